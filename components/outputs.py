@@ -1,0 +1,62 @@
+"""Outputs that are whole or absent: written beside their place and renamed into it."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.errors import UserError
+
+
+@contextmanager
+def output_directory(path: str | Path) -> Iterator[Path]:
+    """Yields an empty directory that becomes `path` when the block ends without an exception.
+
+    An earlier output at `path` is replaced; after an exception it is left as it was.
+
+    Raises:
+      UserError: if nothing can be written there.
+    """
+    target = Path(path)
+    staging = _staging_directory(target)
+    try:
+        yield staging
+        if target.is_dir():
+            shutil.rmtree(target)
+        os.replace(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _staging_directory(target: Path) -> Path:
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file, not a directory; name another output")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}; name another output") from error
+    staging.chmod(0o755)  # mkdtemp's 0700 would hide the output from other users
+    return staging
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all. NaN and infinity are refused (ValueError)."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes `text` as UTF-8, whole or not at all."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        staging.write_text(text, encoding="utf-8")
+        os.replace(staging, target)
+    finally:
+        staging.unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""Progress that a person can follow: a live bar on a terminal, plain lines in a log."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+# Lines of ours begin with this, so that `twotower run` can pick them out of KFP's own output.
+PREFIX = "twotower: "
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+def log(message: str) -> None:
+    """Prints one line for people to standard error."""
+    print(f"{PREFIX}{message}", file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Counts work done towards a total and says how long the rest will take.
+
+    >>> with Progress("rank", total=6040, unit="users") as progress:
+    ...     progress.advance(256)
+    """
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self._title, self._total, self._unit = title, total, unit
+        self._done = 0
+        self._started = self._last_line = time.monotonic()
+        self._bar = _bar(title, total) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif kind is None:
+            seconds = time.monotonic() - self._started
+            log(f"{self._title}: {self._done:,} {self._unit} in {seconds:.1f} s")
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        """Counts `amount` more units; `note` (losses, metrics) stands behind the figures."""
+        self._done += amount
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self._done, note=note)
+        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            log(f"{self._title}: {self._line()}{' · ' if note else ''}{note}")
+
+    def _line(self) -> str:
+        elapsed = time.monotonic() - self._started
+        left = elapsed / max(self._done, 1) * (self._total - self._done)
+        return f"{self._done:,}/{self._total:,} {self._unit} · {max(left, 0):.0f} s left"
+
+
+def _bar(title: str, total: int):  # type: ignore[no-untyped-def]  # rich is imported only where it is shown
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    bar = RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+    )
+    bar.add_task(title, total=total, note="")
+    return bar

@@ -1,0 +1,68 @@
+"""The command `twotower`: one subcommand a component, a verb of the pipeline, or a use of its result."""
+
+import importlib
+import sys
+
+import click
+
+from components import __version__
+from components.errors import UserError
+
+# Subcommand -> where its click command lies and its line in `--help`. The module is imported only when
+# the subcommand is called, so that `--help` and `compile` never wait for TensorFlow.
+COMMANDS = {
+    "run": ("pipelines.run_cli:run", "run the whole pipeline on this machine"),
+    "compile": ("pipelines.compile_cli:compile_pipeline", "write the pipeline as YAML for Kubeflow"),
+    "sample": ("components.sample.cli:sample", "generate a ratings file and a movie table"),
+    "fingerprint": ("components.ingest.cli:fingerprint", "print what identifies the input files"),
+    "ingest": ("components.ingest.cli:ingest", "ratings and movie files -> RatingsDataset"),
+    "vocabulary": ("components.vocabulary.cli:vocabulary", "RatingsDataset -> Vocabulary, Interactions"),
+    "train": ("components.train.cli:train", "Interactions -> Model"),
+    "champion": ("components.registry.cli:champion", "copy the served version's model out of the registry"),
+    "evaluate": ("components.evaluate.cli:evaluate", "Model, champion, Interactions -> Evaluation"),
+    "report": ("components.report.cli:report", "Evaluation -> one HTML page"),
+    "export": ("components.export.cli:export", "Model, Vocabulary, ratings -> Index"),
+    "publish": ("components.publish.cli:publish", "Index -> a version in the registry, and the champion log"),
+    "recommend": ("components.recommend.cli:recommend", "what should this user watch?"),
+    "rate": ("components.recommend.cli:rate", "how would this user rate that movie?"),
+    "history": ("components.recommend.cli:history", "what did this user rate?"),
+    "versions": ("components.registry.cli:versions", "list the versions in a registry"),
+    "rollback": ("components.registry.cli:rollback", "serve an earlier version again"),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a subcommand's module when the subcommand is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="twotower")
+def twotower() -> None:
+    """Turns a file of ratings into a published two-tower movie recommender."""
+
+
+def main() -> None:
+    """Runs the command line; a user's mistake ends it with one line and status 2."""
+    try:
+        twotower(prog_name="twotower")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
