@@ -27,7 +27,7 @@ def output_directory(path: str | Path) -> Iterator[Path]:
         yield staging
         if target.is_dir():
             shutil.rmtree(target)
-        os.replace(staging, target)
+        staging.replace(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -57,6 +57,6 @@ def write_text(path: str | Path, text: str) -> None:
     staging = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         staging.write_text(text, encoding="utf-8")
-        os.replace(staging, target)
+        staging.replace(target)
     finally:
         staging.unlink(missing_ok=True)
