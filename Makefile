@@ -5,9 +5,38 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# The files of a run; without RATINGS a sample is generated.
+RATINGS ?=
+MOVIES ?=
+REGISTRY ?= registry
+ARGS ?=
+
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' components/__init__.py)
+IMAGE ?= twotower:$(VERSION)
+BASE_IMAGE ?= python:3.11-slim-bookworm
+
 .PHONY: help
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# ---- set up
+
+.PHONY: setup
+setup: $(VENV)/.installed ## create .venv from the lock file
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+		sys.exit(None if (3, 11) <= v <= (3, 13) else \
+		f"error: $(PYTHON) is Python {v[0]}.{v[1]}; name a Python 3.11 to 3.13: make PYTHON=python3.12 …")'
+	@echo "Installing into $(VENV) (a few minutes, 3 GB) …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.test-installed: $(VENV)/.installed requirements-test.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	@touch $@
 
 .PHONY: lock
 lock: ## resolve the dependencies again and rewrite the lock files (needs uv)
@@ -17,3 +46,57 @@ lock: ## resolve the dependencies again and rewrite the lock files (needs uv)
 	sed -Ei -f requirements.sed requirements.lock requirements-test.lock
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+# ---- the main job
+
+.PHONY: run
+run: setup ## from ratings to a published recommender (RATINGS= MOVIES= REGISTRY= ARGS='--preset notebook …')
+ifeq ($(RATINGS),)
+	@[ -f data/sample/ratings.csv ] || $(BIN)/twotower sample --output data/sample
+	@$(BIN)/twotower run --ratings data/sample/ratings.csv --movies data/sample/movies.csv --registry $(REGISTRY) $(ARGS)
+else
+	@$(BIN)/twotower run --ratings "$(RATINGS)" --movies "$(MOVIES)" --registry $(REGISTRY) $(ARGS)
+endif
+
+.PHONY: pipeline
+pipeline: setup ## write the checked-in pipelines/training.yaml anew
+	@$(BIN)/twotower compile --output pipelines/training.yaml
+
+# ---- tests
+
+.PHONY: test
+test: lint $(VENV)/.test-installed ## set up, check the code and pass the tests
+	@$(BIN)/pytest
+
+.PHONY: lint
+lint: $(VENV)/.test-installed ## ruff, mypy and the import contract
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: test-slow
+test-slow: $(VENV)/.test-installed ## kills, races and other long tests
+	@$(BIN)/pytest -m slow
+
+.PHONY: coverage
+coverage: $(VENV)/.test-installed ## the tests with line coverage of components and pipelines
+	@$(BIN)/coverage erase
+	@$(BIN)/pytest --cov=components --cov=pipelines --cov-report=term
+
+# ---- the image
+
+.PHONY: image
+image: ## build the image (IMAGE= BASE_IMAGE=)
+	@docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$$(git rev-parse --short HEAD) --tag $(IMAGE) .
+
+.PHONY: test-image
+test-image: $(VENV)/.test-installed ## build the image and run the components in it (needs a Docker engine)
+	@docker image inspect $(BASE_IMAGE) >/dev/null 2>&1 || docker pull --quiet $(BASE_IMAGE)
+	@$(MAKE) --no-print-directory image
+	@TWOTOWER_TEST_IMAGE=$(IMAGE) $(BIN)/pytest -m image
+
+.PHONY: clean
+clean: ## delete what the verbs made here, but not the registry
+	rm -rf $(VENV) .twotower data/sample build dist *.egg-info

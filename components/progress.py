@@ -8,6 +8,9 @@ from typing import Self
 # Lines of ours begin with this, so that `twotower run` can pick them out of KFP's own output.
 PREFIX = "twotower: "
 
+# And those that the next one makes stale begin with this as well.
+TRANSIENT = "… "
+
 _SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -50,7 +53,7 @@ class Progress:
             self._bar.update(self._bar.task_ids[0], completed=self._done, note=note)
         elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            log(f"{self._title}: {self._line()}{' · ' if note else ''}{note}")
+            log(f"{TRANSIENT}{self._title}: {self._line()}{' · ' if note else ''}{note}")
 
     def _line(self) -> str:
         elapsed = time.monotonic() - self._started

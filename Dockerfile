@@ -1,0 +1,40 @@
+# The image that every component runs on. `make image` builds it.
+#
+# No ENTRYPOINT: KFP's DockerRunner and a cluster give the whole command.
+# No BuildKit feature is used, so that any engine builds it.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS build
+ARG LOCK=requirements.lock
+RUN python3 -m venv /opt/twotower
+ENV PATH=/opt/twotower/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+# The dependencies are a layer of their own: a change of the code leaves it as it is.
+COPY requirements*.lock ./
+RUN pip install --require-hashes -r ${LOCK}
+COPY pyproject.toml README.md LICENSE ./
+COPY components components
+COPY pipelines pipelines
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
+
+FROM ${BASE_IMAGE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="twotower" \
+      org.opencontainers.image.description="Steps of a pipeline that trains and publishes a two-tower movie recommender" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /opt/twotower /opt/twotower
+COPY --from=build /wheels /wheels
+# HOME lies where any user id can write: a cluster or `docker run --user` may set another than this one.
+ENV PATH=/opt/twotower/bin:$PATH \
+    HOME=/tmp \
+    PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    MPLCONFIGDIR=/tmp/matplotlib
+RUN pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+WORKDIR /tmp
+USER 10001:10001
+CMD ["twotower", "--help"]

@@ -1,0 +1,1 @@
+"""RatingsDataset: any ratings file and movie table, validated, joined, deduplicated and split."""

@@ -1,0 +1,137 @@
+"""What the project asks of a place that keeps files."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from components.errors import UserError
+from components.storage.checksum import checksum_of_file
+
+
+class AlreadyExists(Exception):
+    """Somebody else created the file first."""
+
+
+class NotFound(UserError):
+    """No such file."""
+
+
+class StoredFile(NamedTuple):
+    """What identifies the content of a file.
+
+    Attributes:
+      size: bytes.
+      crc32c: base64, see `components.storage.checksum`.
+    """
+
+    size: int
+    crc32c: str
+
+
+class Storage(ABC):
+    """Files below one root, each named by a key: its path from the root, with slashes.
+
+    A file is whole or absent: writers of the same key leave the content of one of them. Every transfer is
+    checked against its CRC32C. What the user can mend (no permission, no bucket, no network) is a
+    `UserError`.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/") or "/"
+
+    def uri(self, key: str) -> str:
+        """Where the file lies, for people."""
+        return f"{self.root.rstrip('/')}/{key}"
+
+    @abstractmethod
+    def read_bytes(self, key: str) -> bytes:
+        """The file's content. Raises `NotFound`."""
+
+    @abstractmethod
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Creates or replaces the file."""
+
+    @abstractmethod
+    def create_exclusive(self, key: str, data: bytes) -> None:
+        """Creates the file; of any number of callers at once, one succeeds.
+
+        `data` must be the caller's own (hold a run id, say): it is how a caller whose answer was lost on
+        the network knows its own file again.
+
+        Raises:
+          AlreadyExists: if the file is there already.
+        """
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Sequence[str]:
+        """The keys of all files whose key begins with `prefix`, sorted."""
+
+    @abstractmethod
+    def children(self, directory: str) -> Sequence[str]:
+        """The names of what lies directly in `directory`, files and directories, sorted."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+
+    @abstractmethod
+    def upload_file(self, source: Path, key: str) -> StoredFile:
+        """Copies the local file `source` in."""
+
+    @abstractmethod
+    def download_file(self, key: str, target: Path) -> StoredFile:
+        """Copies a file out to the local path `target`. Raises `NotFound`."""
+
+    @abstractmethod
+    def copy_file(self, key: str, new_key: str) -> StoredFile:
+        """Copies a file within the storage. Raises `NotFound`."""
+
+    @abstractmethod
+    def delete_prefix(self, directory: str) -> None:
+        """Deletes all files in `directory` and below; none there is no error."""
+
+    @abstractmethod
+    def remove_litter(self, older_than_seconds: float) -> None:
+        """Deletes what writers that were killed left half-written, and no reader sees."""
+
+    def upload_directory(
+        self, source: Path, directory: str, last: Sequence[str] = ()
+    ) -> dict[str, StoredFile]:
+        """Copies all files below the local directory `source` in, those named in `last` after the others.
+
+        Returns:
+          The files, by their path from `source`.
+        """
+        names = [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
+        return {
+            name: self.upload_file(source / name, f"{directory}/{name}") for name in in_order(names, last)
+        }
+
+    def download_directory(self, directory: str, target: Path) -> dict[str, StoredFile]:
+        """Copies all files below `directory` out into the local directory `target`.
+
+        Returns:
+          The files, by their path from `directory`.
+        """
+        prefix = f"{directory}/"
+        names = [key.removeprefix(prefix) for key in self.list(prefix)]
+        return {name: self.download_file(f"{prefix}{name}", target / name) for name in names}
+
+    def check_writable(self) -> None:
+        """Raises `UserError` unless files can be created exclusively and deleted here."""
+        probe = ".writable"
+        self.delete_prefix(probe)
+        self.create_exclusive(f"{probe}/probe", b"")
+        self.delete_prefix(probe)
+
+
+def in_order(names: Iterable[str], last: Sequence[str]) -> list[str]:
+    """`names` sorted, with those in `last` moved to the end, in the order of `last`."""
+    rank = {name: place + 1 for place, name in enumerate(last)}
+    return sorted(names, key=lambda name: (rank.get(name, 0), name))
+
+
+def stored_file(path: Path) -> StoredFile:
+    """What identifies the content of a local file."""
+    return StoredFile(path.stat().st_size, checksum_of_file(path))

@@ -1,0 +1,1 @@
+"""Interactions and Vocabulary: users and movies as integers, ratings grouped by user."""

@@ -1,0 +1,173 @@
+"""Interactions: every rating as integers, grouped by user, memory-mapped."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import UserError
+
+FORMAT = 1
+SUMMARY_FILE = "interactions.json"
+# Part of a split -> its dtype on disk; `{split}.{part}.npy` holds it.
+PARTS = {"offsets": np.dtype(np.int64), "movies": np.dtype(np.int32), "ratings": np.dtype(np.float32)}
+
+
+def part_file(split: str, part: str) -> str:
+    """The name of the file that holds one part of a split."""
+    return f"{split}.{part}.npy"
+
+
+@dataclass(frozen=True)
+class UserRatings:
+    """Ratings grouped by user: user u's are the rows `offsets[u]` to `offsets[u + 1]`, movies ascending.
+
+    Attributes:
+      offsets: int64 [users + 1].
+      movies: int32 [ratings], movie indices.
+      ratings: float32 [ratings], in stars.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    movies: npt.NDArray[np.int32]
+    ratings: npt.NDArray[np.float32]
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How many ratings each user has, int64 [users]."""
+        return np.diff(self.offsets)
+
+    def rows(
+        self, users: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """The ratings of `users`, one after the other.
+
+        Args:
+          users: integers [n], in any order, repeated if need be; a negative one (unknown) has no ratings.
+
+        Returns:
+          movies int32 [total], ratings float32 [total] and row_splits int64 [n + 1]: the i-th of `users`
+          has the rows `row_splits[i]` to `row_splits[i + 1]`.
+
+        Raises:
+          IndexError: if one of `users` is beyond the last user.
+        """
+        wanted = np.asarray(users, dtype=np.int64)
+        known = np.maximum(wanted, 0)
+        starts = np.asarray(self.offsets[known])
+        counts = np.where(wanted < 0, 0, self.offsets[known + 1] - starts)
+        row_splits = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        positions = np.arange(row_splits[-1]) + np.repeat(starts - row_splits[:-1], counts)
+        return self.movies[positions], self.ratings[positions], row_splits
+
+    def users(self) -> npt.NDArray[np.int32]:
+        """The user index of each rating, int32 [ratings]."""
+        return np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), self.counts)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """The ratings of all splits, over one numbering of users and movies (see `Vocabulary`).
+
+    Attributes:
+      training_users: users 0 to training_users - 1 have training rows; the others, up to `users` - 1, have
+        validation or test rows only.
+      users, movies: how many there are.
+      rating_scale: the least and the greatest rating that the data allow, in stars.
+      rating_mean: the mean of the training ratings, in stars.
+      split_settings: how the rows were split: kind, seed, fractions.
+      fingerprint: what identifies the input files; "" if unknown.
+    """
+
+    training_users: int
+    users: int
+    movies: int
+    rating_scale: tuple[float, float]
+    rating_mean: float
+    split_settings: dict[str, Any]
+    fingerprint: str
+    _splits: dict[str, UserRatings] = field(repr=False)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Opens the interactions at `path`; the arrays are mapped, not read.
+
+        Raises:
+          UserError: if `path` is not whole, or not consistent with itself.
+        """
+        directory = Path(path)
+        summary = _summary(directory)
+        splits = {}
+        for split, rows in summary["splits"].items():
+            splits[split] = _load_split(directory, split, summary["users"], summary["movies"], rows)
+        low, high = summary["rating_scale"]
+        return cls(
+            training_users=summary["training_users"],
+            users=summary["users"],
+            movies=summary["movies"],
+            rating_scale=(low, high),
+            rating_mean=summary["rating_mean"],
+            split_settings=summary["split"],
+            fingerprint=summary["fingerprint"],
+            _splits=splits,
+        )
+
+    def split(self, name: str) -> UserRatings:
+        """The ratings of one split: train, validation or test."""
+        return self._splits[name]
+
+    def known(self) -> UserRatings:
+        """Training and validation ratings together: all that may be known of a user before the test."""
+        train, validation = self.split("train"), self.split("validation")
+        keys, other_keys = (part.users().astype(np.int64) * self.movies + part.movies for part in (train, validation))
+        places = np.searchsorted(keys, other_keys)
+        return UserRatings(
+            offsets=np.asarray(train.offsets + validation.offsets),
+            movies=np.insert(train.movies, places, validation.movies),
+            ratings=np.insert(train.ratings, places, validation.ratings),
+        )
+
+
+def _summary(directory: Path) -> dict[str, Any]:
+    try:
+        summary = json.loads((directory / SUMMARY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{directory} holds no interactions: it has no readable {SUMMARY_FILE}; "
+            "make them with `twotower vocabulary`"
+        ) from error
+    if not isinstance(summary, dict) or summary.get("format") != FORMAT:
+        raise UserError(
+            f"{directory} was written by another version of `twotower vocabulary`; make it anew with this one"
+        )
+    return summary
+
+
+def _load_split(directory: Path, split: str, users: int, movies: int, rows: int) -> UserRatings:
+    lengths = {"offsets": users + 1, "movies": rows, "ratings": rows}
+    arrays = {part: _load_part(directory / part_file(split, part), part, lengths[part]) for part in PARTS}
+    ratings = UserRatings(**arrays)
+    offsets = ratings.offsets
+    if offsets[0] != 0 or offsets[-1] != rows or np.any(offsets[1:] < offsets[:-1]):
+        raise _damaged(directory / part_file(split, "offsets"), "its offsets do not count the rows")
+    if rows and not (0 <= ratings.movies.min() and ratings.movies.max() < movies):
+        raise _damaged(directory / part_file(split, "movies"), f"a movie lies outside 0 to {movies - 1}")
+    return ratings
+
+
+def _load_part(file: Path, part: str, length: int) -> npt.NDArray[Any]:
+    try:
+        # An empty file cannot be mapped.
+        array: npt.NDArray[Any] = np.load(file, mmap_mode="r" if length else None)
+    except (OSError, ValueError) as error:
+        raise _damaged(file, "it is absent or cut off") from error
+    if array.dtype != PARTS[part] or array.shape != (length,):
+        raise _damaged(file, f"{PARTS[part]} [{length}] was expected, {array.dtype} {list(array.shape)} found")
+    return array
+
+
+def _damaged(file: Path, why: str) -> UserError:
+    return UserError(f"{file} is damaged: {why}; make it anew with `twotower vocabulary`")

@@ -1,0 +1,54 @@
+"""What each step asks of the cluster: processors, memory, retries, and whether its result may be reused."""
+
+from dataclasses import dataclass
+
+from kfp import dsl
+
+
+@dataclass(frozen=True)
+class Request:
+    """A step's place on the cluster.
+
+    Attributes:
+        display_name: The step's name in Kubeflow's pages.
+        cpu: Processors, in Kubernetes' notation.
+        memory: Memory limit, in Kubernetes' notation. Constants, since KFP does not pass a parameter
+            that is used only here into the exit handler's sub-graph.
+        retries: How often a failed step is started again. None where the only failures that a new pod
+            could mend are retried inside the step, and the usual failure is bad input.
+        cached: Whether an earlier result for the same inputs is used again. Never for steps that read or
+            write the world outside.
+    """
+
+    display_name: str
+    cpu: str = "1"
+    memory: str = "2Gi"
+    retries: int = 0
+    cached: bool = True
+
+
+REQUESTS = {
+    "fingerprint": Request("Fingerprint the input", cached=False),
+    "ingest": Request("Ingest the ratings", cpu="2", memory="5Gi"),
+    "vocabulary": Request("Build the vocabularies", cpu="2", memory="5Gi", retries=2),
+    "train": Request("Train the two-tower model", cpu="4", memory="12Gi", retries=3),
+    "champion": Request("Fetch the champion", cached=False),
+    "evaluate": Request("Evaluate and decide", cpu="4", memory="8Gi", retries=2),
+    "report": Request("Write the report", retries=2),
+    "export": Request("Export the index", cpu="2", memory="8Gi", retries=2),
+    "publish": Request("Publish", memory="4Gi", retries=3, cached=False),
+    "refuse": Request("Refuse", cached=False),
+    "notify": Request("Notify", retries=2, cached=False),
+}
+
+
+def place(task: dsl.PipelineTask, image: str) -> dsl.PipelineTask:
+    """Gives `task` the image, the name and the resources that its component asks for."""
+    request = REQUESTS[task.component_spec.name]
+    task.set_display_name(request.display_name)
+    task.set_container_image(image)
+    task.set_caching_options(request.cached)
+    task.set_cpu_request(request.cpu).set_memory_request(request.memory).set_memory_limit(request.memory)
+    if request.retries:
+        task.set_retry(request.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
+    return task

@@ -1,0 +1,184 @@
+"""Runs the pipeline on this machine, by KFP's own runners."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import components
+from components.errors import UserError
+from components.outputs import write_json
+from pipelines.compiled import compile_pipeline
+from pipelines.docker_arguments import docker_arguments
+from pipelines.run_log import Event, event
+
+# Parameters that name what a run reads, and what it writes.
+_READ = ("ratings", "movies", "test_ratings")
+_WRITTEN = ("registry", "checkpoint_root")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where local runs keep what can be thrown away: step outputs, the cache, checkpoints and logs."""
+
+    root: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    def new_log(self) -> Path:
+        path = self.root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        record: The directory of the run record, or "" where the run ended before there was one.
+        log: The file with all that KFP and the steps printed.
+        errors: What the steps said about mistakes of the user's.
+        failed: The steps that failed.
+    """
+
+    record: str
+    log: Path
+    errors: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+def run_pipeline(
+    parameters: dict[str, Any],
+    workspace: str,
+    runner: str = "subprocess",
+    watch: Callable[[Event], None] = lambda _: None,
+) -> Outcome:
+    """Runs the compiled pipeline with `parameters` and waits for its end.
+
+    Args:
+        parameters: The pipeline's parameters by name; those left out take their defaults.
+        workspace: A directory for step outputs, cache, checkpoints and logs. A later run with the same
+            inputs executes only the steps that have not ended, or that look at the world outside.
+        runner: "subprocess", or "docker" for the image that `parameters["image"]` names.
+        watch: Called with every event of the run as it happens.
+
+    Raises:
+      UserError: if a path cannot be used, or no Docker engine answers.
+    """
+    space = Workspace(Path(workspace).resolve())
+    arguments = _absolute(parameters)
+    arguments["checkpoint_root"] = arguments.get("checkpoint_root") or str(space.checkpoints)
+    _refuse_python3(space.root, arguments)
+    log = space.new_log()
+    plan = {
+        "package": str(compile_pipeline(log.with_suffix(".yaml"))),
+        "arguments": arguments,
+        "pipeline_root": str(space.root / "steps"),
+        "cache_root": str(space.root / "cache" / _code_digest()),
+        "docker": _docker(arguments) if runner == "docker" else None,
+    }
+    plan_file = log.with_suffix(".json")
+    write_json(plan_file, plan)
+    with _started(plan_file, log) as process:
+        return _collect(_follow(log, process), log, watch)
+
+
+def _collect(events: Iterator[Event], log: Path, watch: Callable[[Event], None]) -> Outcome:
+    subjects: dict[str, list[str]] = {"record": [], "error": [], "failed": []}
+    for happened in events:
+        watch(happened)
+        if happened.kind in subjects and happened.subject not in subjects[happened.kind]:
+            subjects[happened.kind].append(happened.subject)
+    record = subjects["record"][-1] if subjects["record"] else ""
+    return Outcome(record, log, tuple(subjects["error"]), tuple(subjects["failed"]))
+
+
+@contextmanager
+def _started(plan: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts the runner in a process group of its own, and ends the whole group on the way out."""
+    environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.local", str(plan)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def _follow(log: Path, process: subprocess.Popen[bytes]) -> Iterator[Event]:
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        pending = ""
+        while True:
+            ended = process.poll() is not None
+            for part in iter(lines.readline, ""):
+                pending += part
+                if pending.endswith("\n"):
+                    happened = event(pending)
+                    pending = ""
+                    if happened is not None:
+                        yield happened
+            if ended:
+                return
+            time.sleep(0.1)
+
+
+def _absolute(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Local paths made absolute: the steps run in another process, or in a container."""
+    arguments = dict(parameters)
+    for name in (*_READ, *_WRITTEN):
+        parts = [part for part in str(arguments.get(name, "")).split(",") if part]
+        if parts:
+            arguments[name] = ",".join(p if "://" in p else os.path.abspath(p) for p in parts)  # noqa: PTH100
+    return arguments
+
+
+def _refuse_python3(workspace: Path, arguments: dict[str, Any]) -> None:
+    # KFP's SubprocessRunner replaces the word by its interpreter's path wherever it stands.
+    named = {"--work-dir": str(workspace), **{_flag(name): value for name, value in arguments.items()}}
+    for flag, value in named.items():
+        if "python3" in json.dumps(value):
+            raise UserError(
+                f"{flag} {value}: KFP's local runner replaces the word 'python3' in it; "
+                "move or link the file to a path without that word"
+            )
+
+
+def _flag(parameter: str) -> str:
+    return f"--{parameter.replace('_', '-')}"
+
+
+def _docker(arguments: dict[str, Any]) -> dict[str, Any]:
+    return docker_arguments(
+        read={_flag(name): arguments.get(name, "") for name in _READ},
+        written={_flag(name): arguments.get(name, "") for name in _WRITTEN},
+    )
+
+
+def _code_digest() -> str:
+    """Names the steps' code, so that an edited step is executed again. KFP's cache sees the image only."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(components.__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,68 @@
+"""`twotower run`."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from pipelines.parameters import Parameter, parse_struct, pipeline_parameters
+
+
+def pipeline_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command one flag for each input of the pipeline."""
+    for parameter in reversed(pipeline_parameters().values()):
+        function = _option(parameter)(function)
+    return function
+
+
+def _option(parameter: Parameter) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    name, kind = parameter.flag, parameter.type
+    if kind is bool:
+        name, kind = f"{name}/--no-{name[2:]}", bool
+    if kind is dict:
+        return click.option(name, type=str, default="{}", show_default=True, help=_help(parameter, " (JSON)"))
+    shown = parameter.default not in ("", None)
+    return click.option(
+        name,
+        type=kind,
+        default=parameter.default,
+        required=parameter.default is None,
+        show_default=shown,
+        help=_help(parameter),
+    )
+
+
+def _help(parameter: Parameter, addition: str = "") -> str:
+    return f"{parameter.description.rstrip('.')}{addition}."
+
+
+@click.command(help="Run the whole pipeline on this machine, from the ratings file to the published recommender.")
+@pipeline_options
+@click.option(
+    "--runner",
+    type=click.Choice(["subprocess", "docker"]),
+    default="subprocess",
+    show_default=True,
+    help="Run the steps as processes of this Python, or as containers of --image.",
+)
+@click.option(
+    "--work-dir",
+    default=".twotower",
+    show_default=True,
+    help="Directory for step outputs, cache, checkpoints and logs; it can be deleted at any time.",
+)
+def run(runner: str, work_dir: str, **arguments: Any) -> None:
+    from rich.console import Console
+
+    from pipelines.run import run_pipeline
+    from pipelines.screen import end_screen
+    from pipelines.watch import Watch
+
+    for parameter in pipeline_parameters().values():
+        if parameter.type is dict:
+            arguments[parameter.name] = parse_struct(parameter.flag, arguments[parameter.name])
+    console = Console(stderr=True)
+    with Watch(console) as watch:
+        outcome = run_pipeline(arguments, work_dir, runner, watch)
+    sys.exit(end_screen(outcome, arguments["registry"]))

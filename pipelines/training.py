@@ -1,0 +1,172 @@
+"""The training pipeline: the graph, and nothing else."""
+
+from kfp import dsl
+
+from components.evaluate.component import evaluate
+from components.export.component import export
+from components.image import IMAGE
+from components.ingest.component import fingerprint, ingest
+from components.publish.component import notify, publish, refuse
+from components.registry.component import champion
+from components.report.component import report
+from components.train.component import train
+from components.vocabulary.component import vocabulary
+from pipelines.resources import place
+
+NAME = "twotower-training"
+
+
+@dsl.pipeline(
+    name=NAME,
+    description="Turns a file of ratings into a published two-tower movie recommender, if it is good enough.",
+)
+def training(
+    ratings: str,
+    registry: str,
+    movies: str = "",
+    test_ratings: str = "",
+    preset: str = "default",
+    train_settings: dict = {},  # noqa: B006  # kfp reads the default, nobody changes it
+    rating_weight: float = 0.0,
+    retrieval_weight: float = 0.0,
+    seed: int = 42,
+    max_train_rows: int = 0,
+    max_test_rows: int = 0,
+    max_reject_rate: float = 0.01,
+    gate: str = "enforce",
+    min_top_100_accuracy: float = 0.0,
+    max_rmse: float = 0.0,
+    fail_when_refused: bool = False,
+    checkpoint_root: str = "",
+    image: str = IMAGE,
+):
+    """Trains a recommender, evaluates it beside the one in use, and publishes it if it is no worse.
+
+    1. `fingerprint` identifies the input files, so that 2 is repeated only when they change.
+    2. `ingest` validates, joins, deduplicates and splits the ratings.
+    3. `vocabulary` gives users and movies their numbers and encodes every split once.
+    4. `train` fits the two-tower model.
+    5. `champion` copies the served version's model out of the registry.
+    6. `evaluate` measures challenger, champion and baselines on the test rows, and decides.
+    7. `report` makes a page of it.
+    8. If it may go live: `export` builds the serving index and `publish` puts it into the registry.
+       Else: `refuse` says why.
+    9. `notify`, the exit handler, records how the run ended and tells the webhook.
+
+    Args:
+        ratings: The ratings: a path or gs:// URI, several by comma, or a pattern with *.
+        registry: The registry that the recommender is published to: a directory or gs:// prefix.
+        movies: The movie table: a path or gs:// URI.
+        test_ratings: A ready-made test split in the layout of `ratings`; "" splits at random.
+        preset: The model: "default", or "notebook" for the original one.
+        train_settings: Overrides of the preset's settings, by name.
+        rating_weight: Weight of the rating loss; 0 takes the preset's.
+        retrieval_weight: Weight of the retrieval loss; 0 takes the preset's.
+        seed: Decides the split, the order of training and the initial weights.
+        max_train_rows: Trains on a uniform sample of at most so many rows; 0 takes all.
+        max_test_rows: Tests on a uniform sample of at most so many rows; 0 takes all.
+        max_reject_rate: The run fails if a greater share of the rows must be rejected.
+        gate: "enforce" publishes only what passes; "report" publishes and records the verdict.
+        min_top_100_accuracy: Least top-100 accuracy among unseen movies, 0 to 1; 0 sets no bound.
+        max_rmse: Greatest root mean squared error, in stars; 0 sets no bound.
+        fail_when_refused: Whether a refusal fails the run.
+        checkpoint_root: Where training keeps its checkpoints: a mounted volume or gs:// prefix.
+        image: The container image that every step runs on.
+    """
+    run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    notified = place(notify(registry=registry, run_id=run_id), image)
+
+    with dsl.ExitHandler(notified, name="Train and publish"):
+        # 1
+        identified = place(fingerprint(ratings=ratings, movies=movies, test_ratings=test_ratings), image)
+        # 2
+        ingested = place(
+            ingest(
+                ratings=ratings,
+                movies=movies,
+                test_ratings=test_ratings,
+                fingerprint=identified.output,
+                seed=seed,
+                max_train_rows=max_train_rows,
+                max_test_rows=max_test_rows,
+                max_reject_rate=max_reject_rate,
+            ),
+            image,
+        )
+        # 3
+        encoded = place(vocabulary(dataset=ingested.outputs["dataset"]), image)
+        # 4
+        trained = place(
+            train(
+                interactions=encoded.outputs["interactions"],
+                vocabulary=encoded.outputs["vocabulary"],
+                preset=preset,
+                train_settings=train_settings,
+                rating_weight=rating_weight,
+                retrieval_weight=retrieval_weight,
+                seed=seed,
+                checkpoint_root=checkpoint_root,
+            ),
+            image,
+        )
+        # 5
+        served = place(champion(registry=registry), image)
+        # 6
+        evaluated = place(
+            evaluate(
+                model=trained.outputs["model"],
+                champion=served.outputs["champion"],
+                interactions=encoded.outputs["interactions"],
+                vocabulary=encoded.outputs["vocabulary"],
+                gate=gate,
+                min_top_100_accuracy=min_top_100_accuracy,
+                max_rmse=max_rmse,
+                seed=seed,
+            ),
+            image,
+        )
+        # 7
+        reported = place(
+            report(
+                evaluation=evaluated.outputs["evaluation"],
+                model=trained.outputs["model"],
+                dataset=ingested.outputs["dataset"],
+            ),
+            image,
+        )
+        # 8
+        with dsl.If(evaluated.outputs["publish"] == True, name="Good enough"):  # noqa: E712
+            exported = place(
+                export(
+                    model=trained.outputs["model"],
+                    vocabulary=encoded.outputs["vocabulary"],
+                    interactions=encoded.outputs["interactions"],
+                ),
+                image,
+            )
+            place(
+                publish(
+                    index=exported.outputs["index"],
+                    model=trained.outputs["model"],
+                    evaluation=evaluated.outputs["evaluation"],
+                    report=reported.outputs["report"],
+                    dataset=ingested.outputs["dataset"],
+                    registry=registry,
+                    champion_sequence=served.outputs["sequence"],
+                    run_id=run_id,
+                ),
+                image,
+            )
+        with dsl.Else(name="Not good enough"):
+            place(
+                refuse(
+                    model=trained.outputs["model"],
+                    evaluation=evaluated.outputs["evaluation"],
+                    report=reported.outputs["report"],
+                    dataset=ingested.outputs["dataset"],
+                    registry=registry,
+                    run_id=run_id,
+                    fail=fail_when_refused,
+                ),
+                image,
+            )
