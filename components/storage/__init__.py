@@ -1,6 +1,16 @@
 """Files under a local directory or a gs:// prefix, behind one small interface."""
 
-from components.storage.locations import fetch, identity, open_storage
-from components.storage.storage import AlreadyExists, NotFound, Storage, StoredFile
+from components.storage.locations import fetch, identity, is_remote, open_storage
+from components.storage.storage import AlreadyExistsError, NotFoundError, Storage, StoredFile, stored_file
 
-__all__ = ["AlreadyExists", "NotFound", "Storage", "StoredFile", "fetch", "identity", "open_storage"]
+__all__ = [
+    "AlreadyExistsError",
+    "NotFoundError",
+    "Storage",
+    "StoredFile",
+    "fetch",
+    "identity",
+    "is_remote",
+    "open_storage",
+    "stored_file",
+]

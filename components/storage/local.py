@@ -1,18 +1,19 @@
 """Files below a local directory, also one on a network file system."""
 
+import errno
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from components.errors import UserError
-from components.storage.storage import AlreadyExists, NotFound, Storage, StoredFile, stored_file
+from components.storage.staging import CURE, is_staging, staged
+from components.storage.storage import AlreadyExistsError, NotFoundError, Storage, StoredFile, stored_file
 
-# Names of files that are being written begin with this. No reader sees them.
-_STAGING_PREFIX = ".twotower-"
+# What file systems without hard links answer to link(2).
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class LocalStorage(Storage):
@@ -26,32 +27,41 @@ class LocalStorage(Storage):
             return path.read_bytes()
 
     def write_bytes(self, key: str, data: bytes) -> None:
-        with _staged(self._path(key)) as (staging, path):
+        path = self._path(key)
+        with staged(path) as staging:
             _write(staging, data)
             staging.replace(path)
 
     def create_exclusive(self, key: str, data: bytes) -> None:
-        with _staged(self._path(key)) as (staging, path):
+        path = self._path(key)
+        with staged(path) as staging:
             _write(staging, data)
             try:
                 os.link(staging, path)
             except FileExistsError as error:
                 # NFS repeats a request whose answer was lost, and is then told of its own link.
                 if staging.stat().st_nlink != 2:
-                    raise AlreadyExists(str(path)) from error
+                    raise AlreadyExistsError(str(path)) from error
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                raise UserError(
+                    f"cannot write {path}: this file system has no hard links, by which one of several "
+                    "publishers wins; name a directory on another, or a gs:// prefix"
+                ) from error
 
     def list(self, prefix: str = "") -> Sequence[str]:
         base = Path(self.root)
         start = base / prefix.rpartition("/")[0]
-        keys = (path.relative_to(base).as_posix() for path in _files(start))
+        keys = (path.relative_to(base).as_posix() for path in _files(start) if not is_staging(path))
         return sorted(key for key in keys if key.startswith(prefix))
 
     def children(self, directory: str) -> Sequence[str]:
-        path = self._path(directory)
-        if not path.is_dir():
+        try:
+            with _reading(self._path(directory)) as path:
+                return sorted(child.name for child in path.iterdir() if not is_staging(child))
+        except NotFoundError:
             return []
-        with _reading(path):
-            return sorted(child.name for child in path.iterdir() if not _is_staging(child))
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
@@ -65,6 +75,13 @@ class LocalStorage(Storage):
     def copy_file(self, key: str, new_key: str) -> StoredFile:
         return _copy(self._path(key), self._path(new_key))
 
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot delete {path}: {error.strerror}; {CURE}") from error
+
     def delete_prefix(self, directory: str) -> None:
         path = self._path(directory)
         try:
@@ -72,24 +89,26 @@ class LocalStorage(Storage):
         except FileNotFoundError:
             return
         except OSError as error:
-            raise UserError(f"cannot delete {path}: {error.strerror}; {_CURE}") from error
+            raise UserError(f"cannot delete {path}: {error.strerror}; {CURE}") from error
 
     def remove_litter(self, older_than_seconds: float) -> None:
         oldest = time.time() - older_than_seconds
-        for path in Path(self.root).rglob(f"{_STAGING_PREFIX}*"):
-            if path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
-
-
-_CURE = "give yourself the permission, or name another directory"
+        for path in filter(is_staging, _files(Path(self.root))):
+            with suppress(FileNotFoundError):  # its writer has just moved it into place
+                if path.stat().st_mtime < oldest:
+                    self.delete(path.relative_to(self.root).as_posix())
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    return (path for path in directory.rglob("*") if path.is_file() and not _is_staging(path))
+    """All files below `directory`, also while others add and delete some."""
 
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            # A directory that cannot be read must not pass for an empty one.
+            raise UserError(f"cannot read {error.filename}: {error.strerror}; {CURE}") from error
 
-def _is_staging(path: Path) -> bool:
-    return path.name.startswith(_STAGING_PREFIX)
+    for parent, _, names in os.walk(directory, onerror=refuse):
+        yield from (Path(parent, name) for name in names)
 
 
 @contextmanager
@@ -97,23 +116,9 @@ def _reading(path: Path) -> Iterator[Path]:
     try:
         yield path
     except FileNotFoundError as error:
-        raise NotFound(f"{path} does not exist") from error
+        raise NotFoundError(f"{path} does not exist") from error
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; {_CURE}") from error
-
-
-@contextmanager
-def _staged(path: Path) -> Iterator[tuple[Path, Path]]:
-    """Yields (a name beside `path` to write to, `path`), and removes the former in the end."""
-    staging = path.with_name(f"{_STAGING_PREFIX}{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield staging, path
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; {_CURE}") from error
-    finally:
-        if path.parent.is_dir():
-            staging.unlink(missing_ok=True)
+        raise UserError(f"cannot read {path}: {error.strerror}; {CURE}") from error
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -127,11 +132,11 @@ def _copy(source: Path, target: Path) -> StoredFile:
     """Copies a file and reads the copy back."""
     with _reading(source):
         original = stored_file(source)
-    with _staged(target) as (staging, path):
+    with staged(target) as staging:
         shutil.copyfile(source, staging)
         with staging.open("rb") as file:
             os.fsync(file.fileno())
         if stored_file(staging) != original:
-            raise UserError(f"{source} changed while it was copied; run this step again")
-        staging.replace(path)
+            raise UserError(f"the copy of {source} in {target.parent} differs from it; run this step again")
+        staging.replace(target)
     return original

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 from components.errors import UserError
 from components.storage.checksum import checksum_of_file
+from components.storage.staging import staging_name
 
 
-class AlreadyExists(Exception):
+class AlreadyExistsError(Exception):
     """Somebody else created the file first."""
 
 
-class NotFound(UserError):
+class NotFoundError(UserError):
     """No such file."""
 
 
@@ -46,7 +47,7 @@ class Storage(ABC):
 
     @abstractmethod
     def read_bytes(self, key: str) -> bytes:
-        """The file's content. Raises `NotFound`."""
+        """The file's content. Raises `NotFoundError`."""
 
     @abstractmethod
     def write_bytes(self, key: str, data: bytes) -> None:
@@ -60,7 +61,7 @@ class Storage(ABC):
         the network knows its own file again.
 
         Raises:
-          AlreadyExists: if the file is there already.
+          AlreadyExistsError: if the file is there already.
         """
 
     @abstractmethod
@@ -81,11 +82,15 @@ class Storage(ABC):
 
     @abstractmethod
     def download_file(self, key: str, target: Path) -> StoredFile:
-        """Copies a file out to the local path `target`. Raises `NotFound`."""
+        """Copies a file out to the local path `target`. Raises `NotFoundError`."""
 
     @abstractmethod
     def copy_file(self, key: str, new_key: str) -> StoredFile:
-        """Copies a file within the storage. Raises `NotFound`."""
+        """Copies a file within the storage. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Deletes the file; none there is no error."""
 
     @abstractmethod
     def delete_prefix(self, directory: str) -> None:
@@ -120,10 +125,9 @@ class Storage(ABC):
 
     def check_writable(self) -> None:
         """Raises `UserError` unless files can be created exclusively and deleted here."""
-        probe = ".writable"
-        self.delete_prefix(probe)
-        self.create_exclusive(f"{probe}/probe", b"")
-        self.delete_prefix(probe)
+        probe = staging_name()
+        self.create_exclusive(probe, probe.encode())
+        self.delete(probe)
 
 
 def in_order(names: Iterable[str], last: Sequence[str]) -> list[str]:

@@ -1,0 +1,183 @@
+"""Files below gs://bucket/prefix.
+
+Imported only where a gs:// location is used: the client library takes most of a second to load.
+"""
+
+import mimetypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from google.api_core import exceptions as api_errors
+from google.auth.exceptions import GoogleAuthError, TransportError
+from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption
+from google.cloud.storage.retry import DEFAULT_RETRY
+from requests import RequestException
+
+from components.errors import UserError
+from components.storage.staging import staged
+from components.storage.storage import AlreadyExistsError, NotFoundError, Storage, StoredFile, stored_file
+
+# What passes by itself is tried again for so long, after pauses that double, with jitter.
+DEADLINE_SECONDS = 300.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+
+# A transfer that arrives corrupt is repeated; a file that was stored corrupt arrives so every time.
+_TRANSFERS = 3
+
+_REQUEST_SECONDS = 60.0
+
+T = TypeVar("T")
+
+
+class GcsStorage(Storage):
+    """A prefix of a bucket. Objects are whole or absent by the nature of the service.
+
+    Credentials are the application default ones; with STORAGE_EMULATOR_HOST set, none are needed.
+    """
+
+    def __init__(self, root: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        super().__init__(root)
+        bucket, _, prefix = self.root.removeprefix("gs://").partition("/")
+        if not bucket:
+            raise UserError(f"{root} names no bucket; write gs://BUCKET/PREFIX")
+        self._deadline_seconds = deadline_seconds
+        self._prefix = f"{prefix}/" if prefix else ""
+        retry = DEFAULT_RETRY.with_delay(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, 2.0)
+        self._request = {"retry": retry.with_timeout(deadline_seconds), "timeout": _REQUEST_SECONDS}
+        with self._errors(self.root):
+            # The project matters only to what creates buckets.
+            self._bucket = storage.Client(project=None).bucket(bucket)
+
+    def read_bytes(self, key: str) -> bytes:
+        data: bytes = self._transfer(key, lambda: self._blob(key).download_as_bytes(**self._request))
+        return data
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        self._upload(key, data)
+
+    def create_exclusive(self, key: str, data: bytes) -> None:
+        try:
+            # A small object goes up in one request, on which the service enforces the condition.
+            self._upload(key, data, if_generation_match=0)
+        except api_errors.PreconditionFailed as error:
+            # The answer to an earlier attempt of this very call may have been lost on the way.
+            if self.read_bytes(key) != data:
+                raise AlreadyExistsError(self.uri(key)) from error
+
+    def list(self, prefix: str = "") -> Sequence[str]:
+        return sorted(blob.name.removeprefix(self._prefix) for blob in self._blobs(prefix))
+
+    def children(self, directory: str) -> Sequence[str]:
+        prefix = f"{self._prefix}{directory}/" if directory else self._prefix
+        with self._errors(self.uri(directory)):
+            found = self._bucket.list_blobs(prefix=prefix, delimiter="/", **self._request)
+            names = [blob.name for blob in found]  # the directories are known once the pages were read
+            return sorted(name.removeprefix(prefix).rstrip("/") for name in [*names, *found.prefixes])
+
+    def exists(self, key: str) -> bool:
+        with self._errors(self.uri(key)):
+            return bool(self._blob(key).exists(**self._request))
+
+    def identity(self, key: str) -> str:
+        """The object's generation and CRC32C. Raises `NotFoundError`."""
+        blob = self._blob(key)
+        with self._errors(self.uri(key)):
+            blob.reload(**self._request)
+        return f"{blob.generation}-{blob.crc32c}"
+
+    def upload_file(self, source: Path, key: str) -> StoredFile:
+        blob = self._blob(key)
+        with self._errors(self.uri(key)):
+            blob.upload_from_filename(str(source), checksum="crc32c", **self._request)
+        return StoredFile(blob.size, blob.crc32c)
+
+    def download_file(self, key: str, target: Path) -> StoredFile:
+        with staged(target) as staging:
+            download = self._blob(key).download_to_filename
+            self._transfer(key, lambda: download(str(staging), checksum="crc32c", **self._request))
+            staging.replace(target)
+        return stored_file(target)
+
+    def copy_file(self, key: str, new_key: str) -> StoredFile:
+        source, copy = self._blob(key), self._blob(new_key)
+        with self._errors(self.uri(key)):
+            # The service copies a large object piece by piece, a request a piece.
+            token, _, _ = copy.rewrite(source, **self._request)
+            while token is not None:
+                token, _, _ = copy.rewrite(source, token=token, **self._request)
+        return StoredFile(copy.size, copy.crc32c)
+
+    def delete(self, key: str) -> None:
+        self._delete(self._blob(key))
+
+    def delete_prefix(self, directory: str) -> None:
+        for blob in self._blobs(f"{directory}/"):
+            self._delete(blob)
+
+    def remove_litter(self, older_than_seconds: float) -> None:
+        """Does nothing: an upload that was broken off leaves no object."""
+
+    def _blob(self, key: str) -> Any:
+        return self._bucket.blob(f"{self._prefix}{key}")
+
+    def _blobs(self, prefix: str) -> Sequence[Any]:
+        with self._errors(self.uri(prefix)):
+            return [*self._bucket.list_blobs(prefix=f"{self._prefix}{prefix}", **self._request)]
+
+    def _upload(self, key: str, data: bytes, **conditions: int) -> None:
+        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        options = {"content_type": kind, "checksum": "crc32c", **conditions, **self._request}
+        with self._errors(self.uri(key)):
+            self._blob(key).upload_from_string(data, **options)
+
+    def _delete(self, blob: Any) -> None:
+        with self._errors(f"gs://{self._bucket.name}/{blob.name}"):
+            try:
+                blob.delete(**self._request)
+            except api_errors.NotFound:
+                return
+
+    def _transfer(self, key: str, download: Callable[[], T]) -> T:
+        """Calls `download`, and again while what arrives does not have the checksum that was announced."""
+        with self._errors(self.uri(key)):
+            for _ in range(_TRANSFERS - 1):
+                try:
+                    return download()
+                except DataCorruption:
+                    continue
+            return download()
+
+    @contextmanager
+    def _errors(self, uri: str) -> Iterator[None]:
+        """Turns what the user can mend into one line."""
+        try:
+            yield
+        except api_errors.NotFound as error:
+            raise NotFoundError(f"{uri} does not exist, or its bucket does not; check the URI") from error
+        except (api_errors.Forbidden, api_errors.Unauthorized) as error:
+            raise UserError(
+                f"no permission for {uri}; grant this account roles/storage.objectAdmin on the bucket "
+                f"{self._bucket.name}"
+            ) from error
+        except api_errors.PreconditionFailed:
+            raise
+        except DataCorruption as error:
+            raise UserError(
+                f"{uri} is corrupt: its bytes do not have its checksum; store it again"
+            ) from error
+        except (api_errors.RetryError, TransportError, RequestException) as error:
+            raise UserError(
+                f"Google Cloud Storage did not serve {uri} within {self._deadline_seconds:g} s ({error}); "
+                "check the network and run this step again"
+            ) from error
+        except GoogleAuthError as error:
+            raise UserError(
+                f"no credentials for {uri}: run `gcloud auth application-default login`, or set "
+                "GOOGLE_APPLICATION_CREDENTIALS to a service account's key file"
+            ) from error
+        except api_errors.GoogleAPIError as error:
+            raise UserError(f"Google Cloud Storage refuses {uri}: {error}; check the URI") from error

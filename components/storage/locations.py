@@ -1,0 +1,78 @@
+"""A path or gs:// URI as the user writes it, and what lies there."""
+
+import hashlib
+from pathlib import Path
+
+from components.errors import UserError
+from components.progress import log
+from components.storage.local import LocalStorage
+from components.storage.storage import Storage
+
+_GCS_SCHEME = "gs://"
+
+
+def open_storage(root: str) -> Storage:
+    """The storage whose keys are paths below `root`, a local directory or `gs://bucket/prefix`.
+
+    Raises:
+      UserError: if `root` is neither, or there are no credentials for Google Cloud.
+    """
+    if is_remote(root):
+        # The client library takes most of a second to load: only who uses it waits for it.
+        from components.storage.gcs import GcsStorage
+
+        return GcsStorage(root)
+    return LocalStorage(root)
+
+
+def is_remote(uri: str) -> bool:
+    """Whether `uri` is in Google Cloud Storage rather than a local path. Raises `UserError` if neither."""
+    if not uri:
+        raise UserError("an empty path names no file; give a local path or a gs:// URI")
+    scheme, separator, _ = uri.partition("://")
+    if separator and f"{scheme}://" != _GCS_SCHEME:
+        raise UserError(f"{uri}: {scheme}:// is not supported; give a local path or a gs:// URI")
+    return bool(separator)
+
+
+def identity(uri: str) -> str:
+    """A string that changes when the file at `uri` does.
+
+    Its size in bytes and modification time in nanoseconds, or in Google Cloud Storage its generation and
+    CRC32C.
+
+    Raises:
+      UserError: if there is no file at `uri`.
+    """
+    if not is_remote(uri):
+        status = _local_file(uri).stat()
+        return f"{status.st_size}-{status.st_mtime_ns}"
+    from components.storage.gcs import GcsStorage
+
+    directory, _, name = uri.rpartition("/")
+    return GcsStorage(directory).identity(name)
+
+
+def fetch(uri: str, directory: str | Path) -> Path:
+    """A local file with the content of `uri`: a copy below `directory`, or a local path as it is.
+
+    Raises:
+      UserError: if there is no file at `uri`, or it cannot be read.
+    """
+    if not is_remote(uri):
+        return _local_file(uri)
+    root, _, name = uri.rpartition("/")
+    # Files of one name from two buckets must not meet.
+    target = Path(directory) / hashlib.sha256(uri.encode()).hexdigest()[:8] / name
+    log(f"fetching {uri}")
+    open_storage(root).download_file(name, target)
+    return target
+
+
+def _local_file(path: str) -> Path:
+    file = Path(path)
+    if file.is_dir():
+        raise UserError(f"{path} is a directory; name a file")
+    if not file.is_file():
+        raise UserError(f"{path} does not exist; check the path")
+    return file

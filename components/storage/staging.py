@@ -1,0 +1,41 @@
+"""Local files that are whole or absent: written beside their place first."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.errors import UserError
+
+# Names of files that are not there yet, or only for a moment, begin with this. No reader sees them.
+STAGING_PREFIX = ".twotower-"
+
+CURE = "give yourself the permission, or name another directory"
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Yields a name beside `path` to write to and to move into place; what is left there is removed.
+
+    Raises:
+      UserError: if the file system refuses.
+    """
+    staging = path.with_name(staging_name())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield staging
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; {CURE}") from error
+    finally:
+        if path.parent.is_dir():
+            staging.unlink(missing_ok=True)
+
+
+def staging_name() -> str:
+    """A name that nobody else uses."""
+    return f"{STAGING_PREFIX}{uuid.uuid4().hex}"
+
+
+def is_staging(path: Path) -> bool:
+    """Whether `path` is the name of a file that is not there yet."""
+    return path.name.startswith(STAGING_PREFIX)
