@@ -62,6 +62,10 @@ endif
 pipeline: setup ## write the checked-in pipelines/training.yaml anew
 	@$(BIN)/twotower compile --output pipelines/training.yaml
 
+.PHONY: docs
+docs: setup ## write docs/cli.md anew
+	@$(BIN)/python docs/cli.py
+
 # ---- tests
 
 .PHONY: test

@@ -39,7 +39,9 @@ def pipeline_parameters() -> dict[str, Parameter]:
     with CHECKED_IN.open(encoding="utf-8") as package:
         document = next(yaml.load_all(package, Loader=yaml.CSafeLoader))
     found = [
-        Parameter(name, kind := _PYTHON_TYPES[spec["parameterType"]], _default(spec, kind), spec["description"])
+        Parameter(
+            name, kind := _PYTHON_TYPES[spec["parameterType"]], _default(spec, kind), spec["description"]
+        )
         for name, spec in document["root"]["inputDefinitions"]["parameters"].items()
     ]
     return {parameter.name: parameter for parameter in sorted(found, key=lambda p: p.default is not None)}

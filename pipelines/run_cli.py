@@ -37,7 +37,9 @@ def _help(parameter: Parameter, addition: str = "") -> str:
     return f"{parameter.description.rstrip('.')}{addition}."
 
 
-@click.command(help="Run the whole pipeline on this machine, from the ratings file to the published recommender.")
+@click.command(
+    help="Run the whole pipeline on this machine, from the ratings file to the published recommender."
+)
 @pipeline_options
 @click.option(
     "--runner",

@@ -1,0 +1,37 @@
+"""Writes docs/cli.md: the help of every subcommand, so that the documentation cannot drift from the code.
+
+python docs/cli.py          # write it anew; a test fails when it is stale
+"""
+
+import os
+from pathlib import Path
+
+import click
+
+from pipelines.cli import COMMANDS, twotower
+
+TARGET = Path(__file__).with_name("cli.md")
+
+_HEAD = """# The command line
+
+Made by `make docs` from the help of each subcommand. Exit status: 0 when it did what was asked, 2 for a mistake that one
+line names together with its cure, 1 for anything else.
+"""
+
+
+def reference() -> str:
+    """The text of docs/cli.md."""
+    os.environ["COLUMNS"] = "110"
+    parts = [_HEAD]
+    for name in COMMANDS:
+        command = twotower.get_command(click.Context(twotower), name)
+        assert command is not None
+        context = click.Context(
+            command, info_name=f"twotower {name}", max_content_width=110, terminal_width=110
+        )
+        parts.append(f"## twotower {name}\n\n```\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), encoding="utf-8")

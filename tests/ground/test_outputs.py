@@ -1,0 +1,69 @@
+"""Outputs are whole or absent."""
+
+import json
+import math
+
+import pytest
+
+from components.errors import UserError
+from components.outputs import output_directory, write_json, write_text
+
+
+def test_a_directory_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "deep" / "output"
+    with output_directory(target) as staging:
+        (staging / "a.txt").write_text("a")
+        assert not target.exists()
+    assert (target / "a.txt").read_text() == "a"
+    assert [p.name for p in target.parent.iterdir()] == ["output"]
+
+
+def test_an_exception_leaves_the_earlier_output_and_nothing_else(tmp_path):
+    target = tmp_path / "output"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    with pytest.raises(RuntimeError), output_directory(target) as staging:
+        (staging / "new.txt").write_text("new")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.rglob("*")] == ["output", "old.txt"]
+
+
+def test_an_earlier_output_is_replaced_whole(tmp_path):
+    target = tmp_path / "output"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    with output_directory(target) as staging:
+        (staging / "new.txt").write_text("new")
+    assert [p.name for p in target.iterdir()] == ["new.txt"]
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "output").write_text("")
+    with pytest.raises(UserError, match="is a file, not a directory"), output_directory(tmp_path / "output"):
+        raise AssertionError("the block must not begin")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"), output_directory(tmp_path / "file" / "output"):
+        raise AssertionError("the block must not begin")
+
+
+def test_other_users_can_read_an_output(tmp_path):
+    with output_directory(tmp_path / "output"):
+        assert (tmp_path).exists()
+    assert (tmp_path / "output").stat().st_mode & 0o777 == 0o755
+
+
+def test_json_is_written_as_it_is_read(tmp_path):
+    value = {"a": [1, 2.5, None, "é"], "b": {"c": True}}
+    write_json(tmp_path / "x" / "value.json", value)
+    assert json.loads((tmp_path / "x" / "value.json").read_text("utf-8")) == value
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_number_that_json_does_not_know_is_refused_and_the_old_file_kept(tmp_path, number):
+    write_text(tmp_path / "value.json", "old")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "value.json", {"rmse": number})
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]

@@ -1,0 +1,56 @@
+"""Progress in a log: plain lines, not too many."""
+
+import itertools
+
+import pytest
+
+from components.progress import PREFIX, TRANSIENT, Progress, log
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that a test moves by hand."""
+    now = [0.0]
+    monkeypatch.setattr("components.progress.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_line_says_how_far_it_is_and_how_long_the_rest_takes(clock, capsys):
+    with Progress("rank", total=100, unit="users") as progress:
+        clock[0] = 10.0
+        progress.advance(25, note="loss 0.5")
+        clock[0] = 40.0
+        progress.advance(75)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{PREFIX}{TRANSIENT}rank: 25/100 users · 30 s left · loss 0.5",
+        f"{PREFIX}{TRANSIENT}rank: 100/100 users · 0 s left",
+        f"{PREFIX}rank: 100 users in 40.0 s",
+    ]
+
+
+def test_steps_in_quick_succession_give_one_line_in_five_seconds(clock, capsys):
+    with Progress("rank", total=1000, unit="users") as progress:
+        for second in itertools.count(1):
+            clock[0] = float(second)
+            progress.advance()
+            if second == 20:
+                break
+    assert capsys.readouterr().err.count(TRANSIENT) == 4
+
+
+def test_work_that_failed_is_not_called_done(capsys):
+    with pytest.raises(RuntimeError), Progress("rank", total=10, unit="users"):
+        raise RuntimeError
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_gets_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with Progress("rank", total=10, unit="users") as progress:
+        progress.advance(10, note="done")
+    assert "rank" in capsys.readouterr().err
+
+
+def test_a_log_line_is_marked_as_ours(capsys):
+    log("five rows")
+    assert capsys.readouterr().err == f"{PREFIX}five rows\n"

@@ -1,0 +1,63 @@
+"""What surrounds the work of every step."""
+
+import json
+
+import pytest
+
+from components.errors import UserError
+from components.step import STEP_FILE, command_line, step
+
+
+@step
+def count_rows(
+    *, ratings: str, seed: int = 42, settings: dict | None = None, strict: bool = False, output: str
+) -> int:
+    if ratings == "absent.csv":
+        raise UserError("absent.csv: no such file;\nname another")
+    return len(ratings)
+
+
+def test_the_line_that_repeats_a_step_leaves_out_defaults_and_quotes_the_rest():
+    arguments = {
+        "ratings": "my file.csv",
+        "seed": 42,
+        "settings": {"dimension": 8},
+        "strict": True,
+        "output": "out",
+        "metrics_metadata": {},
+    }
+    assert command_line(count_rows, arguments) == (
+        "twotower count-rows --ratings 'my file.csv' --settings '{\"dimension\": 8}' --strict --output out"
+    )
+
+
+def test_outside_a_pipeline_a_mistake_is_an_exception_and_nothing_is_logged(tmp_path, capsys):
+    with pytest.raises(UserError, match="absent.csv: no such file; name another"):
+        count_rows(ratings="absent.csv", output=str(tmp_path))
+    assert capsys.readouterr().err == ""
+
+
+def test_inside_a_pipeline_a_mistake_ends_the_process_with_one_line_and_status_2(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("_KFP_RUNTIME", "true")
+    with pytest.raises(SystemExit) as exit_:
+        count_rows(ratings="absent.csv", output=str(tmp_path))
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"twotower: to repeat this step: twotower count-rows --ratings absent.csv --output {tmp_path}",
+        "error: absent.csv: no such file; name another",
+    ]
+
+
+def test_duration_and_peak_memory_are_left_in_the_output(tmp_path):
+    assert count_rows(ratings="abc", output=str(tmp_path)) == 3
+    record = json.loads((tmp_path / STEP_FILE).read_text())
+    assert record["step"] == "count_rows"
+    assert 0 <= record["seconds"] < 60
+    assert 1e6 < record["peak_memory_bytes"] < 1e12
+
+
+def test_no_record_is_left_where_the_step_wrote_no_directory(tmp_path):
+    count_rows(ratings="abc", output=str(tmp_path / "absent"))
+    assert list(tmp_path.iterdir()) == []

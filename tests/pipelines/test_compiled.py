@@ -1,0 +1,100 @@
+"""The compiled pipeline."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from components.errors import UserError
+from pipelines.compiled import CHECKED_IN, compile_pipeline
+from pipelines.local import without_retries
+from pipelines.parameters import pipeline_parameters
+from pipelines.resources import REQUESTS
+
+
+@pytest.fixture(scope="module")
+def document():
+    return next(yaml.safe_load_all(CHECKED_IN.read_text("utf-8")))
+
+
+def test_the_checked_in_pipeline_is_what_the_code_compiles_to(tmp_path):
+    compiled = compile_pipeline(tmp_path / "training.yaml").read_text("utf-8")
+    assert compiled == CHECKED_IN.read_text("utf-8"), "stale: run `make pipeline`"
+
+
+def test_compiling_never_loads_tensorflow(tmp_path):
+    code = (
+        "import sys; from pipelines.compiled import compile_pipeline; "
+        f"compile_pipeline({str(tmp_path / 'p.yaml')!r}); sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_another_suffix_is_refused_and_nothing_written(tmp_path):
+    with pytest.raises(UserError, match=r"\.yaml"):
+        compile_pipeline(tmp_path / "pipeline.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_input_is_documented(document):
+    inputs = document["root"]["inputDefinitions"]["parameters"]
+    assert [name for name, spec in inputs.items() if not spec.get("description")] == []
+
+
+def test_every_component_documents_its_inputs_and_outputs(document):
+    silent = []
+    for name, component in document["components"].items():
+        if "executorLabel" not in component:
+            continue
+        for side in ("inputDefinitions", "outputDefinitions"):
+            for kind in ("parameters", "artifacts"):
+                for key, spec in component.get(side, {}).get(kind, {}).items():
+                    injected = spec.get("parameterType") == "TASK_FINAL_STATUS"
+                    if side == "inputDefinitions" and not injected and not spec.get("description"):
+                        silent.append(f"{name}.{key}")
+    assert silent == []
+
+
+def _tasks(document):
+    dags = [document["root"]["dag"], *(c["dag"] for c in document["components"].values() if "dag" in c)]
+    return {name: task for dag in dags for name, task in dag["tasks"].items() if name in REQUESTS}
+
+
+def test_every_step_of_the_house_is_in_the_graph_once(document):
+    assert set(_tasks(document)) == set(REQUESTS)
+
+
+def test_steps_that_look_at_the_world_outside_are_never_cached(document):
+    tasks = _tasks(document)
+    uncached = {name for name, task in tasks.items() if not task["cachingOptions"].get("enableCache")}
+    assert uncached == {"fingerprint", "champion", "publish", "refuse", "notify"}
+
+
+def test_steps_that_meet_bad_input_first_are_never_retried(document):
+    tasks = _tasks(document)
+    assert not [name for name in ("fingerprint", "ingest", "champion") if "retryPolicy" in tasks[name]]
+    assert tasks["train"]["retryPolicy"]["maxRetryCount"] == 3
+
+
+def test_a_local_run_tries_each_step_once():
+    package = without_retries(CHECKED_IN.read_text("utf-8"))
+    assert "retryPolicy" in CHECKED_IN.read_text("utf-8")
+    assert "retryPolicy" not in package
+
+
+def test_defaults_have_their_own_types():
+    parameters = pipeline_parameters()
+    assert parameters["ratings"].default is None
+    assert parameters["max_reject_rate"].default == 0.01
+    wrong = [p.name for p in parameters.values() if p.default is not None and type(p.default) is not p.type]
+    assert wrong == []
+
+
+def test_the_image_is_a_parameter_of_every_step(document):
+    images = {
+        label: executor["container"]["image"]
+        for label, executor in document["deploymentSpec"]["executors"].items()
+    }
+    assert images
+    assert all("image" in image and "inputs.parameters" in image for image in images.values()), images
