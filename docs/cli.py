@@ -14,8 +14,8 @@ TARGET = Path(__file__).with_name("cli.md")
 
 _HEAD = """# The command line
 
-Made by `make docs` from the help of each subcommand. Exit status: 0 when it did what was asked, 2 for a mistake that one
-line names together with its cure, 1 for anything else.
+Made by `make docs` from the help of each subcommand. Exit status: 0 when it did what was asked, 2 for a
+mistake that one line names together with its cure, 1 for anything else.
 """
 
 

@@ -43,9 +43,13 @@ def _local(paths: str) -> list[Path]:
 def _require_engine() -> None:
     import docker
 
+    # With a version named, nothing is asked before the ping, and the socket is closed when that fails.
+    client = docker.from_env(version=docker.constants.MINIMUM_DOCKER_API_VERSION)
     try:
-        docker.from_env().ping()
+        client.ping()
     except docker.errors.DockerException as error:
         raise UserError(
             "--runner docker: no Docker engine answers; start one, or use --runner subprocess"
         ) from error
+    finally:
+        client.close()

@@ -100,7 +100,7 @@ def _next(record: dict[str, Any], registry: str, index: Path | None, console: Co
     at = f"--registry {shlex.quote(registry)}"
     console.rule("What to type next", align="left")
     if index is None:
-        console.print(f"  twotower run … --gate report        # publish all the same, the verdict on record")
+        console.print("  twotower run … --gate report        # publish all the same, the verdict on record")
         return
     from components.recommend.showcase import showcase
 

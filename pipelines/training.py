@@ -1,15 +1,15 @@
 """The training pipeline: the graph, and nothing else."""
 
-from kfp import dsl
-
 from components.evaluate.component import evaluate
-from components.export.component import export
-from components.image import IMAGE
 from components.ingest.component import fingerprint, ingest
 from components.publish.component import notify, publish, refuse
 from components.registry.component import champion
 from components.report.component import report
 from components.train.component import train
+from kfp import dsl
+
+from components.export.component import export
+from components.image import IMAGE
 from components.vocabulary.component import vocabulary
 from pipelines.resources import place
 

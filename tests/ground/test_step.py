@@ -32,7 +32,7 @@ def test_the_line_that_repeats_a_step_leaves_out_defaults_and_quotes_the_rest():
 
 
 def test_outside_a_pipeline_a_mistake_is_an_exception_and_nothing_is_logged(tmp_path, capsys):
-    with pytest.raises(UserError, match="absent.csv: no such file; name another"):
+    with pytest.raises(UserError, match=r"absent\.csv: no such file; name another"):
         count_rows(ratings="absent.csv", output=str(tmp_path))
     assert capsys.readouterr().err == ""
 

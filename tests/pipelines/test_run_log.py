@@ -12,7 +12,7 @@ _CYAN, _GREEN, _RESET = "\x1b[96m", "\x1b[92m", "\x1b[0m"
     [
         (f"10:11:12.123 - INFO - Executing task {_CYAN}'ingest'{_RESET}\n", Event("started", "ingest")),
         (
-            f"10:11:12.123 - INFO - Task {_CYAN}'ingest'{_RESET} finished with status {_GREEN}SUCCESS{_RESET}\n",
+            f"10:11:12 - INFO - Task {_CYAN}'ingest'{_RESET} finished with status {_GREEN}SUCCESS{_RESET}",
             Event("ended", "ingest"),
         ),
         ("10:11:12.123 - ERROR - Task 'train' finished with status FAILURE\n", Event("failed", "train")),

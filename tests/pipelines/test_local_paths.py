@@ -1,0 +1,63 @@
+"""What a local run does with the paths that it is given, before anything is started."""
+
+import os
+
+import pytest
+
+from components.errors import UserError
+from pipelines import docker_arguments as docker_module
+from pipelines.docker_arguments import docker_arguments
+from pipelines.run import run_pipeline
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """Stands for an engine that answers; these tests look at the arguments alone."""
+    monkeypatch.setattr(docker_module, "_require_engine", lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "workspace", "flag"),
+    [
+        ({"ratings": "/data/python3/r.csv", "registry": "r"}, "work", "--ratings"),
+        ({"ratings": "/data/r.csv", "registry": "/python3.11/r"}, "work", "--registry"),
+        ({"ratings": "/data/r.csv", "registry": "r"}, "python3-work", "--work-dir"),
+        (
+            {"ratings": "/data/r.csv", "registry": "r", "train_settings": {"a": "python3"}},
+            "w",
+            "--train-settings",
+        ),
+    ],
+)
+def test_a_path_that_kfp_would_change_is_refused(tmp_path, parameters, workspace, flag):
+    with pytest.raises(UserError, match=f"^{flag} .*python3"):
+        run_pipeline(parameters, str(tmp_path / workspace))
+
+
+def test_inputs_are_mounted_read_only_and_outputs_are_the_callers(tmp_path, engine):
+    ratings = tmp_path / "in" / "ratings.csv"
+    ratings.parent.mkdir()
+    ratings.write_text("")
+    arguments = docker_arguments(
+        read={"--ratings": str(ratings), "--movies": "gs://bucket/movies.csv", "--test-ratings": ""},
+        written={"--registry": str(tmp_path / "registry")},
+    )
+    assert arguments["mounts"] == [(str(ratings), True), (str(tmp_path / "registry"), False)]
+    assert (tmp_path / "registry").is_dir()
+    assert arguments["user"] == f"{os.getuid()}:{os.getgid()}"
+
+
+def test_a_pattern_mounts_the_folder_that_it_looks_into(tmp_path, engine):
+    arguments = docker_arguments(read={"--ratings": str(tmp_path / "part-*.csv")}, written={})
+    assert arguments["mounts"] == [(str(tmp_path), True)]
+
+
+def test_a_missing_input_is_named_before_a_container_starts(tmp_path, engine):
+    with pytest.raises(UserError, match=r"--movies .*movies\.csv: no such file"):
+        docker_arguments(read={"--movies": str(tmp_path / "movies.csv")}, written={})
+
+
+def test_without_an_engine_the_other_runner_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/absent.sock")
+    with pytest.raises(UserError, match="no Docker engine answers; start one, or use --runner subprocess"):
+        docker_arguments(read={}, written={})

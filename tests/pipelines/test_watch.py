@@ -1,0 +1,44 @@
+"""What a person sees while the pipeline runs."""
+
+import io
+
+from rich.console import Console
+
+from pipelines.run_log import Event
+from pipelines.watch import Watch
+
+_EVENTS = [
+    Event("started", "ingest"),
+    Event("progress", "… ingest: 10/100 rows · 9 s left"),
+    Event("line", "ingest: 100 rows [kept]"),
+    Event("ended", "ingest"),
+    Event("cached", "train"),
+    Event("failed", "evaluate"),
+    Event("failed", "exit-handler-1"),
+    Event("error", "shown by the end screen"),
+]
+
+
+def _shown(terminal: bool) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None, width=80)
+    with Watch(console) as watch:
+        for event in _EVENTS:
+            watch(event)
+    return console.file.getvalue()
+
+
+def test_a_log_gets_a_line_for_each_event():
+    assert _shown(terminal=False).splitlines() == [
+        "Ingest the ratings",
+        "  … ingest: 10/100 rows · 9 s left",
+        "  ingest: 100 rows [kept]",
+        "✓ Ingest the ratings 0.0 s",
+        "✓ Train the two-tower model as before (cached)",
+        "✗ Evaluate and decide",
+    ]
+
+
+def test_a_terminal_keeps_what_lasts():
+    shown = _shown(terminal=True)
+    assert "✓ Ingest the ratings 0.0 s" in shown
+    assert "ingest: 100 rows [kept]" in shown
