@@ -42,9 +42,10 @@ def _local(paths: str) -> list[Path]:
 
 def _require_engine() -> None:
     import docker
+    from docker.constants import MINIMUM_DOCKER_API_VERSION
 
     # With a version named, nothing is asked before the ping, and the socket is closed when that fails.
-    client = docker.from_env(version=docker.constants.MINIMUM_DOCKER_API_VERSION)
+    client = docker.from_env(version=MINIMUM_DOCKER_API_VERSION)
     try:
         client.ping()
     except docker.errors.DockerException as error:
