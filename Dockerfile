@@ -5,13 +5,15 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
-ARG LOCK=requirements.lock
+# GPU=1 takes TensorFlow with CUDA.
+ARG GPU=0
 RUN python3 -m venv /opt/twotower
 ENV PATH=/opt/twotower/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 # The dependencies are a layer of their own: a change of the code leaves it as it is.
-COPY requirements*.lock ./
-RUN pip install --require-hashes -r ${LOCK}
+COPY requirements.lock requirements-gpu.lock ./
+RUN if [ "$GPU" = 1 ]; then lock=requirements-gpu.lock; else lock=requirements.lock; fi \
+    && pip install --require-hashes -r "$lock"
 COPY pyproject.toml README.md LICENSE ./
 COPY components components
 COPY pipelines pipelines

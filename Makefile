@@ -14,6 +14,7 @@ ARGS ?=
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' components/__init__.py)
 IMAGE ?= twotower:$(VERSION)
 BASE_IMAGE ?= python:3.11-slim-bookworm
+GPU ?= 0
 
 .PHONY: help
 help: ## list the verbs
@@ -42,8 +43,9 @@ $(VENV)/.test-installed: $(VENV)/.installed requirements-test.lock
 lock: ## resolve the dependencies again and rewrite the lock files (needs uv)
 	uv pip compile pyproject.toml $(LOCK_FLAGS) -o requirements.lock
 	uv pip compile pyproject.toml $(LOCK_FLAGS) --extra test -o requirements-test.lock
+	uv pip compile pyproject.toml $(LOCK_FLAGS) --extra gpu -o requirements-gpu.lock
 	@# Every line carries the two platforms of pyproject.toml; without them the files can be read.
-	sed -Ei -f requirements.sed requirements.lock requirements-test.lock
+	sed -Ei -f requirements.sed requirements.lock requirements-test.lock requirements-gpu.lock
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
@@ -91,8 +93,8 @@ coverage: $(VENV)/.test-installed ## the tests with line coverage of components 
 # ---- the image
 
 .PHONY: image
-image: ## build the image (IMAGE= BASE_IMAGE=)
-	@docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
+image: ## build the image (IMAGE= BASE_IMAGE= GPU=1)
+	@docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) --build-arg GPU=$(GPU) \
 		--build-arg REVISION=$$(git rev-parse --short HEAD) --tag $(IMAGE) .
 
 .PHONY: test-image

@@ -1,0 +1,104 @@
+"""The real image: the lines of docs/docker.md, and the pipeline under KFP's DockerRunner."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.image
+
+_PAGE = Path(__file__).parents[2] / "docs" / "docker.md"
+_BLOCKS = re.findall(r"```bash\n(.*?)```", _PAGE.read_text("utf-8"), re.DOTALL)
+_TWOTOWER = [sys.executable, "-m", "pipelines.cli"]
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    """The image under test; `make test-image` names it."""
+    name = os.environ.get("TWOTOWER_TEST_IMAGE")
+    if not name:
+        pytest.skip("no image named in TWOTOWER_TEST_IMAGE; `make test-image` builds and names one")
+    return name
+
+
+@pytest.fixture(scope="module")
+def stepped(image, tmp_path_factory) -> Path:
+    """A folder in which every line of the page has been run, one after the other."""
+    folder = tmp_path_factory.mktemp("docker")
+    variables, steps, _ = _BLOCKS
+    for line in steps.strip().splitlines():
+        done = subprocess.run(
+            ["bash", "-euc", f"{variables}\n{line}"],
+            cwd=folder,
+            env={**os.environ, "IMAGE": image},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    return folder
+
+
+def test_the_lines_of_the_page_publish_a_version(stepped):
+    record = json.loads((stepped / "registry" / "runs" / "by-hand" / "run.json").read_text("utf-8"))
+    assert record["outcome"] == "published"
+
+
+def test_what_the_container_wrote_belongs_to_the_caller(stepped):
+    owners = {path.stat().st_uid for path in stepped.rglob("*")}
+    assert owners == {os.getuid()}
+
+
+def test_the_image_ships_no_entry_point_and_another_user_than_root(image):
+    form = "{{json .Config.Entrypoint}} {{.Config.User}}"
+    done = subprocess.run(
+        ["docker", "image", "inspect", "--format", form, image], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["null", "10001:10001"]
+
+
+def test_a_foreign_components_folder_is_not_imported(image, tmp_path):
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components" / "__init__.py").write_text("raise SystemExit('shadowed')")
+    done = subprocess.run(
+        ["docker", "run", "--rm", "--volume", f"{tmp_path}:/w", "--workdir", "/w", image, "twotower", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module", params=["subprocess", "docker"])
+def verdict(request, image, stepped, tmp_path_factory):
+    """The verdict and the version's files after the pipeline ran on the same data by either runner."""
+    folder = tmp_path_factory.mktemp(request.param)
+    command = [*_TWOTOWER, "run", "--ratings", str(stepped / "sample" / "ratings.csv")]
+    command += ["--movies", str(stepped / "sample" / "movies.csv"), "--registry", str(folder / "registry")]
+    command += ["--runner", request.param, "--image", image, "--work-dir", str(folder / "work")]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = (folder / "registry" / "runs").iterdir()
+    files = sorted(
+        str(path.relative_to(version))
+        for version in (folder / "registry" / "versions").iterdir()
+        for path in version.rglob("*")
+    )
+    return json.loads((record / "verdict.json").read_text("utf-8")), files
+
+
+_SEEN: list[object] = []
+
+
+def test_both_runners_give_the_same_verdict_and_artifacts(verdict):
+    outcome, files = verdict
+    metrics = outcome["metrics"]["challenger"]
+    _SEEN.append((outcome["blessed"], files, metrics))
+    first, last = _SEEN[0], _SEEN[-1]
+    assert first[:2] == last[:2]
+    for name, value in first[2].items():
+        assert last[2][name] == pytest.approx(value, abs=1e-4), name
