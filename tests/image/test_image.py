@@ -65,7 +65,18 @@ def test_a_foreign_components_folder_is_not_imported(image, tmp_path):
     (tmp_path / "components").mkdir()
     (tmp_path / "components" / "__init__.py").write_text("raise SystemExit('shadowed')")
     done = subprocess.run(
-        ["docker", "run", "--rm", "--volume", f"{tmp_path}:/w", "--workdir", "/w", image, "twotower", "--version"],
+        [
+            "docker",
+            "run",
+            "--rm",
+            "--volume",
+            f"{tmp_path}:/w",
+            "--workdir",
+            "/w",
+            image,
+            "twotower",
+            "--version",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -73,32 +84,33 @@ def test_a_foreign_components_folder_is_not_imported(image, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="module", params=["subprocess", "docker"])
-def verdict(request, image, stepped, tmp_path_factory):
-    """The verdict and the version's files after the pipeline ran on the same data by either runner."""
-    folder = tmp_path_factory.mktemp(request.param)
-    command = [*_TWOTOWER, "run", "--ratings", str(stepped / "sample" / "ratings.csv")]
-    command += ["--movies", str(stepped / "sample" / "movies.csv"), "--registry", str(folder / "registry")]
-    command += ["--runner", request.param, "--image", image, "--work-dir", str(folder / "work")]
+def _run_pipeline(runner: str, image: str, sample: Path, folder: Path) -> tuple[dict, list[str]]:
+    """The verdict of a run and the files of the version that it published."""
+    command = [
+        *_TWOTOWER,
+        "run",
+        "--ratings",
+        str(sample / "ratings.csv"),
+        "--movies",
+        str(sample / "movies.csv"),
+    ]
+    command += ["--registry", str(folder / "registry"), "--work-dir", str(folder / "work")]
+    command += ["--runner", runner, "--image", image]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = (folder / "registry" / "runs").iterdir()
-    files = sorted(
-        str(path.relative_to(version))
-        for version in (folder / "registry" / "versions").iterdir()
-        for path in version.rglob("*")
-    )
+    (version,) = (folder / "registry" / "versions").iterdir()
+    files = sorted(str(path.relative_to(version)) for path in version.rglob("*"))
     return json.loads((record / "verdict.json").read_text("utf-8")), files
 
 
-_SEEN: list[object] = []
-
-
-def test_both_runners_give_the_same_verdict_and_artifacts(verdict):
-    outcome, files = verdict
-    metrics = outcome["metrics"]["challenger"]
-    _SEEN.append((outcome["blessed"], files, metrics))
-    first, last = _SEEN[0], _SEEN[-1]
-    assert first[:2] == last[:2]
-    for name, value in first[2].items():
-        assert last[2][name] == pytest.approx(value, abs=1e-4), name
+def test_both_runners_give_the_same_verdict_and_artifacts(image, stepped, tmp_path_factory):
+    (one, one_files), (other, other_files) = (
+        _run_pipeline(runner, image, stepped / "sample", tmp_path_factory.mktemp(runner))
+        for runner in ("subprocess", "docker")
+    )
+    assert one_files == other_files
+    assert one["blessed"] == other["blessed"]
+    assert [rule["verdict"] for rule in one["rules"]] == [rule["verdict"] for rule in other["rules"]]
+    for name, value in one["metrics"]["challenger"].items():
+        assert other["metrics"]["challenger"][name] == pytest.approx(value, abs=1e-4), name
