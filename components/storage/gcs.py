@@ -4,6 +4,7 @@ Imported only where a gs:// location is used: the client library takes most of a
 """
 
 import mimetypes
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ _TRANSFERS = 3
 
 _REQUEST_SECONDS = 60.0
 
+_ROOT = re.compile(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?")
+
 T = TypeVar("T")
 
 
@@ -41,9 +44,9 @@ class GcsStorage(Storage):
 
     def __init__(self, root: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         super().__init__(root)
-        bucket, _, prefix = self.root.removeprefix("gs://").partition("/")
-        if not bucket:
+        if not _ROOT.fullmatch(root):
             raise UserError(f"{root} names no bucket; write gs://BUCKET/PREFIX")
+        bucket, _, prefix = self.root.removeprefix("gs://").partition("/")
         self._deadline_seconds = deadline_seconds
         self._prefix = f"{prefix}/" if prefix else ""
         retry = DEFAULT_RETRY.with_delay(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, 2.0)
@@ -71,27 +74,22 @@ class GcsStorage(Storage):
     def list(self, prefix: str = "") -> Sequence[str]:
         return sorted(blob.name.removeprefix(self._prefix) for blob in self._blobs(prefix))
 
-    def children(self, directory: str) -> Sequence[str]:
-        prefix = f"{self._prefix}{directory}/" if directory else self._prefix
-        with self._errors(self.uri(directory)):
-            found = self._bucket.list_blobs(prefix=prefix, delimiter="/", **self._request)
-            names = [blob.name for blob in found]  # the directories are known once the pages were read
-            return sorted(name.removeprefix(prefix).rstrip("/") for name in [*names, *found.prefixes])
-
     def exists(self, key: str) -> bool:
         with self._errors(self.uri(key)):
             return bool(self._blob(key).exists(**self._request))
 
+    def stat(self, key: str) -> StoredFile:
+        blob = self._described(key)
+        return StoredFile(blob.size, blob.crc32c)
+
     def identity(self, key: str) -> str:
         """The object's generation and CRC32C. Raises `NotFoundError`."""
-        blob = self._blob(key)
-        with self._errors(self.uri(key)):
-            blob.reload(**self._request)
+        blob = self._described(key)
         return f"{blob.generation}-{blob.crc32c}"
 
     def upload_file(self, source: Path, key: str) -> StoredFile:
         blob = self._blob(key)
-        with self._errors(self.uri(key)):
+        with self._errors(self.uri(key), needs_object=False):
             blob.upload_from_filename(str(source), checksum="crc32c", **self._request)
         return StoredFile(blob.size, blob.crc32c)
 
@@ -124,14 +122,20 @@ class GcsStorage(Storage):
     def _blob(self, key: str) -> Any:
         return self._bucket.blob(f"{self._prefix}{key}")
 
+    def _described(self, key: str) -> Any:
+        blob = self._blob(key)
+        with self._errors(self.uri(key)):
+            blob.reload(**self._request)
+        return blob
+
     def _blobs(self, prefix: str) -> Sequence[Any]:
-        with self._errors(self.uri(prefix)):
+        with self._errors(self.uri(prefix), needs_object=False):
             return [*self._bucket.list_blobs(prefix=f"{self._prefix}{prefix}", **self._request)]
 
     def _upload(self, key: str, data: bytes, **conditions: int) -> None:
         kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
         options = {"content_type": kind, "checksum": "crc32c", **conditions, **self._request}
-        with self._errors(self.uri(key)):
+        with self._errors(self.uri(key), needs_object=False):
             self._blob(key).upload_from_string(data, **options)
 
     def _delete(self, blob: Any) -> None:
@@ -152,12 +156,17 @@ class GcsStorage(Storage):
             return download()
 
     @contextmanager
-    def _errors(self, uri: str) -> Iterator[None]:
-        """Turns what the user can mend into one line."""
+    def _errors(self, uri: str, needs_object: bool = True) -> Iterator[None]:
+        """Turns what the user can mend into one line. If no object is needed, the bucket is missing."""
         try:
             yield
         except api_errors.NotFound as error:
-            raise NotFoundError(f"{uri} does not exist, or its bucket does not; check the URI") from error
+            if needs_object:
+                raise NotFoundError(f"{uri} does not exist; check the URI") from error
+            raise UserError(
+                f"there is no bucket {self._bucket.name} for {uri}; check the name, or create it by "
+                f"`gcloud storage buckets create gs://{self._bucket.name}`"
+            ) from error
         except (api_errors.Forbidden, api_errors.Unauthorized) as error:
             raise UserError(
                 f"no permission for {uri}; grant this account roles/storage.objectAdmin on the bucket "

@@ -56,15 +56,12 @@ class LocalStorage(Storage):
         keys = (path.relative_to(base).as_posix() for path in _files(start) if not is_staging(path))
         return sorted(key for key in keys if key.startswith(prefix))
 
-    def children(self, directory: str) -> Sequence[str]:
-        try:
-            with _reading(self._path(directory)) as path:
-                return sorted(child.name for child in path.iterdir() if not is_staging(child))
-        except NotFoundError:
-            return []
-
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
+
+    def stat(self, key: str) -> StoredFile:
+        with _reading(self._path(key)) as path:
+            return stored_file(path)
 
     def upload_file(self, source: Path, key: str) -> StoredFile:
         return _copy(source, self._path(key))

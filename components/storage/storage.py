@@ -69,12 +69,12 @@ class Storage(ABC):
         """The keys of all files whose key begins with `prefix`, sorted."""
 
     @abstractmethod
-    def children(self, directory: str) -> Sequence[str]:
-        """The names of what lies directly in `directory`, files and directories, sorted."""
-
-    @abstractmethod
     def exists(self, key: str) -> bool:
         """Whether the file is there."""
+
+    @abstractmethod
+    def stat(self, key: str) -> StoredFile:
+        """What identifies the file's content. Raises `NotFoundError`."""
 
     @abstractmethod
     def upload_file(self, source: Path, key: str) -> StoredFile:

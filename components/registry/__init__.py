@@ -1,0 +1,1 @@
+"""Every version that was published, which of them is served, and how every run ended."""

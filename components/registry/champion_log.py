@@ -1,0 +1,111 @@
+"""The append-only log of champions: its highest entry names the version that is served."""
+
+import re
+from dataclasses import dataclass
+
+from components.registry.documents import from_bytes, now, timestamp, to_bytes
+from components.storage import AlreadyExistsError, Storage
+
+_DIRECTORY = "champion"
+_ENTRY = re.compile(rf"{_DIRECTORY}/(\d{{6,}})\.json")
+
+_CURE = "restore it from a backup, or write it again by hand: docs/registry.md shows its few lines"
+
+PUBLISHED = "published"
+ROLLBACK = "rollback"
+
+
+class SupersededError(Exception):
+    """The champion is no longer the one that the caller has seen."""
+
+
+@dataclass(frozen=True)
+class ChampionEntry:
+    """One change of the champion.
+
+    Attributes:
+      sequence: its place in the log: 1, 2, 3, …
+      version: the version that became champion.
+      previous: the champion before it; "" for the first.
+      why: "published" or "rollback".
+      run_id: the pipeline run that published it; "" for a rollback.
+      time: when, in ISO 8601.
+    """
+
+    sequence: int
+    version: str
+    previous: str
+    why: str
+    run_id: str
+    time: str
+
+
+class ChampionLog:
+    """The files `champion/000001.json`, `champion/000002.json`, … of a registry; none is ever changed."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def sequences(self) -> list[int]:
+        """The places in the log, ascending."""
+        matches = (_ENTRY.fullmatch(key) for key in self._storage.list(f"{_DIRECTORY}/"))
+        return sorted(int(match[1]) for match in matches if match)
+
+    def latest(self) -> ChampionEntry | None:
+        """The champion; None in an empty registry."""
+        sequences = self.sequences()
+        return self._read(sequences[-1]) if sequences else None
+
+    def entries(self) -> list[ChampionEntry]:
+        """The whole log, in order."""
+        return [self._read(sequence) for sequence in self.sequences()]
+
+    def of_run(self, run_id: str) -> ChampionEntry | None:
+        """The entry by which the run `run_id` published; None if it did not."""
+        return next((entry for entry in reversed(self.entries()) if entry.run_id == run_id), None)
+
+    def append(self, expected_sequence: int, version: str, why: str, run_id: str) -> ChampionEntry:
+        """Makes `version` the champion, if the log still ends at `expected_sequence` (0: is empty).
+
+        Of any number of callers at once, one succeeds: they all create the same file.
+
+        Raises:
+          SupersededError: if the log ends elsewhere.
+        """
+        latest = self.latest()
+        if (latest.sequence if latest else 0) != expected_sequence:
+            raise SupersededError
+        entry = ChampionEntry(
+            sequence=expected_sequence + 1,
+            version=version,
+            previous=latest.version if latest else "",
+            why=why,
+            run_id=run_id,
+            time=timestamp(now()),
+        )
+        try:
+            self._storage.create_exclusive(_key(entry.sequence), to_bytes(entry))
+        except AlreadyExistsError as error:
+            raise SupersededError from error
+        return entry
+
+    def before_present(self) -> str:
+        """The version to go back to; "" if there is none.
+
+        That is the champion that the present one replaced when it was published. A version that was rolled
+        back from does not count, so one rollback after another goes ever further back.
+        """
+        line: list[str] = []
+        for entry in self.entries():
+            if entry.why == ROLLBACK and entry.version in line:
+                del line[line.index(entry.version) :]
+            line.append(entry.version)
+        return line[-2] if len(line) > 1 else ""
+
+    def _read(self, sequence: int) -> ChampionEntry:
+        key = _key(sequence)
+        return from_bytes(ChampionEntry, self._storage.read_bytes(key), self._storage.uri(key), _CURE)
+
+
+def _key(sequence: int) -> str:
+    return f"{_DIRECTORY}/{sequence:06d}.json"

@@ -1,0 +1,89 @@
+"""How every run ended: `runs/<run_id>/`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.errors import UserError
+from components.registry.documents import from_bytes, now, timestamp, to_bytes
+from components.storage import Storage
+
+PUBLISHED = "published"
+REFUSED = "refused"
+SUPERSEDED = "superseded"
+FAILED = "failed"
+
+_DIRECTORY = "runs"
+_RECORD = "run.json"
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+_CURE = "restore it from a backup, or delete it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A run's `run.json`. What a run that failed did not come to is empty.
+
+    Attributes:
+      run_id: the pipeline run.
+      outcome: "published", "refused", "superseded" or "failed".
+      reason: one sentence.
+      version: the version that it made; "" if none.
+      sequence: the version's place in the champion log; 0 if it is not in it.
+      blessed: whether the gate's rules all passed.
+      champion: the champion that the gate compared with: "version" and "sequence" ("" and 0: none).
+      metrics: the model's on the test rows, by name; None where the figure is not finite.
+      settings: of the training.
+      fingerprint: identifies the input files.
+      rows: of the ratings: "read", "kept" and "rejected".
+      steps: of each step that the publisher knows of: "step", "seconds", "peak_memory_bytes".
+      time: when the record was written, in ISO 8601.
+    """
+
+    run_id: str
+    outcome: str
+    reason: str
+    version: str = ""
+    sequence: int = 0
+    blessed: bool = False
+    champion: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    rows: dict[str, int] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    time: str = field(default_factory=lambda: timestamp(now()))
+
+
+class RunRecords:
+    """The directories `runs/<run_id>/` of a registry: `run.json`, and the verdict and report of the run."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def ids(self) -> list[str]:
+        """The runs that have a record."""
+        keys = (key.split("/") for key in self._storage.list(f"{_DIRECTORY}/"))
+        return [run_id for _, run_id, *name in keys if name == [_RECORD]]
+
+    def write(self, record: RunRecord, files: Mapping[str, Path]) -> None:
+        """Creates or replaces a record, with local `files` by their name in it."""
+        for name, path in files.items():
+            self._storage.upload_file(path, _key(record.run_id, name))
+        self._storage.write_bytes(_key(record.run_id, _RECORD), to_bytes(record))
+
+    def read(self, run_id: str) -> RunRecord | None:
+        """The record of a run; None if it has none. Raises `UserError` if it is corrupt."""
+        key = _key(run_id, _RECORD)
+        if not self._storage.exists(key):
+            return None
+        return from_bytes(RunRecord, self._storage.read_bytes(key), self._storage.uri(key), _CURE)
+
+
+def _key(run_id: str, name: str) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise UserError(
+            f"{run_id!r} is no run id; give letters, digits, dots, dashes and underscores, 201 at most"
+        )
+    return f"{_DIRECTORY}/{run_id}/{name}"
