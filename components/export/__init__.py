@@ -1,0 +1,1 @@
+"""Export: the model that was evaluated, wrapped into one SavedModel that a server loads."""

@@ -1,0 +1,70 @@
+"""Exact search for the best-scored movies."""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+# What an excluded movie scores, and what pads an answer that runs short. Finite, so that JSON can carry it.
+LOWEST_SCORE = float(np.finfo(np.float32).min)
+
+# Movies to a block: the best k movies lie in the k blocks with the best leaders, so that a maximum is all
+# that most of the catalogue costs. Of 4 to 64, 16 was the fastest at 17,770 movies: half the time or less.
+_BLOCK = 16
+
+
+class BiasedBruteForce(tfrs.layers.factorized_top_k.BruteForce):  # type: ignore[misc]
+    """TFRS's brute force, for scores with a bias and with movies excluded for each query.
+
+    The bias is one component more of a movie's vector, met by a 1 in the query. TFRS's own exclusions look
+    k + (the longest list) movies up and compare strings; here each excluded score is overwritten.
+    """
+
+    def index_with_bias(self, vectors: np.ndarray, biases: np.ndarray) -> "BiasedBruteForce":
+        """Indexes M candidates: `vectors` float32 [M, d], `biases` float32 [M]."""
+        self._count = len(vectors)
+        missing = -self._count % _BLOCK
+        padded_vectors = np.pad(vectors, ((0, missing), (0, 0)))
+        padded_biases = np.pad(biases, (0, missing), constant_values=LOWEST_SCORE)
+        self.index(tf.constant(np.column_stack([padded_vectors, padded_biases]), tf.float32))
+        return self
+
+    def best(
+        self, queries: tf.Tensor, k: tf.Tensor, excluded_rows: tf.Tensor, excluded: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The k best candidates of each query, best first, ties by position.
+
+        Args:
+          queries: float32 [n, d].
+          k: int32 scalar; clamped to 0..M.
+          excluded_rows: int64 [e], the query for which `excluded` is out of the question.
+          excluded: int32 [e], candidates, each in 0..M-1.
+
+        Returns:
+          Scores float32 [n, k] and candidates int32 [n, k]; where fewer than k candidates are left,
+          `LOWEST_SCORE` and M.
+        """
+        scores = self._compute_score(queries, self._candidates)
+        pairs = tf.stack([excluded_rows, tf.cast(excluded, tf.int64)], axis=1)
+        lowest = tf.fill(tf.shape(excluded), LOWEST_SCORE)
+        scores = tf.tensor_scatter_nd_update(scores, pairs, lowest)
+        values, candidates = _top_k_by_blocks(scores, tf.clip_by_value(k, 0, self._count))
+        return values, tf.where(values > LOWEST_SCORE, candidates, self._count)
+
+    def _compute_score(self, queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+        ones = tf.ones([tf.shape(queries)[0], 1], tf.float32)
+        return super()._compute_score(tf.concat([queries, ones], axis=1), candidates)
+
+
+def _top_k_by_blocks(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`tf.math.top_k` of [n, whole blocks], with the same answer, ties included.
+
+    A block left out has a leader that k leaders precede, by score or, in a tie, by position, since `top_k`
+    keeps the first of equals; its other members come after their leader. So none of it is among the best k.
+    """
+    rows, blocks = tf.shape(scores)[0], scores.shape[1] // _BLOCK
+    by_block = tf.reshape(scores, [rows, blocks, _BLOCK])
+    _, chosen = tf.math.top_k(tf.reduce_max(by_block, axis=2), tf.minimum(k, blocks))
+    chosen = tf.sort(chosen, axis=1)
+    members = tf.reshape(tf.gather(by_block, chosen, batch_dims=1), [rows, tf.shape(chosen)[1] * _BLOCK])
+    values, places = tf.math.top_k(members, k)
+    return values, tf.gather(chosen, places // _BLOCK, batch_dims=1) * _BLOCK + places % _BLOCK

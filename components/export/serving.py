@@ -1,0 +1,157 @@
+"""The module whose functions are the signatures of the published index."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.export.brute_force import BiasedBruteForce
+from components.export.catalogue import Catalogue
+from components.export.histories import ALL, Histories, History
+
+# `k` of the signature that takes nothing but users.
+DEFAULT_K = 100
+
+Outputs = dict[str, tf.Tensor]
+
+_STRINGS = tf.TensorSpec([None], tf.string)
+_STRING = tf.TensorSpec([], tf.string)
+_INT = tf.TensorSpec([], tf.int32)
+
+
+class ServingIndex(tf.Module):  # type: ignore[misc]
+    """Answers by ids and strings what the scoring SavedModel answers by rows and numbers.
+
+    The scoring model is kept as it was loaded and called through its own signatures; nothing is fitted or
+    computed anew but the layout of its candidates.
+    """
+
+    def __init__(self, scoring: Any, catalogue: Catalogue, histories: Histories) -> None:
+        """Args: `scoring`: the loaded scoring SavedModel, whose candidates are the rows of `catalogue`."""
+        super().__init__(name="serving_index")
+        self._scoring, self._catalogue, self._histories = scoring, catalogue, histories
+        candidates = scoring.signatures["candidates"]()
+        vectors, biases = candidates["vector"].numpy(), candidates["bias"].numpy()
+        lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        by_score = BiasedBruteForce().index_with_bias(vectors, biases)
+        by_likeness = BiasedBruteForce().index_with_bias(vectors / lengths, np.zeros(len(vectors)))
+        self._best_by_score, self._best_by_likeness = by_score.best, by_likeness.best
+        self._unit_vectors = tf.Variable(vectors / lengths, trainable=False, name="unit_vectors")
+        # The layers' variables alone: kept whole, each layer would be saved once more, as a Keras model.
+        self._candidates = [*by_score.variables, *by_likeness.variables]
+
+    def signatures(self) -> dict[str, Any]:
+        """The concrete functions by the names that they are served under."""
+        inputs_of = {
+            self.recommend: {"user_id": _STRINGS, "k": _INT, "ratings": _STRING},
+            self.recommend_from_history: {
+                "movie_id": _STRINGS,
+                "rating": tf.TensorSpec([None], tf.float32),
+                "row_splits": tf.TensorSpec([None], tf.int64),
+                "k": _INT,
+            },
+            self.rate: {"user_id": _STRINGS, "movie_id": _STRINGS, "ratings": _STRING},
+            self.similar: {"movie_id": _STRINGS, "k": _INT},
+            self.history: {"user_id": _STRINGS},
+            self.catalogue: {},
+            self.users: {},
+            self.serving_default: {"user_id": _STRINGS},
+        }
+        return {method.__name__: _concrete(method, inputs) for method, inputs in inputs_of.items()}
+
+    def recommend(self, user_id: tf.Tensor, k: tf.Tensor, ratings: tf.Tensor) -> Outputs:
+        """The k best movies that each user has not rated; popularity's order for an unknown user."""
+        users = self._histories.users(user_id)
+        history = self._histories.read(users, ratings)
+        answer = self._recommend(user_id, history, k)
+        return {**answer, "known_user": users >= 0}
+
+    def serving_default(self, user_id: tf.Tensor) -> Outputs:
+        """`recommend` with k = 100 and all ratings: the signature for servers that batch requests."""
+        return self.recommend(user_id, tf.constant(DEFAULT_K), tf.constant(ALL))
+
+    def recommend_from_history(
+        self, movie_id: tf.Tensor, rating: tf.Tensor, row_splits: tf.Tensor, k: tf.Tensor
+    ) -> Outputs:
+        """`recommend` for ratings that come with the request; unknown movies are left out and counted."""
+        rows = self._catalogue.rows(movie_id)
+        known = rows < self._catalogue.nothing
+        kept = tf.concat([[0], tf.cumsum(tf.cast(known, tf.int64))], axis=0)
+        history = History(
+            movies=tf.boolean_mask(rows, known),
+            ratings=tf.boolean_mask(rating, known),
+            row_splits=tf.gather(kept, row_splits),
+            held_out=tf.zeros([0], tf.bool),
+        )
+        nobody = tf.fill([tf.size(row_splits) - 1], "")
+        lengths = row_splits[1:] - row_splits[:-1]
+        kept_lengths = history.row_splits[1:] - history.row_splits[:-1]
+        ignored = tf.cast(lengths - kept_lengths, tf.int32)
+        return {**self._recommend(nobody, history, k), "ignored": ignored}
+
+    def rate(self, user_id: tf.Tensor, movie_id: tf.Tensor, ratings: tf.Tensor) -> Outputs:
+        """Stars for pairs of a user and a movie. Each user's history is read once, however many the pairs."""
+        distinct, pair_row = tf.unique(user_id)
+        history = self._histories.read(self._histories.users(distinct), ratings)
+        return {"rating": self._stars(distinct, history, pair_row, self._catalogue.rows(movie_id))}
+
+    def similar(self, movie_id: tf.Tensor, k: tf.Tensor) -> Outputs:
+        """The k movies whose vectors make the smallest angle with each movie's; none for an unknown id."""
+        rows = self._catalogue.rows(movie_id)
+        known = rows < self._catalogue.nothing
+        row = tf.minimum(rows, self._catalogue.nothing - 1)
+        queries = tf.gather(self._unit_vectors, row)
+        likeness, found = self._best_by_likeness(queries, k, tf.range(tf.size(row, tf.int64)), row)
+        found = tf.where(known[:, tf.newaxis], found, self._catalogue.nothing)
+        likeness = tf.where(found < self._catalogue.nothing, likeness, 0.0)
+        return {**self._catalogue.describe(found), "similarity": likeness, "known_movie": known}
+
+    def history(self, user_id: tf.Tensor) -> Outputs:
+        """All ratings of the users, flat; user i's are row_splits[i]:row_splits[i + 1]."""
+        users = self._histories.users(user_id)
+        history = self._histories.read(users, ALL)
+        return {
+            **self._catalogue.describe(history.movies),
+            "rating": history.ratings,
+            "held_out": history.held_out,
+            "row_splits": history.row_splits,
+            "known_user": users >= 0,
+        }
+
+    def catalogue(self) -> Outputs:
+        """The movie table."""
+        return self._catalogue.all()
+
+    def users(self) -> Outputs:
+        """The ids of all known users."""
+        return {"user_id": self._histories.user_ids()}
+
+    def _recommend(self, user_id: tf.Tensor, history: History, k: tf.Tensor) -> Outputs:
+        query = self._scoring.signatures["query"](user_id=user_id, **_read_by_the_model(history))["query"]
+        score, rows = self._best_by_score(query, k, history.rows(), history.movies)
+        shape = tf.shape(rows)
+        pair_row = tf.repeat(tf.range(shape[0]), shape[1])
+        rating = tf.reshape(self._stars(user_id, history, pair_row, tf.reshape(rows, [-1])), shape)
+        rating = tf.where(rows < self._catalogue.nothing, rating, 0.0)
+        return {**self._catalogue.describe(rows), "score": score, "rating": rating}
+
+    def _stars(
+        self, user_id: tf.Tensor, history: History, pair_row: tf.Tensor, pair_movie: tf.Tensor
+    ) -> tf.Tensor:
+        rate = self._scoring.signatures["rate"]
+        pairs = {"pair_row": pair_row, "pair_movie": pair_movie}
+        return rate(user_id=user_id, **_read_by_the_model(history), **pairs)["rating"]
+
+
+def _concrete(method: Callable[..., Outputs], inputs: dict[str, tf.TensorSpec]) -> Any:
+    specs = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in inputs.items()]
+    return tf.function(method, input_signature=specs).get_concrete_function()
+
+
+def _read_by_the_model(history: History) -> Outputs:
+    return {
+        "history_movie": history.movies,
+        "history_rating": history.ratings,
+        "history_row_splits": history.row_splits,
+    }

@@ -1,0 +1,173 @@
+"""Nothing is published that has not been loaded and asked, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import UserError
+from components.export import reference
+from components.export.histories import ALL, TRAIN
+from components.export.reference import Sample
+from components.train.scoring import ScoringModel
+
+# Greatest difference between the index and the model; relative where the value is beyond 1.
+TOLERANCE = 1e-4
+
+_K = 100
+_TIMED_REQUESTS = 200
+_TIMEOUT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the fresh process found.
+
+    Attributes:
+      users: how many users were asked about.
+      answers: how many figures were compared.
+      largest_difference: between the index's figures and the model's.
+      load_seconds: time to load the index.
+      recommend_p50_ms, recommend_p99_ms: time of `serving_default` for one user.
+    """
+
+    users: int
+    answers: int
+    largest_difference: float
+    load_seconds: float
+    recommend_p50_ms: float
+    recommend_p99_ms: float
+
+
+def validate(index: Path, scoring: ScoringModel, sample: Sample, max_latency_ms: float) -> Validation:
+    """Compares the index's answers with the model's.
+
+    Raises:
+      UserError: if the index cannot be loaded without this project's code, if it answers otherwise than
+        the model, or if the median answer takes longer than `max_latency_ms`.
+    """
+    pairs = _pairs(scoring, sample)
+    result = _ask_in_fresh_process(index, _questions(scoring, sample, pairs))
+    answers = iter(result["answers"])
+    differences = []
+    for ratings in (ALL, TRAIN):
+        differences.append(_compare_recommendations(scoring, sample, ratings, next(answers)))
+        expected = reference.stars(scoring, sample, ratings, *pairs)
+        differences.append(_difference("rating", next(answers)["rating"], expected))
+    p50, p99 = np.percentile(result["milliseconds"], [50, 99])
+    if p50 > max_latency_ms:
+        raise UserError(
+            f"the exported index takes {p50:.1f} ms to answer for one user, more than {max_latency_ms:g} ms; "
+            "take a smaller model, or raise --max-latency-ms"
+        )
+    every = np.concatenate(differences)
+    return Validation(
+        users=len(sample.user_ids),
+        answers=len(every),
+        largest_difference=float(every.max(initial=0.0)),
+        load_seconds=round(result["load_seconds"], 3),
+        recommend_p50_ms=round(float(p50), 3),
+        recommend_p99_ms=round(float(p99), 3),
+    )
+
+
+def _pairs(scoring: ScoringModel, sample: Sample) -> tuple[list[int], list[int]]:
+    """For each user a movie rated first and last, the catalogue's first and last, and an unknown one."""
+    movies, _, row_splits = sample.histories[ALL]
+    rows, chosen = [], []
+    for row in range(len(sample.user_ids)):
+        own = movies[row_splits[row] : row_splits[row + 1]]
+        candidates = [*own[:1], *own[-1:], 0, len(scoring.movie_ids) - 1, -1]
+        rows += [row] * len(candidates)
+        chosen += [int(movie) for movie in candidates]
+    return rows, chosen
+
+
+def _questions(scoring: ScoringModel, sample: Sample, pairs: tuple[list[int], list[int]]) -> dict[str, Any]:
+    rated = {
+        "user_id": [sample.user_ids[row] for row in pairs[0]],
+        "movie_id": [str(scoring.movie_ids[movie]) if movie >= 0 else "" for movie in pairs[1]],
+    }
+    questions = []
+    for ratings in (ALL, TRAIN):
+        recommend = {"user_id": sample.user_ids, "k": _K, "ratings": ratings}
+        questions.append({"signature": "recommend", "inputs": recommend})
+        questions.append({"signature": "rate", "inputs": {**rated, "ratings": ratings}})
+    single = [{"user_id": [user]} for user in sample.user_ids]
+    timed = {"signature": "serving_default", "inputs": single, "repeats": _TIMED_REQUESTS}
+    return {"questions": questions, "timed": timed}
+
+
+def _ask_in_fresh_process(index: Path, questions: dict[str, Any]) -> dict[str, Any]:
+    script = Path(__file__).with_name("fresh_process.py")
+    with tempfile.TemporaryDirectory() as scratch:
+        asked, answered = Path(scratch, "questions.json"), Path(scratch, "answers.json")
+        asked.write_text(json.dumps(questions), encoding="utf-8")
+        command = [sys.executable, "-I", str(script), str(index.resolve()), str(asked), str(answered)]
+        try:
+            subprocess.run(
+                command, cwd=scratch, env=_plain_environment(), check=True, capture_output=True, text=True,
+                timeout=_TIMEOUT_SECONDS,
+            )  # fmt: skip
+        except subprocess.CalledProcessError as error:
+            last_line = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
+            raise UserError(f"the exported index does not load in a fresh process: {last_line}") from error
+        except subprocess.TimeoutExpired as error:
+            raise UserError(
+                f"the exported index did not answer within {_TIMEOUT_SECONDS} s in a fresh process; "
+                "give the step more processors or memory"
+            ) from error
+        result: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
+        return result
+
+
+def _plain_environment() -> dict[str, str]:
+    ours = ("TF_USE_LEGACY_KERAS", "PYTHONPATH", "PYTHONSAFEPATH")
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+def _compare_recommendations(
+    scoring: ScoringModel, sample: Sample, ratings: str, answer: dict[str, Any]
+) -> npt.NDArray[np.float64]:
+    scores = reference.unseen_scores(scoring, sample, ratings)
+    row_of = {str(movie_id): row for row, movie_id in enumerate(scoring.movie_ids)}
+    differences = []
+    for row, movie_ids in enumerate(answer["movie_id"]):
+        count = sum(movie_id != "" for movie_id in movie_ids)
+        best = np.sort(scores[row])[::-1][: len(movie_ids)]
+        if count != np.isfinite(best).sum() or len(set(movie_ids[:count])) != count:
+            raise _refusal("number of movies", count, int(np.isfinite(best).sum()))
+        movies = [row_of[movie_id] for movie_id in movie_ids[:count]]
+        score = answer["score"][row][:count]
+        expected = reference.stars(scoring, sample, ratings, [row] * count, movies)
+        differences += [
+            _difference("score by rank", score, best[:count]),
+            _difference("score", score, scores[row, movies]),
+            _difference("rating", answer["rating"][row][:count], expected),
+        ]
+    return np.concatenate(differences)
+
+
+def _difference(what: str, found: npt.ArrayLike, expected: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    one, other = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    differences: npt.NDArray[np.float64] = np.abs(one - other) / np.maximum(1.0, np.abs(other))
+    # Written so that a NaN is refused as well.
+    wrong = ~(differences <= TOLERANCE)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise _refusal(what, one[first], other[first])
+    return differences
+
+
+def _refusal(what: str, found: float, expected: float) -> UserError:
+    return UserError(
+        f"the exported index answers otherwise than the model ({what}: {found:g} instead of {expected:g}), "
+        "so nothing was exported; this is a fault of the export, please report it"
+    )

@@ -1,0 +1,1 @@
+"""Recommend: answers from a published index."""

@@ -1,0 +1,145 @@
+"""`twotower recommend`, `rate`, `history` and `similar`: what the published index answers."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from components.recommend import display
+from components.recommend.titles import titled
+
+if TYPE_CHECKING:
+    from components.recommend.index import PublishedIndex
+
+
+def _reads_an_index(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that say which index answers, and how."""
+    options = [
+        click.option(
+            "--registry",
+            default="registry",
+            show_default=True,
+            help="Registry: a directory or gs://bucket/prefix.",
+        ),
+        click.option("--version", default="", help="Version in the registry.  [default: the champion]"),
+        click.option("--index", default="", help="Index directory to ask instead of a registry."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_ratings = click.option(
+    "--ratings",
+    type=click.Choice(["all", "train"]),
+    default="all",
+    show_default=True,
+    help="Which of the user's ratings are read: all, or only those known before the test.",
+)
+
+
+def _number_of_movies(default: int) -> Callable[..., Any]:
+    return click.option(
+        "-k", default=default, show_default=True, type=click.IntRange(min=1), help="Number of movies."
+    )
+
+
+@click.command()
+@click.argument("user")
+@_number_of_movies(10)
+@_ratings
+@_reads_an_index
+def recommend(
+    user: str, k: int, ratings: Any, registry: str, version: str, index: str, as_json: bool
+) -> None:
+    """What should USER watch? Movies that USER has rated are left out."""
+    answer = _open(registry, version, index).recommend([user], k, ratings)
+    movies, known = answer.movies(0), bool(answer.known_user[0])
+    if as_json:
+        display.show_json({"user_id": user, "known_user": known, "recommendations": movies})
+        return
+    if not known:
+        display.note(f"Nothing is known of user {user}: these are the most popular movies.")
+    rows = [[*_movie_cells(movie), display.stars(movie["rating"])] for movie in movies]
+    display.show_table(
+        f"For user {user}", ["movie", "id", "predicted rating"], rows, numbers=["id", "predicted rating"]
+    )
+
+
+@click.command()
+@click.argument("user")
+@click.argument("movie")
+@_ratings
+@_reads_an_index
+def rate(user: str, movie: str, ratings: Any, registry: str, version: str, index: str, as_json: bool) -> None:
+    """How would USER rate MOVIE, an id or a title? A rating that USER gave to MOVIE is not read."""
+    published = _open(registry, version, index)
+    found = published.find_movie(movie)
+    rating = float(published.rate([user], [found["movie_id"]], ratings)[0])
+    given = {rated["movie_id"]: rated["rating"] for rated in published.histories([user])[0]}
+    actual = given.get(found["movie_id"])
+    if as_json:
+        display.show_json(
+            {"user_id": user, **found, "rating": rating, "known_user": bool(given), "rated": actual}
+        )
+        return
+    if not given:
+        display.note(f"Nothing is known of user {user}: this is what the average user would say.")
+    rows = [[*_movie_cells(found), display.stars(rating), "" if actual is None else display.stars(actual)]]
+    columns = ["movie", "id", "predicted rating", "rated"]
+    display.show_table(f"User {user}", columns, rows, numbers=columns[1:])
+
+
+@click.command()
+@click.argument("user")
+@_reads_an_index
+def history(user: str, registry: str, version: str, index: str, as_json: bool) -> None:
+    """What did USER rate? The best rated movies come first."""
+    movies = _open(registry, version, index).history(user)
+    if as_json:
+        display.show_json({"user_id": user, "history": movies})
+        return
+    rows = [
+        [*_movie_cells(movie), display.stars(movie["rating"]), "test" if movie["held_out"] else ""]
+        for movie in movies
+    ]
+    display.show_table(
+        f"User {user}: {len(movies)} ratings",
+        ["movie", "id", "rated", "split"],
+        rows,
+        numbers=["id", "rated"],
+    )
+
+
+@click.command()
+@click.argument("movie")
+@_number_of_movies(10)
+@_reads_an_index
+def similar(movie: str, k: int, registry: str, version: str, index: str, as_json: bool) -> None:
+    """Which movies are most like MOVIE, an id or a title?"""
+    published = _open(registry, version, index)
+    found = published.find_movie(movie)
+    movies = published.similar(found["movie_id"], k)
+    if as_json:
+        display.show_json({**found, "similar": movies})
+        return
+    rows = [[*_movie_cells(near), f"{near['similarity']:.2f}"] for near in movies]
+    heading = f"Like {titled(found['title'], found['year'])}"
+    display.show_table(heading, ["movie", "id", "similarity"], rows, numbers=["id", "similarity"])
+
+
+def _movie_cells(movie: dict[str, Any]) -> list[str]:
+    return [titled(movie["title"], movie["year"]), movie["movie_id"]]
+
+
+def _open(registry: str, version: str, index: str) -> "PublishedIndex":
+    from components.recommend.index import PublishedIndex
+
+    if index:
+        if version:
+            raise click.UsageError("--version names a version in a registry; leave it out with --index")
+        return PublishedIndex.load(index)
+    from components.registry.published import published_index
+
+    return PublishedIndex.load(published_index(registry, version))

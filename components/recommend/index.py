@@ -1,0 +1,185 @@
+"""A published index, asked from Python."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import UserError
+from components.export.manifest import read_manifest
+from components.recommend.titles import Titles
+
+# Which of a user's ratings are read and excluded: all, or only those known before the test split.
+Ratings = Literal["all", "train"]
+
+# Users to a request. One request holds a score for each of them and each movie of the catalogue.
+_BATCH = 256
+_PAIRS_BATCH = 16_384
+
+Strings = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """The k best movies for each of n users, best first.
+
+    Where fewer than k are left, the rest is padded: movie_id and title "", year 0, rating 0.0 and the least
+    finite float32 as the score.
+
+    Attributes:
+      movie_id, title: str objects [n, k].
+      year: int32 [n, k]; 0 = unknown.
+      score: float32 [n, k], comparable within one user only.
+      rating: float32 [n, k], predicted, in stars.
+      known_user: bool [n]; the others get the order of popularity.
+    """
+
+    movie_id: Strings
+    title: Strings
+    year: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+    rating: npt.NDArray[np.float32]
+    known_user: npt.NDArray[np.bool_]
+
+    def movies(self, row: int) -> list[dict[str, Any]]:
+        """The movies for one user without the padding: movie_id, title, year, score, rating."""
+        names = ("movie_id", "title", "year", "score", "rating")
+        found = _records({name: getattr(self, name)[row] for name in names})
+        return [movie for movie in found if movie["movie_id"]]
+
+
+class PublishedIndex:
+    """The signatures of an exported index as methods over Python's strings and numpy's arrays."""
+
+    def __init__(self, manifest: dict[str, Any], loaded: Any) -> None:
+        self.manifest = manifest
+        # The signatures hold the loaded object's variables only weakly.
+        self._loaded, self._signatures = loaded, loaded.signatures
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Loads the index at `directory`.
+
+        Raises:
+          UserError: if there is no index, or it is damaged or of another format.
+        """
+        manifest = read_manifest(directory)
+        import tensorflow as tf
+
+        try:
+            loaded = tf.saved_model.load(str(directory))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise UserError(
+                f"{directory} is damaged and does not load; export it anew, or copy it again"
+            ) from error
+        missing = set(manifest["signatures"]) - set(loaded.signatures)
+        if missing:
+            raise UserError(f"{directory} is damaged: it lacks {', '.join(sorted(missing))}; export it anew")
+        return cls(manifest, loaded)
+
+    def recommend(self, user_ids: Sequence[str], k: int, ratings: Ratings = "all") -> Recommendations:
+        """The k best movies, at most the whole catalogue, that each user has not rated."""
+        answers = [
+            self._ask("recommend", user_id=batch, k=k, ratings=ratings)
+            for batch in _batches(user_ids, _BATCH)
+        ]
+        return Recommendations(**_joined(answers))
+
+    def rate(
+        self, user_ids: Sequence[str], movie_ids: Sequence[str], ratings: Ratings = "all"
+    ) -> npt.NDArray[np.float32]:
+        """Predicted stars, float32 [n], for pairs of a user and a movie.
+
+        A rating that the user gave to that very movie is not read. Pairs of one user are best given together.
+        """
+        pairs = zip(_batches(user_ids, _PAIRS_BATCH), _batches(movie_ids, _PAIRS_BATCH), strict=True)
+        answers = [
+            self._ask("rate", user_id=users, movie_id=movies, ratings=ratings) for users, movies in pairs
+        ]
+        stars: npt.NDArray[np.float32] = _joined(answers)["rating"]
+        return stars
+
+    def history(self, user_id: str) -> list[dict[str, Any]]:
+        """What the user rated: movie_id, title, year, rating and held_out, the best rated first.
+
+        Raises:
+          UserError: if nothing is known of the user.
+        """
+        return self.histories([user_id])[0] or self._refuse_unknown(user_id)
+
+    def histories(self, user_ids: Sequence[str]) -> list[list[dict[str, Any]]]:
+        """`history` for several users; empty for an unknown one."""
+        answer = self._ask("history", user_id=user_ids)
+        splits = answer["row_splits"]
+        rows = _records({name: answer[name] for name in ("movie_id", "title", "year", "rating", "held_out")})
+        users = [rows[start:end] for start, end in itertools.pairwise(splits)]
+        return [sorted(user, key=lambda movie: -movie["rating"]) for user in users]
+
+    def similar(self, movie_id: str, k: int) -> list[dict[str, Any]]:
+        """The k movies nearest to one: movie_id, title, year, similarity (cosine); none for an unknown id."""
+        answer = self._ask("similar", movie_id=[movie_id], k=k)
+        found = _records({name: answer[name][0] for name in ("movie_id", "title", "year", "similarity")})
+        return [movie for movie in found if movie["movie_id"]]
+
+    def find_movie(self, text: str) -> dict[str, Any]:
+        """The movie with that id or title: movie_id, title, year.
+
+        Raises:
+          UserError: if there is none, or more than one.
+        """
+        row = self._titles.find(text)
+        return {name: values[row] for name, values in self._catalogue.items()}
+
+    @cached_property
+    def user_ids(self) -> list[str]:
+        """All known users, those with training ratings first."""
+        return list(self._ask("users")["user_id"])
+
+    @cached_property
+    def _catalogue(self) -> dict[str, list[Any]]:
+        answer = self._ask("catalogue")
+        return {name: answer[name].tolist() for name in ("movie_id", "title", "year")}
+
+    @cached_property
+    def _titles(self) -> Titles:
+        catalogue = self._catalogue
+        return Titles(catalogue["movie_id"], catalogue["title"], catalogue["year"])
+
+    def _refuse_unknown(self, user_id: str) -> Any:
+        some = ", ".join(self.user_ids[:3])
+        raise UserError(f'no ratings of a user "{user_id}" are known; known users are, for example, {some}')
+
+    def _ask(self, signature: str, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
+        import tensorflow as tf
+
+        function = self._signatures[signature]
+        specs = function.structured_input_signature[1]
+        outputs = function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()})
+        return {name: _decoded(value.numpy()) for name, value in outputs.items()}
+
+
+def _records(columns: dict[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
+def _batches(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    # No values make one empty batch, so that the answer has its columns.
+    for start in range(0, max(len(values), 1), size):
+        yield values[start : start + size]
+
+
+def _joined(answers: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+
+def _decoded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if array.dtype != object:
+        return array
+    flat = [value.decode("utf-8") for value in array.ravel()]
+    return np.array(flat, dtype=object).reshape(array.shape)
