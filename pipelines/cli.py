@@ -26,6 +26,7 @@ COMMANDS = {
     "recommend": ("components.recommend.cli:recommend", "what should this user watch?"),
     "rate": ("components.recommend.cli:rate", "how would this user rate that movie?"),
     "history": ("components.recommend.cli:history", "what did this user rate?"),
+    "similar": ("components.recommend.cli:similar", "which movies are most like that one?"),
     "versions": ("components.registry.cli:versions", "list the versions in a registry"),
     "rollback": ("components.registry.cli:rollback", "serve an earlier version again"),
 }
