@@ -23,11 +23,9 @@ def versions_table(registry: Registry) -> Table:
         )
     places = {entry.version: entry.sequence for entry in registry.champion_log.entries()}
     champion = max(places, key=places.__getitem__, default="")
-    table = Table(title=f"versions in {registry.root}", caption=_caption(champion is not None))
+    table = Table(title=Text(f"versions in {registry.root}"), caption="* served now")
     for heading in ("", "version", "champion", *_METRICS.values(), "gate", "run"):
-        table.add_column(
-            heading, overflow="fold", justify="right" if heading in _METRICS.values() else "left"
-        )
+        table.add_column(heading, overflow="fold")
     for version in reversed(registry.versions.ids()):
         manifest = registry.versions.manifest(version)
         served = version == champion

@@ -1,0 +1,119 @@
+"""What a run has come to, read from the artifacts of its steps."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.errors import UserError
+from components.registry.manifest import Provenance
+from components.registry.run_records import RunRecord
+from components.step import STEP_FILE
+
+VERDICT = "verdict.json"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that has its verdict.
+
+    Attributes:
+      run_id: the pipeline run.
+      verdict: the evaluation's `verdict.json`.
+      model: the model's `model.json`; empty if there is no model at hand.
+      statistics: the dataset's `statistics.json`; empty if there is no dataset at hand.
+      steps: the `step.json` of the artifacts at hand.
+      files: the documents of the run record, by their name in it.
+    """
+
+    run_id: str
+    verdict: dict[str, Any]
+    model: dict[str, Any]
+    statistics: dict[str, Any]
+    steps: list[dict[str, Any]]
+    files: dict[str, Path]
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the manifest of the run's version says of it."""
+        return Provenance(
+            run_id=self.run_id,
+            fingerprint=str(self.verdict["fingerprint"]),
+            settings=self._settings,
+            metrics=self.verdict["metrics"]["challenger"],
+            verdict={name: self.verdict[name] for name in ("blessed", "gate", "reason")},
+        )
+
+    def record(self, outcome: str, reason: str, version: str = "", sequence: int = 0) -> RunRecord:
+        """The run's record."""
+        champion = self.verdict["champion"]
+        return RunRecord(
+            run_id=self.run_id,
+            outcome=outcome,
+            reason=reason,
+            version=version,
+            sequence=sequence,
+            blessed=self.verdict["blessed"],
+            champion={name: champion[name] for name in ("version", "sequence")},
+            metrics=self.verdict["metrics"]["challenger"],
+            settings=self._settings,
+            fingerprint=str(self.verdict["fingerprint"]),
+            rows={name: self.statistics[f"rows_{name}"] for name in ("read", "kept", "rejected")}
+            if self.statistics
+            else {},
+            steps=self.steps,
+        )
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"preset": self.model["preset"], **self.model["settings"]} if self.model else {}
+
+
+def read_finished_run(
+    run_id: str, evaluation: str, report: str, model: str, dataset: str, index: str = ""
+) -> FinishedRun:
+    """Reads what the artifacts say of the run; "" stands for one that is not at hand.
+
+    Raises:
+      UserError: if a document is missing or broken.
+    """
+    artifacts = [Path(path) for path in (dataset, model, evaluation, index) if path]
+    return FinishedRun(
+        run_id=run_id,
+        verdict=_read(Path(evaluation) / VERDICT, _VERDICT_KEYS),
+        model=_read(Path(model) / "model.json", ("preset", "settings")) if model else {},
+        statistics=_read(Path(dataset) / "statistics.json", _ROW_KEYS) if dataset else {},
+        steps=[
+            _read(path / STEP_FILE, ("step", "seconds")) for path in artifacts if (path / STEP_FILE).is_file()
+        ],
+        files={VERDICT: Path(evaluation) / VERDICT, REPORT: _report(report)},
+    )
+
+
+_VERDICT_KEYS = ("blessed", "publish", "gate", "reason", "rules", "metrics", "champion", "fingerprint")
+_ROW_KEYS = ("rows_read", "rows_kept", "rows_rejected")
+
+
+def _read(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {error.strerror}; name the directory that the step before wrote"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{path} is broken: {error}; run the step that writes it again") from error
+    missing = [key for key in keys if not isinstance(document, dict) or key not in document]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}; run the step that writes it again")
+    return dict(document)
+
+
+def _report(report: str) -> Path:
+    """The page: `report` itself, or the one in the directory `report`."""
+    path = Path(report)
+    page = path / REPORT if path.is_dir() else path
+    if not page.is_file():
+        raise UserError(f"{page} does not exist; name the page that `twotower report` wrote")
+    return page

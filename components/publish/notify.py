@@ -1,0 +1,65 @@
+"""The step `notify`, the exit handler of the pipeline."""
+
+import os
+
+from components.errors import UserError
+from components.progress import log
+from components.publish.webhook import post
+from components.registry.registry import Registry
+from components.registry.run_records import FAILED, RunRecord
+from components.step import step
+
+# A site's own, and often secret: so not a parameter, which every reader of a run can see.
+WEBHOOK = "TWOTOWER_WEBHOOK"
+
+_FIGURES = ("top_100_accuracy_unseen", "rmse")
+
+
+@step
+def notify(*, status_state: str, status_error: str, registry: str, run_id: str) -> None:
+    """Sees to it that the run has a record, and tells the webhook how it ended.
+
+    A run without one failed before its verdict. Never fails: a broken registry or webhook is logged.
+
+    Args:
+      status_state: of the pipeline: "SUCCEEDED", "COMPLETE", "FAILED" or another.
+      status_error: what the pipeline says of its failure; often "".
+      registry: a directory or gs:// prefix.
+      run_id: the pipeline run.
+    """
+    try:
+        text = _sentence(_record(Registry(registry), status_state, status_error, run_id))
+    except UserError as error:
+        text = f"run {run_id} ended {status_state}, and its record cannot be kept: {error}"
+    log(text)
+    if url := os.environ.get(WEBHOOK):
+        post(url, text)
+
+
+def _record(registry: Registry, state: str, error: str, run_id: str) -> RunRecord:
+    """The run's record, which is written here if no other step came to it."""
+    record = registry.runs.read(run_id)
+    if record is None:
+        record = _failure(registry, state, error, run_id)
+        registry.runs.write(record, {})
+    return record
+
+
+def _failure(registry: Registry, state: str, error: str, run_id: str) -> RunRecord:
+    reason = error or f"the pipeline ended {state} before its verdict was recorded; see the failed step's log"
+    # A publisher that dies between its last writes leaves a champion without a record.
+    entry = registry.champion_log.of_run(run_id)
+    if entry is None:
+        return RunRecord(run_id=run_id, outcome=FAILED, reason=reason)
+    reason = f"its version is the champion, but the publisher failed after that: {reason}"
+    return RunRecord(
+        run_id=run_id, outcome=FAILED, reason=reason, version=entry.version, sequence=entry.sequence
+    )
+
+
+def _sentence(record: RunRecord) -> str:
+    version = f" {record.version}" if record.version else ""
+    figures = " ".join(
+        f"({name} {value:.4f})" for name in _FIGURES if (value := record.metrics.get(name)) is not None
+    )
+    return " ".join(f"run {record.run_id} {record.outcome}{version} {figures}: {record.reason}".split())

@@ -1,0 +1,130 @@
+"""The step `publish`."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from components.errors import UserError
+from components.outputs import output_directory, write_json
+from components.progress import log
+from components.publish.finished_run import REPORT, FinishedRun, read_finished_run
+from components.registry import champion_log, run_records
+from components.registry.champion_log import ChampionEntry, SupersededError
+from components.registry.manifest import Manifest
+from components.registry.registry import Registry
+from components.registry.versions import INDEX, MODEL
+from components.step import step
+
+# Stands for the champion that the verdict names.
+AS_THE_VERDICT_SAYS = -1
+
+
+class PublishSummary(NamedTuple):
+    """What became of a version.
+
+    Attributes:
+      version: its id.
+      outcome: "published", or "superseded" if another champion came in between.
+      sequence: its place in the champion log; 0 if it was superseded.
+    """
+
+    version: str
+    outcome: str
+    sequence: int
+
+
+@step
+def publish(
+    *,
+    index: str,
+    model: str,
+    evaluation: str,
+    report: str,
+    registry: str,
+    run_id: str,
+    champion_sequence: int = AS_THE_VERDICT_SAYS,
+    dataset: str = "",
+    output: str,
+) -> PublishSummary:
+    """Makes the index a version in the registry and, if the champion still is the one seen, the champion.
+
+    Every write leaves a registry that serves a whole champion, so a publisher may be killed at any time;
+    called again with the same `run_id`, it goes on where it was.
+
+    Args:
+      index: the Index, a directory.
+      model: the Model, a directory.
+      evaluation: the Evaluation, a directory.
+      report: the page, or the directory that holds it.
+      registry: a directory or gs:// prefix.
+      run_id: the pipeline run.
+      champion_sequence: the end of the champion log when the verdict was taken; -1: as the verdict says.
+      dataset: the RatingsDataset, for the run record; "" for none.
+      output: the directory to write: `published.json`.
+
+    Raises:
+      UserError: if an artifact is broken, the verdict says not to publish, or the registry cannot be
+        written.
+    """
+    run = read_finished_run(run_id, evaluation, report, model, dataset, index)
+    _check(run, evaluation, index, model)
+    if champion_sequence == AS_THE_VERDICT_SAYS:
+        champion_sequence = run.verdict["champion"]["sequence"]
+    store = Registry(registry)
+    with output_directory(output) as staging:
+        store.clean()
+        version = store.versions.of_run(run_id) or _add(store, run, index, model)
+        entry = _crown(store, champion_sequence, version.version, run_id)
+        _serve(store)
+        summary = _record(store, run, version, entry)
+        write_json(Path(staging) / "published.json", {**summary._asdict(), "registry": store.root})
+    return summary
+
+
+def _check(run: FinishedRun, evaluation: str, index: str, model: str) -> None:
+    if not run.verdict["publish"]:
+        raise UserError(
+            f"the verdict in {evaluation} is not to publish: {run.verdict['reason']}; train a better model, "
+            "or evaluate with --gate report to publish it all the same"
+        )
+    for path in (Path(index), Path(model) / "saved_model"):
+        if not (path / "saved_model.pb").is_file():
+            raise UserError(f"{path} holds no saved_model.pb; run the step that writes it again")
+
+
+def _add(store: Registry, run: FinishedRun, index: str, model: str) -> Manifest:
+    log(f"copying model and index into {store.root}")
+    sources = {MODEL: Path(model), INDEX: Path(index), REPORT: run.files[REPORT]}
+    return store.versions.add(run.provenance, sources)
+
+
+def _crown(store: Registry, expected: int, version: str, run_id: str) -> ChampionEntry | None:
+    """The run's entry in the champion log, new or from an earlier attempt; None if the log moved on."""
+    try:
+        return store.champion_log.append(expected, version, champion_log.PUBLISHED, run_id)
+    except SupersededError:
+        return store.champion_log.of_run(run_id)
+
+
+def _serve(store: Registry) -> None:
+    """Completes what the server loads: ours, or what a killed publisher of the present champion left."""
+    champion = store.champion_log.latest()
+    if champion is not None:
+        store.serving.complete(champion)
+
+
+def _record(
+    store: Registry, run: FinishedRun, version: Manifest, entry: ChampionEntry | None
+) -> PublishSummary:
+    if entry is not None:
+        reason = f"{run.verdict['reason']}"
+        summary = PublishSummary(entry.version, run_records.PUBLISHED, entry.sequence)
+        log(f"published {summary.version}, number {summary.sequence} of {store.root}")
+    else:
+        reason = (
+            "another champion was published while this run was under way; its version is kept, and "
+            f"`twotower rollback {version.version} --registry {store.root}` serves it"
+        )
+        summary = PublishSummary(version.version, run_records.SUPERSEDED, 0)
+        log(f"superseded: {reason}")
+    store.runs.write(run.record(summary.outcome, reason, summary.version, summary.sequence), run.files)
+    return summary

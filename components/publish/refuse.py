@@ -1,0 +1,52 @@
+"""The step `refuse`."""
+
+from pathlib import Path
+
+from components.errors import UserError
+from components.outputs import output_directory, write_json
+from components.progress import log
+from components.publish.finished_run import read_finished_run
+from components.registry.registry import Registry
+from components.registry.run_records import REFUSED
+from components.step import step
+
+
+@step
+def refuse(
+    *,
+    evaluation: str,
+    report: str,
+    registry: str,
+    run_id: str,
+    model: str = "",
+    dataset: str = "",
+    fail: bool = False,
+    output: str,
+) -> None:
+    """Says why a run is not published, and records it in the registry.
+
+    Args:
+      evaluation: the Evaluation, a directory.
+      report: the page, or the directory that holds it.
+      registry: a directory or gs:// prefix.
+      run_id: the pipeline run.
+      model: the Model, for the run record; "" for none.
+      dataset: the RatingsDataset, for the run record; "" for none.
+      fail: whether the step fails in the end, and the run with it.
+      output: the directory to write: `refused.json`.
+
+    Raises:
+      UserError: if an artifact is broken or the registry cannot be written; or with `fail`, once all is
+        written.
+    """
+    run = read_finished_run(run_id, evaluation, report, model, dataset)
+    reason = run.verdict["reason"]
+    failing = [rule for rule in run.verdict["rules"] if rule["verdict"] == "fail"]
+    log(f"not published: {reason}")
+    for rule in failing:
+        log(f"rule {rule['name']} fails: {rule['why']}")
+    with output_directory(output) as staging:
+        Registry(registry).runs.write(run.record(REFUSED, reason), run.files)
+        write_json(Path(staging) / "refused.json", {"reason": reason, "rules": failing})
+    if fail:
+        raise UserError(f"not published: {reason}")
