@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
+from components.progress import log
 from components.registry.documents import from_bytes, now, timestamp, to_bytes
 from components.storage import Storage
 
@@ -72,6 +73,11 @@ class RunRecords:
         for name, path in files.items():
             self._storage.upload_file(path, _key(record.run_id, name))
         self._storage.write_bytes(_key(record.run_id, _RECORD), to_bytes(record))
+        log(f"run record: {self._storage.uri(_key(record.run_id, ''))}".rstrip("/"))
+
+    def document(self, run_id: str, name: str) -> bytes:
+        """A file of the record, such as `verdict.json`. Raises `UserError` if it is not there."""
+        return self._storage.read_bytes(_key(run_id, name))
 
     def read(self, run_id: str) -> RunRecord | None:
         """The record of a run; None if it has none. Raises `UserError` if it is corrupt."""
