@@ -74,6 +74,7 @@ def export(
         raise UserError(
             f"{model} was trained on another catalogue than {vocabulary}; name the vocabulary of its own run"
         )
+    settings = _model_settings(Path(model))
     known, held_out = rows.known(), rows.split("test")
     with output_directory(output) as staging:
         log("writing the index")
@@ -102,7 +103,7 @@ def export(
             "bytes": summary.bytes,
             "fingerprint": rows.fingerprint,
             "split": rows.split_settings,
-            "model": _model_settings(Path(model)),
+            "model": settings,
             "validation": dataclasses.asdict(validation),
             "signatures": signatures,
         }

@@ -1,7 +1,7 @@
 """A published index, asked from Python."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,9 +48,7 @@ class Recommendations:
 
     def movies(self, row: int) -> list[dict[str, Any]]:
         """The movies for one user without the padding: movie_id, title, year, score, rating."""
-        names = ("movie_id", "title", "year", "score", "rating")
-        found = _records({name: getattr(self, name)[row] for name in names})
-        return [movie for movie in found if movie["movie_id"]]
+        return _movies(vars(self), row, "score", "rating")
 
 
 class PublishedIndex:
@@ -90,6 +88,20 @@ class PublishedIndex:
         ]
         return Recommendations(**_joined(answers))
 
+    def recommend_from_history(self, history: Mapping[str, float], k: int) -> list[dict[str, Any]]:
+        """The k best movies for someone with these ratings, movie id -> stars; unknown movies are not read.
+
+        Returns: movie_id, title, year, score and predicted rating, the best first.
+        """
+        answer = self._ask(
+            "recommend_from_history",
+            movie_id=list(history),
+            rating=list(history.values()),
+            row_splits=[0, len(history)],
+            k=k,
+        )
+        return _movies(answer, 0, "score", "rating")
+
     def rate(
         self, user_ids: Sequence[str], movie_ids: Sequence[str], ratings: Ratings = "all"
     ) -> npt.NDArray[np.float32]:
@@ -123,8 +135,7 @@ class PublishedIndex:
     def similar(self, movie_id: str, k: int) -> list[dict[str, Any]]:
         """The k movies nearest to one: movie_id, title, year, similarity (cosine); none for an unknown id."""
         answer = self._ask("similar", movie_id=[movie_id], k=k)
-        found = _records({name: answer[name][0] for name in ("movie_id", "title", "year", "similarity")})
-        return [movie for movie in found if movie["movie_id"]]
+        return _movies(answer, 0, "similarity")
 
     def find_movie(self, text: str) -> dict[str, Any]:
         """The movie with that id or title: movie_id, title, year.
@@ -161,6 +172,11 @@ class PublishedIndex:
         specs = function.structured_input_signature[1]
         outputs = function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()})
         return {name: _decoded(value.numpy()) for name, value in outputs.items()}
+
+
+def _movies(answer: Mapping[str, npt.NDArray[Any]], row: int, *figures: str) -> list[dict[str, Any]]:
+    found = _records({name: answer[name][row] for name in ("movie_id", "title", "year", *figures)})
+    return [movie for movie in found if movie["movie_id"]]
 
 
 def _records(columns: dict[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,58 @@
+"""The search against numpy, on worlds that hypothesis makes up."""
+
+import numpy as np
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.export.brute_force import LOWEST_SCORE, BiasedBruteForce
+
+
+@st.composite
+def searches(draw):
+    """Vectors, biases and queries of few distinct values, so that scores tie, and what is excluded."""
+    movies, queries, dimension = draw(st.integers(1, 70)), draw(st.integers(0, 4)), draw(st.integers(1, 3))
+    values = np.random.default_rng(draw(st.integers(0, 10**6)))
+    excluded = (
+        draw(st.lists(st.tuples(st.integers(0, max(queries - 1, 0)), st.integers(0, movies - 1))))
+        if queries
+        else []
+    )
+    return (
+        values.integers(-1, 2, (movies, dimension)).astype(np.float32),
+        values.integers(-1, 2, movies).astype(np.float32),
+        values.integers(-1, 2, (queries, dimension)).astype(np.float32),
+        draw(st.integers(-1, movies + 20)),
+        excluded,
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(searches())
+def test_finds_what_a_stable_sort_puts_first(search):
+    vectors, biases, queries, k, excluded = search
+    index = BiasedBruteForce().index_with_bias(vectors, biases)
+    rows, movies = (np.array([pair[side] for pair in excluded], np.int64) for side in (0, 1))
+    scores, found = index.best(
+        tf.constant(queries), k, tf.constant(rows), tf.constant(movies.astype(np.int32))
+    )
+
+    expected = queries @ vectors.T + biases
+    expected[rows, movies] = LOWEST_SCORE
+    k = min(max(k, 0), len(vectors))
+    order = np.argsort(-expected, axis=1, kind="stable")[:, :k]
+    values = np.take_along_axis(expected, order, axis=1)
+    np.testing.assert_array_equal(scores, values)
+    np.testing.assert_array_equal(found, np.where(values == LOWEST_SCORE, len(vectors), order))
+
+
+def test_answers_like_its_base_class_without_exclusions():
+    random = np.random.default_rng(0)
+    vectors, queries = (random.normal(size=(count, 4)).astype(np.float32) for count in (100, 3))
+    biases = random.normal(size=100).astype(np.float32)
+    index = BiasedBruteForce().index_with_bias(vectors, biases)
+    scores, found = index(queries, k=10)
+    nothing = tf.zeros([0], tf.int64)
+    best_scores, best = index.best(tf.constant(queries), 10, nothing, tf.cast(nothing, tf.int32))
+    np.testing.assert_array_equal(found, best)
+    np.testing.assert_allclose(scores, best_scores, rtol=1e-6)

@@ -1,0 +1,92 @@
+"""What the check in a fresh process refuses."""
+
+import shutil
+
+import numpy as np
+import pytest
+from components.train.scoring import ScoringModel
+
+from components.errors import UserError
+from components.export import reference, validation
+from components.export.histories import pack
+from components.export.validation import validate
+from components.vocabulary.interactions import Interactions, UserRatings
+from components.vocabulary.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def scoring(inputs):
+    return ScoringModel.load(inputs["model"])
+
+
+@pytest.fixture(scope="module")
+def sample(inputs):
+    rows = Interactions.load(inputs["interactions"])
+    return reference.draw_sample(
+        Vocabulary.load(inputs["vocabulary"]).user_ids, rows.known(), rows.split("test")
+    )
+
+
+def test_the_sample_reaches_from_no_known_rating_to_the_most_and_to_nobody(world, sample):
+    assert {"user0", "user1"} <= set(sample.user_ids)
+    assert sample.user_ids[-1] not in world.user_ids
+    for ratings, (movies, stars, row_splits) in sample.histories.items():
+        for row, user in enumerate(sample.user_ids):
+            part = slice(row_splits[row], row_splits[row + 1])
+            assert dict(zip(movies[part], stars[part], strict=True)) == world.history(user, ratings)
+
+
+def test_nobody_is_nobody_even_if_a_user_is_called_so():
+    one = UserRatings(np.array([0, 1]), np.array([0], np.int32), np.array([3.0], np.float32))
+    sample = reference.draw_sample(np.array(["nobody"], object), one, one)
+    assert sample.user_ids == ["nobody", "nobody?"]
+
+
+def test_refuses_an_index_that_answers_otherwise(index, scoring, sample, monkeypatch):
+    monkeypatch.setattr(scoring, "biases", scoring.biases + 0.01)
+    with pytest.raises(UserError, match=r"answers otherwise than the model \(score.*nothing was exported"):
+        validate(index, scoring, sample, max_latency_ms=1e6)
+
+
+def test_refuses_an_index_that_is_too_slow(index, scoring, sample):
+    with pytest.raises(UserError, match="--max-latency-ms"):
+        validate(index, scoring, sample, max_latency_ms=1e-3)
+
+
+def test_refuses_an_index_that_does_not_load(index, scoring, sample, tmp_path):
+    damaged = shutil.copytree(index, tmp_path / "index")
+    (damaged / "saved_model.pb").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="does not load in a fresh process"):
+        validate(damaged, scoring, sample, max_latency_ms=1e6)
+
+
+def test_refuses_an_index_that_hangs(index, scoring, sample, monkeypatch):
+    monkeypatch.setattr(validation, "_TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(UserError, match="did not answer within"):
+        validate(index, scoring, sample, max_latency_ms=1e6)
+
+
+def test_no_difference_is_small_enough_to_hide_a_nan():
+    with pytest.raises(UserError, match="nan"):
+        validation._difference("score", [1.0, np.nan], [1.0, 1.0])
+
+
+def test_packs_known_ratings_before_held_out_ones():
+    known = UserRatings(np.array([0, 2, 2]), np.array([1, 5], np.int32), np.array([4.0, 0.5], np.float32))
+    held_out = UserRatings(
+        np.array([0, 1, 3]), np.array([3, 0, 2], np.int32), np.array([5.0, 4.0, 3.5], np.float32)
+    )
+    packed = pack(known, held_out, movies=6)
+    assert packed.offsets.tolist() == [0, 3, 5]
+    assert packed.known_counts.tolist() == [2, 0]
+    assert packed.movies.tolist() == [1, 5, 3, 0, 2]
+    assert packed.levels[packed.level_of].tolist() == [4.0, 0.5, 5.0, 4.0, 3.5]
+
+
+@pytest.mark.parametrize(("movies", "bytes_each"), [(256, 1), (257, 2), (65_536, 2), (65_537, 4)])
+def test_packs_movies_in_the_fewest_bytes(movies, bytes_each):
+    last = UserRatings(np.array([0, 1]), np.array([movies - 1], np.int32), np.array([3.0], np.float32))
+    nothing = UserRatings(np.array([0, 0]), np.array([], np.int32), np.array([], np.float32))
+    packed = pack(last, nothing, movies)
+    assert packed.movies.itemsize == bytes_each
+    assert packed.movies.tolist() == [movies - 1]
