@@ -1,0 +1,75 @@
+"""How much a metric would vary with other test users: a bootstrap over users.
+
+Users are resampled and not rows, since rows of one user vary together. Comparisons are paired: every scorer
+gets the same weights, so that what makes a user hard for both cancels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.evaluate.metrics import UserSums
+
+Array = npt.NDArray[Any]
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+_CHUNK_BYTES = 64 << 20
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Metrics under the same random weightings of the users: scorer -> metric -> float32 [resamples]."""
+
+    draws: dict[str, dict[str, Array]]
+
+    def interval(self, scorer: str, metric: str) -> Interval | None:
+        """The 95% interval of a metric; None if the scorer lacks it or it is not finite."""
+        draws = self.draws.get(scorer, {}).get(metric)
+        return None if draws is None else _percentiles(draws)
+
+    def difference(self, scorer: str, other: str, metric: str) -> Interval | None:
+        """The 95% interval of `scorer`'s metric minus `other`'s."""
+        mine, theirs = self.draws.get(scorer, {}).get(metric), self.draws.get(other, {}).get(metric)
+        return None if mine is None or theirs is None else _percentiles(mine - theirs)
+
+
+def resample(sums: Mapping[str, UserSums], seed: int, resamples: int = RESAMPLES) -> Resampled:
+    """Computes every metric of every scorer under random weightings of the users.
+
+    The weights are exponential (the Bayesian bootstrap, Rubin 1981), not counts of draws: it has the same
+    limit, and a sum of weights is never 0 however few the users are.
+
+    Args:
+      sums: scorer -> its sums, all over the same users.
+      seed: decides the weights.
+    """
+    users = len(next(iter(sums.values())).rows)
+    generator = np.random.default_rng(seed)
+    size = max(1, _CHUNK_BYTES // (4 * max(users, 1)))
+    chunks = []
+    for start in range(0, resamples, size):
+        shape = (min(size, resamples - start), users)
+        weights = generator.standard_exponential(shape, dtype=np.float32)
+        chunks.append({scorer: scorer_sums.resampled(weights) for scorer, scorer_sums in sums.items()})
+    return Resampled(
+        {
+            scorer: {
+                name: np.concatenate([chunk[scorer][name] for chunk in chunks]) for name in of_scorer.columns
+            }
+            for scorer, of_scorer in sums.items()
+        }
+    )
+
+
+def _percentiles(draws: Array) -> Interval | None:
+    if not np.all(np.isfinite(draws)):
+        return None
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(draws.astype(np.float64), [tail, 1 - tail])
+    return float(low), float(high)

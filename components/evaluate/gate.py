@@ -1,0 +1,118 @@
+"""The gate: which rules a challenger is held to, and what follows from them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from components.evaluate import rules
+from components.evaluate.bootstrap import Resampled
+from components.evaluate.names import (
+    BIAS,
+    CHALLENGER,
+    CHAMPION,
+    GLOBAL_MEAN,
+    POPULARITY,
+    RMSE,
+    TOP_100_UNSEEN,
+)
+from components.evaluate.rules import FAIL, Rule
+
+ENFORCE, REPORT = "enforce", "report"
+GATES = (ENFORCE, REPORT)
+
+# Baseline -> the metric in which the challenger must not be worse. Only baselines without anything to tune
+# are in the gate: a tuned method of a single purpose may win by a hair, and that is no reason to go on
+# serving last month's model.
+_BASELINES = ((POPULARITY, TOP_100_UNSEEN), (GLOBAL_MEAN, RMSE), (BIAS, RMSE))
+
+_NOTHING = "There is nothing to measure it by: the challenger was not scored, or there are no test rows."
+_CHAMPION_FAILED = "The champion was not scored."
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """Bounds of the gate."""
+
+    # Least top-100 accuracy among unseen movies, 0 to 1; 0 sets no bound.
+    min_top_100_accuracy: float = 0.0
+    # Greatest RMSE, in stars; 0 sets no bound.
+    max_rmse: float = 0.0
+    # How much worse than the champion's a metric may be beyond the interval. The interval covers the choice
+    # of test users only; the same model trained with another seed differs by about this much.
+    champion_tolerance: float = 0.003
+    # With fewer test users, or a wider interval (± this) of top-100 accuracy, the test rows decide nothing.
+    min_test_users: int = 30
+    max_half_width: float = 0.05
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the gate judges by.
+
+    Attributes:
+      metrics: scorer -> metric -> value; of the challenger, the champion if it was scored, and baselines.
+      resampled: the same metrics under random weightings of the users.
+      rows, users: how many test rows there are, of how many users.
+      failure: why the challenger could not be scored; "" if it was.
+      non_finite_users: how many users got an answer of the challenger's that is no finite number.
+      champion_failure: why the champion could not be scored; "" if it was, or there is none.
+      no_champion: why there is no comparison with the champion, other than that; "" if there is one.
+    """
+
+    metrics: Mapping[str, Mapping[str, float]]
+    resampled: Resampled
+    rows: int
+    users: int
+    failure: str = ""
+    non_finite_users: int = 0
+    champion_failure: str = ""
+    no_champion: str = ""
+
+
+def decide(evidence: Evidence, settings: GateSettings) -> tuple[Rule, ...]:
+    """Holds the challenger to every rule, in the order in which a failing one explains a refusal."""
+    return tuple(_rules(evidence, settings))
+
+
+def is_blessed(decided: Iterable[Rule]) -> bool:
+    """Whether no rule fails."""
+    return all(rule.verdict != FAIL for rule in decided)
+
+
+def _rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
+    mine = evidence.metrics.get(CHALLENGER, {})
+    resampled = evidence.resampled
+    yield rules.scorable("scorable", CHALLENGER, evidence.failure)
+    yield rules.finite(evidence.non_finite_users, evidence.users)
+    yield rules.enough_test_rows(
+        evidence.rows,
+        evidence.users,
+        resampled.interval(CHALLENGER, TOP_100_UNSEEN),
+        settings.min_test_users,
+        settings.max_half_width,
+    )
+    bounds = {
+        "min_top_100_accuracy": (TOP_100_UNSEEN, settings.min_top_100_accuracy),
+        "max_rmse": (RMSE, settings.max_rmse),
+    }
+    for name, (metric, bound) in bounds.items():
+        if metric in mine:
+            yield rules.bounded(name, metric, mine[metric], bound, resampled.interval(CHALLENGER, metric))
+        else:
+            yield rules.skipped(name, metric, _NOTHING)
+    for baseline, metric in _BASELINES:
+        yield _comparison(evidence, baseline, metric, _NOTHING)
+    if evidence.no_champion:
+        yield rules.skipped("champion_scorable", "", evidence.no_champion, CHAMPION)
+    else:
+        yield rules.scorable("champion_scorable", CHAMPION, evidence.champion_failure)
+    for metric in (TOP_100_UNSEEN, RMSE):
+        absence = evidence.no_champion or (_CHAMPION_FAILED if evidence.champion_failure else _NOTHING)
+        yield _comparison(evidence, CHAMPION, metric, absence, settings.champion_tolerance)
+
+
+def _comparison(evidence: Evidence, against: str, metric: str, absence: str, tolerance: float = 0.0) -> Rule:
+    mine, other = evidence.metrics.get(CHALLENGER, {}), evidence.metrics.get(against, {})
+    if metric not in mine or metric not in other:
+        return rules.skipped(rules.comparison_name(metric, against), metric, absence, against)
+    interval = evidence.resampled.difference(CHALLENGER, against, metric)
+    return rules.not_worse(metric, against, mine[metric], other[metric], interval, tolerance)

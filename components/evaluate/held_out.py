@@ -1,0 +1,111 @@
+"""The held-out ratings, and what may be known of their users when they are predicted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from components.vocabulary.interactions import Interactions, UserRatings
+from components.vocabulary.vocabulary import Vocabulary
+
+Array = npt.NDArray[Any]
+
+
+class History(NamedTuple):
+    """Known ratings of n users, one after the other.
+
+    movies int32 [h] (movie indices), ratings float32 [h] (stars), row_splits int64 [n + 1].
+    """
+
+    movies: Array
+    ratings: Array
+    row_splits: Array
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some users with their known and their held-out ratings.
+
+    Attributes:
+      user_ids: str objects [n].
+      history: what is known of them.
+      movies: int32 [p], the held-out movies, user by user.
+      row_splits: int64 [n + 1]; the i-th user's pairs are row_splits[i]:row_splits[i + 1].
+      pairs: where these p pairs stand among all held-out pairs.
+    """
+
+    users: Array
+    user_ids: Array
+    history: History
+    movies: Array
+    row_splits: Array
+    pairs: slice
+
+    @property
+    def pair_rows(self) -> Array:
+        """The row of the batch that each pair belongs to, int32 [p]."""
+        return np.repeat(np.arange(len(self.users), dtype=np.int32), np.diff(self.row_splits))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """All pairs of one split, grouped by user; users without pairs are left out.
+
+    Attributes:
+      users: int64 [n], user indices.
+      user_ids: str objects [n].
+      row_splits: int64 [n + 1]; the i-th user's pairs are row_splits[i]:row_splits[i + 1].
+      movies: int32 [p].
+      ratings: float32 [p], in stars.
+      known: the ratings that may be read, of every user of the data (by user index).
+      movie_ids: str objects [M], the catalogue.
+      rating_scale: the least and the greatest rating that the data allow, in stars.
+    """
+
+    users: Array
+    user_ids: Array
+    row_splits: Array
+    movies: Array
+    ratings: Array
+    known: UserRatings
+    movie_ids: Array
+    rating_scale: tuple[float, float]
+    user_of_pair: Array = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        users = np.repeat(np.arange(len(self.users)), np.diff(self.row_splits))
+        object.__setattr__(self, "user_of_pair", users)
+
+    @classmethod
+    def test_of(cls, interactions: Interactions, vocabulary: Vocabulary) -> Self:
+        """The test split, with training and validation ratings known."""
+        test = interactions.split("test")
+        users = np.flatnonzero(test.counts)
+        return cls(
+            users=users,
+            user_ids=vocabulary.user_ids[users],
+            row_splits=np.append(test.offsets[users], test.offsets[-1]),
+            movies=np.asarray(test.movies),
+            ratings=np.asarray(test.ratings),
+            known=interactions.known(),
+            movie_ids=vocabulary.movie_ids,
+            rating_scale=interactions.rating_scale,
+        )
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """The users in order, `size` at a time."""
+        for start in range(0, len(self.users), size):
+            stop = min(start + size, len(self.users))
+            splits = self.row_splits[start : stop + 1]
+            pairs = slice(int(splits[0]), int(splits[-1]))
+            users = self.users[start:stop]
+            yield Batch(
+                users=users,
+                user_ids=self.user_ids[start:stop],
+                history=History(*self.known.rows(users)),
+                movies=self.movies[pairs],
+                row_splits=splits - splits[0],
+                pairs=pairs,
+            )
