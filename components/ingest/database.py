@@ -48,6 +48,13 @@ def database(output: str | Path, memory_gb: float) -> Iterator[Any]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def one_row(connection: Any, query: str, parameters: Any = ()) -> tuple[Any, ...]:
+    """The only row of a query's result."""
+    # Read to its end: the connection takes no other work before that.
+    (row,) = connection.execute(query, parameters).fetchall()
+    return tuple(row)
+
+
 def _scratch_directory(output: Path) -> Path:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

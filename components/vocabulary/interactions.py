@@ -122,13 +122,16 @@ class Interactions:
     def known(self) -> UserRatings:
         """Training and validation ratings together: all that may be known of a user before the test."""
         train, validation = self.split("train"), self.split("validation")
-        keys, other_keys = (part.users().astype(np.int64) * self.movies + part.movies for part in (train, validation))
-        places = np.searchsorted(keys, other_keys)
+        places = np.searchsorted(self._keys(train), self._keys(validation))
         return UserRatings(
             offsets=np.asarray(train.offsets + validation.offsets),
             movies=np.insert(train.movies, places, validation.movies),
             ratings=np.insert(train.ratings, places, validation.ratings),
         )
+
+    def _keys(self, part: UserRatings) -> npt.NDArray[np.int64]:
+        """A number for each row that ascends in the order of the rows."""
+        return part.users().astype(np.int64) * self.movies + part.movies
 
 
 def _summary(directory: Path) -> dict[str, Any]:
@@ -153,7 +156,7 @@ def _load_split(directory: Path, split: str, users: int, movies: int, rows: int)
     offsets = ratings.offsets
     if offsets[0] != 0 or offsets[-1] != rows or np.any(offsets[1:] < offsets[:-1]):
         raise _damaged(directory / part_file(split, "offsets"), "its offsets do not count the rows")
-    if rows and not (0 <= ratings.movies.min() and ratings.movies.max() < movies):
+    if rows and (ratings.movies.min() < 0 or ratings.movies.max() >= movies):
         raise _damaged(directory / part_file(split, "movies"), f"a movie lies outside 0 to {movies - 1}")
     return ratings
 
@@ -161,11 +164,13 @@ def _load_split(directory: Path, split: str, users: int, movies: int, rows: int)
 def _load_part(file: Path, part: str, length: int) -> npt.NDArray[Any]:
     try:
         # An empty file cannot be mapped.
-        array: npt.NDArray[Any] = np.load(file, mmap_mode="r" if length else None)
+        array = np.load(file, mmap_mode="r" if length else None).view(np.ndarray)
     except (OSError, ValueError) as error:
         raise _damaged(file, "it is absent or cut off") from error
     if array.dtype != PARTS[part] or array.shape != (length,):
-        raise _damaged(file, f"{PARTS[part]} [{length}] was expected, {array.dtype} {list(array.shape)} found")
+        raise _damaged(
+            file, f"{PARTS[part]} [{length}] was expected, {array.dtype} {list(array.shape)} found"
+        )
     return array
 
 

@@ -1,0 +1,42 @@
+"""The subcommands `twotower fingerprint` and `twotower ingest`."""
+
+import click
+
+_RATINGS = "Ratings file: path or gs:// URI, several by comma or pattern."
+_MOVIES = "Movie table: path or gs:// URI."
+_TEST_RATINGS = "Ready-made test split in the layout of --ratings; without it, rows are divided at random."
+
+
+@click.command()
+@click.option("--ratings", required=True, help=_RATINGS)
+@click.option("--movies", default="", help=_MOVIES)
+@click.option("--test-ratings", default="", help=_TEST_RATINGS)
+def fingerprint(ratings: str, movies: str, test_ratings: str) -> None:
+    """Prints a string that changes when one of the input files does."""
+    from components.ingest.step import fingerprint as step
+
+    click.echo(step(ratings=ratings, movies=movies, test_ratings=test_ratings))
+
+
+@click.command()
+@click.option("--ratings", required=True, help=_RATINGS)
+@click.option("--movies", required=True, help=_MOVIES)
+@click.option("--test-ratings", default="", help=_TEST_RATINGS)
+@click.option("--output", required=True, help="RatingsDataset: the directory to write.")
+@click.option("--fingerprint", default="", help="What identifies the input files; computed if not given.")
+@click.option("--validation-fraction", default=0.1, help="Share of the rows not for testing, 0 to 1.")
+@click.option("--test-fraction", default=0.1, help="Share of the rows, 0 to 1; unused with --test-ratings.")
+@click.option("--seed", default=42, help="Decides which row falls on which side of the split.")
+@click.option("--max-train-rows", default=0, help="Uniform sample of the training rows; 0 takes all.")
+@click.option("--max-test-rows", default=0, help="Uniform sample of the test rows; 0 takes all.")
+@click.option(
+    "--max-reject-rate",
+    default=0.01,
+    help="Fails if a greater share of the rows, 0 to 1, must be rejected; duplicates do not count.",
+)
+@click.option("--memory-gb", default=3.0, help="Memory that the step may hold, in GB.")
+def ingest(**arguments: str | int | float) -> None:
+    """Validates ratings, joins them with the movies, and divides them into train, validation and test."""
+    from components.ingest.step import ingest as step
+
+    step(**arguments)  # type: ignore[arg-type]  # click has checked every flag's type

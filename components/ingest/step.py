@@ -1,0 +1,78 @@
+"""The steps `fingerprint` and `ingest`."""
+
+import time
+from pathlib import Path
+
+from components.outputs import output_directory, write_json
+from components.progress import log
+from components.step import step
+
+
+@step
+def fingerprint(*, ratings: str, movies: str = "", test_ratings: str = "") -> str:
+    """Identifies the input files, without reading them: another content, another string.
+
+    Args:
+      ratings: The ratings file: path or gs:// URI, several by comma or pattern.
+      movies: The movie table; "" if there is none.
+      test_ratings: The ready-made test split; "" if there is none.
+
+    Raises:
+      UserError: if a file is absent.
+    """
+    from components.ingest.fingerprint import fingerprint_of
+
+    return fingerprint_of(ratings, movies, test_ratings)
+
+
+@step
+def ingest(
+    *,
+    ratings: str,
+    output: str,
+    movies: str,
+    test_ratings: str = "",
+    fingerprint: str = "",
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 42,
+    max_train_rows: int = 0,
+    max_test_rows: int = 0,
+    max_reject_rate: float = 0.01,
+    memory_gb: float = 3.0,
+) -> None:
+    """Validates ratings, joins them with the movies, and divides them into train, validation and test.
+
+    Args:
+      ratings: The ratings file: path or gs:// URI, several by comma or pattern.
+      output: RatingsDataset, the directory to write.
+      movies: The movie table.
+      test_ratings: A ready-made test split in the layout of `ratings`; "" divides at random.
+      fingerprint: What identifies the input files; "" computes it.
+      validation_fraction: Share of the rows not for testing that are for early stopping, 0 to 1.
+      test_fraction: Share of the rows for testing, 0 to 1; not used with `test_ratings`.
+      seed: Decides which row falls on which side.
+      max_train_rows: Trains on a uniform sample of at most so many rows; validation rows are cut in the same
+        proportion; 0 takes all.
+      max_test_rows: Tests on a uniform sample of at most so many rows; 0 takes all.
+      max_reject_rate: Fails if a greater share of the rows must be rejected; duplicates do not count.
+      memory_gb: What the step may hold in memory, in GB; beyond it the work spills to the output's disk.
+
+    Raises:
+      UserError: if a file cannot be used, too many rows are rejected or too few are left.
+    """
+    from components.ingest.database import database
+    from components.ingest.fingerprint import fingerprint_of
+    from components.ingest.prepare import Limits, prepare
+    from components.ingest.split import SplitSettings
+
+    started = time.monotonic()
+    split = SplitSettings(seed, test_fraction, validation_fraction, given=bool(test_ratings))
+    limits = Limits(max_train_rows, max_test_rows, max_reject_rate)
+    identified = fingerprint or fingerprint_of(ratings, movies, test_ratings)
+    with output_directory(output) as directory, database(output, memory_gb) as connection:
+        statistics = prepare(connection, ratings, movies, test_ratings, split, limits, directory)
+        statistics["fingerprint"] = identified
+        statistics["seconds"] = round(time.monotonic() - started, 3)
+        write_json(directory / "statistics.json", statistics)
+    log(f"ratings dataset in {Path(output)}")

@@ -1,0 +1,39 @@
+"""The step `vocabulary`."""
+
+from pathlib import Path
+
+from components.outputs import output_directory
+from components.progress import log
+from components.step import step
+
+
+@step
+def vocabulary(*, dataset: str, vocabulary_output: str, output: str, memory_gb: float = 3.0) -> None:
+    """Numbers the users and movies of a ratings dataset, and writes its ratings as integers.
+
+    Args:
+      dataset: RatingsDataset, the directory that `ingest` wrote.
+      vocabulary_output: Vocabulary, the directory to write: which user and movie each index stands for.
+      output: Interactions, the directory to write: every split as arrays grouped by user.
+      memory_gb: What the step may hold in memory, in GB; beyond it the work spills to the output's disk.
+
+    Raises:
+      UserError: if `dataset` is not a whole dataset, or an output cannot be written.
+    """
+    from components.ingest.database import database
+    from components.ingest.dataset import RatingsDataset
+    from components.vocabulary import encode
+
+    ratings = RatingsDataset.load(dataset)
+    with (
+        output_directory(vocabulary_output) as vocabulary_directory,
+        output_directory(output) as interactions_directory,
+        database(output, memory_gb) as connection,
+    ):
+        encode.number(connection, ratings)
+        counts = encode.write_vocabulary(connection, vocabulary_directory)
+        log(
+            f"{counts['users']:,} users ({counts['training_users']:,} in training), {counts['movies']:,} movies"
+        )
+        encode.write_interactions(connection, ratings, counts, interactions_directory)
+    log(f"interactions in {Path(output)}, vocabulary in {Path(vocabulary_output)}")
