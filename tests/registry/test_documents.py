@@ -56,7 +56,9 @@ def test_a_document_that_lacks_a_key_is_refused(
 ) -> None:
     lost = data.draw(st.sampled_from([field.name for field in dataclasses.fields(document)]))
     fields = {name: value for name, value in json.loads(to_bytes(document)).items() if name != lost}
-    with pytest.raises(UserError, match=f"the file is corrupt: .*{lost} missing or of the wrong type; the cure"):
+    with pytest.raises(
+        UserError, match=f"the file is corrupt: .*{lost} missing or of the wrong type; the cure"
+    ):
         from_bytes(type(document), json.dumps(fields).encode(), "the file", "the cure")
 
 

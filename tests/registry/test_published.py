@@ -1,0 +1,86 @@
+"""The published index as a local directory."""
+
+from pathlib import Path
+
+import pytest
+
+from components.errors import UserError
+from components.registry.published import published_index
+from components.registry.registry import Registry
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TWOTOWER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_the_champions_index_or_a_named_versions(place: str, crown) -> None:
+    registry = Registry(place)
+    first = crown(registry, "run-1").version
+    crown(registry, "run-2")
+    assert (published_index(place) / "saved_model.pb").read_text() == "the index of run-2"
+    assert (published_index(place, first) / "saved_model.pb").read_text() == "the index of run-1"
+    assert (published_index(place) / "variables" / "variables.index").is_file()
+
+
+def test_a_local_index_is_read_where_it_lies(tmp_path: Path, crown, cache: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = crown(registry, "run").version
+    assert published_index(registry.root) == tmp_path / "registry" / "versions" / version / "index"
+    assert not cache.exists()
+
+
+def test_a_remote_index_is_fetched_once(bucket: str, crown, capsys: pytest.CaptureFixture[str]) -> None:
+    version = crown(Registry(bucket), "run").version
+    first = published_index(bucket)
+    assert f"fetching version {version}" in capsys.readouterr().err
+    assert published_index(bucket) == first
+    assert "fetching" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [b"flipped", None])
+def test_a_broken_copy_is_fetched_again(bucket: str, crown, damage: bytes | None) -> None:
+    crown(Registry(bucket), "run")
+    graph = published_index(bucket) / "saved_model.pb"
+    if damage is None:
+        graph.unlink()
+    else:
+        graph.write_bytes(damage)
+    assert published_index(bucket) == graph.parent
+    assert graph.read_text() == "the index of run"
+
+
+def test_a_broken_index_is_refused_by_name(place: str, crown, cache: Path) -> None:
+    registry = Registry(place)
+    version = crown(registry, "run").version
+    registry.storage.write_bytes(f"versions/{version}/index/saved_model.pb", b"the index of ruin")
+    with pytest.raises(UserError, match=rf"{version}/index/saved_model\.pb is corrupt"):
+        published_index(place)
+    assert not list(cache.rglob("*.pb")), "broken bytes stay in the cache"
+
+
+def test_without_a_champion_it_says_so(place: str) -> None:
+    with pytest.raises(UserError, match="has no champion; name another registry, or publish"):
+        published_index(place)
+    with pytest.raises(UserError, match="has no version x"):
+        published_index(place, "x")
+
+
+def test_a_cache_that_cannot_be_written_names_the_variable(
+    bucket: str, crown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crown(Registry(bucket), "run")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TWOTOWER_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UserError, match=r"cannot write .*; set TWOTOWER_CACHE to a directory"):
+        published_index(bucket)
+
+
+def test_the_cache_is_in_the_home_directory_by_default(
+    bucket: str, crown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crown(Registry(bucket), "run")
+    monkeypatch.delenv("TWOTOWER_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert published_index(bucket).is_relative_to(tmp_path / "home" / ".cache" / "twotower")

@@ -1,0 +1,76 @@
+"""The subcommands `champion`, `versions` and `rollback`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from components.errors import UserError
+from components.registry.cli import champion, rollback, versions
+from components.registry.registry import Registry
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_versions_marks_the_champion(tmp_path: Path, crown, add_version) -> None:
+    registry = Registry(str(tmp_path / "registry [old]"))
+    first, second = (crown(registry, f"run-{number}").version for number in (1, 2))
+    third = add_version(
+        registry,
+        "run-3",
+        metrics={"rmse": None, "top_100_accuracy_unseen": 0.25},
+        verdict={"blessed": False, "gate": "report", "reason": "worse"},
+    ).version
+    result = CliRunner().invoke(versions, ["--registry", registry.root], catch_exceptions=False)
+    rows = {
+        word: line for line in result.output.splitlines() for word in line.split() if word.count("-") == 2
+    }
+    assert registry.root in result.output
+    assert set(rows) == {first, second, third}
+    assert "*" in rows[second]
+    assert "*" not in rows[first] + rows[third]
+    assert "no. 1" in rows[first]
+    assert "0.9000" in rows[first]
+    assert "never" in rows[third]
+    assert "0.2500" in rows[third]
+    assert "not passed" in rows[third]
+    assert "run-3" in rows[third]
+
+
+def test_versions_of_an_empty_registry(tmp_path: Path) -> None:
+    result = CliRunner().invoke(versions, ["--registry", str(tmp_path / "registry")])
+    assert isinstance(result.exception, UserError)
+    assert "holds no versions; name another registry" in str(result.exception)
+
+
+def test_rollback_says_what_is_served_now_and_before(tmp_path: Path, crown) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    first, second = (crown(registry, f"run-{number}").version for number in (1, 2))
+    back = CliRunner().invoke(rollback, ["--registry", registry.root], catch_exceptions=False)
+    assert back.output == f"the champion is {first}, number 3 in the log; served before: {second}\n"
+    again = CliRunner().invoke(rollback, [second, "--registry", registry.root], catch_exceptions=False)
+    assert again.output == f"the champion is {second}, number 4 in the log; served before: {first}\n"
+
+
+def test_champion_writes_its_directory(tmp_path: Path, crown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(champion, [], catch_exceptions=False).stdout == "no champion yet\n"
+    version = crown(Registry("registry"), "run").version
+    result = CliRunner().invoke(champion, ["--output", "elsewhere"], catch_exceptions=False)
+    assert result.stdout == f"{version}\n"
+    assert (tmp_path / "elsewhere" / "champion.json").is_file()
+
+
+def test_help_and_local_work_load_no_heavy_library() -> None:
+    program = (
+        "import sys, components.registry.cli, components.publish.cli, components.registry.registry\n"
+        "import components.publish.publish, components.publish.notify, components.registry.published\n"
+        "print([name for name in ('google.cloud', 'tensorflow', 'kfp', 'requests') if name in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert loaded.stdout == "[]\n"
