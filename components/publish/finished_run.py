@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
+from components.evaluate.verdict import VERDICT_FILE, load_verdict
 from components.registry.manifest import Provenance
-from components.registry.run_records import RunRecord
+from components.registry.run_records import RunRecord, check_run_id
 from components.step import STEP_FILE
 
-VERDICT = "verdict.json"
 REPORT = "report.html"
+
+# What the run record takes from model.json and statistics.json.
+_MODEL_KEYS = ("preset", "settings")
+_ROW_KEYS = ("rows_read", "rows_kept", "rows_rejected")
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,7 @@ class FinishedRun:
             metrics=self.verdict["metrics"]["challenger"],
             settings=self._settings,
             fingerprint=str(self.verdict["fingerprint"]),
-            rows={name: self.statistics[f"rows_{name}"] for name in ("read", "kept", "rejected")}
-            if self.statistics
-            else {},
+            rows={key.removeprefix("rows_"): self.statistics[key] for key in _ROW_KEYS if self.statistics},
             steps=self.steps,
         )
 
@@ -76,23 +78,20 @@ def read_finished_run(
     """Reads what the artifacts say of the run; "" stands for one that is not at hand.
 
     Raises:
-      UserError: if a document is missing or broken.
+      UserError: if a document is missing or broken, or `run_id` cannot name a directory.
     """
+    check_run_id(run_id)
     artifacts = [Path(path) for path in (dataset, model, evaluation, index) if path]
     return FinishedRun(
         run_id=run_id,
-        verdict=_read(Path(evaluation) / VERDICT, _VERDICT_KEYS),
-        model=_read(Path(model) / "model.json", ("preset", "settings")) if model else {},
+        verdict=load_verdict(evaluation),
+        model=_read(Path(model) / "model.json", _MODEL_KEYS) if model else {},
         statistics=_read(Path(dataset) / "statistics.json", _ROW_KEYS) if dataset else {},
         steps=[
             _read(path / STEP_FILE, ("step", "seconds")) for path in artifacts if (path / STEP_FILE).is_file()
         ],
-        files={VERDICT: Path(evaluation) / VERDICT, REPORT: _report(report)},
+        files={VERDICT_FILE: Path(evaluation) / VERDICT_FILE, REPORT: _report(report)},
     )
-
-
-_VERDICT_KEYS = ("blessed", "publish", "gate", "reason", "rules", "metrics", "champion", "fingerprint")
-_ROW_KEYS = ("rows_read", "rows_kept", "rows_rejected")
 
 
 def _read(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -83,8 +83,8 @@ def publish(
 def _check(run: FinishedRun, evaluation: str, index: str, model: str) -> None:
     if not run.verdict["publish"]:
         raise UserError(
-            f"the verdict in {evaluation} is not to publish: {run.verdict['reason']}; train a better model, "
-            "or evaluate with --gate report to publish it all the same"
+            f"the verdict in {evaluation} is not to publish; train a better model, or evaluate with "
+            f"--gate report to publish it all the same. {run.verdict['reason']}"
         )
     for path in (Path(index), Path(model) / "saved_model"):
         if not (path / "saved_model.pb").is_file():
@@ -116,7 +116,7 @@ def _record(
     store: Registry, run: FinishedRun, version: Manifest, entry: ChampionEntry | None
 ) -> PublishSummary:
     if entry is not None:
-        reason = f"{run.verdict['reason']}"
+        reason = run.verdict["reason"]
         summary = PublishSummary(entry.version, run_records.PUBLISHED, entry.sequence)
         log(f"published {summary.version}, number {summary.sequence} of {store.root}")
     else:

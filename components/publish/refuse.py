@@ -42,11 +42,11 @@ def refuse(
     run = read_finished_run(run_id, evaluation, report, model, dataset)
     reason = run.verdict["reason"]
     failing = [rule for rule in run.verdict["rules"] if rule["verdict"] == "fail"]
-    log(f"not published: {reason}")
+    log(reason)
     for rule in failing:
         log(f"rule {rule['name']} fails: {rule['why']}")
     with output_directory(output) as staging:
         Registry(registry).runs.write(run.record(REFUSED, reason), run.files)
         write_json(Path(staging) / "refused.json", {"reason": reason, "rules": failing})
     if fail:
-        raise UserError(f"not published: {reason}")
+        raise UserError(reason)

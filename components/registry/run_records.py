@@ -87,9 +87,14 @@ class RunRecords:
         return from_bytes(RunRecord, self._storage.read_bytes(key), self._storage.uri(key), _CURE)
 
 
-def _key(run_id: str, name: str) -> str:
+def check_run_id(run_id: str) -> None:
+    """Raises `UserError` unless `run_id` can name a directory."""
     if not _RUN_ID.fullmatch(run_id):
         raise UserError(
             f"{run_id!r} is no run id; give letters, digits, dots, dashes and underscores, 201 at most"
         )
+
+
+def _key(run_id: str, name: str) -> str:
+    check_run_id(run_id)
     return f"{_DIRECTORY}/{run_id}/{name}"
