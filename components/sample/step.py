@@ -1,0 +1,39 @@
+"""The step `sample`."""
+
+from pathlib import Path
+
+from components.outputs import output_directory
+from components.progress import log
+from components.step import step
+
+
+@step
+def sample(
+    *,
+    output: str,
+    users: int = 2000,
+    movies: int = 1500,
+    ratings: int = 120_000,
+    rated_movies: int = 0,
+    seed: int = 42,
+) -> None:
+    """Generates a ratings file and a movie table of a world in which tastes can be learned.
+
+    Args:
+      output: The directory to write: ratings.csv and movies.csv, in the layout of the Netflix files.
+      users: How many users.
+      movies: How many movies the table has.
+      ratings: How many ratings, of 1 to 5 stars.
+      rated_movies: How many of the movies are rated; 0 means all.
+      seed: Another seed, another world.
+
+    Raises:
+      UserError: if there can be no such world, or the output cannot be written.
+    """
+    from components.sample import files
+
+    rated = rated_movies or movies
+    files.check(users, movies, ratings, rated)
+    with output_directory(output) as directory:
+        files.write(directory, users, movies, ratings, rated, seed)
+    log(f"sample in {Path(output)}: {files.RATINGS_FILE} and {files.MOVIES_FILE}")
