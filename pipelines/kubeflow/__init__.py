@@ -1,0 +1,1 @@
+"""The pipeline on Kubeflow: runs, schedules, and a check of all that they need."""

@@ -1,0 +1,194 @@
+"""Flags that several commands share."""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pipelines.kubeflow.client import Kubeflow
+
+Command = Callable[..., Any]
+
+_CONNECTION = (
+    click.option(
+        "--host",
+        default="",
+        envvar=["TWOTOWER_HOST", "KF_PIPELINES_ENDPOINT"],
+        show_envvar=True,
+        help="URL of Kubeflow Pipelines, https://HOST/pipeline in a full Kubeflow. In a pod, its own "
+        "cluster's by default.",
+    ),
+    click.option(
+        "--namespace",
+        default="",
+        envvar="TWOTOWER_NAMESPACE",
+        show_envvar=True,
+        help="Your namespace, where the server is shared by several users.",
+    ),
+    click.option(
+        "--token-file",
+        default="",
+        envvar="TWOTOWER_TOKEN_FILE",
+        show_envvar=True,
+        help="File with a bearer token. The token itself can be given as TWOTOWER_TOKEN, never as a flag.",
+    ),
+    click.option(
+        "--cookies-file",
+        default="",
+        envvar="TWOTOWER_COOKIES_FILE",
+        show_envvar=True,
+        help="File with the cookies of a login by Dex (authservice_session=…), or TWOTOWER_COOKIES.",
+    ),
+    click.option(
+        "--ca-cert",
+        default="",
+        envvar="TWOTOWER_CA_CERT",
+        show_envvar=True,
+        help="File with the certificates to trust, where the host's are of an authority of your own.",
+    ),
+)
+
+_POD = (
+    click.option(
+        "--node-selector",
+        "node_selectors",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Run the steps on nodes with this label only. Can be repeated.",
+    ),
+    click.option(
+        "--toleration",
+        "tolerations",
+        multiple=True,
+        metavar="KEY[=VALUE][:EFFECT]",
+        help="Run the steps on nodes with this taint as well. Can be repeated.",
+    ),
+    click.option(
+        "--image-pull-secret",
+        "image_pull_secrets",
+        multiple=True,
+        metavar="SECRET",
+        help="Pull the image with this secret. Can be repeated.",
+    ),
+    click.option(
+        "--volume",
+        "volumes",
+        multiple=True,
+        metavar="CLAIM:/PATH",
+        help="Mount this persistent volume claim into every step. Can be repeated.",
+    ),
+    click.option(
+        "--gcs-secret",
+        default="",
+        metavar="SECRET[:KEY]",
+        help="Read and write gs:// as the service account whose key file is in this secret, under key.json "
+        "unless KEY names another.",
+    ),
+    click.option(
+        "--webhook-secret",
+        default="",
+        metavar="SECRET[:KEY]",
+        help="Tell the URL in this secret how a run ended; it is under url unless KEY names another. A run "
+        "does without it where it is missing.",
+    ),
+)
+
+_RUN = (
+    click.option(
+        "--param",
+        "texts",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Value of an input of the pipeline; `twotower run --help` lists them. Can be repeated.",
+    ),
+    click.option(
+        "--image",
+        default="",
+        envvar="TWOTOWER_IMAGE",
+        show_envvar=True,
+        help="Image that the steps run on, as the cluster can pull it: REGISTRY/NAME:TAG.",
+    ),
+    click.option(
+        "--pipeline",
+        default="twotower-training",
+        show_default=True,
+        help="Name that the pipeline is uploaded under.",
+    ),
+    click.option(
+        "--experiment", default="twotower", show_default=True, help="Name of the experiment for the runs."
+    ),
+    click.option(
+        "--service-account",
+        default="",
+        help="Kubernetes service account that the steps run as. By default the namespace's own.",
+    ),
+    click.option(
+        "--pipeline-root",
+        default="",
+        help="Where the steps' outputs go, s3:// or gs://. By default the server's own place.",
+    ),
+)
+
+
+def connection_options(command: Command) -> Command:
+    """Flags that say where Kubeflow is; the command gets the connection as `kubeflow`."""
+
+    @functools.wraps(command)
+    def connected(
+        *, host: str, namespace: str, token_file: str, cookies_file: str, ca_cert: str, **arguments: Any
+    ) -> Any:
+        def kubeflow() -> "Kubeflow":
+            from pipelines.kubeflow.access import access
+            from pipelines.kubeflow.client import connect
+
+            return connect(access(host, namespace, token_file, cookies_file, ca_cert))
+
+        return command(kubeflow=kubeflow, **arguments)
+
+    return _with(_CONNECTION, connected)
+
+
+def pod_options(command: Command) -> Command:
+    """Flags of the pods; the command gets them as `pods`."""
+
+    @functools.wraps(command)
+    def configured(
+        *,
+        node_selectors: tuple[str, ...],
+        tolerations: tuple[str, ...],
+        image_pull_secrets: tuple[str, ...],
+        volumes: tuple[str, ...],
+        gcs_secret: str,
+        webhook_secret: str,
+        **arguments: Any,
+    ) -> Any:
+        from pipelines.kubeflow.pods import PodSettings
+
+        pods = PodSettings(
+            node_selectors, tolerations, image_pull_secrets, volumes, gcs_secret, webhook_secret
+        )
+        return command(pods=pods, **arguments)
+
+    return _with(_POD, configured)
+
+
+def run_options(command: Command) -> Command:
+    """Flags of a run: its inputs, and its place on the server; the command gets `texts`, `image`, `place`."""
+
+    @functools.wraps(command)
+    def placed(
+        *, pipeline: str, experiment: str, service_account: str, pipeline_root: str, **arguments: Any
+    ) -> Any:
+        from pipelines.kubeflow.submit import Place
+
+        return command(place=Place(pipeline, experiment, service_account, pipeline_root), **arguments)
+
+    return _with(_RUN, placed)
+
+
+def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -1,0 +1,173 @@
+"""What the site asks of every pod of the pipeline, added to the compiled pipeline by kfp-kubernetes."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from components.errors import UserError
+
+GCS_SECRET_DIRECTORY = "/var/run/secrets/gcs"
+_GCS_KEY = "key.json"
+_WEBHOOK_KEY = "url"
+
+# The label of the only step that sends anything to the webhook.
+_NOTIFY = "exec-notify"
+
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class PodSettings:
+    """Settings of the pods, as the flags give them.
+
+    Attributes:
+      node_selectors: "KEY=VALUE": run on nodes with this label only.
+      tolerations: "KEY[=VALUE][:EFFECT]": run on nodes with this taint as well.
+      image_pull_secrets: names of the secrets that the image is pulled with.
+      volumes: "CLAIM:PATH": mount this persistent volume claim at this path.
+      gcs_secret: "SECRET[:KEY]": the secret with a Google Cloud service account's key file.
+      webhook_secret: "SECRET[:KEY]": the secret with the URL that is told how a run ended. Runs do without
+        it where it is missing.
+    """
+
+    node_selectors: tuple[str, ...] = ()
+    tolerations: tuple[str, ...] = ()
+    image_pull_secrets: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    gcs_secret: str = ""
+    webhook_secret: str = ""
+
+    def apply(self, package: str) -> str:
+        """The compiled pipeline `package`, YAML, with these settings.
+
+        Raises:
+          UserError: if a setting cannot be read.
+        """
+        changes = self._changes()
+        if not changes and not self.webhook_secret:
+            return package
+        documents = list(yaml.load_all(package, Loader=yaml.CSafeLoader))
+        executors = documents[0]["deploymentSpec"]["executors"]
+        platform = documents[1] if len(documents) > 1 else {}
+        configs = (
+            platform.setdefault("platforms", {})
+            .setdefault("kubernetes", {})
+            .setdefault("deploymentSpec", {})
+            .setdefault("executors", {})
+        )
+        for label in executors:
+            of_label = [*changes, *(self._webhook() if label == _NOTIFY else [])]
+            if of_label:
+                configs[label] = _changed(configs.get(label, {}), of_label)
+        if self.gcs_secret:
+            _set_environment(executors, "GOOGLE_APPLICATION_CREDENTIALS", self._gcs_file())
+        return yaml.safe_dump_all([documents[0], platform], sort_keys=True)
+
+    def secrets(self) -> list[str]:
+        """The names of all secrets that pods need to start."""
+        return [*self.image_pull_secrets, *([_pair(self.gcs_secret)[0]] if self.gcs_secret else [])]
+
+    def claims(self) -> list[str]:
+        """The names of all persistent volume claims."""
+        return [_volume(text)["pvc_name"] for text in self.volumes]
+
+    def _changes(self) -> list[Callable[[Any], Any]]:
+        """What kfp-kubernetes is to do to every task."""
+        from kfp import kubernetes
+
+        names = [_kubernetes_name("--image-pull-secret", name) for name in self.image_pull_secrets]
+        changes: list[Callable[[Any], Any]] = [
+            *(partial(kubernetes.add_node_selector, **_label(text)) for text in self.node_selectors),
+            *(partial(kubernetes.add_toleration, **_toleration(text)) for text in self.tolerations),
+            *(partial(kubernetes.mount_pvc, **_volume(text)) for text in self.volumes),
+        ]
+        if names:
+            changes.append(partial(kubernetes.set_image_pull_secrets, secret_names=names))
+        if self.gcs_secret:
+            secret = _kubernetes_name("--gcs-secret", _pair(self.gcs_secret)[0])
+            changes.append(
+                partial(kubernetes.use_secret_as_volume, secret_name=secret, mount_path=GCS_SECRET_DIRECTORY)
+            )
+        return changes
+
+    def _webhook(self) -> list[Callable[[Any], Any]]:
+        from kfp import kubernetes
+
+        from components.publish.notify import WEBHOOK
+
+        if not self.webhook_secret:
+            return []
+        secret, key = _pair(self.webhook_secret)
+        _kubernetes_name("--webhook-secret", secret)
+        environment = {key or _WEBHOOK_KEY: WEBHOOK}
+        return [
+            partial(
+                kubernetes.use_secret_as_env,
+                secret_name=secret,
+                secret_key_to_env=environment,
+                optional=True,
+            )
+        ]
+
+    def _gcs_file(self) -> str:
+        return f"{GCS_SECRET_DIRECTORY}/{_pair(self.gcs_secret)[1] or _GCS_KEY}"
+
+
+def _changed(config: dict[str, Any], changes: Sequence[Callable[[Any], Any]]) -> dict[str, Any]:
+    # kfp-kubernetes keeps all that it adds in this one attribute of a task. The tasks themselves are gone
+    # once the pipeline is compiled, and the graph does not depend on the site.
+    task = SimpleNamespace(platform_config={"kubernetes": config})
+    for change in changes:
+        change(task)
+    changed: dict[str, Any] = task.platform_config["kubernetes"]
+    return changed
+
+
+def _set_environment(executors: dict[str, Any], name: str, value: str) -> None:
+    for executor in executors.values():
+        if "container" in executor:
+            others = [one for one in executor["container"].get("env", []) if one["name"] != name]
+            executor["container"]["env"] = [*others, {"name": name, "value": value}]
+
+
+def _label(text: str) -> dict[str, str]:
+    key, separator, value = text.partition("=")
+    if not (key and separator):
+        raise UserError(f"--node-selector {text}: write it as KEY=VALUE")
+    return {"label_key": key, "label_value": value}
+
+
+def _toleration(text: str) -> dict[str, str]:
+    rest, colon, effect = text.partition(":")
+    key, equals, value = rest.partition("=")
+    if not key or (colon and effect not in _EFFECTS):
+        raise UserError(
+            f"--toleration {text}: write it as KEY, KEY=VALUE or KEY=VALUE:EFFECT with the effect "
+            f"{', '.join(_EFFECTS)}"
+        )
+    toleration = {"key": key, "operator": "Equal" if equals else "Exists"}
+    return toleration | ({"value": value} if equals else {}) | ({"effect": effect} if effect else {})
+
+
+def _volume(text: str) -> dict[str, str]:
+    claim, _, path = text.partition(":")
+    if not path.startswith("/") or path == "/":
+        raise UserError(f"--volume {text}: write it as CLAIM:/PATH, the path in the container")
+    return {"pvc_name": _kubernetes_name("--volume", claim), "mount_path": path}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, key = text.partition(":")
+    return name, key
+
+
+def _kubernetes_name(flag: str, text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise UserError(f"{flag} {text}: not a Kubernetes name; it has lower-case letters, digits, - and .")
+    return text

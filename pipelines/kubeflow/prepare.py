@@ -1,0 +1,25 @@
+"""What `submit` and `schedule create` have in common before anything is sent."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipelines.compiled import compile_pipeline
+from pipelines.kubeflow.arguments import parse_arguments, with_image
+from pipelines.kubeflow.pods import PodSettings
+from pipelines.parameters import pipeline_parameters
+
+
+def pipeline_arguments(texts: Sequence[str], image: str) -> dict[str, Any]:
+    """The pipeline's inputs that flags give, typed. Raises `UserError`."""
+    parameters = pipeline_parameters()
+    return with_image(parse_arguments(texts, parameters), image, str(parameters["image"].default))
+
+
+@contextmanager
+def package(pods: PodSettings) -> Iterator[Path]:
+    """Yields the compiled pipeline, a file that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="twotower-") as directory:
+        yield compile_pipeline(Path(directory) / "pipeline.yaml", pods)
