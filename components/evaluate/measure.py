@@ -48,13 +48,16 @@ def measure(models: Mapping[str, Path], held_out: HeldOut, seed: int) -> Measure
     A model that cannot be loaded or scored is a failure in the result and not an exception: it is the gate's
     to judge. Nothing is scored where there are no held-out rows.
     """
+    from components.train.scoring import ScoringModel
+
     if len(held_out.movies) == 0:
         return Measured({}, {}, Resampled({}))
     scored: dict[str, Scored] = {}
     failures: dict[str, str] = {}
     for name, directory in models.items():
         try:
-            scored[name] = score(_model(directory, held_out), held_out, name)
+            scorer = ModelScorer(ScoringModel.load(directory), held_out.movie_ids)
+            scored[name] = score(scorer, held_out, name)
         except MemoryError:
             raise
         except Exception as error:  # whatever a broken model does
@@ -64,12 +67,6 @@ def measure(models: Mapping[str, Path], held_out: HeldOut, seed: int) -> Measure
         scored[name] = score(baseline(), held_out, name)
     sums = {name: user_sums(answers, held_out) for name, answers in scored.items()}
     return Measured(scored, sums, resample(sums, seed), failures)
-
-
-def _model(directory: Path, held_out: HeldOut) -> Scorer:
-    from components.train.scoring import ScoringModel
-
-    return ModelScorer(ScoringModel.load(directory), held_out.movie_ids)
 
 
 def _baselines(held_out: HeldOut) -> dict[str, Callable[[], Scorer]]:

@@ -162,7 +162,7 @@ def split_mismatch(champion: Mapping[str, object] | None, challenger: Mapping[st
     ]
     if not differing:
         return ""
-    return f"The champion's split was another ({'; '.join(differing)}): it may have trained on these test rows."
+    return f"The champion had another split ({'; '.join(differing)}): it may have trained on these test rows."
 
 
 def finite_or_none(value: float) -> float | None:

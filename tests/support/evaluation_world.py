@@ -93,7 +93,7 @@ def write_model(directory, user_ids, movie_ids, scores, stars, split=SPLIT):
 class EvaluationWorld:
     """Users and movies with known tastes.
 
-    `scores` and `stars` are the truth, [users, movies]; `users`, `movies`, `ratings` and `splits` are the rows.
+    `scores` and `stars` are the truth, [users, movies]; `users`, `movies`, `ratings`, `splits` are the rows.
     """
 
     user_ids: np.ndarray

@@ -1,0 +1,25 @@
+"""The KFP contract of the step `report`."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def report(
+    evaluation: dsl.Input[dsl.Artifact],
+    model: dsl.Input[dsl.Model],
+    dataset: dsl.Input[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
+) -> None:
+    """Makes one page of what was decided, why, and what the model is good at.
+
+    Args:
+        evaluation: What `evaluate` wrote.
+        model: The Model that was evaluated.
+        dataset: The RatingsDataset that it was trained on.
+        report: One self-contained HTML file.
+    """
+    from components.report.step import report as write_report
+
+    write_report(evaluation=evaluation.path, model=model.path, dataset=dataset.path, output=report.path)

@@ -1,0 +1,78 @@
+"""What the report is made of: the verdict, the model's own record, and the data's statistics."""
+
+import csv
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from components.evaluate.verdict import load_verdict
+from components.ingest.dataset import REJECTS_FILE, RatingsDataset
+from components.step import STEP_FILE
+
+_REJECTS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that the page tells of.
+
+    Attributes:
+      verdict: docs/verdict.md.
+      model: model.json; empty if the model does not have one.
+      training_log: one entry for each validation, in order.
+      statistics: statistics.json of the dataset.
+      rejects: the first rows of rejects.csv.
+      steps: step.json of every artifact that has one, in the order of the pipeline.
+    """
+
+    verdict: dict[str, Any]
+    model: dict[str, Any]
+    training_log: list[dict[str, Any]]
+    statistics: dict[str, Any]
+    rejects: list[dict[str, str]]
+    steps: list[dict[str, Any]]
+
+    @classmethod
+    def load(cls, evaluation: str, model: str, dataset: str) -> Self:
+        """Reads the three directories. Only the verdict and the dataset must be whole: a model that broke
+        is reported like any other.
+
+        Raises:
+          UserError: if there is no verdict or no dataset.
+        """
+        data = RatingsDataset.load(dataset)
+        records = (_json_object(Path(directory) / STEP_FILE) for directory in (dataset, model, evaluation))
+        return cls(
+            verdict=load_verdict(evaluation),
+            model=_json_object(Path(model) / "model.json"),
+            training_log=_training_log(Path(model) / "training_log.jsonl"),
+            statistics=data.statistics,
+            rejects=_rejects(data.path / REJECTS_FILE),
+            steps=[record for record in records if record],
+        )
+
+
+def _json_object(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if it cannot be read."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _training_log(file: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError):
+        return []
+
+
+def _rejects(file: Path) -> list[dict[str, str]]:
+    try:
+        with file.open(encoding="utf-8", newline="", errors="replace") as lines:
+            return [dict(row) for row in itertools.islice(csv.DictReader(lines), _REJECTS_SHOWN)]
+    except (OSError, csv.Error):
+        return []

@@ -1,0 +1,68 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from evaluation_world import SPLIT, evaluation_world
+
+from components.evaluate.step import evaluate
+
+
+@pytest.fixture(scope="session")
+def world():
+    return evaluation_world(seed=3)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory):
+    """A RatingsDataset as far as the report reads it."""
+    directory = tmp_path_factory.mktemp("dataset")
+    for name in ("train", "validation", "test", "movies"):
+        pq.write_table(pa.table({"movie_id": ["m0"]}), directory / f"{name}.parquet")
+    statistics = {
+        "format": 1,
+        "rows_read": 3605,
+        "rows_kept": 3600,
+        "rows_rejected": 5,
+        "rejected_by_reason": {"unknown movie": 3, "rating off the scale": 2},
+        "users": 120,
+        "movies": 150,
+        "movies_rated": 149,
+        "rating_scale": [1.0, 5.0],
+        "rating_mean": 3.71,
+        "rating_histogram": {"1": 200, "2": 400, "3": 900, "4": 1200, "5": 900},
+        "splits": {"train": 2520, "validation": 360, "test": 720},
+        "split": SPLIT,
+        "fingerprint": "world",
+    }
+    (directory / "statistics.json").write_text(json.dumps(statistics))
+    (directory / "rejects.csv").write_text(
+        'file,line,reason,text\nratings.csv,17,unknown movie,"7,5,<script>alert(1)</script>"\n'
+    )
+    (directory / "step.json").write_text(
+        '{"step": "ingest", "seconds": 1.25, "peak_memory_bytes": 314572800}'
+    )
+    return directory
+
+
+@pytest.fixture(scope="session")
+def evaluated(world, tmp_path_factory):
+    """Evaluates a model given as tables beside a champion that is a little worse; returns both directories."""
+    directory = tmp_path_factory.mktemp("evaluated")
+    data = world.write_data(directory / "data")
+    champion = world.write_model(directory / "champion", stars=world.stars + 0.05)
+
+    def run(name, against=champion, **tables):
+        model, evaluation = directory / f"{name}-model", directory / f"{name}-evaluation"
+        if not evaluation.exists():
+            world.write_model(model, **tables)
+            evaluate(
+                model=str(model),
+                champion=str(against),
+                interactions=str(data / "interactions"),
+                vocabulary=str(data / "vocabulary"),
+                output=str(evaluation),
+            )
+        return model, evaluation
+
+    return run

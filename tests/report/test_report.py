@@ -1,0 +1,130 @@
+"""The page: what it says, in which order, and that it stands alone."""
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from components.errors import UserError
+from components.report.step import report
+
+
+class _Page(HTMLParser):
+    """The words a reader sees, and every tag with its attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self._hidden = [], [], 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._hidden += tag == "style"
+
+    def handle_endtag(self, tag):
+        self._hidden -= tag == "style"
+
+    def handle_data(self, data):
+        if not self._hidden:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def page(evaluated, dataset, tmp_path):
+    """Writes the report of a model given as tables and returns its HTML."""
+
+    def write(name, **tables):
+        model, evaluation = evaluated(name, **tables)
+        output = tmp_path / "report.html"
+        report(evaluation=str(evaluation), model=str(model), dataset=str(dataset), output=str(output))
+        return output.read_text("utf-8")
+
+    return write
+
+
+def test_the_verdict_and_the_rule_that_decided_come_first(page, world):
+    text = _Page(page("flat", scores=np.zeros_like(world.scores))).text
+    assert text.index("Refused: it does not go live") < 60
+    assert text.index("Top-100 accuracy among unseen movies 0.0000 is worse than") < 120
+
+
+def test_a_good_model_is_told_in_peoples_units(page):
+    text = _Page(page("good")).text
+    assert "Good enough to go live" in text
+    assert re.search(r"finds \d+ of 100 movies that a user went on to rate", text)
+    assert re.search(r"0\.\d\d stars off", text)
+
+
+def test_the_page_has_the_metrics_of_every_scorer_and_every_rule(page, evaluated):
+    text = _Page(page("good")).text
+    verdict = json.loads((evaluated("good")[1] / "verdict.json").read_text())
+    for of_scorer in [verdict["metrics"]["challenger"], *verdict["metrics"]["baselines"].values()]:
+        assert all(f"{value:.4f}" in text for value in of_scorer.values())
+    assert all(rule["name"] in text for rule in verdict["rules"])
+
+
+def test_the_page_stands_alone(page):
+    text = page("good")
+    tags = _Page(text).tags
+    assert not {tag for tag, _ in tags} & {"script", "a", "link", "iframe", "img", "object", "form", "base"}
+    for _, attributes in tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href", "xlink:href"):
+                assert value.startswith("#")
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+    assert len(text.encode()) < 2_000_000
+
+
+def test_what_users_typed_stays_text(page):
+    text = page("good")
+    assert "<script" not in text
+    assert html.escape("<script>alert(1)</script>") in text
+
+
+def test_the_same_evaluation_gives_the_same_page(page):
+    assert page("good") == page("good")
+
+
+def test_a_model_that_broke_is_reported_like_any_other(evaluated, dataset, tmp_path, world):
+    model, evaluation = evaluated("unfinished")
+    for file in ("model.json", "training_log.jsonl"):
+        (model / file).unlink()
+    report(
+        evaluation=str(evaluation),
+        model=str(model),
+        dataset=str(dataset),
+        output=str(tmp_path / "report.html"),
+    )
+    assert "Good enough" in (tmp_path / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"), [("evaluation", "verdict.json"), ("dataset", "statistics.json")]
+)
+def test_a_missing_input_is_named(evaluated, dataset, tmp_path, argument, message):
+    model, evaluation = evaluated("good")
+    usual = {"evaluation": str(evaluation), "model": str(model), "dataset": str(dataset)}
+    with pytest.raises(UserError, match=message):
+        report(**{**usual, argument: str(tmp_path / "nowhere")}, output=str(tmp_path / "report.html"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_named(evaluated, dataset, tmp_path):
+    model, evaluation = evaluated("good")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write --output"):
+        report(
+            evaluation=str(evaluation),
+            model=str(model),
+            dataset=str(dataset),
+            output=str(tmp_path / "file" / "report.html"),
+        )
