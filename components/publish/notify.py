@@ -58,8 +58,11 @@ def _failure(registry: Registry, state: str, error: str, run_id: str) -> RunReco
 
 
 def _sentence(record: RunRecord) -> str:
-    version = f" {record.version}" if record.version else ""
-    figures = " ".join(
-        f"({name} {value:.4f})" for name in _FIGURES if (value := record.metrics.get(name)) is not None
-    )
-    return " ".join(f"run {record.run_id} {record.outcome}{version} {figures}: {record.reason}".split())
+    words = [f"run {record.run_id} {record.outcome}"]
+    if record.version:
+        words.append(record.version)
+    figures = {name: record.metrics.get(name) for name in _FIGURES}
+    known = [f"{name} {value:.4f}" for name, value in figures.items() if value is not None]
+    if known:
+        words.append(f"({', '.join(known)})")
+    return f"{' '.join(words)}: {record.reason}"

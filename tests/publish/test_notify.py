@@ -1,0 +1,114 @@
+"""The exit handler: a record for every run, and a word to the webhook."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+from components.publish.notify import WEBHOOK, notify
+from components.publish.publish import publish
+from components.registry.registry import Registry
+
+
+def ended(registry: str, state: str = "FAILED", error: str = "") -> None:
+    notify(status_state=state, status_error=error, registry=registry, run_id="run-1")
+
+
+@pytest.fixture(autouse=True)
+def _no_webhook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WEBHOOK, raising=False)
+
+
+def told(httpserver: HTTPServer) -> list[str]:
+    return [request.get_json()["text"] for request, _ in httpserver.log]
+
+
+@pytest.fixture
+def webhook(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServer:
+    monkeypatch.setenv(WEBHOOK, httpserver.url_for("/hooks/secret"))
+    httpserver.expect_request("/hooks/secret", method="POST").respond_with_data("ok")
+    return httpserver
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [("train failed", "train failed"), ("", "the pipeline ended FAILED before its verdict")],
+)
+def test_a_run_that_failed_early_gets_its_record(
+    place: str, webhook: HTTPServer, error: str, reason: str
+) -> None:
+    ended(place, error=error)
+    record = Registry(place).runs.read("run-1")
+    assert record is not None
+    assert record.outcome == "failed"
+    assert reason in record.reason
+    [text] = told(webhook)
+    assert text.startswith("run run-1 failed: ")
+    assert reason in text
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "COMPLETE"])
+def test_a_record_that_is_there_is_told_and_left(
+    place: str, artifacts, webhook: HTTPServer, state: str
+) -> None:
+    summary = publish(**artifacts("run-1"), registry=place)
+    before = Registry(place).storage.read_bytes("runs/run-1/run.json")
+    ended(place, state)
+    assert Registry(place).storage.read_bytes("runs/run-1/run.json") == before
+    assert told(webhook) == [
+        f"run run-1 published {summary.version} (top_100_accuracy_unseen 0.5000, rmse 0.8750): "
+        "Good enough: it finds more than popularity does."
+    ]
+
+
+def test_a_publisher_that_died_before_its_record_is_not_forgotten(place: str, artifacts) -> None:
+    summary = publish(**artifacts("run-1"), registry=place)
+    Registry(place).storage.delete("runs/run-1/run.json")
+    ended(place)
+    record = Registry(place).runs.read("run-1")
+    assert record is not None
+    assert (record.outcome, record.version, record.sequence) == ("failed", summary.version, 1)
+    assert "its version is the champion" in record.reason
+
+
+def test_a_registry_that_cannot_be_written_is_told(tmp_path: Path, webhook: HTTPServer) -> None:
+    (tmp_path / "file").write_text("")
+    ended(str(tmp_path / "file" / "registry"))
+    [text] = told(webhook)
+    assert "run run-1 ended FAILED, and its record cannot be kept" in text
+    assert "file/registry/champion: Not a directory" in text
+
+
+def test_without_a_webhook_the_log_says_it(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ended(place, error="train failed")
+    assert "twotower: run run-1 failed: train failed\n" in capsys.readouterr().err
+
+
+def unreachable() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/secret"
+
+
+@pytest.mark.parametrize("trouble", ["500", "nobody there", "no url", "file", "nonsense"])
+def test_a_webhook_that_fails_is_logged_without_its_address(
+    tmp_path: Path,
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    trouble: str,
+) -> None:
+    httpserver.expect_request("/secret").respond_with_data("no", status=500)
+    url = {
+        "500": httpserver.url_for("/secret"),
+        "nobody there": unreachable(),
+        "no url": "secret",
+        "file": "file:///secret",
+        "nonsense": "http://secret:port/",
+    }[trouble]
+    monkeypatch.setenv(WEBHOOK, url)
+    ended(str(tmp_path / "registry"))
+    logged = capsys.readouterr().err
+    assert "the webhook was not told: " in logged
+    assert "secret" not in logged
+    assert Registry(str(tmp_path / "registry")).runs.read("run-1") is not None

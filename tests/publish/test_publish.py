@@ -1,0 +1,214 @@
+"""Publishing: what is written, who wins, and what a second attempt does."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from components.errors import UserError
+from components.publish.cli import publish as publish_command
+from components.publish.publish import publish
+from components.registry.published import published_index
+from components.registry.registry import Registry
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWOTOWER_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_first_version_becomes_champion(place: str, artifacts) -> None:
+    run = artifacts("run-1")
+    summary = publish(**run, registry=place, champion_sequence=0)
+    assert summary == (summary.version, "published", 1)
+    registry = Registry(place)
+    entry = registry.champion_log.latest()
+    assert entry is not None
+    assert (entry.version, entry.previous, entry.run_id) == (summary.version, "", "run-1")
+    registry.versions.check(summary.version)
+    assert (published_index(place) / "saved_model.pb").read_text() == "the index of run-1"
+    assert registry.storage.read_bytes("serving/1/saved_model.pb") == b"the index of run-1"
+    version = registry.versions.uri(summary.version, "report.html").removeprefix(f"{place}/")
+    assert registry.storage.read_bytes(version) == b"<p>the report of run-1"
+    written = json.loads(Path(run["output"], "published.json").read_text())
+    assert written == {**summary._asdict(), "registry": place}
+
+
+def test_the_manifest_and_the_record_say_where_it_comes_from(place: str, artifacts) -> None:
+    run = artifacts("run-1", champion={"exists": True, "version": "before", "sequence": 0, "more": 1})
+    summary = publish(**run, registry=place, champion_sequence=0)
+    manifest = Registry(place).versions.manifest(summary.version)
+    assert manifest.settings == {"preset": "default", "epochs": 3}
+    assert manifest.metrics == {"rmse": 0.875, "top_100_accuracy_unseen": 0.5, "top_1_accuracy": None}
+    assert manifest.verdict == {
+        "blessed": True,
+        "gate": "enforce",
+        "reason": "Good enough: it finds more than popularity does.",
+    }
+    record = Registry(place).runs.read("run-1")
+    assert record is not None
+    assert (record.outcome, record.version, record.sequence) == ("published", summary.version, 1)
+    assert record.blessed is True
+    assert record.reason == "Good enough: it finds more than popularity does."
+    assert record.champion == {"version": "before", "sequence": 0}
+    assert record.fingerprint == manifest.fingerprint == "12-34"
+    assert record.metrics == manifest.metrics
+    assert record.settings == manifest.settings
+    assert record.rows == {"read": 10, "kept": 9, "rejected": 1}
+    assert [(step["step"], step["seconds"]) for step in record.steps] == [("train", 12.5), ("evaluate", 2.5)]
+    storage = Registry(place).storage
+    assert json.loads(storage.read_bytes("runs/run-1/verdict.json"))["reason"] == record.reason
+    assert storage.read_bytes("runs/run-1/report.html") == b"<p>the report of run-1"
+
+
+def test_the_next_version_replaces_it(place: str, artifacts) -> None:
+    first = publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    second = publish(**artifacts("run-2"), registry=place, champion_sequence=1)
+    assert second == (second.version, "published", 2)
+    latest = Registry(place).champion_log.latest()
+    assert latest is not None
+    assert latest.previous == first.version
+    assert Registry(place).storage.read_bytes("serving/2/saved_model.pb") == b"the index of run-2"
+
+
+def test_a_champion_that_came_in_between_stays(place: str, artifacts) -> None:
+    publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    late = publish(**artifacts("run-2"), registry=place, champion_sequence=0)
+    assert late == (late.version, "superseded", 0)
+    registry = Registry(place)
+    registry.versions.check(late.version)
+    assert [entry.run_id for entry in registry.champion_log.entries()] == ["run-1"]
+    assert {key.split("/")[1] for key in registry.storage.list("serving/")} == {"1"}
+    record = registry.runs.read("run-2")
+    assert record is not None
+    assert (record.outcome, record.version, record.sequence) == ("superseded", late.version, 0)
+    assert f"`twotower rollback {late.version} --registry" in record.reason
+    assert registry.rollback(late.version).sequence == 2
+
+
+def test_the_champion_of_the_verdict_is_the_default(place: str, artifacts) -> None:
+    publish(**artifacts("run-1"), registry=place)
+    late = publish(**artifacts("run-2"), registry=place)
+    seen = {"exists": True, "version": "v", "sequence": 1}
+    next_ = publish(**artifacts("run-3", champion=seen), registry=place)
+    assert (late.outcome, next_.outcome, next_.sequence) == ("superseded", "published", 2)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_step_that_is_repeated_publishes_once(place: str, artifacts, meanwhile: bool) -> None:
+    run = artifacts("run-1")
+    first = publish(**run, registry=place, champion_sequence=0)
+    if meanwhile:
+        publish(**artifacts("run-2"), registry=place, champion_sequence=1)
+    before = Registry(place).storage.list("versions/")
+    assert publish(**run, registry=place, champion_sequence=0) == first
+    assert Registry(place).storage.list("versions/") == before
+    assert [entry.run_id for entry in Registry(place).champion_log.entries()] == ["run-1", "run-2"][
+        : 1 + meanwhile
+    ]
+    record = Registry(place).runs.read("run-1")
+    assert record is not None
+    assert record.outcome == "published"
+
+
+def test_a_superseded_step_that_is_repeated_stays_superseded(place: str, artifacts) -> None:
+    publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    late = artifacts("run-2")
+    first = publish(**late, registry=place, champion_sequence=0)
+    assert publish(**late, registry=place, champion_sequence=0) == first
+
+
+def test_a_log_that_is_shorter_than_the_verdict_says_is_superseded_too(place: str, artifacts) -> None:
+    summary = publish(**artifacts("run-1"), registry=place, champion_sequence=5)
+    assert summary.outcome == "superseded"
+    assert Registry(place).champion_log.latest() is None
+
+
+def test_what_a_killed_publisher_did_not_serve_is_completed(place: str, artifacts) -> None:
+    publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    storage = Registry(place).storage
+    storage.delete("serving/1/saved_model.pb")
+    storage.delete("serving/1/variables/variables.index")
+    late = publish(**artifacts("run-2"), registry=place, champion_sequence=0)
+    assert late.outcome == "superseded"
+    assert storage.read_bytes("serving/1/saved_model.pb") == b"the index of run-1"
+    assert storage.exists("serving/1/variables/variables.index")
+
+
+def test_a_broken_champion_does_not_stop_the_next_one(place: str, artifacts) -> None:
+    first = publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    registry = Registry(place)
+    registry.storage.write_bytes(f"versions/{first.version}/manifest.json", b"")
+    registry.storage.delete("serving/1/saved_model.pb")
+    assert publish(**artifacts("run-2"), registry=place, champion_sequence=1).sequence == 2
+
+
+def test_a_verdict_against_it_is_obeyed(tmp_path: Path, artifacts) -> None:
+    run = artifacts("run-1", publish=False, blessed=False, reason="Refused (rmse_vs_bias): too much.")
+    with pytest.raises(UserError, match=r"not to publish; train a better model.*Refused \(rmse_vs_bias\)"):
+        publish(**run, registry=str(tmp_path / "registry"))
+    assert not (tmp_path / "registry").exists()
+    assert not Path(run["output"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("index/saved_model.pb", None, r"index holds no saved_model\.pb"),
+        ("model/saved_model/saved_model.pb", None, r"model/saved_model holds no saved_model\.pb"),
+        ("model/model.json", None, r"cannot read .*model/model\.json: No such file"),
+        ("model/model.json", "{", r"model/model\.json is broken: .*; run the step that writes it again"),
+        ("model/model.json", "[]", r"model/model\.json lacks preset, settings"),
+        ("dataset/statistics.json", '{"rows_read": 1}', r"statistics\.json lacks rows_kept, rows_rejected"),
+        ("evaluation/verdict.json", None, r"verdict\.json cannot be read"),
+        ("report/report.html", None, r"report/report\.html does not exist; name the page"),
+    ],
+)
+def test_a_broken_artifact_is_named(
+    tmp_path: Path, artifacts, name: str, content: str | None, message: str
+) -> None:
+    run = artifacts("run-1")
+    file = Path(run["index"]).parent / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    with pytest.raises(UserError, match=message):
+        publish(**run, registry=str(tmp_path / "registry"))
+    assert not (tmp_path / "registry").exists()
+
+
+def test_a_run_id_that_is_none_is_found_before_anything_is_written(tmp_path: Path, artifacts) -> None:
+    with pytest.raises(UserError, match="is no run id"):
+        publish(**{**artifacts("run-1"), "run_id": "a/b"}, registry=str(tmp_path / "registry"))
+    assert not (tmp_path / "registry").exists()
+
+
+def test_a_registry_that_cannot_be_written_is_a_line(tmp_path: Path, artifacts) -> None:
+    (tmp_path / "file").write_text("")
+    run = artifacts("run-1")
+    with pytest.raises(UserError, match=r"cannot (read|write) .*file/registry"):
+        publish(**run, registry=str(tmp_path / "file" / "registry"))
+    assert not Path(run["output"]).exists()
+
+
+def test_the_subcommand_names_the_run_itself(tmp_path: Path, artifacts) -> None:
+    run = artifacts("run-1")
+    names = ("index", "model", "evaluation", "output")
+    arguments = [word for name in names for word in (f"--{name}", run[name])]
+    arguments += [
+        "--report",
+        str(Path(run["report"], "report.html")),
+        "--registry",
+        str(tmp_path / "registry"),
+    ]
+    result = CliRunner().invoke(publish_command, arguments, catch_exceptions=False)
+    registry = Registry(str(tmp_path / "registry"))
+    entry = registry.champion_log.latest()
+    assert entry is not None
+    assert result.stdout == f"published {entry.version}, number 1 in the champion log\n"
+    record = registry.runs.read(entry.run_id)
+    assert record is not None
+    assert entry.run_id.startswith("by-hand-")
+    assert record.rows == {}
