@@ -72,7 +72,7 @@ def publish(
     store = Registry(registry)
     with output_directory(output) as staging:
         store.clean()
-        version = store.versions.of_run(run_id) or _add(store, run, index, model)
+        version = _add(store, run, index, model)
         entry = _crown(store, champion_sequence, version.version, run_id)
         _serve(store)
         summary = _record(store, run, version, entry)
@@ -102,7 +102,7 @@ def _crown(store: Registry, expected: int, version: str, run_id: str) -> Champio
     try:
         return store.champion_log.append(expected, version, champion_log.PUBLISHED, run_id)
     except SupersededError:
-        return store.champion_log.of_run(run_id)
+        return store.champion_log.of_version(version)
 
 
 def _serve(store: Registry) -> None:

@@ -64,6 +64,11 @@ class ChampionLog:
         """The entry by which the run `run_id` published; None if it did not."""
         return next((entry for entry in reversed(self.entries()) if entry.run_id == run_id), None)
 
+    def of_version(self, version: str) -> ChampionEntry | None:
+        """The entry by which `version` was published; None if it was not."""
+        entries = (entry for entry in self.entries() if entry.why == PUBLISHED)
+        return next((entry for entry in entries if entry.version == version), None)
+
     def append(self, expected_sequence: int, version: str, why: str, run_id: str) -> ChampionEntry:
         """Makes `version` the champion, if the log still ends at `expected_sequence` (0: is empty).
 

@@ -1,6 +1,7 @@
 """The versions: directories that are whole once their manifest lies in them, and never change after."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -9,7 +10,7 @@ from pathlib import Path
 from components.errors import UserError
 from components.registry.documents import from_bytes, now, timestamp, to_bytes
 from components.registry.manifest import Manifest, Provenance
-from components.storage import NotFoundError, Storage, StoredFile
+from components.storage import NotFoundError, Storage, StoredFile, stored_file
 
 INDEX = "index"
 MODEL = "model"
@@ -26,8 +27,8 @@ _PARTIAL_FOR = timedelta(days=1)
 class Versions:
     """The directories `versions/<id>/` of a registry.
 
-    An id is the time in UTC and eight digits that stand for the run: `20261124-105900-3f9a1c02`. Ids sort
-    by time.
+    An id is the time in UTC and eight digits that stand for the run and the files:
+    `20261124-105900-3f9a1c02`. Ids sort by time.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -44,19 +45,13 @@ class Versions:
     def add(self, provenance: Provenance, sources: Mapping[str, Path]) -> Manifest:
         """Makes a version of local files and directories; `sources` are their paths by name in the version.
 
-        The manifest is written last: readers see the version whole or not at all.
+        The manifest is written last: readers see the version whole or not at all. If the run has made a
+        version of these very files already, it is that one.
         """
-        created = now()
-        version = f"{created.strftime(_TIME)}-{_run_digits(provenance.run_id)}"
-        files = self._upload(version, sources)
-        manifest = Manifest(
-            version=version,
-            created=timestamp(created),
-            files={name: file._asdict() for name, file in sorted(files.items())},
-            **vars(provenance),
-        )
-        self._storage.write_bytes(_key(version, _MANIFEST), to_bytes(manifest))
-        return manifest
+        files = _describe(sources)
+        digits = _digits(provenance.run_id, files)
+        earlier = next((version for version in self.ids() if version.endswith(digits)), None)
+        return self.manifest(earlier) if earlier else self._make(digits, provenance, sources, files)
 
     def manifest(self, version: str) -> Manifest:
         """The manifest of a version. Raises `UserError` if there is no such version, or it is corrupt."""
@@ -67,12 +62,6 @@ class Versions:
                 f"`twotower versions --registry {self._storage.root}` lists those it has"
             )
         return from_bytes(Manifest, self._storage.read_bytes(key), self._storage.uri(key), self._cure())
-
-    def of_run(self, run_id: str) -> Manifest | None:
-        """The version that the run `run_id` made; None if it made none that is whole."""
-        digits = f"-{_run_digits(run_id)}"
-        manifests = (self.manifest(version) for version in self.ids() if version.endswith(digits))
-        return next((manifest for manifest in manifests if manifest.run_id == run_id), None)
 
     def check(self, version: str, part: str = "") -> None:
         """Raises `UserError`, naming the file, unless all files in the directory `part` are as published."""
@@ -102,14 +91,31 @@ class Versions:
             if _MANIFEST not in names and version < oldest:
                 self._storage.delete_prefix(f"{_DIRECTORY}/{version}")
 
+    def _make(
+        self, digits: str, provenance: Provenance, sources: Mapping[str, Path], files: dict[str, StoredFile]
+    ) -> Manifest:
+        created = now()
+        version = f"{created.strftime(_TIME)}-{digits}"
+        if self._upload(version, sources) != files:
+            raise UserError(f"a file of {version} changed while it was copied; publish it again")
+        manifest = Manifest(
+            version=version,
+            created=timestamp(created),
+            files={name: file._asdict() for name, file in sorted(files.items())},
+            **vars(provenance),
+        )
+        self._storage.write_bytes(_key(version, _MANIFEST), to_bytes(manifest))
+        return manifest
+
     def _upload(self, version: str, sources: Mapping[str, Path]) -> dict[str, StoredFile]:
         files: dict[str, StoredFile] = {}
         for name, source in sources.items():
+            key = _key(version, name)
             if source.is_dir():
-                uploaded = self._storage.upload_directory(source, _key(version, name))
+                uploaded = self._storage.upload_directory(source, key)
                 files |= {f"{name}/{path}": file for path, file in uploaded.items()}
             else:
-                files[name] = self._storage.upload_file(source, _key(version, name))
+                files[name] = self._storage.upload_file(source, key)
         return files
 
     def _each_file(
@@ -151,5 +157,15 @@ def _key(version: str, name: str) -> str:
     return f"{_DIRECTORY}/{version}/{name}"
 
 
-def _run_digits(run_id: str) -> str:
-    return hashlib.sha256(run_id.encode()).hexdigest()[:8]
+def _describe(sources: Mapping[str, Path]) -> dict[str, StoredFile]:
+    """The files that `sources` make in a version, by their path in it."""
+    files: dict[str, StoredFile] = {}
+    for name, source in sources.items():
+        below = [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]
+        files |= {Path(name, path.relative_to(source)).as_posix(): stored_file(path) for path in below}
+    return files
+
+
+def _digits(run_id: str, files: Mapping[str, StoredFile]) -> str:
+    """Eight digits that stand for these files as made by this run: KFP's local run ids can come up again."""
+    return hashlib.sha256(json.dumps([run_id, sorted(files.items())]).encode()).hexdigest()[:8]

@@ -112,6 +112,15 @@ def test_a_step_that_is_repeated_publishes_once(place: str, artifacts, meanwhile
     assert record.outcome == "published"
 
 
+def test_a_run_id_that_comes_up_again_is_another_run(place: str, artifacts) -> None:
+    first = publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    other = artifacts("run-2") | {"run_id": "run-1"}
+    second = publish(**other, registry=place, champion_sequence=1)
+    assert (second.outcome, second.sequence) == ("published", 2)
+    assert second.version != first.version
+    assert Registry(place).storage.read_bytes("serving/2/saved_model.pb") == b"the index of run-2"
+
+
 def test_a_superseded_step_that_is_repeated_stays_superseded(place: str, artifacts) -> None:
     publish(**artifacts("run-1"), registry=place, champion_sequence=0)
     late = artifacts("run-2")

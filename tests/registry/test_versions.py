@@ -7,8 +7,9 @@ import pytest
 
 from components.errors import UserError
 from components.registry import versions as versions_module
+from components.registry.manifest import Provenance
 from components.registry.registry import Registry
-from components.storage import stored_file
+from components.storage import StoredFile, stored_file
 
 
 def test_a_version_comes_back_as_it_went(place: str, tmp_path: Path, add_version) -> None:
@@ -42,20 +43,37 @@ def test_ids_sort_by_time(tmp_path: Path, add_version, monkeypatch: pytest.Monke
     assert made[0].startswith("20260131-235958-")
 
 
-def test_a_version_is_found_by_its_run(place: str, add_version) -> None:
+def test_a_version_is_made_once(place: str, add_version) -> None:
     registry = Registry(place)
-    manifests = {run_id: add_version(registry, run_id) for run_id in ("run-1", "run-2")}
-    assert registry.versions.of_run("run-2") == manifests["run-2"]
-    assert registry.versions.of_run("run-3") is None
+    first = add_version(registry, "run-1")
+    other = add_version(registry, "run-2")
+    before = registry.storage.list()
+    assert add_version(Registry(place), "run-1") == first
+    assert registry.storage.list() == before
+    assert registry.versions.ids() == sorted([first.version, other.version])
 
 
-def test_runs_whose_digits_are_the_same_are_told_apart(
+def test_other_files_of_the_same_run_are_another_version(place: str, tmp_path: Path) -> None:
+    registry = Registry(place)
+    provenance = Provenance(run_id="run", fingerprint="", settings={}, metrics={}, verdict={})
+    file = tmp_path / "saved_model.pb"
+    made = []
+    for content in ("one", "two"):
+        file.write_text(content)
+        made.append(registry.versions.add(provenance, {"index/saved_model.pb": file}).version)
+    assert registry.versions.ids() == sorted(made)
+    for version in made:
+        registry.versions.check(version)
+
+
+def test_a_file_that_changes_while_it_is_copied_makes_no_version(
     tmp_path: Path, add_version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(versions_module, "_run_digits", lambda _: "00000000")
     registry = Registry(str(tmp_path / "registry"))
-    add_version(registry, "run-1")
-    assert registry.versions.of_run("run-2") is None
+    monkeypatch.setattr(registry.storage, "upload_file", lambda *_: StoredFile(1, "other"))
+    with pytest.raises(UserError, match="changed while it was copied; publish it again"):
+        add_version(registry, "run")
+    assert registry.versions.ids() == []
 
 
 @pytest.mark.parametrize("version", ["20260131-235958-0123abcd", "latest", "", "../../champion", "a/b"])
@@ -71,7 +89,6 @@ def test_a_version_without_manifest_is_not_there(place: str, add_version) -> Non
     version = add_version(registry, "run").version
     registry.storage.delete(f"versions/{version}/manifest.json")
     assert registry.versions.ids() == []
-    assert registry.versions.of_run("run") is None
     with pytest.raises(UserError, match="has no version"):
         registry.versions.manifest(version)
 
