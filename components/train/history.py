@@ -1,0 +1,56 @@
+"""What the towers read of a batch of users."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from components.train.chunks import Chunks, chunked
+
+
+class History(NamedTuple):
+    """Ratings of n users in chunks of L (see `Chunks`), which the model reads or is asked to predict.
+
+    Attributes:
+      chunks: the layout; c chunks.
+      users: int32 [], n.
+      movies: int32 [c, L], rows of the embedding tables; 0 in empty slots.
+      ratings: float32 [c, L], centred and scaled (see `Catalogue`); 0 in empty slots.
+      visible: float32 [c, L], 1 where the rating may be read, 0 where it is hidden or the slot is empty.
+    """
+
+    chunks: Chunks
+    users: tf.Tensor
+    movies: tf.Tensor
+    ratings: tf.Tensor
+    visible: tf.Tensor
+
+    @property
+    def counts(self) -> tf.Tensor:
+        """How many ratings may be read of each user, float32 [n]."""
+        return self.sum_by_user(tf.reduce_sum(self.visible, axis=1))
+
+    def sum_by_user(self, values: tf.Tensor) -> tf.Tensor:
+        """Adds up the values [c, ...] of each user's chunks: [n, ...]."""
+        return tf.math.unsorted_segment_sum(values, self.chunks.row, self.users)
+
+    def with_visible(self, visible: tf.Tensor) -> "History":
+        """The same ratings with other ones hidden."""
+        return self._replace(visible=visible * self.chunks.present)
+
+
+def history(movies: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) -> History:
+    """Lays ragged ratings out in chunks, all of them visible.
+
+    Args:
+      movies: int32 [t].
+      ratings: float32 [t], centred and scaled.
+      row_splits: int [n + 1].
+    """
+    chunks = chunked(row_splits)
+    return History(
+        chunks=chunks,
+        users=tf.size(row_splits) - 1,
+        movies=chunks.spread(movies),
+        ratings=chunks.spread(ratings),
+        visible=chunks.present,
+    )

@@ -1,0 +1,91 @@
+"""The model: two towers, a rating head on what the towers know, and the sum of both losses."""
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from components.train.catalogue import Catalogue
+from components.train.history import History, history
+from components.train.losses import FullSoftmaxRetrieval, InBatchRetrieval
+from components.train.rating_head import RatingHead
+from components.train.settings import Settings
+from components.train.towers import CandidateTower, QueryTower
+
+Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
+
+class TwoTower(tfrs.Model):  # type: ignore[misc]
+    """Learns to recommend and to rate by masked prediction.
+
+    Each step hides a random part of every user's ratings. The query tower reads the rest and must find the
+    hidden movies; the rating head reads the rest and must predict every rating, each without itself.
+    """
+
+    def __init__(self, catalogue: Catalogue, settings: Settings, seed: int) -> None:
+        super().__init__()
+        self._settings, self._seed = settings, seed
+        self._ratings = float(catalogue.counts.sum())
+        self.candidates = CandidateTower(catalogue.counts, settings.dimension)
+        self.queries = QueryTower(self.candidates, settings.hidden, settings.dropout)
+        self.rating_head = RatingHead(self.candidates.embeddings, settings.rating_features)
+        self._retrieval = (
+            InBatchRetrieval(settings.in_batch_pairs)
+            if settings.retrieval_loss == "in-batch"
+            else FullSoftmaxRetrieval()
+        )
+        self._rating = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())
+        self._retrieval_mean = tf.keras.metrics.Mean("retrieval_loss")
+        self._rating_mean = tf.keras.metrics.Mean("rating_loss")
+
+    def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
+        """The weighted sum of both losses and the regularisation, float32 [].
+
+        Args:
+          inputs: movies int32 [t], ratings float32 [t] (centred and scaled), row_splits int64 [n + 1].
+        """
+        batch = self._hide(history(*inputs))
+        settings = self._settings
+        retrieval = self._retrieval(self.candidates, self.queries(batch, training=training), batch)
+        ratings = self.rating_head.predict(self.rating_head.read(batch), batch)
+        rating = self._rating(
+            labels=batch.chunks.collect(batch.ratings)[:, tf.newaxis],
+            predictions=batch.chunks.collect(ratings)[:, tf.newaxis],
+        )
+        self._retrieval_mean.update_state(retrieval)
+        self._rating_mean.update_state(rating)
+        loss = settings.retrieval_weight * retrieval + settings.rating_weight * rating
+        return loss + self._regularisation()
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def scores(self, read: Batch) -> tf.Tensor:
+        """Retrieval scores of every movie in the tables, float32 [n, movies]; `read` as in `compute_loss`."""
+        return self.candidates(self.queries(history(*read)))
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def ratings(self, read: Batch, asked: Batch) -> tf.Tensor:
+        """Predictions for the pairs `asked`, none of which is in `read`: float32 [t], centred and scaled."""
+        pairs = history(*asked)
+        pairs = pairs.with_visible(tf.zeros_like(pairs.visible))
+        return pairs.chunks.collect(self.rating_head.predict(self.rating_head.read(history(*read)), pairs))
+
+    def _hide(self, batch: History) -> History:
+        """Hides a random share of the ratings; the draw depends on the seed and the step alone."""
+        seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), self._seed])
+        draw = tf.random.stateless_uniform(tf.shape(batch.movies), seed)
+        return batch.with_visible(tf.cast(draw >= self._settings.masked, tf.float32))
+
+    def _regularisation(self) -> tf.Tensor:
+        """Gaussian priors on the tables: a sum over movies, so it weighs less the more ratings there are."""
+        settings, head = self._settings, self.rating_head
+        retrieval = _squares(self.candidates.embeddings) + _squares(self.queries.opinions)
+        rating = _squares(head.features)
+        implicit = _squares(head.implicit)
+        return (
+            settings.retrieval_weight * settings.retrieval_l2 * retrieval
+            + settings.rating_weight * (settings.rating_l2 * rating + settings.implicit_l2 * implicit)
+        ) / self._ratings
+
+
+def _squares(table: Any) -> tf.Tensor:
+    return tf.reduce_sum(tf.square(table))

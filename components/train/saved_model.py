@@ -1,0 +1,168 @@
+"""The scoring SavedModel: what evaluation and serving read of a model, without its code."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.train.catalogue import Catalogue
+from components.train.chunks import chunked
+from components.train.history import History, history
+from components.train.model import TwoTower
+from components.train.rating_head import RatingHead
+from components.train.towers import QueryTower
+
+HISTORY_INPUTS = [
+    tf.TensorSpec([None], tf.string, "user_id"),
+    tf.TensorSpec([None], tf.int32, "history_movie"),
+    tf.TensorSpec([None], tf.float32, "history_rating"),
+    tf.TensorSpec([None], tf.int64, "history_row_splits"),
+]
+PAIR_INPUTS = [tf.TensorSpec([None], tf.int32, "pair_row"), tf.TensorSpec([None], tf.int32, "pair_movie")]
+
+Outputs = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """Keeps Keras layers from being saved as such: the signatures and the variables are enough."""
+
+    queries: QueryTower
+    rating_head: RatingHead
+
+
+class ScoringModule(tf.Module):  # type: ignore[misc]
+    """The signatures of the default model. Movies are rows of the catalogue, ratings are stars."""
+
+    def __init__(
+        self, model: TwoTower, catalogue: Catalogue, movie_ids: Any, rating_scale: tuple[float, float]
+    ) -> None:
+        super().__init__(name="scoring")
+        self._layers = _Layers(model.queries, model.rating_head)
+        self._layer_variables = [*model.queries.variables, *model.rating_head.variables]
+        self._mean, self._scale, self._bounds = catalogue.mean, catalogue.scale, rating_scale
+        self._tables = int(catalogue.rows.max()) + 1
+        self._rows = tf.Variable(catalogue.rows, trainable=False, name="rows")
+        self._movie_ids = tf.Variable(list(map(str, movie_ids)), trainable=False, name="movie_ids")
+        vectors, biases = _candidates(model, catalogue)
+        self._vectors = tf.Variable(vectors, trainable=False, name="vectors")
+        self._biases = tf.Variable(biases, trainable=False, name="biases")
+
+    @tf.function(input_signature=HISTORY_INPUTS)  # type: ignore[untyped-decorator]
+    def query(
+        self,
+        user_id: tf.Tensor,
+        history_movie: tf.Tensor,
+        history_rating: tf.Tensor,
+        history_row_splits: tf.Tensor,
+    ) -> Outputs:
+        """Query vectors [n, dimension + 1]; zeros, hence popularity's order, where nothing can be read."""
+        read, _ = self._read(history_movie, history_rating, history_row_splits)
+        vectors = self._layers.queries(read)
+        extended = tf.concat([vectors, tf.ones_like(vectors[:, :1])], axis=1)
+        return {"query": tf.where(read.counts[:, tf.newaxis] > 0, extended, 0.0)}
+
+    @tf.function(input_signature=[])  # type: ignore[untyped-decorator]
+    def candidates(self) -> Outputs:
+        """Every movie's id, vector [M, dimension + 1] and bias [M]."""
+        return {
+            "movie_id": self._movie_ids.read_value(),
+            "vector": self._vectors.read_value(),
+            "bias": self._biases.read_value(),
+        }
+
+    @tf.function(input_signature=[*HISTORY_INPUTS, *PAIR_INPUTS])  # type: ignore[untyped-decorator]
+    def rate(
+        self,
+        user_id: tf.Tensor,
+        history_movie: tf.Tensor,
+        history_rating: tf.Tensor,
+        history_row_splits: tf.Tensor,
+        pair_row: tf.Tensor,
+        pair_movie: tf.Tensor,
+    ) -> Outputs:
+        """Stars for each pair [p], its own rating left out of the history."""
+        read, keys = self._read(history_movie, history_rating, history_row_splits)
+        query = self._layers.rating_head.read(read)
+        order = tf.argsort(pair_row, stable=True)
+        rows = tf.gather(pair_row, order)
+        movies = self._table_rows(tf.gather(pair_movie, order))
+        asked = self._asked(read, keys, rows, movies)
+        predicted = asked.chunks.collect(self._layers.rating_head.predict(query, asked))
+        unknown = tf.gather(self._layers.rating_head.predict_unknown(query), rows)
+        predicted = tf.where(movies >= 0, predicted, unknown)
+        stars = tf.clip_by_value(self._mean + self._scale * predicted, *self._bounds)
+        return {"rating": tf.scatter_nd(order[:, tf.newaxis], stars, tf.shape(pair_row))}
+
+    def _read(self, movie: tf.Tensor, rating: tf.Tensor, row_splits: tf.Tensor) -> tuple[History, tf.Tensor]:
+        """The history without what the model does not know, and its keys (row, movie), int64 ascending.
+
+        Of several ratings of one movie the last one is read.
+        """
+        users = tf.size(row_splits) - 1
+        rows = tf.repeat(tf.range(users), row_splits[1:] - row_splits[:-1])
+        movies = self._table_rows(movie)
+        known = movies >= 0
+        keys = tf.boolean_mask(self._key(rows, movies), known)
+        order = tf.argsort(keys, stable=True)
+        keys = tf.gather(keys, order)
+        last = tf.concat([keys[1:] != keys[:-1], tf.fill([tf.minimum(tf.size(keys), 1)], True)], axis=0)
+        keys = tf.boolean_mask(keys, last)
+        stars = tf.boolean_mask(tf.gather(tf.boolean_mask(rating, known), order), last)
+        starts = tf.range(users + 1, dtype=tf.int64) * self._tables
+        splits = tf.searchsorted(keys, starts)
+        movies = tf.cast(keys % self._tables, tf.int32)
+        return history(movies, (stars - self._mean) / self._scale, splits), keys
+
+    def _asked(self, read: History, keys: tf.Tensor, rows: tf.Tensor, movies: tf.Tensor) -> History:
+        """Pairs, ascending by row, as chunks; `visible` and `ratings` where the pair is in the history."""
+        wanted = self._key(rows, movies)
+        places = tf.searchsorted(keys, wanted)
+        padded = tf.concat([keys, [-1]], axis=0)
+        own = (tf.gather(padded, places) == wanted) & (movies >= 0)
+        ratings = tf.concat([read.chunks.collect(read.ratings), [0.0]], axis=0)
+        chunks = chunked(tf.searchsorted(rows, tf.range(read.users + 1)))
+        return History(
+            chunks=chunks,
+            users=read.users,
+            movies=chunks.spread(tf.maximum(movies, 0)),
+            ratings=chunks.spread(tf.where(own, tf.gather(ratings, places), 0.0)),
+            visible=chunks.spread(tf.cast(own, tf.float32)),
+        )
+
+    def _table_rows(self, movie: tf.Tensor) -> tf.Tensor:
+        """Rows of the model's tables, -1 for movies outside the catalogue or without ratings."""
+        size = tf.shape(self._rows)[0]
+        inside = (movie >= 0) & (movie < size)
+        return tf.where(inside, tf.gather(self._rows, tf.clip_by_value(movie, 0, size - 1)), -1)
+
+    def _key(self, rows: tf.Tensor, movies: tf.Tensor) -> tf.Tensor:
+        return tf.cast(rows, tf.int64) * self._tables + tf.cast(movies, tf.int64)
+
+
+def _candidates(model: TwoTower, catalogue: Catalogue) -> tuple[Any, Any]:
+    """Vectors [M, dimension + 1] and biases [M] of the whole catalogue.
+
+    The last component is the learned deviation from popularity; a query's is 1, or 0 where nothing is known
+    of the user. Movies without ratings have the least deviation and nothing else.
+    """
+    deviation = model.candidates.deviation.numpy()
+    rated = catalogue.rows >= 0
+    vectors = np.zeros((len(rated), model.candidates.embeddings.shape[1] + 1), np.float32)
+    vectors[rated, :-1] = model.candidates.embeddings.numpy()
+    vectors[rated, -1] = deviation
+    vectors[~rated, -1] = min(0.0, float(deviation.min()))
+    biases = np.zeros(len(rated), np.float32)
+    biases[rated] = model.candidates.popularity.numpy()
+    return vectors, biases
+
+
+def save(module: tf.Module, directory: Path) -> None:
+    """Writes a module with the methods `query`, `candidates` and `rate` as a SavedModel."""
+    signatures = {name: getattr(module, name) for name in ("query", "candidates", "rate")}
+    tf.saved_model.save(module, str(directory), signatures=signatures)
+    assets = directory / "assets"
+    if assets.is_dir() and not any(assets.iterdir()):
+        assets.rmdir()  # object stores know no empty directories

@@ -1,0 +1,92 @@
+"""Both metrics on the validation rows, read from the training rows alone."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from components.vocabulary.interactions import UserRatings
+
+Array = npt.NDArray[Any]
+Ragged = tuple[Array, Array, Array]
+
+TOP_K = 100
+_USERS_AT_ONCE = 256
+
+
+class Predictor(Protocol):
+    """A model in training, over the rows of its own tables. `users`: user indices int64 [n]."""
+
+    def scores(self, users: Array, history: Ragged) -> Array:
+        """Retrieval scores, float32 [n, movies]."""
+
+    def ratings(self, users: Array, history: Ragged, asked: Ragged) -> Array:
+        """Predictions for the pairs `asked`, none of which is in `history`; float32 [p], model's scale."""
+
+
+class Metrics(NamedTuple):
+    """RMSE in stars, and top-100 accuracy among the movies that the user has no training rating of."""
+
+    rmse: float
+    top_100_accuracy_unseen: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation ratings of a sample of users, and what may be read of these users.
+
+    Attributes:
+      known, held_out: training and validation ratings in the model's rows and scale (`Catalogue.encode`).
+      users: int64 [n], the users looked at.
+      scale: stars per unit of the model's ratings.
+      bounds: the rating scale in the model's units.
+    """
+
+    known: UserRatings
+    held_out: UserRatings
+    users: Array
+    scale: float
+    bounds: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls,
+        known: UserRatings,
+        held_out: UserRatings,
+        users: int,
+        seed: int,
+        scale: float,
+        bounds: tuple[float, float],
+    ) -> Self:
+        """The validation of at most `users` users, drawn at random."""
+        candidates = np.flatnonzero(held_out.counts)
+        drawn = np.random.default_rng(seed).permutation(candidates)[:users]
+        return cls(known, held_out, np.sort(drawn), scale, bounds)
+
+    def measure(self, model: Predictor) -> Metrics:
+        """Asks `model` about every validation rating of the users."""
+        squares, hits, total = 0.0, 0, 0
+        for start in range(0, len(self.users), _USERS_AT_ONCE):
+            users = self.users[start : start + _USERS_AT_ONCE]
+            history, asked = self.known.rows(users), self.held_out.rows(users)
+            errors = np.clip(model.ratings(users, history, asked), *self.bounds) - np.clip(
+                asked[1], *self.bounds
+            )
+            squares += float(np.sum(np.square(errors, dtype=np.float64)))
+            hits += _hits(model.scores(users, history), history, asked)
+            total += len(errors)
+        return Metrics((squares / total) ** 0.5 * self.scale, hits / total)
+
+
+def _hits(scores: Array, history: Ragged, asked: Ragged) -> int:
+    """How many of the movies `asked` are among the user's best; a tie counts against the model."""
+    scores = np.array(scores)
+    owners = np.repeat(np.arange(len(scores)), np.diff(history[2]))
+    scores[owners, history[0]] = -np.inf
+    if scores.shape[1] <= TOP_K:
+        return len(asked[0])
+    # A movie is a hit if at most TOP_K scores, its own among them, reach its own.
+    bounds = np.partition(scores, -TOP_K - 1, axis=1)[:, -TOP_K - 1]
+    rows = np.repeat(np.arange(len(scores)), np.diff(asked[2]))
+    return int(np.count_nonzero(scores[rows, asked[0]] > bounds[rows]))
