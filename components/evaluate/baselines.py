@@ -70,21 +70,19 @@ def fit_biases(known: UserRatings, movies: int, sweeps: int = 8) -> Biases:
     centred = known.ratings - np.float32(mean)
     user_counts, movie_counts = known.counts, np.bincount(items, minlength=movies)
     users, movie_biases = np.zeros(len(user_counts), np.float32), np.zeros(movies, np.float32)
-    noise = float(np.var(centred, dtype=np.float64))
-    user_variance = movie_variance = noise / 4
+    floor = 1e-6 * (float(np.var(centred, dtype=np.float64)) + 1e-6)
+    noise = user_variance = movie_variance = 1e5 * floor
     for _ in range(sweeps):
         residuals = centred - users[owners]
         movie_biases, movie_variance = _shrunk(items, residuals, movie_counts, noise, movie_variance)
         residuals = centred - movie_biases[items]
         users, user_variance = _shrunk(owners, residuals, user_counts, noise, user_variance)
-        noise = float(np.mean(np.square(residuals - users[owners]), dtype=np.float64))
+        noise = float(np.mean(np.square(residuals - users[owners]), dtype=np.float64)) + floor
     return Biases(mean, users, movie_biases)
 
 
 def _shrunk(of: Array, residuals: Array, counts: Array, noise: float, variance: float) -> tuple[Array, float]:
     """Posterior means of one kind of bias, and its variance estimated anew."""
-    if variance <= 0 or noise <= 0:
-        return np.zeros(len(counts), np.float32), 0.0
     precision = counts + noise / variance
     biases = np.bincount(of, weights=residuals, minlength=len(counts)) / precision
     seen = counts > 0

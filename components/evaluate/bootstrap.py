@@ -56,7 +56,7 @@ def resample(sums: Mapping[str, UserSums], seed: int, resamples: int = RESAMPLES
     for start in range(0, resamples, size):
         shape = (min(size, resamples - start), users)
         weights = generator.standard_exponential(shape, dtype=np.float32)
-        chunks.append({scorer: scorer_sums.resampled(weights) for scorer, scorer_sums in sums.items()})
+        chunks.append({scorer: scorer_sums.weighted(weights) for scorer, scorer_sums in sums.items()})
     return Resampled(
         {
             scorer: {

@@ -7,13 +7,25 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from components.evaluate.names import ACCURACY, ACCURACY_UNSEEN, ERRORS, RMSE, TOP_K
+from components.evaluate.names import (
+    ACCURACY,
+    ACCURACY_UNSEEN,
+    ERRORS,
+    MAE,
+    MRR,
+    NDCG,
+    RMSE,
+    TOP_K,
+)
 
 # Metric -> what its row is called where the table's title says the rest.
 _ROWS = {
     **{ACCURACY_UNSEEN.format(k): f"top-{k}, unseen" for k in reversed(TOP_K)},
     **{ACCURACY.format(k): f"top-{k}" for k in reversed(TOP_K)},
+    NDCG.format(100): "NDCG@100, unseen",
+    MRR: "MRR, unseen",
     RMSE: "RMSE (stars)",
+    MAE: "MAE (stars)",
 }
 _MARKS = {"pass": "[green]✓[/green]", "fail": "[red]✗[/red]", "skipped": "[dim]–[/dim]"}
 

@@ -1,6 +1,5 @@
-"""Metrics of the held-out pairs, and how sure one can be of them. docs/metrics.md has each formula."""
+"""Metrics of the held-out pairs. docs/metrics.md has the formula and the source of each."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,19 @@ import numpy as np
 import numpy.typing as npt
 
 from components.evaluate.held_out import HeldOut
-from components.evaluate.names import ACCURACY, ACCURACY_UNSEEN, RMSE, TOP_K
+from components.evaluate.names import (
+    ACCURACY,
+    ACCURACY_UNSEEN,
+    LIST_K,
+    MAE,
+    MRR,
+    NDCG,
+    OVER_USERS,
+    RECALL,
+    RMSE,
+    TOP_K,
+)
+from components.evaluate.ranking import MISS
 from components.evaluate.scoring import Scored
 
 Array = npt.NDArray[Any]
@@ -16,13 +27,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class UserSums:
-    """Sums over each user's pairs: all that a metric of the whole, or of other users, is made of.
+    """What each user adds to every metric, and so all that a metric of these or of fewer users is made of.
 
-    A metric is sum(column) / sum(rows) over the users, `rmse` the square root of that.
+    A metric is sum(column) / sum(rows), or the mean of the column over users where it is in `OVER_USERS`;
+    `rmse` is the square root of that.
 
     Attributes:
       rows: int64 [n], held-out pairs of each user.
-      columns: metric -> float64 [n], hits or squared errors; only the metrics that the scorer has.
+      columns: metric -> float64 [n]; only the metrics that the scorer has.
     """
 
     rows: Array
@@ -30,34 +42,53 @@ class UserSums:
 
     def metrics(self) -> dict[str, float]:
         """The metrics over all users; NaN if a prediction was."""
-        total = self.rows.sum()
-        return {name: _value(name, column.sum() / total) for name, column in self.columns.items()}
+        return {
+            name: float(values[0]) for name, values in self.weighted(np.ones((1, len(self.rows)))).items()
+        }
 
-    def resampled(self, weights: Array) -> dict[str, Array]:
-        """The metrics [r] under r weightings of the users, `weights` float32 [r, n]."""
+    def weighted(self, weights: Array) -> dict[str, Array]:
+        """The metrics [r] under r weightings of the users, `weights` float [r, n]."""
         if not self.columns:
             return {}
-        sums = weights @ np.column_stack([self.rows, *self.columns.values()]).astype(np.float32)
-        means = sums[:, 1:] / sums[:, :1]
-        return {name: _value(name, means[:, i]) for i, name in enumerate(self.columns)}
+        totals = {False: weights @ self.rows.astype(weights.dtype), True: weights.sum(axis=1)}
+        sums = weights @ np.column_stack(list(self.columns.values())).astype(weights.dtype)
+        return {
+            name: _value(name, sums[:, place] / totals[name in OVER_USERS])
+            for place, name in enumerate(self.columns)
+        }
 
 
-def _value(name: str, mean: Any) -> Any:
-    if name != RMSE:
-        return mean
-    return np.sqrt(mean) if isinstance(mean, np.ndarray) else math.sqrt(mean)
+def _value(name: str, mean: Array) -> Array:
+    return np.sqrt(mean) if name == RMSE else mean
 
 
 def user_sums(scored: Scored, held_out: HeldOut) -> UserSums:
     """Adds up what `scored` says about each user's pairs."""
     columns: dict[str, Array] = {}
-    for name, ranks in ((ACCURACY, scored.ranks), (ACCURACY_UNSEEN, scored.unseen_ranks)):
+    for name, ranks in ((ACCURACY_UNSEEN, scored.unseen_ranks), (ACCURACY, scored.ranks)):
         if ranks is not None:
             columns |= {name.format(k): _by_user(ranks < k, held_out) for k in TOP_K}
+    if scored.unseen_ranks is not None:
+        columns |= _list_metrics(scored.unseen_ranks, held_out)
     if scored.ratings is not None:
         errors = scored.ratings.astype(np.float64) - held_out.ratings
         columns[RMSE] = _by_user(np.square(errors), held_out)
+        columns[MAE] = _by_user(np.abs(errors), held_out)
     return UserSums(np.diff(held_out.row_splits), columns)
+
+
+def _list_metrics(ranks: Array, held_out: HeldOut) -> dict[str, Array]:
+    """Recall, NDCG and reciprocal rank of each user's list."""
+    counts = np.diff(held_out.row_splits)
+    columns: dict[str, Array] = {}
+    for k in LIST_K:
+        columns[RECALL.format(k)] = _by_user(ranks < k, held_out) / counts
+        gains = np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0)
+        ideal = np.append(0, np.cumsum(1 / np.log2(np.arange(k) + 2.0)))
+        columns[NDCG.format(k)] = _by_user(gains, held_out) / ideal[np.minimum(counts, k)]
+    reciprocal = np.where(ranks == MISS, 0, 1 / (ranks + 1.0))
+    columns[MRR] = np.maximum.reduceat(reciprocal, held_out.row_splits[:-1])
+    return columns
 
 
 def _by_user(values: Array, held_out: HeldOut) -> Array:

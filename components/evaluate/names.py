@@ -4,24 +4,51 @@ TOP_K = (1, 5, 10, 50, 100)
 ACCURACY = "top_{}_accuracy"
 ACCURACY_UNSEEN = "top_{}_accuracy_unseen"
 TOP_100_UNSEEN = ACCURACY_UNSEEN.format(100)
+# Of each user's list of unseen movies.
+RECALL = "recall_{}"
+NDCG = "ndcg_{}"
+LIST_K = (10, 100)
+MRR = "mrr"
 RMSE = "rmse"
-# The metrics in which less is better.
-ERRORS = frozenset({RMSE})
+MAE = "mae"
+
+# The metrics in which less is better, in stars.
+ERRORS = frozenset({RMSE, MAE})
+# The metrics that are a mean over users; the others are one over rows.
+OVER_USERS = frozenset({MRR, *(name.format(k) for name in (RECALL, NDCG) for k in LIST_K)})
+
+# All of them, in the order of a table.
+METRICS = (
+    *(ACCURACY_UNSEEN.format(k) for k in TOP_K),
+    *(ACCURACY.format(k) for k in TOP_K),
+    *(name.format(k) for name in (RECALL, NDCG) for k in LIST_K),
+    MRR,
+    RMSE,
+    MAE,
+)
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 POPULARITY = "popularity"
 GLOBAL_MEAN = "global_mean"
 BIAS = "bias"
+EASE = "ease"
+FACTORS = "factors"
 
 _WORDS = {
     RMSE: "RMSE",
+    MAE: "mean absolute error",
+    MRR: "mean reciprocal rank",
     CHALLENGER: "the challenger",
     CHAMPION: "the champion",
     GLOBAL_MEAN: "the global mean",
     BIAS: "user and movie biases",
+    EASE: "EASE",
+    FACTORS: "matrix factorisation",
     **{ACCURACY.format(k): f"top-{k} accuracy" for k in TOP_K},
     **{ACCURACY_UNSEEN.format(k): f"top-{k} accuracy among unseen movies" for k in TOP_K},
+    **{RECALL.format(k): f"recall of a user's best {k}" for k in LIST_K},
+    **{NDCG.format(k): f"NDCG of a user's best {k}" for k in LIST_K},
 }
 
 

@@ -6,15 +6,10 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from components.evaluate.names import ACCURACY, ACCURACY_UNSEEN, ERRORS, RMSE, TOP_100_UNSEEN, TOP_K, words
+from components.evaluate.names import ERRORS, METRICS, RMSE, TOP_100_UNSEEN, words
 from components.report import charts
 from components.report.sources import Sources
 
-_TABLE = (
-    *(ACCURACY_UNSEEN.format(k) for k in TOP_K),
-    *(ACCURACY.format(k) for k in TOP_K),
-    RMSE,
-)
 _STEPS = {"ingest": "Ingest", "vocabulary": "Vocabularies", "train": "Training", "evaluate": "Evaluation"}
 
 
@@ -103,7 +98,7 @@ def _table(verdict: dict[str, Any]) -> dict[str, Any]:
     """The metrics of all scorers, side by side."""
     columns = _columns(verdict)
     rows = []
-    for metric in _TABLE:
+    for metric in METRICS:
         values = {name: column.get(metric) for name, column in columns.items()}
         present = [value for value in values.values() if value is not None]
         if not any(metric in column for column in columns.values()):

@@ -47,7 +47,7 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def evaluated(world, tmp_path_factory):
-    """Evaluates a model given as tables beside a champion that is a little worse; returns both directories."""
+    """Evaluates a model given as tables beside a slightly worse champion; returns both directories."""
     directory = tmp_path_factory.mktemp("evaluated")
     data = world.write_data(directory / "data")
     champion = world.write_model(directory / "champion", stars=world.stars + 0.05)

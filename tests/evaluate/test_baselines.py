@@ -1,0 +1,72 @@
+"""Baselines on worlds whose right answer is known."""
+
+import numpy as np
+import pytest
+from held_out_world import grouped, held_out_of
+
+from components.evaluate.baselines import Bias, GlobalMean, Popularity, fit_biases
+from components.evaluate.metrics import user_sums
+from components.evaluate.scoring import score
+
+
+def test_popularity_ranks_by_the_number_of_known_ratings():
+    known = {(0, 1): 1.0, (1, 1): 1.0, (2, 1): 2.0, (0, 2): 5.0, (1, 2): 5.0, (0, 0): 5.0}
+    held_out = held_out_of(known, {(2, 0): 5.0, (2, 2): 5.0, (2, 3): 5.0}, 3, 4)
+    scored = score(Popularity(held_out.known, 4), held_out, "popularity")
+    assert scored.ranks.tolist() == [2, 1, 3]
+    assert scored.unseen_ranks.tolist() == [1, 0, 2]
+    assert scored.ratings is None
+
+
+def test_eight_rated_movies_are_all_among_the_hundred_most_popular():
+    known = {(user, movie): 3.0 for user in range(9) for movie in range(8) if (user + movie) % 3}
+    test = {(user, movie): 3.0 for user in range(9) for movie in range(8) if (user + movie) % 3 == 0}
+    held_out = held_out_of(known, test, 9, 500)
+    metrics = user_sums(score(Popularity(held_out.known, 500), held_out, "popularity"), held_out).metrics()
+    assert metrics["top_100_accuracy"] == metrics["top_100_accuracy_unseen"] == 1.0
+
+
+def test_the_global_mean_is_that_of_the_known_ratings():
+    held_out = held_out_of({(0, 0): 2.0, (0, 1): 5.0}, {(0, 2): 1.0}, 1, 3)
+    assert score(GlobalMean(held_out.known), held_out, "mean").ratings.tolist() == [3.5]
+
+
+def test_biases_are_found_where_there_is_enough_to_find_them():
+    random = np.random.default_rng(0)
+    users, movies = random.normal(0, 0.4, 300), random.normal(0, 0.6, 80)
+    known = {
+        (user, movie): 3.5 + users[user] + movies[movie] + random.normal(0, 0.5)
+        for user in range(300)
+        for movie in range(80)
+        if random.random() < 0.5
+    }
+    fitted = fit_biases(grouped(known, 300), 80)
+    centred = users - users.mean()
+    assert np.corrcoef(fitted.users, centred)[0, 1] > 0.95
+    assert np.corrcoef(fitted.movies, movies)[0, 1] > 0.98
+    assert np.std(fitted.movies) == pytest.approx(np.std(movies), rel=0.1)
+
+
+def test_a_bias_shrinks_with_how_little_is_known():
+    """A movie rated 5 by one user moves less than one rated 5 by twenty; one without ratings not at all."""
+    random = np.random.default_rng(1)
+    known = {(user, movie): float(random.integers(1, 6)) for user in range(40) for movie in range(10)}
+    known |= {(0, 10): 5.0} | {(user, 11): 5.0 for user in range(20)}
+    movies = fit_biases(grouped(known, 41), 13).movies
+    assert 0 < movies[10] < movies[11] < 2
+    assert movies[12] == 0
+
+
+def test_a_user_or_movie_without_ratings_is_rated_by_the_rest():
+    known = {(user, movie): float(1 + movie) for user in range(30) for movie in range(5)}
+    held_out = held_out_of(known, {(30, 4): 5.0, (0, 6): 3.0}, 31, 7)
+    stars = score(Bias(held_out.known, 7), held_out, "bias").ratings
+    assert stars[1] == pytest.approx(4.9, abs=0.15)
+    assert stars[0] == pytest.approx(3.0, abs=0.05)
+
+
+def test_ratings_without_any_spread_are_no_trouble():
+    fitted = fit_biases(grouped({(0, 0): 4.0, (1, 1): 4.0}, 2), 2)
+    assert fitted.mean == 4
+    assert not fitted.users.any()
+    assert not fitted.movies.any()

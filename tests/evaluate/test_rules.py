@@ -1,0 +1,199 @@
+"""Every rule at its boundary: equal, just under, just over."""
+
+import math
+
+import numpy as np
+import pytest
+
+from components.evaluate import rules
+from components.evaluate.bootstrap import Resampled
+from components.evaluate.gate import Evidence, GateSettings, decide, is_blessed
+from components.evaluate.rules import is_worse
+from components.evaluate.verdict import conclusion
+
+ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
+STEP = 1e-9
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "metric", "tolerance", "worse"),
+    [
+        # A tie is not worse, whatever the interval.
+        (0.0, (0.0, 0.0), ACCURACY, 0.0, False),
+        (0.0, (-0.1, -0.05), ACCURACY, 0.0, False),
+        (0.0, (0.05, 0.1), RMSE, 0.0, False),
+        # The whole interval has to be on the worse side.
+        (-0.1, (-0.2, 0.0), ACCURACY, 0.0, False),
+        (-0.1, (-0.2, -STEP), ACCURACY, 0.0, True),
+        (-0.1, (-0.2, STEP), ACCURACY, 0.0, False),
+        (0.1, (0.0, 0.2), RMSE, 0.0, False),
+        (0.1, (STEP, 0.2), RMSE, 0.0, True),
+        (0.1, (-STEP, 0.2), RMSE, 0.0, False),
+        # Better is not worse.
+        (0.1, (0.05, 0.2), ACCURACY, 0.0, False),
+        (-0.1, (-0.2, -0.05), RMSE, 0.0, False),
+        # The tolerance moves the boundary.
+        (-0.1, (-0.2, -0.003), ACCURACY, 0.003, False),
+        (-0.1, (-0.2, -0.003 - STEP), ACCURACY, 0.003, True),
+        (0.1, (0.003, 0.2), RMSE, 0.003, False),
+        (0.1, (0.003 + STEP, 0.2), RMSE, 0.003, True),
+        # Without an interval the difference decides.
+        (-STEP, None, ACCURACY, 0.0, True),
+        (STEP, None, RMSE, 0.0, True),
+        (STEP, None, ACCURACY, 0.0, False),
+        (-STEP, None, RMSE, 0.0, False),
+    ],
+)
+def test_worse_is_worse_beyond_the_interval_and_the_tolerance(difference, interval, metric, tolerance, worse):
+    assert is_worse(difference, interval, metric, tolerance) is worse
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "bound", "verdict"),
+    [
+        (ACCURACY, 0.5, 0.5, "pass"),
+        (ACCURACY, 0.5 - STEP, 0.5, "fail"),
+        (ACCURACY, 0.5 + STEP, 0.5, "pass"),
+        (RMSE, 0.9, 0.9, "pass"),
+        (RMSE, 0.9 - STEP, 0.9, "pass"),
+        (RMSE, 0.9 + STEP, 0.9, "fail"),
+        (RMSE, math.nan, 0.9, "fail"),
+        (ACCURACY, math.nan, 0.1, "fail"),
+        (RMSE, 9.0, 0.0, "skipped"),
+        (ACCURACY, 0.0, 0.0, "skipped"),
+    ],
+)
+def test_an_absolute_bound_may_be_reached(metric, value, bound, verdict):
+    assert rules.bounded("bound", metric, value, bound, None).verdict == verdict
+
+
+@pytest.mark.parametrize(("users", "verdict"), [(0, "pass"), (1, "fail")])
+def test_one_user_without_a_finite_answer_fails(users, verdict):
+    assert rules.finite(users, 100).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("users", "half_width", "verdict", "needed"),
+    [(29, 0.0, "fail", 30), (30, 0.0, "pass", 30), (100, 0.05, "pass", 30), (100, 0.1, "fail", 400)],
+)
+def test_too_few_test_rows_fail_and_say_how_many_are_needed(users, half_width, verdict, needed):
+    interval = (0.5 - half_width, 0.5 + half_width)
+    rule = rules.enough_test_rows(9 * users, users, interval, min_users=30, max_half_width=0.0500001)
+    assert rule.verdict == verdict
+    assert rule.bound == pytest.approx(needed, abs=1)
+    assert verdict == "pass" or f"{rule.bound:,.0f}" in rule.why
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "verdict"),
+    [(math.nan, 0.5, "fail"), (math.inf, 0.5, "fail"), (0.5, math.nan, "pass"), (math.nan, math.nan, "fail")],
+)
+def test_what_is_no_number_loses_against_what_is(value, other, verdict):
+    rule = rules.not_worse(RMSE, "champion", value, other, None)
+    assert rule.verdict == verdict
+    assert rule.value is None or math.isfinite(rule.value)
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "relation"),
+    [
+        (0.02, (0.01, 0.03), "better than"),
+        (-0.02, (-0.03, -0.01), "worse than"),
+        (0.02, (-0.01, 0.03), "within chance of"),
+        (-0.02, (-0.03, 0.01), "within chance of"),
+        (0.0, (-0.01, 0.01), "equal to"),
+    ],
+)
+def test_the_sentence_says_how_the_two_compare(difference, interval, relation):
+    rule = rules.not_worse(ACCURACY, "popularity", 0.5 + difference, 0.5, interval)
+    assert f" is {relation} 0.5000 of popularity" in rule.why
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({}, ""),
+        ({"seed": 7}, "seed 7, here 42"),
+        ({"kind": "time"}, "kind time, here random"),
+        ({"test_fraction": 0.3}, "test fraction 0.3, here 0.1"),
+        ({"validation_fraction": 0.2}, "validation fraction 0.2, here 0.1"),
+        ({"something": "else"}, ""),
+    ],
+)
+def test_a_champion_with_another_split_may_have_seen_the_test_rows(changed, reason):
+    split = {"kind": "random", "seed": 42, "validation_fraction": 0.1, "test_fraction": 0.1}
+    found = rules.split_mismatch({**split, **changed}, split)
+    assert bool(found) == bool(reason)
+    assert reason in found
+    assert "does not say" in rules.split_mismatch(None, split)
+
+
+def _evidence(mine=None, champion=None, **facts):
+    """Evidence with certain differences: every resample gives the measured value."""
+    metrics = {
+        "challenger": {ACCURACY: 0.5, RMSE: 0.85} | (mine or {}),
+        "popularity": {ACCURACY: 0.3},
+        "global_mean": {RMSE: 1.1},
+        "bias": {RMSE: 0.9},
+    }
+    if champion:
+        metrics["champion"] = champion
+    draws = {
+        scorer: {name: np.full(5, value) for name, value in values.items()}
+        for scorer, values in metrics.items()
+    }
+    usual = {"rows": 1000, "users": 100, "no_champion": "" if champion else "There is no champion yet."}
+    return Evidence(metrics, Resampled(draws), **{**usual, **facts})
+
+
+@pytest.mark.parametrize(
+    ("evidence", "settings", "failing"),
+    [
+        (_evidence(), GateSettings(), []),
+        (_evidence({ACCURACY: 0.3}), GateSettings(), []),
+        (_evidence({ACCURACY: 0.3 - STEP}), GateSettings(), ["top_100_vs_popularity"]),
+        (_evidence({RMSE: 0.9 + STEP}), GateSettings(), ["rmse_vs_bias"]),
+        (_evidence({RMSE: 1.1 + STEP}), GateSettings(), ["rmse_vs_global_mean", "rmse_vs_bias"]),
+        (_evidence(non_finite_users=1), GateSettings(), ["finite"]),
+        (_evidence(users=29), GateSettings(), ["enough_test_rows"]),
+        (_evidence(), GateSettings(min_top_100_accuracy=0.51), ["min_top_100_accuracy"]),
+        (_evidence(), GateSettings(max_rmse=0.84), ["max_rmse"]),
+        (_evidence(champion={ACCURACY: 0.503, RMSE: 0.847}), GateSettings(champion_tolerance=0.0031), []),
+        (
+            _evidence(champion={ACCURACY: 0.503, RMSE: 0.847}),
+            GateSettings(champion_tolerance=0.0029),
+            ["top_100_vs_champion", "rmse_vs_champion"],
+        ),
+        (_evidence(champion_failure="broken"), GateSettings(), []),
+        (_evidence(champion_failure="broken", no_champion=""), GateSettings(), ["champion_scorable"]),
+        (_evidence(failure="broken"), GateSettings(), ["scorable"]),
+    ],
+)
+def test_the_gate_names_the_rules_that_fail(evidence, settings, failing):
+    decided = decide(evidence, settings)
+    assert [rule.name for rule in decided if rule.verdict == "fail"] == failing
+    assert is_blessed(decided) == (not failing)
+
+
+def test_the_gate_always_has_the_same_rules():
+    nothing = Evidence({}, Resampled({}), rows=0, users=0, failure="broken", no_champion="none")
+    names = [rule.name for rule in decide(_evidence(), GateSettings())]
+    assert [rule.name for rule in decide(nothing, GateSettings())] == names
+    assert [rule.name for rule in decide(_evidence(champion={ACCURACY: 0.5}), GateSettings())] == names
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "gate", "scored", "expected"),
+    [
+        (_evidence(), "enforce", True, (True, True)),
+        (_evidence(), "report", True, (True, True)),
+        (_evidence(non_finite_users=1), "enforce", True, (False, False)),
+        (_evidence(non_finite_users=1), "report", True, (False, True)),
+        (_evidence(failure="broken"), "report", False, (False, False)),
+    ],
+)
+def test_what_follows_from_the_rules(evidence, gate, scored, expected):
+    concluded = conclusion(decide(evidence, GateSettings()), gate, scored)
+    assert (concluded["blessed"], concluded["publish"]) == expected
+    assert concluded["gate"] == gate

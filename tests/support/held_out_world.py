@@ -1,0 +1,58 @@
+"""Random small worlds in memory, and a scorer that answers from tables."""
+
+import numpy as np
+
+from components.evaluate.held_out import HeldOut
+from components.evaluate.scoring import Predictions
+from components.vocabulary.interactions import UserRatings
+
+
+class TableScorer:
+    """Answers from `scores` and `stars`, [users, movies] by user index; either may be None."""
+
+    def __init__(self, scores=None, stars=None):
+        self._scores, self._stars = scores, stars
+
+    def predict(self, batch):
+        owners = batch.users[batch.pair_rows]
+        return Predictions(
+            None if self._scores is None else self._scores[batch.users],
+            None if self._stars is None else self._stars[owners, batch.movies],
+        )
+
+
+def grouped(pairs, users):
+    """UserRatings of {(user, movie): stars}."""
+    ordered = sorted(pairs)
+    counts = np.bincount([user for user, _ in ordered], minlength=users)
+    return UserRatings(
+        offsets=np.append(0, np.cumsum(counts)).astype(np.int64),
+        movies=np.array([movie for _, movie in ordered], np.int32),
+        ratings=np.array([pairs[pair] for pair in ordered], np.float32),
+    )
+
+
+def held_out_of(known, test, users, movies, scale=(1.0, 5.0)):
+    """HeldOut of two dictionaries {(user, movie): stars}."""
+    of_test = grouped(test, users)
+    owners = np.flatnonzero(of_test.counts)
+    return HeldOut(
+        users=owners,
+        user_ids=np.array([f"u{user}" for user in owners], object),
+        row_splits=np.append(of_test.offsets[owners], len(of_test.movies)),
+        movies=of_test.movies,
+        ratings=of_test.ratings,
+        known=grouped(known, users),
+        movie_ids=np.array([f"m{movie}" for movie in range(movies)], object),
+        rating_scale=scale,
+    )
+
+
+def random_ratings(random, users, movies, share=0.5):
+    """Known and held-out ratings, {(user, movie): stars} each; at least one row is held out."""
+    cells = [(user, movie) for user in range(users) for movie in range(movies) if random.random() < share]
+    cells = cells or [(0, 0)]
+    stars = {cell: float(random.integers(1, 6)) for cell in cells}
+    held = {cell for cell in cells if random.random() < 0.4} or {cells[0]}
+    known = {cell: value for cell, value in stars.items() if cell not in held}
+    return known, {cell: stars[cell] for cell in sorted(held)}
