@@ -166,3 +166,12 @@ def test_other_files_are_no_entries(tmp_path: Path) -> None:
     latest = log.latest()
     assert isinstance(latest, ChampionEntry)
     assert latest.sequence == 1
+
+
+def test_a_version_is_found_where_it_was_published(tmp_path: Path) -> None:
+    log = log_of(tmp_path)
+    fill(log, "a b <a c")
+    entry = log.of_version("a")
+    assert entry is not None
+    assert entry.sequence == 1
+    assert log.of_version("d") is None
