@@ -1,4 +1,4 @@
-"""An embedded database that works out of core, within a limit of memory and beside its output."""
+"""An embedded database that works out of core, within a limit of memory."""
 
 import shutil
 import tempfile
@@ -15,37 +15,55 @@ _LEAST_FOR_THE_ENGINE = 200_000_000
 
 
 @contextmanager
-def database(output: str | Path, memory_gb: float) -> Iterator[Any]:
-    """Yields a DuckDB connection whose file and spill lie beside `output`; both are removed at the end.
+def scratch_directory(output: str | Path) -> Iterator[Path]:
+    """Yields an empty directory beside `output` that is removed at the end.
+
+    The user chose that disk to be big enough; /tmp is often memory.
+
+    Raises:
+      UserError: if nothing can be written beside `output`.
+    """
+    target = Path(output)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.scratch.", dir=target.parent))
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}; name another output") from error
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def database(scratch: Path, memory_gb: float) -> Iterator[Any]:
+    """Yields a DuckDB connection that spills into `scratch`.
 
     Args:
-      output: The directory that the step writes. The scratch space lies in its parent, which the user
-        chose to be big enough, and not in /tmp, which is often memory.
+      scratch: An empty directory.
       memory_gb: What the whole process may hold, in GB (10^9 bytes).
 
     Raises:
-      UserError: if `memory_gb` is too small, or nothing can be written beside `output`.
+      UserError: if `memory_gb` is too small, or the disk is full.
     """
     limit = int(memory_gb * 1e9) - _OUTSIDE_THE_ENGINE
     if limit < _LEAST_FOR_THE_ENGINE:
         least = (_OUTSIDE_THE_ENGINE + _LEAST_FOR_THE_ENGINE) / 1e9
-        raise UserError(f"{memory_gb:g} GB of memory is too little; pass --memory-gb {least:g} or more")
+        raise UserError(f"--memory-gb {memory_gb:g} is too little; pass {least:g} or more")
     import duckdb
 
-    scratch = _scratch_directory(Path(output))
     try:
-        with duckdb.connect(str(scratch / "ratings.duckdb")) as connection:
+        # Tables in memory spill as those on disk do, but are not compressed first: that took half the time.
+        with duckdb.connect(":memory:") as connection:
             connection.execute("SET memory_limit = ?", [f"{limit}B"])
-            connection.execute("SET temp_directory = ?", [str(scratch / "spill")])
+            connection.execute("SET temp_directory = ?", [str(scratch)])
             connection.execute("SET enable_progress_bar = false")
             yield connection
     except duckdb.OutOfMemoryException as error:
         raise UserError(
-            f"{memory_gb:g} GB of memory is too little for these files; raise --memory-gb, "
-            f"or make room on the disk of {scratch.parent} ({_first_line(error)})"
+            f"--memory-gb {memory_gb:g} is too little for these files: raise it, or make room on the disk of "
+            f"{scratch.parent}, where the work spills to ({str(error).partition(chr(10))[0]})"
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def one_row(connection: Any, query: str, parameters: Any = ()) -> tuple[Any, ...]:
@@ -53,15 +71,3 @@ def one_row(connection: Any, query: str, parameters: Any = ()) -> tuple[Any, ...
     # Read to its end: the connection takes no other work before that.
     (row,) = connection.execute(query, parameters).fetchall()
     return tuple(row)
-
-
-def _scratch_directory(output: Path) -> Path:
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{output.name}.scratch.", dir=output.parent))
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror}; name another output") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -1,14 +1,15 @@
 """Input files: what the user named, found, opened and looked at before anything is read whole."""
 
-import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import UserError
+from components.storage import fetch, is_remote
 
 # The first bytes of a file -> how it is packed.
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "parquet"}
 _HEAD_BYTES = 1 << 20
 
 
@@ -20,15 +21,34 @@ class InputFile:
       name: as the user named it, for messages and rejects.csv.
       path: where it lies on this machine.
       flag: the flag that named it, for messages.
-      compression: none, gzip or zstd.
-      head: its first bytes, unpacked.
+      packing: none, gzip, zstd or parquet.
+      head: its first bytes, unpacked; empty for Parquet.
     """
 
     name: str
     path: Path
     flag: str
-    compression: str
+    packing: str
     head: bytes
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the file is a table with columns of its own."""
+        return self.packing == "parquet"
+
+    def parquet_columns(self) -> list[str]:
+        """The names of the columns of a Parquet file. Raises `UserError` if it is damaged."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return list(pq.read_schema(self.path).names)
+        except (OSError, pa.ArrowException) as error:
+            raise damaged(self.name, self.flag, self.packing) from error
+
+    def read(self) -> bytes:
+        """All bytes of a text file, unpacked. Raises `UserError` if it is cut off."""
+        return _unpack(self.path, self.name, self.flag, self.packing, -1)
 
 
 def names(text: str, flag: str) -> list[str]:
@@ -39,7 +59,7 @@ def names(text: str, flag: str) -> list[str]:
     """
     found: list[str] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
-        matches = sorted(glob.glob(word)) if _is_pattern(word) else [word]
+        matches = _matches(word) if _is_pattern(word) else [word]
         if not matches:
             raise UserError(f"{flag} {word} matches no file; name one that exists")
         found += matches
@@ -49,60 +69,65 @@ def names(text: str, flag: str) -> list[str]:
 
 
 def _is_pattern(word: str) -> bool:
-    return not word.startswith("gs://") and not Path(word).exists() and any(mark in word for mark in "*?[")
+    return not is_remote(word) and not Path(word).exists() and any(mark in word for mark in "*?[")
 
 
-def open_all(text: str, flag: str) -> list[InputFile]:
-    """Opens every file that `text` names and looks at its first bytes.
+def _matches(pattern: str) -> list[str]:
+    path = Path(pattern)
+    start = Path(path.anchor or ".")
+    return sorted(str(match) for match in start.glob(str(path.relative_to(path.anchor))) if match.is_file())
+
+
+def open_all(text: str, flag: str, scratch: Path) -> list[InputFile]:
+    """Opens every file that `text` names and looks at its first bytes; gs:// objects are copied to `scratch`.
 
     Raises:
       UserError: if a file is absent, a directory, empty, unreadable or not text.
     """
-    return [open_file(name, flag) for name in names(text, flag)]
+    return [_open(name, flag, scratch) for name in names(text, flag)]
 
 
-def open_file(name: str, flag: str) -> InputFile:
-    """Opens one local file and looks at its first bytes; raises as `open_all` does."""
-    path = Path(name)
-    if path.is_dir():
-        raise UserError(
-            f"{flag} {name} is a directory; name the file in it, or a pattern such as {name}/*.csv"
-        )
+def _open(name: str, flag: str, scratch: Path) -> InputFile:
+    if not is_remote(name) and Path(name).is_dir():
+        raise UserError(f"{flag} {name} is a directory; name a file in it, or a pattern such as {name}/*.csv")
     try:
+        path = fetch(name, scratch)
         with path.open("rb") as stream:
             start = stream.read(4)
-    except FileNotFoundError as error:
-        raise UserError(f"{flag} {name} does not exist; check the path") from error
     except OSError as error:
         raise UserError(f"{flag} {name} cannot be read: {error.strerror}; check its permissions") from error
-    compression = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "none")
-    head = _head(path, name, flag, compression)
+    except UserError as error:
+        raise UserError(f"{flag} {error}") from error
+    packing = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "none")
+    if packing == "parquet":
+        return InputFile(name, path, flag, packing, b"")
+    head = _unpack(path, name, flag, packing, _HEAD_BYTES)
     if not head.strip(b"\xef\xbb\xbf \t\r\n"):
         raise UserError(f"{flag} {name} is empty; name a file that has a header and rows")
     if b"\0" in head or head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(f"{flag} {name} is not UTF-8 text; convert it, e.g. with `iconv -t UTF-8`")
-    return InputFile(name, path, flag, compression, head)
+        raise UserError(f"{flag} {name} is not UTF-8 text: it holds NUL bytes; name a CSV file in UTF-8")
+    return InputFile(name, path, flag, packing, head)
 
 
-def _head(path: Path, name: str, flag: str, compression: str) -> bytes:
+def _unpack(path: Path, name: str, flag: str, packing: str, size: int) -> bytes:
     import pyarrow as pa
 
     try:
-        with pa.input_stream(str(path), compression=None if compression == "none" else compression) as stream:
-            head: bytes = stream.read(_HEAD_BYTES)
-            return head
+        with pa.input_stream(str(path), compression=None if packing == "none" else packing) as stream:
+            content: bytes = stream.read(None if size < 0 else size)
+            return content
     except (OSError, pa.ArrowException) as error:
-        raise damaged(name, flag, compression) from error
+        raise damaged(name, flag, packing) from error
 
 
-def damaged(name: str, flag: str, compression: str) -> UserError:
-    """The error for a file whose compressed stream is cut off or broken."""
-    return UserError(
-        f"{flag} {name} is a damaged {compression} file, perhaps cut off; copy or download it again"
-    )
+def damaged(name: str, flag: str, packing: str) -> UserError:
+    """The error for a packed file that is cut off or broken."""
+    kind = "" if packing == "none" else f"{packing} "
+    return UserError(f"{flag} {name} is a damaged {kind}file, perhaps cut off; copy or download it again")
 
 
 def first_lines(file: InputFile, count: int) -> Sequence[str]:
     """The first `count` non-blank lines of a text file."""
-    lines = file.head.decode("utf-8-sig", errors="replace").splitlines()
+    # Not splitlines(): it also ends a line at characters that may stand in a field.
+    lines = re.split("\r\n|\r|\n", file.head.decode("utf-8-sig", errors="replace"))
     return [line for line in lines if line.strip()][:count]

@@ -1,84 +1,214 @@
-"""Which rows are kept: joins them with the catalogue, drops duplicates, divides them into splits."""
+"""Which rows are kept, and for which split: joins rows with the catalogue, finds duplicates, divides."""
 
 from pathlib import Path
 from typing import Any
 
+from components.errors import UserError
+from components.ingest import split
 from components.ingest.database import one_row
 from components.ingest.dataset import SPLITS
 from components.ingest.reasons import Reason
-from components.ingest.split import HASH_SQL, SplitSettings
+from components.ingest.scale import Scale
+from components.ingest.settings import Settings
 
 _TRAIN, _VALIDATION, _TEST = range(len(SPLITS))
+# Greater than the number of any row.
+_NEVER = (1 << 63) - 1
 
 
-def keep(connection: Any, scale: tuple[float, float], split: SplitSettings) -> None:
-    """Makes the tables users(user_id, index), judged and kept from `rows` and `catalogue`.
+def judge(connection: Any, scale: Scale, settings: Settings) -> None:
+    """Makes the tables users, judged and rejected from `rows` and `catalogue`; `rows` is gone afterwards.
 
-    judged: one row for each row of `rows` that is fine in itself: user, movie (indices), rating, row (its
-    place in `rows`), reason and split (0 train, 1 validation, 2 test), by user, then movie.
+    users: user_id, index (in the order of the ids). judged: one row for each rating that is fine in itself,
+    by user, then movie: user, movie (indices), rating, row (its place among all lines), hash, for_test, split
+    (0 train, 1 validation, 2 test), reason, and time if `rows` has it. rejected: row, reason.
     """
+    _number_users(connection, settings.seed)
+    _reject(connection, scale)
+    _join(connection, scale)
+    _find_duplicates(connection, settings)
+    if settings.min_movie_ratings > 1:
+        _leave_out(connection, "movie", settings.min_movie_ratings)
+    if settings.min_user_ratings > 1:
+        _leave_out(connection, "user", settings.min_user_ratings)
+    if settings.split == "leave-last-out":
+        split.leave_last_out(connection, _given(connection))
+    elif settings.split == "time":
+        split.by_time(connection, settings, _given(connection))
+
+
+def _number_users(connection: Any, seed: int) -> None:
     connection.execute(
-        """
+        f"""
         CREATE TABLE users AS
-        SELECT user_id, (row_number() OVER (ORDER BY user_id) - 1)::INTEGER AS index
+        SELECT user_id, (row_number() OVER (ORDER BY user_id) - 1)::INTEGER AS index,
+            {split.KEYS_SQL.format(id="user_id")}
         FROM (SELECT DISTINCT user_id FROM rows WHERE reason = 0)
-        """
+        """,
+        {"seed": seed},
     )
+    connection.execute(
+        f"""
+        CREATE TABLE movies AS SELECT movie_id, index, {split.KEYS_SQL.format(id="movie_id")} FROM catalogue
+        """,
+        {"seed": seed},
+    )
+
+
+def _reject(connection: Any, scale: Scale) -> None:
+    connection.execute(
+        f"""
+        CREATE TABLE rejected AS
+        SELECT row, reason FROM (
+            SELECT rows.rowid AS row, CASE
+                WHEN reason <> 0 THEN reason
+                WHEN rating NOT BETWEEN $low AND $high THEN {Reason.RATING_OFF_THE_SCALE:d}
+                WHEN movies.index IS NULL THEN {Reason.UNKNOWN_MOVIE:d} END::TINYINT AS reason
+            FROM rows LEFT JOIN movies USING (movie_id)
+        )
+        WHERE reason > 0
+        """,
+        {"low": scale[0], "high": scale[1]},
+    )
+
+
+def _join(connection: Any, scale: Scale) -> None:
+    time = ", time" if _timed(connection) else ""
     connection.execute(
         f"""
         CREATE TABLE keyed AS
-        SELECT users.index AS user, catalogue.index AS movie, rating, rows.rowid AS row, from_test,
-            {HASH_SQL} AS hash
-        FROM rows JOIN users USING (user_id) JOIN catalogue USING (movie_id)
+        SELECT users.index AS user, movies.index AS movie, rating, rows.rowid AS row, {split.HASH_SQL} AS hash
+            {time}
+        FROM rows JOIN users USING (user_id) JOIN movies USING (movie_id)
         WHERE reason = 0 AND rating BETWEEN $low AND $high
-        ORDER BY users.index, catalogue.index, from_test, rows.rowid
+        ORDER BY users.index, movies.index, rows.rowid
         """,
-        {"seed": split.seed, "low": scale[0], "high": scale[1]},
+        {"low": scale[0], "high": scale[1]},
     )
-    # The last row of a (user, movie) wins; a row of the test file wins over all others.
+    connection.execute("DROP TABLE rows")
+
+
+def _find_duplicates(connection: Any, settings: Settings) -> None:
+    """The last row of a user and movie wins. Test rows come last, so they win over all others."""
+    test_below, validation_below = split.thresholds(settings, _given(connection))
     connection.execute(
         f"""
         CREATE TABLE judged AS
-        SELECT user, movie, rating, row, hash, CASE
-                WHEN user <> next_user OR movie <> next_movie OR next_user IS NULL THEN {Reason.FINE:d}
-                WHEN from_test = next_from_test THEN {Reason.DUPLICATE:d}
-                ELSE {Reason.ALSO_IN_TEST:d} END::TINYINT AS reason,
+        SELECT * EXCLUDE (next_user, next_movie, next_for_test),
             CASE
-                WHEN from_test OR hash < $test THEN {_TEST:d}
+                WHEN user = next_user AND movie = next_movie AND for_test = next_for_test
+                THEN {Reason.DUPLICATE:d}
+                WHEN user = next_user AND movie = next_movie THEN {Reason.ALSO_IN_TEST:d}
+                ELSE {Reason.FINE:d} END::TINYINT AS reason,
+            CASE
+                WHEN for_test OR hash < $test THEN {_TEST:d}
                 WHEN hash < $validation THEN {_VALIDATION:d}
                 ELSE {_TRAIN:d} END::TINYINT AS split
         FROM (
             SELECT *, lead(user) OVER () AS next_user, lead(movie) OVER () AS next_movie,
-                lead(from_test) OVER () AS next_from_test
-            FROM keyed
+                lead(for_test) OVER () AS next_for_test
+            FROM (SELECT *, row >= $first_test_row AS for_test FROM keyed)
         )
         """,
-        {"test": split.test_below, "validation": split.validation_below},
+        {"test": test_below, "validation": validation_below, "first_test_row": _first_test_row(connection)},
     )
     connection.execute("DROP TABLE keyed")
+    connection.execute("INSERT INTO rejected SELECT row, reason FROM judged WHERE reason > 0")
 
 
-def greatest_hash(connection: Any, split: str, rows: int) -> int:
+def _leave_out(connection: Any, of: str, least: int) -> None:
+    """Marks the ratings of users or movies (`of`) that have fewer than `least`."""
+    connection.execute(
+        f"""
+        UPDATE judged SET reason = {Reason.LEFT_OUT:d}
+        WHERE reason = 0 AND {of} IN (
+            SELECT {of} FROM judged WHERE reason = 0 GROUP BY {of} HAVING count(*) < ?
+        )
+        """,
+        [least],
+    )
+
+
+def write_splits(connection: Any, settings: Settings, directory: Path) -> dict[str, int]:
+    """Writes the kept rows, or samples of them, by user, then movie; returns how many each split has.
+
+    Raises:
+      UserError: if a split is empty.
+    """
+    found = connection.execute(
+        "SELECT split, count(*) FROM judged WHERE reason = 0 GROUP BY split"
+    ).fetchall()
+    available = {name: dict(found).get(place, 0) for place, name in enumerate(SPLITS)}
+    wanted = _bounded(available, settings)
+    short = [name for name in SPLITS if not wanted[name]]
+    if short:
+        raise UserError(
+            f"too little data: of {sum(available.values()):,} usable ratings none is left for "
+            f"{' and '.join(short)}; at least 1 in each of train, validation and test is needed: bring more "
+            "ratings, or raise --validation-fraction and --test-fraction"
+        )
+    for name in SPLITS:
+        everything = wanted[name] == available[name]
+        up_to = split.HASHES if everything else _greatest_hash(connection, name, wanted[name])
+        wanted[name] = _write_split(connection, name, up_to, directory / f"{name}.parquet")
+    return wanted
+
+
+def _bounded(available: dict[str, int], settings: Settings) -> dict[str, int]:
+    """How many rows of each split are taken; validation rows are cut in the proportion of training rows."""
+    wanted = dict(available)
+    if 0 < settings.max_train_rows < available["train"]:
+        wanted["train"] = settings.max_train_rows
+        share = settings.max_train_rows / available["train"]
+        wanted["validation"] = max(1, round(available["validation"] * share))
+    if settings.max_test_rows:
+        wanted["test"] = min(settings.max_test_rows, available["test"])
+    return wanted
+
+
+def _greatest_hash(connection: Any, name: str, rows: int) -> int:
     """The hash up to which a split holds `rows` rows: those form a uniform sample, the same at every run."""
     (found,) = one_row(
         connection,
         "SELECT hash FROM judged WHERE split = ? AND reason = 0 ORDER BY hash LIMIT 1 OFFSET ?",
-        [SPLITS.index(split), rows - 1],
+        [SPLITS.index(name), rows - 1],
     )
     return int(found)
 
 
-def write_split(connection: Any, split: str, up_to_hash: int, file: Path) -> int:
-    """Writes the kept rows of a split, by user, then movie; returns how many they are."""
+def _write_split(connection: Any, name: str, up_to_hash: int, file: Path) -> int:
+    time = ", time" if _timed(connection) else ""
     (rows,) = one_row(
         connection,
-        """
+        f"""
         COPY (
-            SELECT user_id, movie_id, rating
-            FROM judged JOIN users ON judged.user = users.index JOIN catalogue ON judged.movie = catalogue.index
+            SELECT user_id, movie_id, rating {time}
+            FROM judged
+            JOIN users ON judged.user = users.index
+            JOIN movies ON judged.movie = movies.index
             WHERE split = $split AND reason = 0 AND hash <= $hash
         ) TO $file (FORMAT parquet)
         """,
-        {"split": SPLITS.index(split), "hash": up_to_hash, "file": str(file)},
+        {"split": SPLITS.index(name), "hash": up_to_hash, "file": str(file)},
     )
     return int(rows)
+
+
+def _timed(connection: Any) -> bool:
+    (columns,) = one_row(
+        connection,
+        """
+        SELECT count(*) FROM duckdb_columns()
+        WHERE table_name IN ('rows', 'judged') AND column_name = 'time'
+        """,
+    )
+    return bool(columns)
+
+
+def _first_test_row(connection: Any) -> int:
+    (row,) = one_row(connection, "SELECT min(first_row) FILTER (for_test) FROM files")
+    return _NEVER if row is None else int(row)
+
+
+def _given(connection: Any) -> bool:
+    return _first_test_row(connection) != _NEVER

@@ -1,49 +1,92 @@
 """From input files to a RatingsDataset, in the order in which it happens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
-from components.ingest import catalogue, inputs, judge, layouts, rejects, rows, statistics
+from components.ingest import (
+    catalogue,
+    inputs,
+    judge,
+    layouts,
+    lines,
+    movie_tables,
+    rejects,
+    rows,
+    scale,
+    statistics,
+)
 from components.ingest.database import one_row
-from components.ingest.dataset import FORMAT, MOVIES_FILE, REJECTS_FILE, SPLITS
+from components.ingest.dataset import FORMAT, MOVIES_FILE, REJECTS_FILE
+from components.ingest.inputs import InputFile
+from components.ingest.layouts import Layout
 from components.ingest.reasons import Reason
-from components.ingest.split import GREATEST_HASH, SplitSettings
+from components.ingest.settings import Settings
 from components.progress import log
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Bounds on what is taken; 0 rows sets none."""
+class Sources:
+    """The input files, opened and looked at.
 
-    max_train_rows: int
-    max_test_rows: int
-    max_reject_rate: float
+    Attributes:
+      ratings: each ratings file with its layout; those of the test split come last.
+      test_files: how many of them are of the test split.
+      movies: the movie table; None if there is none.
+    """
+
+    ratings: Sequence[tuple[InputFile, Layout]]
+    test_files: int
+    movies: InputFile | None
+
+    @property
+    def timed(self) -> bool:
+        """Whether any of the ratings have a time."""
+        return any("time" in layout.positions for _, layout in self.ratings)
 
 
-def prepare(
-    connection: Any,
-    ratings: str,
-    movies: str,
-    test_ratings: str,
-    split: SplitSettings,
-    limits: Limits,
-    directory: Path,
-) -> dict[str, Any]:
-    """Writes all of a RatingsDataset but its statistics, which it returns."""
-    scale = (1.0, 5.0)
-    table = catalogue.read(inputs.open_all(movies, "--movies")[0])
+def open_sources(ratings: str, movies: str, test_ratings: str, settings: Settings, scratch: Path) -> Sources:
+    """Finds out what the input files are, before anything is read whole; gs:// objects go to `scratch`.
+
+    Raises:
+      UserError: if one of them cannot be used.
+    """
+    tables = inputs.open_all(movies, "--movies", scratch) if movies else []
+    if len(tables) > 1:
+        raise UserError(f"--movies {movies} names {len(tables)} files; name one movie table")
+    training = inputs.open_all(ratings, "--ratings", scratch)
+    testing = inputs.open_all(test_ratings, "--test-ratings", scratch) if test_ratings else []
+    found = [(file, layouts.detect(file, settings.columns)) for file in (*training, *testing)]
+    sources = Sources(found, len(testing), tables[0] if tables else None)
+    if settings.split != "random" and not sources.timed:
+        raise UserError(
+            f"--split {settings.split} needs a column with times; use --split random, or name the column"
+        )
+    return sources
+
+
+def prepare(connection: Any, sources: Sources, settings: Settings, directory: Path) -> dict[str, Any]:
+    """Writes all of a RatingsDataset but its statistics, which it returns.
+
+    Raises:
+      UserError: if too many rows are rejected, or too few are left.
+    """
+    table = movie_tables.read(sources.movies) if sources.movies else None
+    _read(connection, sources)
+    table = table or catalogue.rated(connection)
     catalogue.create_table(connection, table)
     catalogue.write(connection, directory / MOVIES_FILE)
-    _read(connection, ratings, test_ratings)
-    judge.keep(connection, scale, split)
-    rejected = rejects.write(connection, directory / REJECTS_FILE)
-    kept = one_row(connection, "SELECT count(*) FROM judged WHERE reason = 0")[0]
+    bounds = scale.find(connection, settings.rating_scale, [layout for _, layout in sources.ratings])
+    judge.judge(connection, bounds, settings)
+    rejected = rejects.write(connection, [file for file, _ in sources.ratings], directory / REJECTS_FILE)
+    kept = one_row(connection, "SELECT count(*) FROM judged WHERE reason <= 0")[0]
     rows_read = kept + rejected.total
     log(f"{rows_read:,} rows read, {kept:,} kept, {rejected.total:,} rejected")
-    rejected.check_rate(rows_read, limits.max_reject_rate)
-    splits = _write_splits(connection, limits, directory)
+    rejected.check_rate(rows_read, settings.max_reject_rate)
+    splits = judge.write_splits(connection, settings, directory)
+    log(", ".join(f"{name}: {count:,} rows" for name, count in splits.items()))
     return {
         "format": FORMAT,
         "rows_read": rows_read,
@@ -54,53 +97,22 @@ def prepare(
         "rows_left_out": kept - sum(splits.values()),
         "movies": len(table.movie_ids),
         "movie_table": table.counts,
-        "rating_scale": list(scale),
+        "rating_scale": [float(bound) for bound in bounds],
         "splits": splits,
         "split": {
-            "kind": "given" if split.given else "random",
-            "seed": split.seed,
-            "validation_fraction": split.validation_fraction,
-            "test_fraction": split.test_fraction,
+            "kind": "given" if sources.test_files else settings.split,
+            "seed": settings.seed,
+            "validation_fraction": settings.validation_fraction,
+            "test_fraction": settings.test_fraction,
         },
-        **statistics.of_ratings(connection, [directory / f"{name}.parquet" for name in SPLITS]),
+        **statistics.of_ratings(connection, [directory / f"{name}.parquet" for name in splits]),
     }
 
 
-def _read(connection: Any, ratings: str, test_ratings: str) -> None:
-    rows.create_table(connection)
-    for flag, text in (("--ratings", ratings), ("--test-ratings", test_ratings)):
-        for file in inputs.open_all(text, flag) if text else []:
-            log(f"reading {file.name}")
-            rows.append(connection, file, layouts.detect(file), from_test=flag == "--test-ratings")
-
-
-def _write_splits(connection: Any, limits: Limits, directory: Path) -> dict[str, int]:
-    counts = dict(
-        connection.execute("SELECT split, count(*) FROM judged WHERE reason = 0 GROUP BY split").fetchall()
-    )
-    available = {name: counts.get(place, 0) for place, name in enumerate(SPLITS)}
-    wanted = dict(available)
-    if limits.max_train_rows and limits.max_train_rows < available["train"]:
-        share = limits.max_train_rows / available["train"]
-        wanted["train"] = limits.max_train_rows
-        wanted["validation"] = round(available["validation"] * share)
-    if limits.max_test_rows:
-        wanted["test"] = min(limits.max_test_rows, available["test"])
-    _check_enough(wanted)
-    written = {}
-    for name in SPLITS:
-        up_to = GREATEST_HASH
-        if wanted[name] < available[name]:
-            up_to = judge.greatest_hash(connection, name, wanted[name])
-        written[name] = judge.write_split(connection, name, up_to, directory / f"{name}.parquet")
-        log(f"{name}: {written[name]:,} rows")
-    return written
-
-
-def _check_enough(rows: dict[str, int]) -> None:
-    short = [name for name in SPLITS if not rows[name]]
-    if short:
-        raise UserError(
-            f"too little data: of {sum(rows.values()):,} usable ratings, none is left for {' and '.join(short)}; "
-            "at least one row in each of train, validation and test is needed, so bring more ratings"
-        )
+def _read(connection: Any, sources: Sources) -> None:
+    lines.create_macros(connection)
+    rows.create_tables(connection, sources.timed)
+    first_test_file = len(sources.ratings) - sources.test_files
+    for number, (file, layout) in enumerate(sources.ratings):
+        log(f"reading {file.name} ({layout.name})")
+        rows.append(connection, file, layout, sources.timed, for_test=number >= first_test_file)

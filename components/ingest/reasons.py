@@ -4,21 +4,23 @@ from enum import IntEnum
 
 
 class Reason(IntEnum):
-    """The verdict on one line of a ratings file. Lines that are no rows are below 0, rejected rows above."""
+    """The verdict on a line. Lines that are no ratings, or only left out, are below 0; rejected rows above."""
 
+    LEFT_OUT = -4
+    MOVIE_LINE = -3
     HEADER = -2
     BLANK = -1
     FINE = 0
-    WRONG_NUMBER_OF_FIELDS = 1
+    MALFORMED_LINE = 1
     NOT_UTF_8 = 2
     NUL_BYTE = 3
     NO_USER = 4
     NO_MOVIE = 5
     NO_RATING = 6
     RATING_NOT_A_NUMBER = 7
-    RATING_OFF_THE_SCALE = 8
-    UNKNOWN_MOVIE = 9
-    TIME_NOT_UNDERSTOOD = 10
+    TIME_NOT_UNDERSTOOD = 8
+    RATING_OFF_THE_SCALE = 9
+    UNKNOWN_MOVIE = 10
     DUPLICATE = 11
     ALSO_IN_TEST = 12
 

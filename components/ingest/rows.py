@@ -1,94 +1,155 @@
-"""Reads ratings files line by line into the table `rows`, each line with its verdict."""
+"""Reads ratings files into the table `rows`, each line with its verdict."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from components.ingest.database import one_row
 from components.ingest.inputs import InputFile, damaged
 from components.ingest.layouts import Layout
+from components.ingest.lines import CUT, SCAN, cut_parameters, scan_parameters
 from components.ingest.reasons import Reason
 
-# Lines are read whole and cut here, not by the engine's CSV parser: one unclosed quote would swallow all
-# the rows up to the next one, and a rule that a row breaks could not be traced to its line.
-_LINES = """
-    read_csv(
-        $path, columns = {'line': 'VARCHAR'}, delim = $never, quote = '', escape = '', header = false,
-        auto_detect = false, strict_mode = false, store_rejects = true, compression = $compression
-    )
+# The verdict on a line: the first rule that it breaks.
+_VERDICT = f"""
+    CASE
+        WHEN blank THEN {Reason.BLANK:d}
+        WHEN movie_line THEN {Reason.MOVIE_LINE:d}
+        WHEN field_count <> $fields THEN {Reason.MALFORMED_LINE:d}
+        WHEN nul_byte THEN {Reason.NUL_BYTE:d}
+        WHEN user_id IS NULL OR user_id = '' THEN {Reason.NO_USER:d}
+        WHEN movie_id IS NULL OR movie_id = '' THEN {Reason.NO_MOVIE:d}
+        WHEN rating_text IS NULL OR rating_text = '' THEN {Reason.NO_RATING:d}
+        WHEN rating IS NULL OR NOT isfinite(rating) THEN {Reason.RATING_NOT_A_NUMBER:d}
+        WHEN time IS NULL AND time_text <> '' THEN {Reason.TIME_NOT_UNDERSTOOD:d}
+        ELSE {Reason.FINE:d}
+    END::TINYINT
 """
-# Stands between no two fields: every line is one column.
-_NEVER = "\x01\x02\x03\x04"
+# Seconds since 1970, or a date and perhaps a time of day.
+_SECOND = "coalesce(try_cast({0} AS BIGINT), epoch(try_cast({0} AS TIMESTAMP))::BIGINT)"
+# In the Netflix Prize files a line `MOVIE:` stands above the ratings of each movie.
+_MOVIE_LINE = "(line LIKE '%:' AND NOT contains(line, ','))"
 
 
-def create_table(connection: Any) -> None:
-    """Makes the empty tables `rows` and `files`.
+def create_tables(connection: Any, timed: bool) -> None:
+    """Makes the empty tables `rows`, `files` and `unread`.
 
-    rows: user_id, movie_id (strings), rating (float32), reason (see `Reason`), text (the line, where it is
-    rejected), file (index into `files`) and from_test (whether it comes from a ready-made test file).
+    rows: one row a line: user_id and movie_id (strings), rating (float32), reason (see `Reason`) and, if
+    `timed`, time (int64, seconds since 1970). files: for each file its name, its first row in `rows` and
+    whether it is for testing. unread: the lines that no string can hold.
     """
     connection.execute(
-        """
+        f"""
         CREATE TABLE rows (
-            user_id VARCHAR, movie_id VARCHAR, rating FLOAT, reason TINYINT, text VARCHAR, file SMALLINT,
-            from_test BOOLEAN
+            user_id VARCHAR, movie_id VARCHAR, rating FLOAT, reason TINYINT{", time BIGINT" if timed else ""}
         );
-        CREATE TABLE files (file SMALLINT, name VARCHAR, first_row BIGINT, header BOOLEAN);
-        CREATE TABLE unread (file SMALLINT, line BIGINT, reason TINYINT, text VARCHAR);
+        CREATE TABLE files (file INTEGER, name VARCHAR, first_row BIGINT, for_test BOOLEAN);
+        CREATE TABLE unread (file INTEGER, line BIGINT, text VARCHAR);
         """
     )
 
 
-def append(connection: Any, file: InputFile, layout: Layout, from_test: bool) -> None:
-    """Appends every line of `file` to `rows`; what no string can hold goes to `unread`.
+def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_test: bool) -> None:
+    """Appends every line of `file` to `rows`, in their order.
 
     Raises:
-      UserError: if the file is cut off.
+      UserError: if the file is cut off or broken.
     """
     import duckdb
 
-    number = one_row(connection, "SELECT count(*)::SMALLINT FROM files")[0]
-    first_row = one_row(connection, "SELECT count(*) FROM rows")[0]
+    (number,) = one_row(connection, "SELECT count(*) FROM files")
+    (first_row,) = one_row(connection, "SELECT count(*) FROM rows")
+    connection.execute("INSERT INTO files VALUES (?, ?, ?, ?)", [number, file.name, first_row, for_test])
+    columns = f"user_id, movie_id, rating, {_VERDICT}{', time' if timed else ''}"
     try:
-        connection.execute(
-            f"""
-            INSERT INTO rows
-            SELECT user_id, movie_id, rating, reason, CASE WHEN reason > 0 THEN line END, $file, $from_test
-            FROM (
-                SELECT *, CASE
-                    WHEN line IS NULL OR trim(line) = '' THEN {Reason.BLANK:d}
-                    WHEN len(fields) <> $fields THEN {Reason.WRONG_NUMBER_OF_FIELDS:d}
-                    WHEN contains(line, chr(0)) THEN {Reason.NUL_BYTE:d}
-                    WHEN user_id = '' THEN {Reason.NO_USER:d}
-                    WHEN movie_id = '' THEN {Reason.NO_MOVIE:d}
-                    WHEN rating_text = '' THEN {Reason.NO_RATING:d}
-                    WHEN rating IS NULL OR NOT isfinite(rating) THEN {Reason.RATING_NOT_A_NUMBER:d}
-                    ELSE {Reason.FINE:d} END AS reason
-                FROM (
-                    SELECT
-                        line, fields, trim(fields[$user]) AS user_id, trim(fields[$movie]) AS movie_id,
-                        trim(fields[$rating]) AS rating_text, try_cast(trim(fields[$rating]) AS FLOAT) AS rating
-                    FROM (SELECT line, string_split(line, $delimiter) AS fields FROM {_LINES})
-                )
-            )
-            """,
-            {
-                "path": str(file.path),
-                "never": _NEVER,
-                "compression": file.compression,
-                "file": number,
-                "from_test": from_test,
-                "fields": layout.fields,
-                "delimiter": layout.delimiter,
-                **{role: layout.positions[role] for role in ("user", "movie", "rating")},
-            },
-        )
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise damaged(file.name, file.flag, file.compression) from error
+        source, parameters = _source(connection, file, layout)
+        connection.execute(f"INSERT INTO rows SELECT {columns} FROM ({source})", parameters)
+    except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
+        raise damaged(file.name, file.flag, file.packing) from error
     if layout.header:
-        connection.execute(
-            "UPDATE rows SET reason = ?, text = NULL WHERE rowid = ?", [int(Reason.HEADER), first_row]
-        )
-    connection.execute("INSERT INTO files VALUES (?, ?, ?, ?)", [number, file.name, first_row, layout.header])
+        connection.execute("UPDATE rows SET reason = ? WHERE rowid = ?", [int(Reason.HEADER), first_row])
+    if not file.is_parquet:
+        connection.execute("INSERT INTO unread SELECT ?, line, csv_line FROM reject_errors", [number])
+        connection.execute("DELETE FROM reject_errors")
+
+
+def _source(connection: Any, file: InputFile, layout: Layout) -> tuple[str, dict[str, Any]]:
+    """A query for what `_VERDICT` needs of every line, and its parameters."""
+    parameters: dict[str, Any] = {"fields": layout.fields}
+    timed = "time" in layout.positions
+    if file.is_parquet:
+        connection.register("parquet_rows", _parquet_reader(file, layout))
+        return _parquet_query(timed), parameters
+    parameters |= {**scan_parameters(file), **cut_parameters(layout), **layout.positions}
+    if "movie" in layout.positions:
+        return _lines_query(movie_line="false", movie_id="fields[$movie]", timed=timed), parameters
+    _number_prize_heads(connection, file)
+    return _prize_query(), parameters
+
+
+def _lines_query(movie_line: str, movie_id: str, timed: bool) -> str:
+    return f"""
+        SELECT
+            line IS NULL OR trim(line) = '' AS blank, {movie_line} AS movie_line, len(fields) AS field_count,
+            contains(line, chr(0)) AS nul_byte, fields[$user] AS user_id, {movie_id} AS movie_id,
+            fields[$rating] AS rating_text, try_cast(fields[$rating] AS FLOAT) AS rating,
+            {"fields[$time]" if timed else "''"} AS time_text,
+            {_SECOND.format("fields[$time]") if timed else "NULL::BIGINT"} AS time
+        FROM (SELECT line, {CUT} AS fields FROM {SCAN})
+    """
+
+
+def _prize_query() -> str:
+    """Counts the lines `MOVIE:`, so that each rating knows the number of its movie's line."""
+    return f"""
+        SELECT numbered.* REPLACE (heads.movie_id AS movie_id)
+        FROM (
+            SELECT *, count(*) FILTER (movie_line) OVER (ROWS UNBOUNDED PRECEDING) AS head
+            FROM ({_lines_query(movie_line=_MOVIE_LINE, movie_id="NULL::VARCHAR", timed=True)})
+        ) AS numbered
+        LEFT JOIN prize_heads AS heads USING (head)
+    """
+
+
+def _parquet_query(timed: bool) -> str:
+    return f"""
+        SELECT
+            false AS blank, false AS movie_line, $fields AS field_count,
+            contains(user_id, chr(0)) OR contains(movie_id, chr(0)) AS nul_byte,
+            trim(user_id) AS user_id, trim(movie_id) AS movie_id,
+            rating AS rating_text, try_cast(rating AS FLOAT) AS rating,
+            {"time" if timed else "''"} AS time_text,
+            {_SECOND.format("parquet_rows.time") if timed else "NULL::BIGINT"} AS time
+        FROM parquet_rows
+    """
+
+
+def _number_prize_heads(connection: Any, file: InputFile) -> None:
+    """Makes the table prize_heads(head, movie_id): the n-th line `MOVIE:` of the file."""
     connection.execute(
-        f"INSERT INTO unread SELECT ?, line, {Reason.NOT_UTF_8:d}, csv_line FROM reject_errors", [number]
+        f"""
+        CREATE OR REPLACE TABLE prize_heads AS
+        SELECT row_number() OVER () AS head, trim(rtrim(trim(line), ':')) AS movie_id
+        FROM {SCAN} WHERE {_MOVIE_LINE}
+        """,
+        scan_parameters(file),
     )
     connection.execute("DELETE FROM reject_errors")
+
+
+def _parquet_reader(file: InputFile, layout: Layout) -> Any:
+    """The columns of a Parquet file by their roles, as strings, batch by batch."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source = pq.ParquetFile(file.path)
+    roles = {"user": "user_id", "movie": "movie_id", "rating": "rating", "time": "time"}
+    places = {roles[role]: place for role, place in layout.positions.items()}
+    names = source.schema_arrow.names
+
+    def batches() -> Iterator[Any]:
+        for batch in source.iter_batches(columns=[names[place] for place in places.values()]):
+            columns = [batch.column(names[place]).cast(pa.string()) for place in places.values()]
+            yield pa.record_batch(columns, names=list(places))
+
+    schema = pa.schema([(name, pa.string()) for name in places])
+    return pa.RecordBatchReader.from_batches(schema, batches())

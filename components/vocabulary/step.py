@@ -20,7 +20,7 @@ def vocabulary(*, dataset: str, vocabulary_output: str, output: str, memory_gb: 
     Raises:
       UserError: if `dataset` is not a whole dataset, or an output cannot be written.
     """
-    from components.ingest.database import database
+    from components.ingest.database import database, scratch_directory
     from components.ingest.dataset import RatingsDataset
     from components.vocabulary import encode
 
@@ -28,12 +28,11 @@ def vocabulary(*, dataset: str, vocabulary_output: str, output: str, memory_gb: 
     with (
         output_directory(vocabulary_output) as vocabulary_directory,
         output_directory(output) as interactions_directory,
-        database(output, memory_gb) as connection,
+        scratch_directory(output) as scratch,
+        database(scratch, memory_gb) as connection,
     ):
         encode.number(connection, ratings)
         counts = encode.write_vocabulary(connection, vocabulary_directory)
-        log(
-            f"{counts['users']:,} users ({counts['training_users']:,} in training), {counts['movies']:,} movies"
-        )
+        log("{users:,} users ({training_users:,} in training), {movies:,} movies".format_map(counts))
         encode.write_interactions(connection, ratings, counts, interactions_directory)
     log(f"interactions in {Path(output)}, vocabulary in {Path(vocabulary_output)}")

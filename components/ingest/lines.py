@@ -1,0 +1,57 @@
+"""Cuts the lines of text files into fields, by SQL.
+
+Lines are read whole and cut here, not by the engine's CSV parser: there one unclosed quote swallows all rows
+up to the next one, and a rule that a row breaks cannot be traced to its line.
+"""
+
+import re
+from typing import Any
+
+from components.ingest.inputs import InputFile
+from components.ingest.layouts import Layout
+
+# A scan of a text file: one row a line, in the order of the file; a line that is not UTF-8 goes to the
+# engine's table reject_errors instead.
+SCAN = """
+    read_csv(
+        $path, columns = {'line': 'VARCHAR'}, delim = $never, quote = '', escape = '', header = false,
+        auto_detect = false, strict_mode = false, store_rejects = true, compression = $packing
+    )
+"""
+# Stands between no two fields: every line is one column.
+_NEVER = "\x01\x02\x03\x04"
+
+# The fields of a line. Few lines need care: the others are cut at the delimiter, which is fast.
+CUT = """
+    CASE WHEN NOT contains(line, '"') AND NOT contains(line, ' ') THEN string_split(line, $delimiter)
+    ELSE cut_with_care(line, $delimiter, $whole, $field) END
+"""
+_MACROS = """
+    CREATE MACRO unquoted(field) AS
+        CASE WHEN starts_with(field, '"') THEN replace(field[2:-2], '""', '"') ELSE field END;
+    CREATE MACRO cut_with_care(line, delimiter, whole, field) AS CASE
+        WHEN whole = '' THEN list_transform(string_split(line, delimiter), lambda part: trim(part))
+        WHEN regexp_full_match(line || delimiter, whole) THEN list_transform(
+            regexp_extract_all(line || delimiter, field, 1), lambda part: trim(unquoted(trim(part)))
+        )
+        ELSE [] END;
+"""
+
+
+def create_macros(connection: Any) -> None:
+    """Defines what `CUT` calls."""
+    connection.execute(_MACROS)
+
+
+def scan_parameters(file: InputFile) -> dict[str, str]:
+    """The parameters of `SCAN`."""
+    return {"path": str(file.path), "packing": file.packing, "never": _NEVER}
+
+
+def cut_parameters(layout: Layout) -> dict[str, str]:
+    """The parameters of `CUT`."""
+    if not layout.quoted:
+        return {"delimiter": layout.delimiter, "whole": "", "field": ""}
+    delimiter = re.escape(layout.delimiter)
+    field = rf'("(?:[^"]|"")*"|[^"{delimiter}][^{delimiter}]*|){delimiter}'
+    return {"delimiter": layout.delimiter, "whole": f"(?:{field})+", "field": field}

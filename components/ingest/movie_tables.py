@@ -1,0 +1,151 @@
+"""Reads movie tables: the Netflix files', MovieLens', or any table with a header."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from components.errors import UserError
+from components.ingest.catalogue import Catalogue, Movie
+from components.ingest.inputs import InputFile, damaged, first_lines
+from components.ingest.layouts import DELIMITERS, cut, plain
+
+# What a header may call each column; compared as those of ratings files are.
+NAMES = {
+    "movie": ("movieid", "movie", "itemid", "item", "id"),
+    "title": ("name", "title", "movietitle", "moviename"),
+    "year": ("year", "releaseyear", "yearofrelease"),
+}
+_YEARS = range(1850, 2200)
+# MovieLens: `Toy Story (1995)`.
+_TITLE_WITH_YEAR = re.compile(r"(.*\S)\s*\((\d{4})\)\s*", re.DOTALL)
+# movie_titles.csv of the Netflix Prize: no header, commas in titles, `NULL` for an unknown year.
+_PRIZE_LINE = re.compile(r"\d+,(\d{4}|NULL),.+")
+# movies.dat and u.item of MovieLens: no header either.
+_MOVIELENS_LINE = re.compile(r"\d+(::|\|)[^|]+")
+# The csv module refuses longer fields.
+_LONGEST_FIELD = 1 << 20
+
+
+def read(file: InputFile) -> Catalogue:
+    """Reads a movie table.
+
+    Raises:
+      UserError: if the file is no such table, or holds no movie.
+    """
+    catalogue = Catalogue.of(_movies(file))
+    if not catalogue.movie_ids:
+        raise UserError(f"{file.flag} {file.name} has a header but no movies; name a table with movies")
+    return catalogue
+
+
+def _movies(file: InputFile) -> Iterator[Movie]:
+    if file.is_parquet:
+        yield from _from_table(file, file.parquet_columns(), _parquet_rows(file))
+        return
+    first = first_lines(file, 1)[0]
+    if _PRIZE_LINE.fullmatch(first):
+        for line in _lines(file, "latin-1"):
+            movie_id, year, title = (*line.split(",", 2), "", "")[:3]
+            yield Movie(movie_id.strip(), title.strip(), _year(year.strip()))
+    elif match := _MOVIELENS_LINE.match(first):
+        for line in _lines(file, "latin-1"):
+            movie_id, title = (*line.split(match[1]), "")[:2]
+            yield _with_year_in_title(movie_id.strip(), title.strip())
+    else:
+        delimiter = next((mark for mark in DELIMITERS if len(cut(first, mark)) > 1), ",")
+        rows = _csv_rows(file, delimiter)
+        yield from _from_table(file, next(rows), rows)
+
+
+def _from_table(file: InputFile, header: Sequence[str], rows: Iterator[list[str]]) -> Iterator[Movie]:
+    columns = _columns(file, header)
+    cell = _cell_reader(columns)
+    for row in filter(None, rows):
+        movie_id, title = cell(row, "movie"), " ".join(cell(row, "title").split())
+        if "year" in columns:
+            yield Movie(movie_id, title, _year(cell(row, "year")))
+        else:
+            yield _with_year_in_title(movie_id, title)
+
+
+def _columns(file: InputFile, header: Sequence[str]) -> dict[str, int]:
+    names = [plain(name) for name in header]
+    columns = {
+        role: names.index(name)
+        for role, accepted in NAMES.items()
+        for name in reversed(accepted)
+        if name in names
+    }
+    missing = [role for role in ("movie", "title") if role not in columns]
+    if missing:
+        raise UserError(
+            f"{file.flag} {file.name} has no column for the {' or the '.join(missing)}: its first line is "
+            f"{','.join(header)[:80]!r}; name the columns Movie_ID, Year and Name"
+        )
+    return columns
+
+
+def _cell_reader(columns: dict[str, int]) -> Callable[[Sequence[str], str], str]:
+    def cell(row: Sequence[str], role: str) -> str:
+        return row[columns[role]].strip() if columns[role] < len(row) else ""
+
+    return cell
+
+
+def _with_year_in_title(movie_id: str, title: str) -> Movie:
+    match = _TITLE_WITH_YEAR.fullmatch(title)
+    year = _year(match[2]) if match else None
+    return Movie(movie_id, match[1] if match and year else title, year)
+
+
+def _year(text: str) -> int | None:
+    # Tools that hold a column with gaps as floating point write 1997.0.
+    digits = text.removesuffix(".0")
+    return int(digits) if digits.isdecimal() and int(digits) in _YEARS else None
+
+
+def _text(file: InputFile, encoding: str) -> str:
+    try:
+        text = file.read().decode(encoding)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{file.flag} {file.name} line {line} is not UTF-8; convert the file, "
+            "e.g. with `iconv -f LATIN1 -t UTF-8`"
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise UserError(f"{file.flag} {file.name} line {line} holds a NUL byte; remove it")
+    return text
+
+
+def _lines(file: InputFile, fallback: str) -> Iterator[str]:
+    try:
+        text = _text(file, "utf-8-sig")
+    except UserError:
+        text = _text(file, fallback)
+    for line in text.split("\n"):
+        if line.strip():
+            yield line.rstrip("\r")
+
+
+def _csv_rows(file: InputFile, delimiter: str) -> Iterator[list[str]]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.reader(io.StringIO(_text(file, "utf-8-sig").lstrip("\r\n"), newline=""), delimiter=delimiter)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UserError(f"{file.flag} {file.name} line {reader.line_num}: {error}; mend that line") from error
+
+
+def _parquet_rows(file: InputFile) -> Iterator[list[str]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file.path)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(file.name, file.flag, file.packing) from error
+    for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        yield ["" if cell is None else str(cell) for cell in row]

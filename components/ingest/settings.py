@@ -1,0 +1,94 @@
+"""What the user may decide about `ingest`, checked."""
+
+from dataclasses import dataclass
+
+from components.errors import UserError
+
+SPLIT_KINDS = ("random", "leave-last-out", "time")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How ratings are read, bounded and divided. The flags of `twotower ingest` of the same names set them.
+
+    Attributes:
+      columns: role (user, movie, rating, time) -> the name or the number, from 1, of its column; empty for
+        the layouts that are known.
+      rating_scale: least and greatest rating; None finds it from the data.
+      split: random, leave-last-out or time.
+      seed: another seed, another random division.
+      test_fraction: share of all rows, from 0 up to 1.
+      validation_fraction: share of the rows that are not for testing, from 0 up to 1.
+      max_train_rows, max_test_rows: 0 sets no bound.
+      min_user_ratings, min_movie_ratings: users and movies with fewer kept ratings are left out.
+      max_reject_rate: share of the rows, 0 to 1.
+    """
+
+    columns: dict[str, str]
+    rating_scale: tuple[float, float] | None
+    split: str
+    seed: int
+    test_fraction: float
+    validation_fraction: float
+    max_train_rows: int
+    max_test_rows: int
+    min_user_ratings: int
+    min_movie_ratings: int
+    max_reject_rate: float
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLIT_KINDS:
+            raise UserError(f"--split {self.split} is not known; choose one of {', '.join(SPLIT_KINDS)}")
+        for name in ("test_fraction", "validation_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise UserError(f"{_flag(name)} {getattr(self, name):g} must lie between 0 and 1")
+        if not 0 <= self.max_reject_rate <= 1:
+            raise UserError(f"--max-reject-rate {self.max_reject_rate:g} must be from 0 to 1")
+        for name in ("max_train_rows", "max_test_rows", "min_user_ratings", "min_movie_ratings"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{_flag(name)} {getattr(self, name)} must be 0 (no bound) or more")
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """Reads `--columns user=…,movie=…,rating=…[,time=…]`.
+
+    Raises:
+      UserError: if it is not of that form.
+    """
+    columns: dict[str, str] = {}
+    for word in filter(None, text.split(",")):
+        role, separator, column = (part.strip() for part in word.partition("="))
+        if role not in ("user", "movie", "rating", "time") or not separator or not column or role in columns:
+            raise UserError(
+                f"--columns {text} is not understood; write user=NAME,movie=NAME,rating=NAME[,time=NAME]"
+            )
+        columns[role] = column
+    missing = [role for role in ("user", "movie", "rating") if columns and role not in columns]
+    if missing:
+        raise UserError(
+            f"--columns {text} does not name the {' and the '.join(missing)}; add {missing[0]}=NAME"
+        )
+    return columns
+
+
+def parse_scale(text: str) -> tuple[float, float] | None:
+    """Reads `--rating-scale LEAST,GREATEST`; "" is None.
+
+    Raises:
+      UserError: if it is not of that form.
+    """
+    if not text:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not -1e6 <= low < high <= 1e6:
+        raise UserError(
+            f"--rating-scale {text} is not understood; write the least and the greatest, e.g. 1,5"
+        )
+    return low, high
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
