@@ -151,6 +151,6 @@ def _translated(text: str) -> str:
     # Unix counts Sunday as 7 as well.
     six = " ".join(["0", *fields, "0" if weekday == "7" else weekday])
     return (
-        f"--cron '{text}' has five fields; Kubeflow's cron begins with the seconds, and would read each field "
-        f"as the one before it: write '{six}'"
+        f"--cron '{text}' has five fields; Kubeflow's cron begins with the seconds, and would read each "
+        f"field as the one before it: write '{six}'"
     )

@@ -19,6 +19,7 @@ _WEBHOOK_KEY = "url"
 _NOTIFY = "exec-notify"
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_SECRET_KEY = re.compile(r"[A-Za-z0-9._-]+")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
@@ -49,35 +50,36 @@ class PodSettings:
         Raises:
           UserError: if a setting cannot be read.
         """
-        changes = self._changes()
-        if not changes and not self.webhook_secret:
+        of_every_step, of_notify = self._of_every_step(), self._of_notify()
+        if not of_every_step and not of_notify:
             return package
         documents = list(yaml.load_all(package, Loader=yaml.CSafeLoader))
         executors = documents[0]["deploymentSpec"]["executors"]
         platform = documents[1] if len(documents) > 1 else {}
-        configs = (
-            platform.setdefault("platforms", {})
-            .setdefault("kubernetes", {})
-            .setdefault("deploymentSpec", {})
-            .setdefault("executors", {})
-        )
+        configs = platform
+        for key in ("platforms", "kubernetes", "deploymentSpec", "executors"):
+            configs = configs.setdefault(key, {})
         for label in executors:
-            of_label = [*changes, *(self._webhook() if label == _NOTIFY else [])]
-            if of_label:
-                configs[label] = _changed(configs.get(label, {}), of_label)
+            changes = [*of_every_step, *(of_notify if label == _NOTIFY else [])]
+            if changes:
+                configs[label] = _changed(configs.get(label, {}), changes)
         if self.gcs_secret:
-            _set_environment(executors, "GOOGLE_APPLICATION_CREDENTIALS", self._gcs_file())
+            _, key = self._gcs()
+            _set_environment(executors, "GOOGLE_APPLICATION_CREDENTIALS", f"{GCS_SECRET_DIRECTORY}/{key}")
         return yaml.safe_dump_all([documents[0], platform], sort_keys=True)
 
     def secrets(self) -> list[str]:
         """The names of all secrets that pods need to start."""
-        return [*self.image_pull_secrets, *([_pair(self.gcs_secret)[0]] if self.gcs_secret else [])]
+        return [*self.image_pull_secrets, *([self._gcs()[0]] if self.gcs_secret else [])]
 
     def claims(self) -> list[str]:
         """The names of all persistent volume claims."""
         return [_volume(text)["pvc_name"] for text in self.volumes]
 
-    def _changes(self) -> list[Callable[[Any], Any]]:
+    def _gcs(self) -> tuple[str, str]:
+        return _secret("--gcs-secret", self.gcs_secret, _GCS_KEY)
+
+    def _of_every_step(self) -> list[Callable[[Any], Any]]:
         """What kfp-kubernetes is to do to every task."""
         from kfp import kubernetes
 
@@ -90,33 +92,29 @@ class PodSettings:
         if names:
             changes.append(partial(kubernetes.set_image_pull_secrets, secret_names=names))
         if self.gcs_secret:
-            secret = _kubernetes_name("--gcs-secret", _pair(self.gcs_secret)[0])
+            secret, _ = self._gcs()
             changes.append(
                 partial(kubernetes.use_secret_as_volume, secret_name=secret, mount_path=GCS_SECRET_DIRECTORY)
             )
         return changes
 
-    def _webhook(self) -> list[Callable[[Any], Any]]:
+    def _of_notify(self) -> list[Callable[[Any], Any]]:
+        """What kfp-kubernetes is to do to the step that tells the webhook."""
         from kfp import kubernetes
 
         from components.publish.notify import WEBHOOK
 
         if not self.webhook_secret:
             return []
-        secret, key = _pair(self.webhook_secret)
-        _kubernetes_name("--webhook-secret", secret)
-        environment = {key or _WEBHOOK_KEY: WEBHOOK}
+        secret, key = _secret("--webhook-secret", self.webhook_secret, _WEBHOOK_KEY)
         return [
             partial(
                 kubernetes.use_secret_as_env,
                 secret_name=secret,
-                secret_key_to_env=environment,
+                secret_key_to_env={key: WEBHOOK},
                 optional=True,
             )
         ]
-
-    def _gcs_file(self) -> str:
-        return f"{GCS_SECRET_DIRECTORY}/{_pair(self.gcs_secret)[1] or _GCS_KEY}"
 
 
 def _changed(config: dict[str, Any], changes: Sequence[Callable[[Any], Any]]) -> dict[str, Any]:
@@ -162,9 +160,12 @@ def _volume(text: str) -> dict[str, str]:
     return {"pvc_name": _kubernetes_name("--volume", claim), "mount_path": path}
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _secret(flag: str, text: str, usual_key: str) -> tuple[str, str]:
+    """A secret's name and its key."""
     name, _, key = text.partition(":")
-    return name, key
+    if key and not _SECRET_KEY.fullmatch(key):  # the secret itself, it may be: it is not repeated
+        raise UserError(f"{flag}: write it as SECRET:KEY, the names and not the content")
+    return _kubernetes_name(flag, name), key or usual_key
 
 
 def _kubernetes_name(flag: str, text: str) -> str:

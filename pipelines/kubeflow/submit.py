@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,7 +66,8 @@ def submit(
       UserError: if the server refuses it, or does not answer.
     """
     mark = _mark(package, arguments)
-    name = f"{place.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {mark}"
+    # The word before the mark is this call's own, so that it knows its run again if the answer is lost.
+    name = f"{place.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(4)} {mark}"
     version = upload(kubeflow, package, place.pipeline) if keep_version else None
     experiment_id = experiment(kubeflow, place.experiment).experiment_id
     earlier = None if again else _unfinished(kubeflow, experiment_id, mark)

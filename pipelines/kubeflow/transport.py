@@ -132,7 +132,9 @@ def _cause(reason: Any) -> str:
     if isinstance(reason, exceptions.NameResolutionError):
         return "there is no such host; check the name"
     if isinstance(reason, exceptions.SSLError) or "SSLError" in str(reason):
-        return "its certificate is not trusted; name its authority's certificates with --ca-cert"
+        if "CERTIFICATE" in str(reason):
+            return "its certificate is not trusted; name its authority's certificates with --ca-cert"
+        return "it does not speak HTTPS; write it with http://, or check the port"
     if isinstance(reason, exceptions.ConnectTimeoutError | exceptions.NewConnectionError):
         return (
             "nothing answers there; check the address, or make it reachable by "

@@ -1,0 +1,101 @@
+"""A server to talk to, and a small pipeline to send."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kubeflow_double import Double
+from pytest_httpserver import HTTPServer
+
+from pipelines.kubeflow.access import Access
+from pipelines.kubeflow.client import Kubeflow, connect
+from pipelines.parameters import Parameter
+
+_PACKAGE = """\
+pipelineInfo:
+  name: small
+schemaVersion: 2.1.0
+sdkVersion: kfp-2.17.0
+components:
+  comp-step: {executorLabel: exec-step}
+  comp-notify: {executorLabel: exec-notify}
+deploymentSpec:
+  executors:
+    exec-step: {container: {image: 'x:1', command: [echo], env: [{name: OTHER, value: '1'}]}}
+    exec-notify: {container: {image: 'x:1', command: [echo]}}
+root:
+  inputDefinitions:
+    parameters:
+      ratings: {parameterType: STRING, description: The ratings.}
+      registry: {parameterType: STRING, description: The registry.}
+      seed: {parameterType: NUMBER_INTEGER, defaultValue: 42, isOptional: true, description: The seed.}
+  dag:
+    tasks:
+      step: {componentRef: {name: comp-step}, taskInfo: {name: step}}
+      notify: {componentRef: {name: comp-notify}, taskInfo: {name: notify}}
+"""
+
+PARAMETERS = {
+    parameter.name: parameter
+    for parameter in (
+        Parameter("ratings", str, None, "The ratings."),
+        Parameter("registry", str, None, "The registry."),
+        Parameter("seed", int, 42, "The seed."),
+        Parameter("max_reject_rate", float, 0.01, "The greatest share."),
+        Parameter("train_settings", dict, {}, "Overrides."),
+        Parameter("fail_when_refused", bool, False, "Whether a refusal fails the run."),
+        Parameter("image", str, "twotower:0.1.0", "The image."),
+    )
+}
+
+
+@pytest.fixture(autouse=True)
+def _outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test meets the cluster, or the credentials, of whoever runs it."""
+    for name in (
+        "TWOTOWER_HOST",
+        "TWOTOWER_TOKEN",
+        "TWOTOWER_COOKIES",
+        "TWOTOWER_NAMESPACE",
+        "TWOTOWER_IMAGE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("KF_PIPELINES_ENDPOINT", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def double(httpserver: HTTPServer) -> Iterator[Double]:
+    """The server; every request to it and every answer of it keeps to the API's schemas."""
+    double = Double()
+    httpserver.expect_request(re.compile(".*")).respond_with_handler(double)
+    yield double
+    httpserver.check()
+    assert double.violations == []
+
+
+@pytest.fixture
+def host(double: Double, httpserver: HTTPServer) -> str:
+    """The server's URL."""
+    return httpserver.url_for("").rstrip("/")
+
+
+@pytest.fixture
+def kubeflow(host: str) -> Kubeflow:
+    """A connection to it."""
+    return connect(Access(host))
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A compiled pipeline."""
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(_PACKAGE, "utf-8")
+    return path
+
+
+@pytest.fixture
+def parameters() -> dict[str, Parameter]:
+    """Inputs of every type."""
+    return PARAMETERS

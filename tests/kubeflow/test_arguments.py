@@ -1,0 +1,73 @@
+"""Inputs of the pipeline as people write them."""
+
+import pytest
+
+from components.errors import UserError
+from pipelines.kubeflow.arguments import parse_arguments, with_image
+
+_NEEDED = ["ratings=gs://b/r.csv", "registry=gs://b/registry"]
+
+
+def test_every_value_has_the_inputs_own_type(parameters):
+    texts = [
+        *_NEEDED,
+        "seed=7",
+        "max-reject-rate=0.5",
+        'train_settings={"dimension": 64}',
+        "fail_when_refused=Yes",
+    ]
+    assert parse_arguments(texts, parameters) == {
+        "ratings": "gs://b/r.csv",
+        "registry": "gs://b/registry",
+        "seed": 7,
+        "max_reject_rate": 0.5,
+        "train_settings": {"dimension": 64},
+        "fail_when_refused": True,
+    }
+
+
+def test_a_value_may_hold_an_equals_sign(parameters):
+    assert parse_arguments(["ratings=/a=b", _NEEDED[1]], parameters)["ratings"] == "/a=b"
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (["seed"], "--param seed: write it as name=value"),
+        (["sed=7"], "no input sed; did you mean seed?"),
+        (["qqq=7"], "no input qqq; it has fail_when_refused, image"),
+        (["seed=7", "seed=8"], "--param seed: given twice"),
+        (["seed=7.5"], "--param seed=7.5: not a whole number"),
+        (["max_reject_rate=much"], "--param max_reject_rate=much: not a number"),
+        (["fail_when_refused=maybe"], "give true or false"),
+        (["train_settings=[1]"], "not a JSON object"),
+        ([_NEEDED[1]], "needs a value for ratings; add --param ratings="),
+        (["ratings=", _NEEDED[1]], "needs a value for ratings"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_cure(parameters, texts, says):
+    with pytest.raises(UserError) as refusal:
+        parse_arguments(texts, parameters)
+    assert says in str(refusal.value)
+
+
+def test_the_image_comes_from_the_input_then_the_flag_then_the_pipeline():
+    assert with_image({"image": "r/a:1"}, "r/b:1", "r/c:1")["image"] == "r/a:1"
+    assert with_image({}, "r/b:1", "r/c:1")["image"] == "r/b:1"
+    assert with_image({}, "", "r/c:1")["image"] == "r/c:1"
+
+
+@pytest.mark.parametrize("image", ["r.io/twotower", "r.io:5000/twotower", "r.io/twotower:latest"])
+def test_a_tag_that_can_move_is_refused(image):
+    with pytest.raises(UserError, match="its tag can move"):
+        with_image({}, image, "")
+
+
+@pytest.mark.parametrize("image", ["r.io:5000/twotower:1.0", f"r.io/twotower@sha256:{'0' * 64}"])
+def test_a_tag_of_a_version_or_a_digest_is_taken(image):
+    assert with_image({}, image, "")["image"] == image
+
+
+def test_an_image_without_registry_is_remarked_on(capsys):
+    with_image({}, "twotower:0.1.0", "")
+    assert "every node must have it" in capsys.readouterr().err

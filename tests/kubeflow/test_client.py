@@ -1,0 +1,160 @@
+"""The connection: what every kind of wrong answer becomes, and how long that takes."""
+
+import logging
+import socket
+import time
+
+import pytest
+from kubeflow_double import cut_json, login_page, slow, status, truncated
+
+from components.errors import UserError
+from pipelines.kubeflow import transport
+from pipelines.kubeflow.access import Access
+from pipelines.kubeflow.client import connect, server_release
+from pipelines.kubeflow.transport import ApiError
+
+_SECRET = "hush-hush-token"
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A tenth of the patience."""
+    monkeypatch.setattr(transport, "_TIME_LIMIT", (1, 1))
+    monkeypatch.setattr(transport, "_PAUSES", (0.05, 0.05))
+
+
+def test_a_connection_knows_where_it_is(kubeflow, host, double):
+    assert kubeflow.run_url("run-1") == f"{host}/#/runs/details/run-1"
+    assert double.requests == [("GET", "/apis/v2beta1/healthz")]
+
+
+def test_a_bearer_token_is_sent_and_shown_nowhere(double, host, capfd, caplog):
+    caplog.set_level(logging.DEBUG)
+    double.token = _SECRET
+    connect(Access(host, token=_SECRET))
+    with pytest.raises(UserError, match="not authenticated") as refusal:
+        connect(Access(host, token=f"{_SECRET}-wrong"))
+    everything = f"{refusal.value}{caplog.text}{''.join(capfd.readouterr())}"
+    assert _SECRET not in everything
+
+
+def test_a_token_file_is_read_anew_for_every_request(double, host, tmp_path):
+    double.token = "first"
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    kubeflow = connect(Access(host, token_file=str(file)))
+    double.token = "second"
+    file.write_text("second\n")
+    assert kubeflow.experiment("any") is None
+
+
+def test_cookies_of_dex_are_sent(double, host):
+    double.cookies = "authservice_session=abc"
+    connect(Access(host, cookies="authservice_session=abc"))
+    assert double.headers[-1]["Cookie"] == "authservice_session=abc"
+
+
+def test_without_cookies_the_way_to_the_login_page_is_an_error(double, host):
+    double.cookies = "authservice_session=abc"
+    with pytest.raises(UserError, match=r"redirects to /dex/auth; .*--cookies-file") as refusal:
+        connect(Access(host))
+    assert "client_id" not in str(refusal.value)
+
+
+def test_a_login_page_in_place_of_an_answer_is_an_error(double, host):
+    double.fail("GET", "healthz", login_page)
+    with pytest.raises(UserError, match="a web page answers"):
+        connect(Access(host))
+
+
+def test_no_access_to_the_namespace_names_the_flag(double, host):
+    double.multi_user, double.forbidden = True, True
+    kubeflow = connect(Access(host, namespace="ann"))
+    with pytest.raises(UserError, match=r"not allowed \(403\).*no access.*--namespace"):
+        kubeflow.experiment("any")
+
+
+def test_a_shared_server_needs_a_namespace(double, host):
+    double.multi_user = True
+    with pytest.raises(UserError, match="give your --namespace"):
+        connect(Access(host))
+    assert connect(Access(host, namespace="kubeflow")).namespace == "kubeflow"
+
+
+def test_a_server_for_one_user_is_never_asked_for_a_namespace(double, host):
+    assert connect(Access(host, namespace="ann")).namespace == ""
+
+
+def test_an_older_server_is_named_with_its_release(double, host):
+    double.version_2, double.release = False, "1.8.5"
+    with pytest.raises(UserError, match=r"Kubeflow Pipelines 1\.8\.5 has no API v2beta1; upgrade"):
+        connect(Access(host))
+
+
+def test_a_host_that_is_something_else_is_named(double, host):
+    double.fail("GET", "healthz", status(404), times=9)
+    with pytest.raises(UserError, match="no Kubeflow Pipelines there"):
+        connect(Access(host))
+
+
+def test_the_release_is_the_older_apis_news(kubeflow):
+    assert server_release(kubeflow.sdk) == "2.14.0"
+
+
+@pytest.mark.parametrize("fault", [status(500), status(503), status(429), truncated, cut_json])
+def test_what_passes_is_tried_again(double, host, fault):
+    double.fail("GET", "experiments", fault, times=2)
+    assert connect(Access(host)).experiment("any") is None
+    assert [path for _, path in double.requests].count("/apis/v2beta1/experiments") == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (status(500), r"the server has a fault \(500\) \(injected\)"),
+        (truncated, "cut off|broke off"),
+        (cut_json, "cut off"),
+        (slow(2), "no answer within 1 s"),
+    ],
+)
+def test_what_does_not_pass_is_one_line(double, host, impatient, fault, says):
+    double.fail("GET", "healthz", fault, times=9)
+    with pytest.raises(ApiError, match=says) as refusal:
+        connect(Access(host))
+    assert "\n" not in str(refusal.value)
+
+
+def test_nothing_at_the_address_is_found_out_within_half_a_minute():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    started = time.monotonic()
+    with pytest.raises(
+        UserError, match=f"--host http://127.0.0.1:{port}: nothing answers there.*port-forward"
+    ):
+        connect(Access(f"http://127.0.0.1:{port}"))
+    assert time.monotonic() - started < 15
+
+
+def test_an_answer_that_never_comes_is_given_up_within_half_a_minute():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        started = time.monotonic()
+        with pytest.raises(UserError, match="no answer within 10 s"):
+            connect(Access(f"http://127.0.0.1:{port}"))
+    assert time.monotonic() - started < 30
+
+
+def test_a_name_that_does_not_exist_is_named():
+    with pytest.raises(UserError, match="no such host"):
+        connect(Access("http://no-such-host.invalid"))
+
+
+def test_plain_http_behind_https_is_no_traceback(host):
+    with pytest.raises(UserError, match="does not speak HTTPS"):
+        connect(Access(host.replace("http://", "https://")))
+
+
+def test_all_pages_are_read(double, kubeflow):
+    for number in range(5):
+        double.add_run(display_name=f"run {number}", experiment_id="e")
+    assert [run.display_name for run in kubeflow.runs()] == [f"run {number}" for number in range(5)][::-1]

@@ -1,0 +1,294 @@
+"""A Kubeflow Pipelines in memory, behind HTTP, for the real client to talk to."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jsonschema
+from kubeflow_swagger import validate
+from werkzeug import Request, Response
+
+_PREFIX = "/apis/v2beta1"
+_START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@dataclass
+class Fault:
+    """What happens to a request instead of its answer, or after it was carried out."""
+
+    method: str
+    path: str
+    answer: Callable[[Request], Response]
+    carried_out: bool
+    times: int
+
+
+@dataclass
+class Double:
+    """State and behaviour of the server.
+
+    Attributes:
+      multi_user: whether lists need a namespace.
+      token: what Authorization must be; "" for anything.
+      cookies: what Cookie must be; "" for anything.
+      longest_page: items.
+      always_latest: whether a reference without version is accepted.
+    """
+
+    multi_user: bool = False
+    token: str = ""
+    cookies: str = ""
+    forbidden: bool = False
+    longest_page: int = 2
+    always_latest: bool = True
+    release: str = "2.14.0"
+    version_2: bool = True
+    stores: dict[str, dict[str, dict[str, Any]]] = field(
+        default_factory=lambda: {"pipelines": {}, "experiments": {}, "runs": {}, "recurringRuns": {}}
+    )
+    versions: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    most_enabled: int = 0
+    _count: int = 0
+
+    def fail(
+        self,
+        method: str,
+        path: str,
+        answer: Callable[[Request], Response],
+        *,
+        carried_out: bool = False,
+        times: int = 1,
+    ) -> None:
+        """Lets the next `times` requests to a path (a regular expression) end with `answer`."""
+        self.faults.append(Fault(method, path, answer, carried_out, times))
+
+    def add_run(self, **fields: Any) -> dict[str, Any]:
+        """Puts a run into the store, as the scheduler does."""
+        run = {"run_id": self._new_id("run"), "created_at": self._now(), "state": "SUCCEEDED", **fields}
+        self.stores["runs"][run["run_id"]] = run
+        return run
+
+    def schedules(self, name: str) -> list[dict[str, Any]]:
+        """The schedules of a name."""
+        return [one for one in self.stores["recurringRuns"].values() if one["display_name"] == name]
+
+    def __call__(self, request: Request) -> Response:
+        self.requests.append((request.method, request.path))
+        self.headers.append(dict(request.headers))
+        fault = next((f for f in self.faults if self._hits(f, request)), None)
+        if fault is None:
+            return self._checked(request)
+        fault.times -= 1
+        if fault.carried_out:
+            self._checked(request)
+        return fault.answer(request)
+
+    @staticmethod
+    def _hits(fault: Fault, request: Request) -> bool:
+        same = fault.method == request.method and re.search(fault.path, request.path) is not None
+        return same and fault.times > 0
+
+    def _checked(self, request: Request) -> Response:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        try:
+            return self._route(request)
+        except jsonschema.ValidationError as error:
+            self.violations.append(f"{request.method} {request.path}: {error.message}")
+            return problem(400, error.message)
+
+    def _refusal(self, request: Request) -> Response | None:
+        if request.path == "/apis/v1beta1/healthz":
+            return answer({"tag_name": self.release, "commit_sha": "0", "multi_user": self.multi_user})
+        if not self.version_2:
+            return problem(404, "Not Found")
+        if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
+            return problem(401, "Request header error: there is no user identity header.")
+        if self.cookies and request.headers.get("Cookie") != self.cookies:
+            return Response(status=302, headers={"Location": "/dex/auth?client_id=secret"})
+        if self.forbidden and request.path != f"{_PREFIX}/healthz":
+            return problem(403, "User 'ann' is not authorized with reason: (no access)")
+        return None
+
+    def _route(self, request: Request) -> Response:
+        path = request.path.removeprefix(_PREFIX)
+        if path == "/healthz":
+            return self._answer({"multi_user": self.multi_user}, "V2beta1GetHealthzResponse")
+        if path == "/pipelines/upload_version":
+            return self._upload(request)
+        if match := re.fullmatch(r"/pipelines/([^/]+)/versions", path):
+            store = self.versions.get(match[1], {})
+            return self._list(request, store, "pipeline_versions", "V2beta1ListPipelineVersionsResponse")
+        if match := re.fullmatch(r"/pipelines/([^/]+)/versions/([^/]+)", path):
+            return self._get(self.versions.get(match[1], {}), match[2], "V2beta1PipelineVersion")
+        if match := re.fullmatch(r"/recurringruns/([^/:]+):(enable|disable)", path):
+            return self._switch(match[1], match[2])
+        kinds = {
+            "pipelines": ("pipelines", "pipeline_id", "V2beta1Pipeline", "Pipelines"),
+            "experiments": ("experiments", "experiment_id", "V2beta1Experiment", "Experiments"),
+            "runs": ("runs", "run_id", "V2beta1Run", "Runs"),
+            "recurringruns": ("recurringRuns", "recurring_run_id", "V2beta1RecurringRun", "RecurringRuns"),
+        }
+        kind, _, key = path.strip("/").partition("/")
+        if kind not in kinds:
+            return problem(404, "Not Found")
+        store_name, id_name, type_name, plural = kinds[kind]
+        store = self.stores[store_name]
+        if key and request.method == "DELETE":
+            return self._delete(store, key)
+        if key:
+            return self._get(store, key, type_name)
+        if request.method == "POST":
+            return self._create(request, store_name, id_name, type_name)
+        if self.multi_user and not request.args.keys() & {"namespace", "experiment_id"}:
+            return problem(400, "Invalid input error: a namespace is required")
+        return self._list(request, store, store_name, f"V2beta1List{plural}Response")
+
+    def _create(self, request: Request, store_name: str, id_name: str, type_name: str) -> Response:
+        item = request.get_json()
+        validate(item, type_name)
+        unique = store_name in ("pipelines", "experiments")
+        names = [one["display_name"] for one in self.stores[store_name].values()]
+        if unique and item["display_name"] in names:
+            return problem(409, f"Already exist error: {item['display_name']}")
+        if store_name == "recurringRuns":
+            reference = item["pipeline_version_reference"]
+            if not self.always_latest and not reference.get("pipeline_version_id"):
+                return problem(400, "Invalid input error: pipeline version id is required")
+            item["status"] = {"ENABLE": "ENABLED", "DISABLE": "DISABLED"}[item["mode"]]
+        if store_name == "runs":
+            item["state"] = "PENDING"
+        item |= {id_name: self._new_id(store_name), "created_at": self._now()}
+        self.stores[store_name][item[id_name]] = item
+        self._count_enabled()
+        return self._answer(item, type_name)
+
+    def _upload(self, request: Request) -> Response:
+        pipeline_id, name = request.args["pipelineid"], request.args["name"]
+        if pipeline_id not in self.stores["pipelines"]:
+            return problem(404, "pipeline not found")
+        versions = self.versions.setdefault(pipeline_id, {})
+        if name in [version["display_name"] for version in versions.values()]:
+            return problem(409, f"Already exist error: {name}")
+        text = request.files["uploadfile"].read().decode()
+        version = {
+            "pipeline_id": pipeline_id,
+            "pipeline_version_id": self._new_id("version"),
+            "display_name": name,
+            "description": request.args.get("description", ""),
+            "created_at": self._now(),
+        }
+        versions[version["pipeline_version_id"]] = version
+        self.packages[version["pipeline_version_id"]] = text
+        return self._answer(version, "V2beta1PipelineVersion")
+
+    def _switch(self, key: str, action: str) -> Response:
+        if key not in self.stores["recurringRuns"]:
+            return problem(404, "recurring run not found")
+        self.stores["recurringRuns"][key]["status"] = f"{action.upper()}D"
+        self._count_enabled()
+        return answer({})
+
+    def _delete(self, store: dict[str, dict[str, Any]], key: str) -> Response:
+        if store.pop(key, None) is None:
+            return problem(404, f"{key} not found")
+        for run in self.stores["runs"].values():
+            # As the cluster does: the runs of a deleted schedule are its property.
+            if run.get("recurring_run_id") == key and run["state"] == "RUNNING":
+                run["state"] = "FAILED"
+        return answer({})
+
+    def _get(self, store: dict[str, dict[str, Any]], key: str, type_name: str) -> Response:
+        return self._answer(store[key], type_name) if key in store else problem(404, f"{key} not found")
+
+    def _list(
+        self, request: Request, store: dict[str, dict[str, Any]], name: str, type_name: str
+    ) -> Response:
+        items = [item for item in store.values() if _selected(item, request)]
+        if request.args.get("sort_by") == "created_at desc":
+            items.reverse()
+        start = int(request.args.get("page_token") or 0)
+        size = min(int(request.args.get("page_size") or 10), self.longest_page)
+        page: dict[str, Any] = {name: items[start : start + size], "total_size": len(items)}
+        if start + size < len(items):
+            page["next_page_token"] = str(start + size)
+        return self._answer(page, type_name)
+
+    def _answer(self, value: dict[str, Any], type_name: str) -> Response:
+        validate(value, type_name)
+        return answer(value)
+
+    def _new_id(self, kind: str) -> str:
+        self._count += 1
+        return f"{kind.lower()}-{self._count:04d}"
+
+    def _now(self) -> str:
+        self._count += 1
+        return (_START + timedelta(seconds=self._count)).isoformat()
+
+    def _count_enabled(self) -> None:
+        enabled = [
+            one["display_name"] for one in self.stores["recurringRuns"].values() if one["status"] == "ENABLED"
+        ]
+        self.most_enabled = max([self.most_enabled, *(enabled.count(name) for name in enabled)])
+
+
+def _selected(item: dict[str, Any], request: Request) -> bool:
+    if "experiment_id" in request.args and item["experiment_id"] != request.args["experiment_id"]:
+        return False
+    for predicate in json.loads(request.args.get("filter") or "{}").get("predicates", []):
+        value, wanted = item.get(predicate["key"], ""), predicate["stringValue"]
+        if not {"EQUALS": value == wanted, "IS_SUBSTRING": wanted in value}[predicate["operation"]]:
+            return False
+    return True
+
+
+def answer(value: dict[str, Any]) -> Response:
+    """An answer in JSON."""
+    return Response(json.dumps(value), content_type="application/json")
+
+
+def problem(status: int, message: str) -> Response:
+    """A refusal as the server's gateway words it."""
+    body = json.dumps({"error": message, "code": 3, "message": message, "details": []})
+    return Response(body, status=status, content_type="application/json")
+
+
+def status(code: int) -> Callable[[Request], Response]:
+    """A fault: the server answers with this status."""
+    return lambda _: problem(code, "injected")
+
+
+def truncated(_: Request) -> Response:
+    """A fault: the connection breaks off in the middle of the answer."""
+    return Response(b'{"run_id": "ru', headers={"Content-Length": "4096"}, content_type="application/json")
+
+
+def cut_json(_: Request) -> Response:
+    """A fault: a proxy passes half of the answer on as if it were whole."""
+    return Response(b'{"run_id": "ru', content_type="application/json")
+
+
+def slow(seconds: float) -> Callable[[Request], Response]:
+    """A fault: the answer takes longer than anyone waits."""
+
+    def wait(_: Request) -> Response:
+        time.sleep(seconds)
+        return answer({})
+
+    return wait
+
+
+def login_page(_: Request) -> Response:
+    """A fault: a proxy answers with its page of login instead of a redirect."""
+    return Response("<!doctype html><title>Log in</title>", content_type="text/html")
