@@ -59,7 +59,9 @@ def _with_mounts(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin, whose lock this thread would hold when the interpreter ends.
+    while os.read(0, 1):
+        pass
     os.killpg(0, signal.SIGKILL)
 
 

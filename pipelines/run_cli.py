@@ -1,5 +1,6 @@
 """`twotower run`."""
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,26 +10,31 @@ import click
 from pipelines.parameters import Parameter, parse_struct, pipeline_parameters
 
 
+# What a cluster must be told and a laptop need not.
+_LOCAL_DEFAULTS = {"registry": "registry"}
+
+
 def pipeline_options(function: Callable[..., None]) -> Callable[..., None]:
     """Gives a command one flag for each input of the pipeline."""
     for parameter in reversed(pipeline_parameters().values()):
-        function = _option(parameter)(function)
+        local = _LOCAL_DEFAULTS.get(parameter.name, parameter.default)
+        function = _option(dataclasses.replace(parameter, default=local))(function)
     return function
 
 
 def _option(parameter: Parameter) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    name, kind = parameter.flag, parameter.type
-    if kind is bool:
-        name, kind = f"{name}/--no-{name[2:]}", bool
-    if kind is dict:
-        return click.option(name, type=str, default="{}", show_default=True, help=_help(parameter, " (JSON)"))
-    shown = parameter.default not in ("", None)
+    if parameter.type is dict:
+        return click.option(
+            parameter.flag, type=str, default="{}", show_default=True, help=_help(parameter, " (JSON)")
+        )
+    if parameter.default is None:
+        return click.option(parameter.flag, type=parameter.type, required=True, help=_help(parameter))
+    off = f"/--no-{parameter.flag[2:]}" if parameter.type is bool else ""
     return click.option(
-        name,
-        type=kind,
+        parameter.flag + off,
+        type=parameter.type,
         default=parameter.default,
-        required=parameter.default is None,
-        show_default=shown,
+        show_default=parameter.default != "",
         help=_help(parameter),
     )
 

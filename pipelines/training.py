@@ -99,7 +99,7 @@ def training(
         trained = place(
             train(
                 interactions=encoded.outputs["interactions"],
-                vocabulary=encoded.outputs["vocabulary_output"],
+                vocabulary=encoded.outputs["vocabulary"],
                 preset=preset,
                 train_settings=train_settings,
                 rating_weight=rating_weight,
@@ -117,7 +117,7 @@ def training(
                 model=trained.outputs["model"],
                 champion=served.outputs["champion"],
                 interactions=encoded.outputs["interactions"],
-                vocabulary=encoded.outputs["vocabulary_output"],
+                vocabulary=encoded.outputs["vocabulary"],
                 gate=gate,
                 min_top_100_accuracy=min_top_100_accuracy,
                 max_rmse=max_rmse,
@@ -139,7 +139,7 @@ def training(
             exported = place(
                 export(
                     model=trained.outputs["model"],
-                    vocabulary=encoded.outputs["vocabulary_output"],
+                    vocabulary=encoded.outputs["vocabulary"],
                     interactions=encoded.outputs["interactions"],
                 ),
                 image,

@@ -1,0 +1,69 @@
+"""A run of the whole pipeline on a small world, shared by the tests that look at what it left."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from components.sample.step import sample
+
+TWOTOWER = [sys.executable, "-m", "pipelines.cli"]
+
+# Few steps: these tests look at the pipeline, not at the model.
+_SETTINGS = '{"max_steps": 60}'
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder with a sample, a registry and a working directory of its own."""
+
+    folder: Path
+
+    @property
+    def registry(self) -> Path:
+        return self.folder / "registry"
+
+    @property
+    def command(self) -> list[str]:
+        return [
+            *TWOTOWER,
+            "run",
+            *("--ratings", "sample/ratings.csv", "--movies", "sample/movies.csv"),
+            *("--train-settings", _SETTINGS),
+        ]
+
+    def run(self, *flags: str) -> subprocess.CompletedProcess[str]:
+        """Runs the pipeline with `flags` in the folder, and waits for it."""
+        return subprocess.run(
+            [*self.command, *flags], cwd=self.folder, capture_output=True, text=True, check=False
+        )
+
+    def twotower(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Calls another subcommand in the folder."""
+        return subprocess.run(
+            [*TWOTOWER, *arguments], cwd=self.folder, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture(scope="session")
+def new_site(tmp_path_factory) -> Callable[[], Site]:
+    """Makes a site with a sample in which taste can be learned."""
+
+    def make() -> Site:
+        site = Site(tmp_path_factory.mktemp("site"))
+        sample(users=300, movies=250, ratings=15_000, seed=7, output=str(site.folder / "sample"))
+        return site
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def published(new_site) -> tuple[Site, subprocess.CompletedProcess[str]]:
+    """A site after its first run, and what the run printed."""
+    site = new_site()
+    done = site.run("--gate", "report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return site, done

@@ -1,0 +1,143 @@
+"""The pipeline end to end, under KFP's own SubprocessRunner."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from components.recommend.index import PublishedIndex
+
+
+def _record(site, which: int = -1) -> dict:
+    records = [json.loads(path.read_text("utf-8")) for path in site.registry.glob("runs/*/run.json")]
+    return sorted(records, key=lambda record: record["time"])[which]
+
+
+def test_the_screen_tells_the_story_in_order(published):
+    _, done = published
+    order = ["15,000 rows read", "popularity", "rmse", "liked best", "Where it lies", "What to type next"]
+    places = [done.stdout.find(word) for word in order]
+    assert -1 not in places, dict(zip(order, places, strict=True))
+    assert places == sorted(places)
+    assert max(len(line) for line in done.stdout.splitlines() if "/" not in line) <= 80
+
+
+def test_the_screen_names_commands_that_work(published):
+    site, done = published
+    lines = re.findall(r"\.venv/bin/twotower (.+)", done.stdout)
+    assert [line.split()[0] for line in lines] == ["recommend", "rate", "history"]
+    for line in lines:
+        answer = site.twotower(*line.split())
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stdout.strip()
+
+
+def test_what_it_names_is_there(published):
+    site, done = published
+    places = dict(re.findall(r"^  (version|report|run record) +(\S+)$", done.stdout, re.MULTILINE))
+    assert set(places) == {"version", "report", "run record"}
+    for place in places.values():
+        assert (site.folder / place).exists(), place
+
+
+def test_the_gates_figures_follow_from_the_published_index_alone(published):
+    """What `verdict.json` says is what a server gives that leaves the held-out ratings unread."""
+    site, _ = published
+    version = site.registry / "versions" / _record(site)["version"]
+    index = PublishedIndex.load(version / "index")
+    metrics = _record(site)["metrics"]
+    held_out = [
+        (user, movie["movie_id"], movie["rating"])
+        for user, history in index.histories(index.user_ids).items()
+        for movie in history
+        if movie["held_out"]
+    ]
+    users = sorted({user for user, _, _ in held_out})
+    answer = index.recommend(users, 100, ratings="train")
+    listed = {user: set(answer.movie_ids[row]) for row, user in enumerate(users)}
+    found = np.mean([movie in listed[user] for user, movie, _ in held_out])
+    assert found == pytest.approx(metrics["top_100_accuracy_unseen"], abs=1e-4)
+    ratings = index.rate([h[0] for h in held_out], [h[1] for h in held_out], ratings="train")
+    rmse = np.sqrt(np.mean((np.asarray([h[2] for h in held_out]) - ratings) ** 2))
+    assert rmse == pytest.approx(metrics["rmse"], abs=1e-4)
+
+
+def test_a_second_run_executes_only_what_looks_outside_and_meets_the_champion(published):
+    site, _ = published
+    first = _record(site)
+    done = site.run("--gate", "report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cached = set(re.findall(r"✓ (.+) as before", done.stderr))
+    assert {"Ingest the ratings", "Build the vocabularies", "Train the two-tower model"} <= cached
+    second = _record(site)
+    assert second["champion"] == {"version": first["version"], "sequence": first["sequence"]}
+    assert second["sequence"] == first["sequence"] + 1
+    assert second["metrics"] == pytest.approx(first["metrics"])
+
+
+def test_a_refused_run_leaves_the_champion_and_says_which_rule_decided(published):
+    site, _ = published
+    champions = sorted((site.registry / "champion").iterdir())
+    done = site.run("--min-top-100-accuracy", "0.999")
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = _record(site)
+    assert record["outcome"] == "refused"
+    assert "0.999" in done.stdout
+    assert sorted((site.registry / "champion").iterdir()) == champions
+    assert site.run("--min-top-100-accuracy", "0.999", "--fail-when-refused").returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--ratings", "absent.csv"], "absent.csv"),
+        (["--movies", "absent.csv"], "absent.csv"),
+        (["--train-settings", '{"dimensoin": 8}'], "dimension"),
+        (["--train-settings", "rubbish"], "--train-settings"),
+        (["--gate", "off"], "gate"),
+        (["--registry", "sample/ratings.csv/registry"], "registry"),
+    ],
+)
+def test_a_mistake_ends_the_run_with_one_line_and_status_2(published, flags, named):
+    site, _ = published
+    done = site.run(*flags)
+    assert done.returncode == 2, done.stdout + done.stderr
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert named in error
+    assert "Traceback" not in done.stderr
+
+
+def _running_steps() -> list[str]:
+    done = subprocess.run(["ps", "-eo", "sid=,args="], capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if "kfp.dsl.executor_main" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_run_leaves_nothing_running_and_the_next_executes_only_what_is_left(new_site, sign):
+    site = new_site()
+    log = site.folder / "screen.txt"
+    with log.open("w") as screen:
+        process = subprocess.Popen(
+            site.command, cwd=site.folder, stdout=screen, stderr=screen, start_new_session=True
+        )
+        while "✓ Build the vocabularies" not in log.read_text("utf-8"):
+            assert process.poll() is None, log.read_text("utf-8")
+            time.sleep(0.2)
+        os.kill(process.pid, sign)
+        process.wait(timeout=30)
+    work = str(site.folder / ".twotower")
+    deadline = time.monotonic() + 10
+    while any(work in line for line in _running_steps()):
+        assert time.monotonic() < deadline, "a step outlived its run"
+        time.sleep(0.2)
+    done = site.run("--gate", "report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"Ingest the ratings", "Build the vocabularies"} <= set(
+        re.findall(r"✓ (.+) as before", done.stderr)
+    )
