@@ -121,7 +121,7 @@ def test_the_log_is_the_attempts_that_saw_its_end(
     assert [entry.previous for entry in entries] == ["", *accepted][: len(accepted)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(published=st.integers(1, 6), data=st.data())
 def test_rollbacks_in_a_row_go_back_to_the_first(
     tmp_path_factory: pytest.TempPathFactory, published: int, data: st.DataObject

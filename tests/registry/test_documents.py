@@ -5,7 +5,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.errors import UserError
@@ -13,6 +13,9 @@ from components.registry.champion_log import ChampionEntry
 from components.registry.documents import from_bytes, to_bytes
 from components.registry.manifest import Manifest
 from components.registry.run_records import RunRecord
+
+# Building the strategies of whole documents takes long on a busy machine.
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.none()
 SCALARS = NUMBERS | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
@@ -39,17 +42,20 @@ RECORDS = st.builds(
 )
 
 
+@calm
 @given(document=ENTRIES | MANIFESTS | RECORDS)
 def test_a_document_comes_back_as_it_went(document: ChampionEntry | Manifest | RunRecord) -> None:
     assert from_bytes(type(document), to_bytes(document), "file", "cure") == document
 
 
+@calm
 @given(document=ENTRIES | MANIFESTS | RECORDS)
 def test_a_later_release_may_add_keys(document: ChampionEntry | Manifest | RunRecord) -> None:
     fields = {**json.loads(to_bytes(document)), "added later": 1}
     assert from_bytes(type(document), json.dumps(fields).encode(), "file", "cure") == document
 
 
+@calm
 @given(document=ENTRIES | MANIFESTS | RECORDS, data=st.data())
 def test_a_document_that_lacks_a_key_is_refused(
     document: ChampionEntry | Manifest | RunRecord, data: st.DataObject

@@ -15,7 +15,7 @@ def test_a_record_comes_back_with_its_files(place: str, tmp_path: Path) -> None:
     record = RunRecord(run_id="run-1", outcome="refused", reason="worse", metrics={"rmse": None})
     runs.write(record, {"report.html": tmp_path / "report.html"})
     assert Registry(place).runs.read("run-1") == record
-    assert Registry(place).storage.read_bytes("runs/run-1/report.html") == b"<p>good"
+    assert Registry(place).runs.document("run-1", "report.html") == b"<p>good"
     assert runs.read("run-2") is None
 
 
