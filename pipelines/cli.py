@@ -13,6 +13,9 @@ from components.errors import UserError
 COMMANDS = {
     "run": ("pipelines.run_cli:run", "run the whole pipeline on this machine"),
     "compile": ("pipelines.compile_cli:compile_pipeline", "write the pipeline as YAML for Kubeflow"),
+    "submit": ("pipelines.kubeflow.submit_cli:submit", "start a run on Kubeflow, and follow it"),
+    "schedule": ("pipelines.kubeflow.schedule_cli:schedule", "retrain on a schedule, on Kubeflow"),
+    "doctor": ("pipelines.kubeflow.doctor_cli:doctor", "check all that runs on Kubeflow need"),
     "sample": ("components.sample.cli:sample", "generate a ratings file and a movie table"),
     "fingerprint": ("components.ingest.cli:fingerprint", "print what identifies the input files"),
     "ingest": ("components.ingest.cli:ingest", "ratings and movie files -> RatingsDataset"),
