@@ -95,7 +95,7 @@ _POD = (
     ),
 )
 
-_RUN = (
+_PARAM = (
     click.option(
         "--param",
         "texts",
@@ -103,6 +103,9 @@ _RUN = (
         metavar="NAME=VALUE",
         help="Value of an input of the pipeline; `twotower run --help` lists them. Can be repeated.",
     ),
+)
+
+_IMAGE = (
     click.option(
         "--image",
         default="",
@@ -110,6 +113,9 @@ _RUN = (
         show_envvar=True,
         help="Image that the steps run on, as the cluster can pull it: REGISTRY/NAME:TAG.",
     ),
+)
+
+_PLACE = (
     click.option(
         "--pipeline",
         default="twotower-training",
@@ -133,7 +139,7 @@ _RUN = (
 
 
 def connection_options(command: Command) -> Command:
-    """Flags that say where Kubeflow is; the command gets the connection as `kubeflow`."""
+    """Flags that say where Kubeflow is; the command gets `kubeflow`, which connects."""
 
     @functools.wraps(command)
     def connected(
@@ -145,6 +151,7 @@ def connection_options(command: Command) -> Command:
 
             return connect(access(host, namespace, token_file, cookies_file, ca_cert))
 
+        # Not connected yet: what the other flags say is checked first.
         return command(kubeflow=kubeflow, **arguments)
 
     return _with(_CONNECTION, connected)
@@ -174,8 +181,8 @@ def pod_options(command: Command) -> Command:
     return _with(_POD, configured)
 
 
-def run_options(command: Command) -> Command:
-    """Flags of a run: its inputs, and its place on the server; the command gets `texts`, `image`, `place`."""
+def place_options(command: Command) -> Command:
+    """Flags of the names on the server, and of the image; the command gets `place` and `image`."""
 
     @functools.wraps(command)
     def placed(
@@ -185,7 +192,12 @@ def run_options(command: Command) -> Command:
 
         return command(place=Place(pipeline, experiment, service_account, pipeline_root), **arguments)
 
-    return _with(_RUN, placed)
+    return _with((*_IMAGE, *_PLACE), placed)
+
+
+def param_option(command: Command) -> Command:
+    """The flag of the pipeline's inputs; the command gets them as `texts`."""
+    return _with(_PARAM, command)
 
 
 def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:

@@ -76,6 +76,12 @@ class PodSettings:
         """The names of all persistent volume claims."""
         return [_volume(text)["pvc_name"] for text in self.volumes]
 
+    def webhook(self) -> tuple[str, str]:
+        """The name of the webhook's secret and its key, or two empty strings."""
+        if not self.webhook_secret:
+            return "", ""
+        return _secret("--webhook-secret", self.webhook_secret, _WEBHOOK_KEY)
+
     def _gcs(self) -> tuple[str, str]:
         return _secret("--gcs-secret", self.gcs_secret, _GCS_KEY)
 
@@ -104,9 +110,9 @@ class PodSettings:
 
         from components.publish.notify import WEBHOOK
 
-        if not self.webhook_secret:
+        secret, key = self.webhook()
+        if not secret:
             return []
-        secret, key = _secret("--webhook-secret", self.webhook_secret, _WEBHOOK_KEY)
         return [
             partial(
                 kubernetes.use_secret_as_env,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.kubeflow.options import connection_options, pod_options, run_options
+from pipelines.kubeflow.options import connection_options, param_option, place_options, pod_options
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
@@ -48,7 +48,8 @@ def schedule() -> None:
     help="Most runs of the schedule in progress at a time.",
 )
 @_KILL_RUNNING
-@run_options
+@param_option
+@place_options
 @pod_options
 @connection_options
 def create(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.kubeflow.options import connection_options, pod_options, run_options
+from pipelines.kubeflow.options import connection_options, param_option, place_options, pod_options
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
@@ -22,7 +22,8 @@ _INTERRUPTED = 130
     "not ended yet is found rather than started again. With --wait, exits with 0 if the run succeeds, 1 if "
     "it fails, 130 if it is cancelled."
 )
-@run_options
+@param_option
+@place_options
 @pod_options
 @connection_options
 @click.option(
