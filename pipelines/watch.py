@@ -44,14 +44,14 @@ class Watch:
         elif event.kind == "progress":
             self._say(f"  {escape(event.subject)}")
         elif event.kind == "line":
-            self._console.print(f"  [dim]{escape(event.subject)}[/dim]")
+            self._console.print(f"  [dim]{escape(event.subject)}[/dim]", highlight=False, soft_wrap=True)
 
     def _say(self, text: str) -> None:
         """Replaces the last line of a terminal; in a log it is a line like any other."""
         if self._status is not None:
             self._status.update(text)
         else:
-            self._console.print(text)
+            self._console.print(text, highlight=False, soft_wrap=True)
 
 
 def _title(step: str) -> str:
