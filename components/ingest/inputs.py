@@ -106,7 +106,21 @@ def _open(name: str, flag: str, scratch: Path) -> InputFile:
         raise UserError(f"{flag} {name} is empty; name a file that has a header and rows")
     if b"\0" in head or head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{flag} {name} is not UTF-8 text: it holds NUL bytes; name a CSV file in UTF-8")
+    if packing != "none":
+        _check_whole(path, name, flag, packing)
     return InputFile(name, path, flag, packing, head)
+
+
+def _check_whole(path: Path, name: str, flag: str, packing: str) -> None:
+    """Unpacks a file to its end, for the engine checks no checksums and takes a cut zstd file for a whole one."""
+    import pyarrow as pa
+
+    try:
+        with pa.input_stream(str(path), compression=packing) as stream:
+            while stream.read(_HEAD_BYTES):
+                pass
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(name, flag, packing) from error
 
 
 def _unpack(path: Path, name: str, flag: str, packing: str, size: int) -> bytes:
