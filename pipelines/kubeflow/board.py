@@ -44,7 +44,7 @@ class Board:
             self._live.stop()
 
     def __call__(self, run: Any) -> None:
-        tasks = task_states(run, list(self._titles))
+        tasks = task_states(run, self._titles)
         if self._live is not None:
             self._live.update(self._table(str(run.state or "PENDING"), tasks), refresh=True)
             return

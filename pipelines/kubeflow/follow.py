@@ -1,7 +1,7 @@
 """Follows a run to its end. KFP's own wait never returns for a run that was cancelled."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -62,17 +62,19 @@ def follow(
         time.sleep(pause)
 
 
-def task_states(run: Any, names: list[str]) -> list[TaskState]:
-    """The states of the steps called `names`, in their order; those that have not begun are left out.
+def task_states(run: Any, titles: Mapping[str, str]) -> list[TaskState]:
+    """The states of the steps that `titles` names, in its order; those that have not begun are left out.
 
     The server's list also holds what it makes around each step (drivers, executors, sub-graphs). A step that
-    was started again is in it once for each start: the last one counts.
+    was started again is in it once for each start: the last one counts. Servers differ in whether they call
+    a step by its name or by its title.
     """
+    names = {title: name for name, title in titles.items()}
     details = run.run_details.task_details or [] if run.run_details is not None else []
     latest: dict[str, Any] = {}
     for task in sorted(details, key=lambda task: task.create_time or datetime.min.replace(tzinfo=UTC)):
-        latest[task.display_name] = task
-    return [_state(latest[name], name) for name in names if name in latest]
+        latest[names.get(task.display_name, task.display_name)] = task
+    return [_state(latest[name], name) for name in titles if name in latest]
 
 
 def _state(task: Any, name: str) -> TaskState:

@@ -15,6 +15,7 @@ _CONNECTION = (
     click.option(
         "--host",
         default="",
+        show_default=False,
         envvar=["TWOTOWER_HOST", "KF_PIPELINES_ENDPOINT"],
         show_envvar=True,
         help="URL of Kubeflow Pipelines, https://HOST/pipeline in a full Kubeflow. In a pod, its own "
@@ -23,6 +24,7 @@ _CONNECTION = (
     click.option(
         "--namespace",
         default="",
+        show_default=False,
         envvar="TWOTOWER_NAMESPACE",
         show_envvar=True,
         help="Your namespace, where the server is shared by several users.",
@@ -30,6 +32,7 @@ _CONNECTION = (
     click.option(
         "--token-file",
         default="",
+        show_default=False,
         envvar="TWOTOWER_TOKEN_FILE",
         show_envvar=True,
         help="File with a bearer token. The token itself can be given as TWOTOWER_TOKEN, never as a flag.",
@@ -37,6 +40,7 @@ _CONNECTION = (
     click.option(
         "--cookies-file",
         default="",
+        show_default=False,
         envvar="TWOTOWER_COOKIES_FILE",
         show_envvar=True,
         help="File with the cookies of a login by Dex (authservice_session=…), or TWOTOWER_COOKIES.",
@@ -44,6 +48,7 @@ _CONNECTION = (
     click.option(
         "--ca-cert",
         default="",
+        show_default=False,
         envvar="TWOTOWER_CA_CERT",
         show_envvar=True,
         help="File with the certificates to trust, where the host's are of an authority of your own.",
@@ -82,6 +87,7 @@ _POD = (
     click.option(
         "--gcs-secret",
         default="",
+        show_default=False,
         metavar="SECRET[:KEY]",
         help="Read and write gs:// as the service account whose key file is in this secret, under key.json "
         "unless KEY names another.",
@@ -89,6 +95,7 @@ _POD = (
     click.option(
         "--webhook-secret",
         default="",
+        show_default=False,
         metavar="SECRET[:KEY]",
         help="Tell the URL in this secret how a run ended; it is under url unless KEY names another. A run "
         "does without it where it is missing.",
@@ -109,6 +116,7 @@ _IMAGE = (
     click.option(
         "--image",
         default="",
+        show_default=False,
         envvar="TWOTOWER_IMAGE",
         show_envvar=True,
         help="Image that the steps run on, as the cluster can pull it: REGISTRY/NAME:TAG.",
@@ -128,11 +136,13 @@ _PLACE = (
     click.option(
         "--service-account",
         default="",
+        show_default=False,
         help="Kubernetes service account that the steps run as. By default the namespace's own.",
     ),
     click.option(
         "--pipeline-root",
         default="",
+        show_default=False,
         help="Where the steps' outputs go, s3:// or gs://. By default the server's own place.",
     ),
 )

@@ -50,9 +50,9 @@ class PodSettings:
         Raises:
           UserError: if a setting cannot be read.
         """
-        of_every_step, of_notify = self._of_every_step(), self._of_notify()
-        if not of_every_step and not of_notify:
+        if self == PodSettings():
             return package
+        of_every_step, of_notify = self._of_every_step(), self._of_notify()
         documents = list(yaml.load_all(package, Loader=yaml.CSafeLoader))
         executors = documents[0]["deploymentSpec"]["executors"]
         platform = documents[1] if len(documents) > 1 else {}
@@ -66,7 +66,7 @@ class PodSettings:
         if self.gcs_secret:
             _, key = self._gcs()
             _set_environment(executors, "GOOGLE_APPLICATION_CREDENTIALS", f"{GCS_SECRET_DIRECTORY}/{key}")
-        return yaml.safe_dump_all([documents[0], platform], sort_keys=True)
+        return str(yaml.dump_all([documents[0], platform], Dumper=yaml.CSafeDumper))
 
     def secrets(self) -> list[str]:
         """The names of all secrets that pods need to start."""

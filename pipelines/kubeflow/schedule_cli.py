@@ -32,9 +32,10 @@ def schedule() -> None:
 @click.option(
     "--cron",
     default="",
+    show_default=False,
     help="When, in six fields: second minute hour day month weekday; '0 0 3 * * *' is every day at 03:00.",
 )
-@click.option("--every", default="", help="Or how often: 6h, 30m, 1d12h.")
+@click.option("--every", default="", show_default=False, help="Or how often: 6h, 30m, 1d12h.")
 @click.option(
     "--always-latest",
     is_flag=True,

@@ -123,6 +123,11 @@ def test_a_log_gets_a_line_for_each_change_of_a_step(kubeflow, run):
     ]
 
 
+def test_a_step_is_known_by_its_title_as_well(kubeflow, run):
+    moments = [[_task("Ingest the ratings", "FAILED", ended=_ENDED)], []]
+    assert _shown(kubeflow, run, moments, terminal=False) == "✗ Ingest the ratings 90 s\n"
+
+
 def test_a_terminal_shows_the_steps_as_they_stand(kubeflow, run):
     shown = _shown(kubeflow, run, _MOMENTS, terminal=True)
     assert re.search(r"✓ +Ingest the ratings +90 s", shown)

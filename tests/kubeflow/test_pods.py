@@ -7,6 +7,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.errors import UserError
+from pipelines.compiled import compile_pipeline
 from pipelines.kubeflow.pods import PodSettings
 
 _ALL = PodSettings(
@@ -107,3 +108,9 @@ def test_a_url_in_place_of_its_secret_is_refused_and_not_repeated(package):
     with pytest.raises(UserError, match="the names and not the content") as refusal:
         PodSettings(webhook_secret="https://hooks.example.com/hush").apply(package.read_text("utf-8"))
     assert "hush" not in str(refusal.value)
+
+
+def test_the_projects_own_pipeline_has_the_step_that_tells_the_webhook(tmp_path):
+    path = compile_pipeline(tmp_path / "pipeline.yaml", PodSettings(webhook_secret="chat"))
+    _, platform = yaml.safe_load_all(path.read_text("utf-8"))
+    assert list(platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]) == ["exec-notify"]

@@ -4,7 +4,7 @@ import dataclasses
 from datetime import UTC, datetime
 
 import pytest
-from kubeflow_double import status, truncated
+from kubeflow_double import Killed, kill_at, status, truncated
 
 from components.errors import UserError
 from pipelines.kubeflow import client
@@ -12,7 +12,6 @@ from pipelines.kubeflow.access import Access
 from pipelines.kubeflow.client import connect
 from pipelines.kubeflow.plan import Plan
 from pipelines.kubeflow.schedule import create, delete, existing, switch
-from pipelines.kubeflow.transport import Transport
 from pipelines.kubeflow.trigger import parse_trigger
 
 _PLAN = Plan(
@@ -124,26 +123,6 @@ def test_other_names_are_left_alone(kubeflow, double):
     assert _only(double, "weekly")["status"] == "ENABLED"
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL."""
-
-
-def _kill_at(monkeypatch, number, *, carried_out):
-    request, count = Transport.request, 0
-
-    def counted(self, method, url, **arguments):
-        nonlocal count
-        count += 1
-        if count == number and not carried_out:
-            raise Killed
-        answer = request(self, method, url, **arguments)
-        if count == number:
-            raise Killed
-        return answer
-
-    monkeypatch.setattr(Transport, "request", counted)
-
-
 @pytest.mark.parametrize("carried_out", [False, True])
 @pytest.mark.parametrize("second", [_CHANGED, _PLAN], ids=["completes it", "goes back"])
 def test_killed_at_any_moment_a_second_call_leaves_one_schedule(double, host, carried_out, second):
@@ -153,7 +132,7 @@ def test_killed_at_any_moment_a_second_call_leaves_one_schedule(double, host, ca
         double.stores["recurringRuns"].clear()
         create(connect(Access(host)), _PLAN)
         with pytest.MonkeyPatch.context() as monkeypatch:
-            _kill_at(monkeypatch, number, carried_out=carried_out)
+            kill_at(monkeypatch, number, carried_out=carried_out)
             try:
                 create(connect(Access(host)), _CHANGED)
             except Killed:

@@ -1,14 +1,13 @@
 """Starting runs: what is on the server afterwards, also when answers are lost or the caller is killed."""
 
 import pytest
-from kubeflow_double import status, truncated
+from kubeflow_double import Killed, kill_at, status, truncated
 
 from components.errors import UserError
 from pipelines.kubeflow import client
 from pipelines.kubeflow.access import Access
 from pipelines.kubeflow.client import connect
 from pipelines.kubeflow.submit import Place, submit
-from pipelines.kubeflow.transport import Transport
 
 _PLACE = Place(
     pipeline="training", experiment="nightly", service_account="trainer", pipeline_root="gs://b/root"
@@ -97,27 +96,6 @@ def test_a_refusal_is_passed_on_in_one_line(kubeflow, double, package, code):
     with pytest.raises(UserError, match="injected"):
         submit(kubeflow, package, _ARGUMENTS, _PLACE)
     assert double.stores["runs"] == {}
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL."""
-
-
-def kill_at(monkeypatch, number, *, carried_out):
-    """Ends the caller at its request of that number, before or after the server carries it out."""
-    request, count = Transport.request, 0
-
-    def counted(self, method, url, **arguments):
-        nonlocal count
-        count += 1
-        if count == number and not carried_out:
-            raise Killed
-        answer = request(self, method, url, **arguments)
-        if count == number:
-            raise Killed
-        return answer
-
-    monkeypatch.setattr(Transport, "request", counted)
 
 
 @pytest.mark.parametrize("carried_out", [False, True])

@@ -9,8 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jsonschema
+import pytest
 from kubeflow_swagger import validate
 from werkzeug import Request, Response
+
+from pipelines.kubeflow.transport import Transport
 
 _PREFIX = "/apis/v2beta1"
 _START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -292,3 +295,24 @@ def slow(seconds: float) -> Callable[[Request], Response]:
 def login_page(_: Request) -> Response:
     """A fault: a proxy answers with its page of login instead of a redirect."""
     return Response("<!doctype html><title>Log in</title>", content_type="text/html")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, number: int, *, carried_out: bool) -> None:
+    """Ends the caller at its request of that number, before or after the server carries it out."""
+    request, count = Transport.request, 0
+
+    def counted(self: Transport, method: str, url: str, **arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == number and not carried_out:
+            raise Killed
+        answer = request(self, method, url, **arguments)
+        if count == number:
+            raise Killed
+        return answer
+
+    monkeypatch.setattr(Transport, "request", counted)

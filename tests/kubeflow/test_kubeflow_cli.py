@@ -1,0 +1,209 @@
+"""The commands, from the flags to the exit status."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from kubeflow_double import status
+from werkzeug import Response
+
+from components.errors import UserError
+from components.registry.registry import Registry
+from components.registry.run_records import RunRecord
+from pipelines.cli import twotower
+from pipelines.kubeflow import follow, prepare
+
+_INPUTS = [
+    "--param",
+    "ratings=gs://b/r.csv",
+    "--param",
+    "registry=gs://b/registry",
+    "--image",
+    "r.io/twotower:1.0",
+]
+
+
+@pytest.fixture(autouse=True)
+def _small_pipeline(monkeypatch, package, parameters):
+    """The small pipeline in place of this project's own."""
+
+    def compile_pipeline(output, pods):
+        output.write_text(pods.apply(package.read_text("utf-8")), "utf-8")
+        return output
+
+    monkeypatch.setattr(prepare, "compile_pipeline", compile_pipeline)
+    monkeypatch.setattr(prepare, "pipeline_parameters", lambda: parameters)
+
+
+@pytest.fixture
+def call(host):
+    """Calls `twotower` on the double."""
+
+    def call(*words, expect=0):
+        result = CliRunner().invoke(twotower, [*words, "--host", host])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == expect, result.output
+        return result
+
+    return call
+
+
+def test_submit_prints_the_runs_page(call, double, host):
+    result = call("submit", *_INPUTS, "--param", "seed=7", "--volume", "data:/data")
+    (run,) = double.stores["runs"].values()
+    assert result.stdout == f"{host}/#/runs/details/{run['run_id']}\n"
+    assert run["runtime_config"]["parameters"] == {
+        "ratings": "gs://b/r.csv",
+        "registry": "gs://b/registry",
+        "seed": 7,
+        "image": "r.io/twotower:1.0",
+    }
+    (package,) = double.packages.values()
+    assert "pvcMount" in package
+
+
+def test_submit_says_when_it_found_a_run(call, double):
+    call("submit", *_INPUTS)
+    assert "--again starts another" in call("submit", *_INPUTS).stderr
+    assert len(double.stores["runs"]) == 1
+    call("submit", *_INPUTS, "--again")
+    assert len(double.stores["runs"]) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["submit", *_INPUTS, "--param", "sed=1"],
+        ["submit", *_INPUTS, "--volume", "data"],
+        ["submit", "--param", "registry=r"],
+        ["submit", *_INPUTS[:-1], "r.io/twotower:latest"],
+        ["schedule", "create", "nightly", *_INPUTS, "--cron", "0 3 * * *"],
+        ["schedule", "create", "nightly", *_INPUTS],
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_sent(call, double, words):
+    with pytest.raises(UserError):
+        call(*words)
+    assert double.requests == []
+
+
+@pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 1), ("CANCELED", 130)])
+def test_wait_exits_by_how_the_run_ended(call, double, state, code):
+    call("submit", *_INPUTS)
+    (run,) = double.stores["runs"].values()
+
+    def ended(_):
+        run["state"] = state
+        return Response(json.dumps(run), content_type="application/json")
+
+    double.fail("GET", "/runs/", ended)
+    result = call("submit", *_INPUTS, "--wait", expect=code)
+    assert f"{state}: " in result.stdout
+
+
+def test_wait_prints_the_verdict_from_the_run_record(call, double, tmp_path):
+    registry = tmp_path / "registry"
+    inputs = ["--param", "ratings=gs://b/r.csv", "--param", f"registry={registry}", "--image", "r.io/t:1"]
+    call("submit", *inputs)
+    (run,) = double.stores["runs"].values()
+    record = RunRecord(run_id=run["run_id"], outcome="refused", reason="RMSE is 1.2, above 1.0")
+    Registry(str(registry)).runs.write(record, {})
+    double.fail("GET", "/runs/", lambda _: _ended(run))
+    assert "refused: RMSE is 1.2, above 1.0" in call("submit", *inputs, "--wait").stdout
+
+
+def _ended(run):
+    run["state"] = "SUCCEEDED"
+    return Response(json.dumps(run), content_type="application/json")
+
+
+def test_wait_says_where_the_verdict_is_when_it_cannot_be_read_from_here(call, double):
+    inputs = [
+        "--param",
+        "ratings=/data/r.csv",
+        "--param",
+        "registry=/no/such/registry",
+        "--image",
+        "r.io/t:1",
+    ]
+    call("submit", *inputs)
+    (run,) = double.stores["runs"].values()
+    double.fail("GET", "/runs/", lambda _: _ended(run))
+    output = call("submit", *inputs, "--wait").stdout
+    assert f"/no/such/registry/runs/{run['run_id']}" in output
+
+
+def test_an_interrupted_wait_leaves_the_run_and_says_so(call, double, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow, "follow", interrupted)
+    result = call("submit", *_INPUTS, "--wait", expect=130)
+    assert "the run goes on" in result.stderr
+    assert [run["state"] for run in double.stores["runs"].values()] == ["PENDING"]
+
+
+def test_the_life_of_a_schedule(call, double):
+    created = call("schedule", "create", "nightly", *_INPUTS, "--cron", "0 0 3 * * *").stdout
+    assert created.startswith("schedule nightly created: 0 0 3 * * *, version 0.")
+    assert created.count(" UTC  =  ") == 3
+    assert (
+        "is as asked already"
+        in call("schedule", "create", "nightly", *_INPUTS, "--cron", "0 0 3 * * *").stdout
+    )
+    assert "replaced: every 6h" in call("schedule", "create", "nightly", *_INPUTS, "--every", "6h").stdout
+    listed = " ".join(call("schedule", "list").stdout.split())
+    assert "nightly on every 6h" in listed
+    assert "no run yet" in listed
+    call("schedule", "pause", "nightly")
+    assert "nightly (off)" in call("schedule", "show", "nightly").stdout
+    call("schedule", "resume", "nightly")
+    shown = call("schedule", "show", "nightly").stdout
+    assert "nightly (on)" in shown
+    assert shown.count("next ") == 3
+    assert "gs://b/r.csv" in shown
+    assert "/#/runs/details/" in call("schedule", "run-now", "nightly").stdout
+    call("schedule", "delete", "nightly")
+    assert double.schedules("nightly") == []
+    assert "no schedules" in call("schedule", "list").stdout
+
+
+@pytest.mark.parametrize("verb", ["show", "pause", "resume", "delete", "run-now"])
+def test_every_verb_names_what_there_is_instead(call, verb):
+    with pytest.raises(UserError, match="no schedule is called weekly; there are: none"):
+        call("schedule", verb, "weekly")
+
+
+def test_doctor_exits_by_what_it_found(call, double, monkeypatch, tmp_path):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    result = call("doctor", "--volume", "data:/data")
+    assert "✓ server" in result.stdout
+    assert "? volume" in result.stdout
+    double.fail("GET", "experiments", status(401))
+    assert "✗ authentication" in call("doctor", expect=1).stdout
+
+
+def test_a_wrong_host_is_one_line_and_status_2():
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", "schedule", "list", "--host", "http://127.0.0.1:1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --host http://127.0.0.1:1: nothing answers there")
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_secret_of_the_environment_reaches_output_or_package(call, double, monkeypatch):
+    monkeypatch.setenv("TWOTOWER_TOKEN", "hush-hush")
+    double.token = "hush-hush"
+    result = call("submit", *_INPUTS, "--webhook-secret", "chat")
+    double.token = "another"
+    with pytest.raises(UserError) as refusal:
+        call("submit", *_INPUTS)
+    assert "hush" not in f"{result.output}{refusal.value}{''.join(double.packages.values())}{double.stores}"
