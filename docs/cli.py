@@ -4,6 +4,7 @@ python docs/cli.py          # write it anew; a test fails when it is stale
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -26,11 +27,17 @@ def reference() -> str:
     for name in COMMANDS:
         command = twotower.get_command(click.Context(twotower), name)
         assert command is not None
-        context = click.Context(
-            command, info_name=f"twotower {name}", max_content_width=110, terminal_width=110
-        )
-        parts.append(f"## twotower {name}\n\n```\n{command.get_help(context)}\n```\n")
+        parts += _sections(f"twotower {name}", command)
     return "\n".join(parts)
+
+
+def _sections(name: str, command: click.Command) -> Iterator[str]:
+    """The help of a command and, if it is a group, of those in it."""
+    context = click.Context(command, info_name=name, max_content_width=110, terminal_width=110)
+    yield f"## {name}\n\n```\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            yield from _sections(f"{name} {child}", command.commands[child])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""The documentation of the Kubeflow commands: every line of it can be typed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from pipelines.cli import twotower
+from pipelines.kubeflow.access import COOKIES, TOKEN
+from pipelines.kubeflow.arguments import parse_arguments
+from pipelines.kubeflow.options import connection_options
+from pipelines.kubeflow.trigger import parse_trigger
+from pipelines.parameters import pipeline_parameters
+from pipelines.training import NAME
+
+_DOCS = Path(__file__).parents[2] / "docs"
+_PAGES = [_DOCS / "kubeflow.md", _DOCS / "troubleshooting.md"]
+
+
+def _commands():
+    """The lines of twotower in the blocks of the pages."""
+    for page in _PAGES:
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            yield from (line for line in block.splitlines() if line.startswith("twotower "))
+
+
+def _parsed(words):
+    """The innermost command that `words` call, and its flags; raises on a word that does not exist."""
+    command, context = twotower, click.Context(twotower)
+    while isinstance(command, click.Group):
+        name, command, words = command.resolve_command(context, words)
+        context = click.Context(command, info_name=name)
+    return command, command.make_context(command.name, list(words)).params
+
+
+@pytest.mark.parametrize("line", list(_commands()))
+def test_every_line_can_be_typed(line):
+    command, flags = _parsed(shlex.split(line, comments=True)[1:])
+    if "texts" in flags:
+        assert parse_arguments(flags["texts"], pipeline_parameters())
+    if command.name == "create":
+        assert parse_trigger(flags["cron"], flags["every"])
+
+
+def test_the_pages_have_lines_to_type():
+    assert len(list(_commands())) > 10
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+def test_every_flag_and_verb_that_a_page_names_exists(page):
+    text = page.read_text("utf-8")
+    schedule = twotower.get_command(None, "schedule").commands
+    commands = [twotower.get_command(None, name) for name in ("submit", "compile", "doctor")]
+    flags = {
+        flag
+        for command in (*commands, *schedule.values())
+        for parameter in command.params
+        for flag in (*parameter.opts, *parameter.secondary_opts)
+    }
+    of_ours = set(re.findall(r"`(--[a-z-]+)", text))
+    assert of_ours <= flags
+    assert set(re.findall(r"twotower schedule ([a-z-]+)", text)) <= set(schedule)
+    inputs = set(re.findall(r"--param\s+([a-z_]+)=", text))
+    assert inputs <= set(pipeline_parameters())
+
+
+def test_every_variable_that_a_page_names_is_read():
+    def command(**_):
+        """Stands for any."""
+
+    read = {TOKEN, COOKIES, "TWOTOWER_IMAGE"}
+    for parameter in click.command()(connection_options(command)).params:
+        read |= set(parameter.envvar if isinstance(parameter.envvar, list) else [parameter.envvar])
+    for page in _PAGES:
+        assert set(re.findall(r"TWOTOWER_[A-Z_]+", page.read_text("utf-8"))) <= read
+
+
+@pytest.mark.parametrize("name", ["submit", "doctor", "compile"])
+def test_every_flag_has_a_help_text(name):
+    assert _silent(twotower.get_command(None, name)) == []
+
+
+def test_every_flag_of_every_schedule_command_has_a_help_text():
+    for command in twotower.get_command(None, "schedule").commands.values():
+        assert _silent(command) == []
+        assert command.help
+
+
+def _silent(command):
+    return [p.opts for p in command.params if p.param_type_name == "option" and not p.help]
+
+
+def test_the_volume_is_a_claim_and_a_pod_that_mounts_it():
+    claim, pod = yaml.safe_load_all((_DOCS / "volume.yaml").read_text("utf-8"))
+    (volume,) = pod["spec"]["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    (mount,) = pod["spec"]["containers"][0]["volumeMounts"]
+    assert mount == {"name": volume["name"], "mountPath": "/data"}
+
+
+def test_the_pipeline_is_uploaded_under_its_own_name():
+    submit = twotower.get_command(None, "submit")
+    (option,) = (parameter for parameter in submit.params if parameter.name == "pipeline")
+    assert option.default == NAME
