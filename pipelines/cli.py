@@ -26,6 +26,8 @@ COMMANDS = {
     "report": ("components.report.cli:report", "Evaluation -> one HTML page"),
     "export": ("components.export.cli:export", "Model, Vocabulary, ratings -> Index"),
     "publish": ("components.publish.cli:publish", "Index -> a version in the registry, and the champion log"),
+    "refuse": ("components.publish.cli:refuse", "record why a run is not published"),
+    "notify": ("components.publish.cli:notify", "record how a run ended, and tell the webhook"),
     "recommend": ("components.recommend.cli:recommend", "what should this user watch?"),
     "rate": ("components.recommend.cli:rate", "how would this user rate that movie?"),
     "history": ("components.recommend.cli:history", "what did this user rate?"),
