@@ -29,7 +29,12 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.BruteForce):  # type: ignore
         return self
 
     def best(
-        self, queries: tf.Tensor, k: tf.Tensor, excluded_rows: tf.Tensor, excluded: tf.Tensor
+        self,
+        queries: tf.Tensor,
+        k: tf.Tensor,
+        excluded_rows: tf.Tensor,
+        excluded: tf.Tensor,
+        allowed: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The k best candidates of each query, best first, ties by position.
 
@@ -38,6 +43,7 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.BruteForce):  # type: ignore
           k: int32 scalar; clamped to 0..M.
           excluded_rows: int64 [e], the query for which `excluded` is out of the question.
           excluded: int32 [e], candidates, each in 0..M-1.
+          allowed: bool [M], the candidates that are in question for any query; None for all.
 
         Returns:
           Scores float32 [n, k] and candidates int32 [n, k]; where fewer than k candidates are left,
@@ -47,6 +53,9 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.BruteForce):  # type: ignore
         pairs = tf.stack([excluded_rows, tf.cast(excluded, tf.int64)], axis=1)
         lowest = tf.fill(tf.shape(excluded), LOWEST_SCORE)
         scores = tf.tensor_scatter_nd_update(scores, pairs, lowest)
+        if allowed is not None:
+            padding = scores.shape[1] - self._count
+            scores = tf.where(tf.pad(allowed, [[0, padding]]), scores, LOWEST_SCORE)
         values, candidates = _top_k_by_blocks(scores, tf.clip_by_value(k, 0, self._count))
         return values, tf.where(values > LOWEST_SCORE, candidates, self._count)
 

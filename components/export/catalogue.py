@@ -27,6 +27,12 @@ class Catalogue(tf.Module):  # type: ignore[misc]
         """Rows, int32 of the shape of `movie_id` (string); `nothing` for an id that is not there."""
         return self._rows.lookup(movie_id)
 
+    def among(self, movie_id: tf.Tensor) -> tf.Tensor:
+        """Which movies are among `movie_id` (string [m]), bool [M]."""
+        rows = self.rows(movie_id)
+        nowhere, named = tf.zeros([self.nothing + 1], tf.bool), tf.ones_like(rows, tf.bool)
+        return tf.tensor_scatter_nd_update(nowhere, rows[:, tf.newaxis], named)[:-1]
+
     def describe(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """movie_id and title (string) and year (int32, 0 = unknown), each of the shape of `rows`."""
         return {

@@ -25,6 +25,12 @@ class History(NamedTuple):
         """The row of the batch that each rating belongs to, int64 [h]."""
         return tf.ragged.row_splits_to_segment_ids(self.row_splits)
 
+    def unless(self, condition: tf.Tensor) -> "History":
+        """This history, or for the same users an empty one if `condition` (bool scalar) holds."""
+        kept = tf.where(condition, tf.zeros_like(self.row_splits), self.row_splits)
+        count = tf.where(condition, 0, tf.size(self.movies))
+        return History(self.movies[:count], self.ratings[:count], kept, self.held_out[:count])
+
 
 @dataclass(frozen=True)
 class PackedRatings:

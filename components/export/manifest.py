@@ -1,10 +1,15 @@
 """manifest.json: what an index holds, for people and for whoever loads it."""
 
+import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.errors import UserError
+
+if TYPE_CHECKING:
+    from components.export.inputs import Inputs
+    from components.export.validation import Validation
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
@@ -28,6 +33,29 @@ def signature_table(signatures: dict[str, Any]) -> dict[str, Any]:
 def _described(spec: Any) -> str:
     sizes = ["?" if size is None else str(size) for size in spec.shape]
     return f"{spec.dtype.name}[{', '.join(sizes)}]"
+
+
+def describe(
+    inputs: "Inputs", signatures: dict[str, Any], validation: "Validation", size: int
+) -> dict[str, Any]:
+    """The manifest of an index of `size` bytes; `signatures` is its `signature_table`."""
+    rows = inputs.interactions
+    return {
+        "format": FORMAT,
+        "search": "brute-force",
+        "movies": rows.movies,
+        "users": rows.users,
+        "training_users": rows.training_users,
+        "ratings": {"known": len(inputs.known.movies), "held_out": len(inputs.held_out.movies)},
+        "rating_scale": list(rows.rating_scale),
+        "dimension": int(inputs.scoring.vectors.shape[1]),
+        "bytes": size,
+        "fingerprint": rows.fingerprint,
+        "split": rows.split_settings,
+        "model": inputs.settings,
+        "validation": dataclasses.asdict(validation),
+        "signatures": signatures,
+    }
 
 
 def read_manifest(index: str | Path) -> dict[str, Any]:

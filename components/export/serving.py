@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.export.brute_force import BiasedBruteForce
+from components.export.brute_force import LOWEST_SCORE, BiasedBruteForce
 from components.export.catalogue import Catalogue
 from components.export.histories import ALL, Histories, History
 
 # `k` of the signature that takes nothing but users.
 DEFAULT_K = 100
+# The two values of the input `order`.
+BY_SCORE, BY_RATING = "score", "rating"
 
 Outputs = dict[str, tf.Tensor]
 
@@ -43,8 +45,18 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
 
     def signatures(self) -> dict[str, Any]:
         """The concrete functions by the names that they are served under."""
-        inputs_of = {
+        inputs_of: dict[Callable[..., Outputs], dict[str, tf.TensorSpec]] = {
             self.recommend: {"user_id": _STRINGS, "k": _INT, "ratings": _STRING},
+            self.recommend_filtered: {
+                "user_id": _STRINGS,
+                "k": _INT,
+                "ratings": _STRING,
+                "include_rated": tf.TensorSpec([], tf.bool),
+                "exclude": _STRINGS,
+                "only": _STRINGS,
+                "order": _STRING,
+                "pool": _INT,
+            },
             self.recommend_from_history: {
                 "movie_id": _STRINGS,
                 "rating": tf.TensorSpec([None], tf.float32),
@@ -64,8 +76,36 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         """The k best movies that each user has not rated; popularity's order for an unknown user."""
         users = self._histories.users(user_id)
         history = self._histories.read(users, ratings)
-        answer = self._recommend(user_id, history, k)
-        return {**answer, "known_user": users >= 0}
+        return {**self._recommend(user_id, history, history, k), "known_user": users >= 0}
+
+    def recommend_filtered(
+        self,
+        user_id: tf.Tensor,
+        k: tf.Tensor,
+        ratings: tf.Tensor,
+        include_rated: tf.Tensor,
+        exclude: tf.Tensor,
+        only: tf.Tensor,
+        order: tf.Tensor,
+        pool: tf.Tensor,
+    ) -> Outputs:
+        """`recommend` among the movies `only` (none: all) without `exclude`; unknown ids are skipped.
+
+        With the order "rating" the first `pool` movies by score are ordered by predicted rating.
+        """
+        users = self._histories.users(user_id)
+        history = self._histories.read(users, ratings)
+        by_rating = _means_by_rating(order)
+        allowed = tf.logical_or(tf.equal(tf.size(only), 0), self._catalogue.among(only))
+        allowed = tf.logical_and(allowed, tf.logical_not(self._catalogue.among(exclude)))
+        seen = history.unless(include_rated)
+        wanted = tf.where(by_rating, tf.maximum(k, pool), k)
+        answer = self._recommend(user_id, history, seen, wanted, allowed)
+        stars = tf.where(answer["score"] > LOWEST_SCORE, answer["rating"], LOWEST_SCORE)
+        keys = tf.where(by_rating, stars, answer["score"])
+        _, places = tf.math.top_k(keys, tf.clip_by_value(k, 0, tf.shape(keys)[1]))
+        ordered = {name: tf.gather(values, places, batch_dims=1) for name, values in answer.items()}
+        return {**ordered, "known_user": users >= 0}
 
     def serving_default(self, user_id: tf.Tensor) -> Outputs:
         """`recommend` with k = 100 and all ratings: the signature for servers that batch requests."""
@@ -88,7 +128,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         lengths = row_splits[1:] - row_splits[:-1]
         kept_lengths = history.row_splits[1:] - history.row_splits[:-1]
         ignored = tf.cast(lengths - kept_lengths, tf.int32)
-        return {**self._recommend(nobody, history, k), "ignored": ignored}
+        return {**self._recommend(nobody, history, history, k), "ignored": ignored}
 
     def rate(self, user_id: tf.Tensor, movie_id: tf.Tensor, ratings: tf.Tensor) -> Outputs:
         """Stars for pairs of a user and a movie. Each user's history is read once, however many the pairs."""
@@ -127,9 +167,16 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         """The ids of all known users."""
         return {"user_id": self._histories.user_ids()}
 
-    def _recommend(self, user_id: tf.Tensor, history: History, k: tf.Tensor) -> Outputs:
+    def _recommend(
+        self,
+        user_id: tf.Tensor,
+        history: History,
+        seen: History,
+        k: tf.Tensor,
+        allowed: tf.Tensor | None = None,
+    ) -> Outputs:
         query = self._scoring.signatures["query"](user_id=user_id, **_read_by_the_model(history))["query"]
-        score, rows = self._best_by_score(query, k, history.rows(), history.movies)
+        score, rows = self._best_by_score(query, k, seen.rows(), seen.movies, allowed)
         shape = tf.shape(rows)
         pair_row = tf.repeat(tf.range(shape[0]), shape[1])
         rating = tf.reshape(self._stars(user_id, history, pair_row, tf.reshape(rows, [-1])), shape)
@@ -147,6 +194,13 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
 def _concrete(method: Callable[..., Outputs], inputs: dict[str, tf.TensorSpec]) -> Any:
     specs = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in inputs.items()]
     return tf.function(method, input_signature=specs).get_concrete_function()
+
+
+def _means_by_rating(order: tf.Tensor) -> tf.Tensor:
+    by_rating = tf.equal(order, BY_RATING)
+    known = tf.logical_or(by_rating, tf.equal(order, BY_SCORE))
+    tf.debugging.Assert(known, [f'the input "order" must be "{BY_SCORE}" or "{BY_RATING}", not', order])
+    return by_rating
 
 
 def _read_by_the_model(history: History) -> Outputs:

@@ -16,6 +16,7 @@ from components.errors import UserError
 from components.export import reference
 from components.export.histories import ALL, TRAIN
 from components.export.reference import Sample
+from components.export.warmup import Request
 from components.train.scoring import ScoringModel
 
 # Greatest difference between the index and the model; relative where the value is beyond 1.
@@ -46,15 +47,17 @@ class Validation:
     recommend_p99_ms: float
 
 
-def validate(index: Path, scoring: ScoringModel, sample: Sample, max_latency_ms: float) -> Validation:
-    """Compares the index's answers with the model's.
+def validate(
+    index: Path, scoring: ScoringModel, sample: Sample, requests: list[Request], max_latency_ms: float
+) -> Validation:
+    """Compares the index's answers about `sample` with the model's, and sees that `requests` are answered.
 
     Raises:
       UserError: if the index cannot be loaded without this project's code, if it answers otherwise than
         the model, or if the median answer takes longer than `max_latency_ms`.
     """
     pairs = _pairs(scoring, sample)
-    result = _ask_in_fresh_process(index, _questions(scoring, sample, pairs))
+    result = _ask_in_fresh_process(index, _questions(scoring, sample, pairs, requests))
     answers = iter(result["answers"])
     differences = []
     for ratings in (ALL, TRAIN):
@@ -90,7 +93,9 @@ def _pairs(scoring: ScoringModel, sample: Sample) -> tuple[list[int], list[int]]
     return rows, chosen
 
 
-def _questions(scoring: ScoringModel, sample: Sample, pairs: tuple[list[int], list[int]]) -> dict[str, Any]:
+def _questions(
+    scoring: ScoringModel, sample: Sample, pairs: tuple[list[int], list[int]], requests: list[Request]
+) -> dict[str, Any]:
     rated = {
         "user_id": [sample.user_ids[row] for row in pairs[0]],
         "movie_id": [str(scoring.movie_ids[movie]) if movie >= 0 else "" for movie in pairs[1]],
@@ -100,6 +105,7 @@ def _questions(scoring: ScoringModel, sample: Sample, pairs: tuple[list[int], li
         recommend = {"user_id": sample.user_ids, "k": _K, "ratings": ratings}
         questions.append({"signature": "recommend", "inputs": recommend})
         questions.append({"signature": "rate", "inputs": {**rated, "ratings": ratings}})
+    questions += [{"signature": name, "inputs": inputs} for name, inputs in requests]
     single = [{"user_id": [user]} for user in sample.user_ids]
     timed = {"signature": "serving_default", "inputs": single, "repeats": _TIMED_REQUESTS}
     return {"questions": questions, "timed": timed}

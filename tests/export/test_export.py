@@ -233,3 +233,59 @@ def test_keeps_the_old_index_when_the_new_one_is_refused(inputs, tmp_path, monke
         export(**inputs, output=str(old))
     assert read_manifest(old) == {"format": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def filtered(signatures, world, user="user3", **changed):
+    plain = {"k": 5, "ratings": "all", "include_rated": False, "exclude": [], "only": []}
+    inputs = {**plain, "order": "score", "pool": 10, **changed}
+    answer = ask(signatures, "recommend_filtered", user_id=[user, "stranger"], **inputs)
+    assert answer["known_user"].tolist() == [True, False]
+    return [world.movie_ids.index(movie_id) for movie_id in answer["movie_id"][0] if movie_id]
+
+
+def test_filters_that_filter_nothing_change_nothing(world, signatures):
+    assert filtered(signatures, world) == world.best(world.history("user3", "all"), 5)
+
+
+def test_excludes_movies_and_skips_unknown_ids(world, signatures):
+    history = world.history("user3", "all")
+    first, second, *rest = world.best(history, 7)
+    exclude = [world.movie_ids[first], "no such movie", world.movie_ids[second]]
+    assert filtered(signatures, world, exclude=exclude) == rest
+
+
+def test_keeps_to_a_choice_of_movies(world, signatures):
+    history = world.history("user3", "all")
+    choice = list(range(0, 40, 4))
+    expected = [movie for movie in world.best(history, 40) if movie in choice][:5]
+    ids = [world.movie_ids[movie] for movie in choice]
+    assert filtered(signatures, world, only=[*ids, "no such movie"]) == expected
+    assert filtered(signatures, world, only=["no such movie"]) == []
+    assert filtered(signatures, world, only=ids, exclude=ids) == []
+
+
+def test_includes_rated_movies_on_request(world, signatures):
+    expected = np.argsort(-world.scores(world.history("user3", "all")))[:5].tolist()
+    assert filtered(signatures, world, include_rated=True) == expected
+    assert set(expected) & set(world.history("user3", "all"))
+
+
+def test_orders_the_best_scored_by_predicted_rating(world, signatures):
+    history = world.history("user3", "all")
+    pool = world.best(history, 10)
+    expected = sorted(pool, key=lambda movie: -world.stars(history, movie))
+    assert filtered(signatures, world, order="rating") == expected[:5]
+    assert expected[:5] != pool[:5]
+    # A pool smaller than k is as large as k.
+    assert set(filtered(signatures, world, order="rating", pool=1)) == set(world.best(history, 5))
+
+
+def test_the_padding_stays_last_when_ordered_by_rating(world, signatures):
+    history = world.history("user3", "all")
+    found = filtered(signatures, world, order="rating", pool=100, k=100)
+    assert set(found) == set(range(40)) - set(history)
+
+
+def test_refuses_another_word_for_order(world, signatures):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r'must be .*"score.* or .*"rating'):
+        filtered(signatures, world, order="title")

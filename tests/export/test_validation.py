@@ -1,15 +1,16 @@
 """What the check in a fresh process refuses."""
 
+import copy
 import shutil
 
 import numpy as np
 import pytest
-from components.train.scoring import ScoringModel
 
 from components.errors import UserError
 from components.export import reference, validation
 from components.export.histories import pack
 from components.export.validation import validate
+from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -42,28 +43,75 @@ def test_nobody_is_nobody_even_if_a_user_is_called_so():
     assert sample.user_ids == ["nobody", "nobody?"]
 
 
-def test_refuses_an_index_that_answers_otherwise(index, scoring, sample, monkeypatch):
-    monkeypatch.setattr(scoring, "biases", scoring.biases + 0.01)
-    with pytest.raises(UserError, match=r"answers otherwise than the model \(score.*nothing was exported"):
-        validate(index, scoring, sample, max_latency_ms=1e6)
+@pytest.fixture(scope="module")
+def asked(index, scoring, sample):
+    """What a fresh process really answers; each test may spoil a copy."""
+    pairs = validation._pairs(scoring, sample)
+    return validation._ask_in_fresh_process(index, validation._questions(scoring, sample, pairs, []))
 
 
-def test_refuses_an_index_that_is_too_slow(index, scoring, sample):
+@pytest.fixture
+def validate_answers(index, scoring, sample, monkeypatch):
+    """`validate` over given answers."""
+
+    def run(answers, max_latency_ms=1e6):
+        monkeypatch.setattr(validation, "_ask_in_fresh_process", lambda *_: answers)
+        return validate(index, scoring, sample, [], max_latency_ms)
+
+    return run
+
+
+def test_measures_what_it_compared(asked, sample, validate_answers):
+    found = validate_answers(asked)
+    assert found.users == len(sample.user_ids)
+    assert found.largest_difference < 1e-5
+    assert found.recommend_p99_ms >= found.recommend_p50_ms > 0
+
+
+@pytest.mark.parametrize(("question", "output"), [(0, "score"), (0, "rating"), (2, "score"), (2, "rating")])
+def test_refuses_a_wrong_figure_in_a_recommendation(asked, validate_answers, question, output):
+    spoilt = copy.deepcopy(asked)
+    row = next(row for row, ids in enumerate(spoilt["answers"][question]["movie_id"]) if ids[0])
+    spoilt["answers"][question][output][row][0] += 0.01
+    with pytest.raises(
+        UserError, match=rf"answers otherwise than the model \({output}.*nothing was exported"
+    ):
+        validate_answers(spoilt)
+
+
+@pytest.mark.parametrize("question", [1, 3])
+def test_refuses_a_wrong_rating(asked, validate_answers, question):
+    spoilt = copy.deepcopy(asked)
+    spoilt["answers"][question]["rating"][-1] += 0.01
+    with pytest.raises(UserError, match="rating"):
+        validate_answers(spoilt)
+
+
+@pytest.mark.parametrize("put_in_its_place", ["", "m1"])
+def test_refuses_a_recommendation_that_lacks_a_movie(asked, validate_answers, put_in_its_place):
+    spoilt = copy.deepcopy(asked)
+    nobody = spoilt["answers"][0]["movie_id"][-1]
+    nobody[-1 if put_in_its_place == "" else nobody.index("m2")] = put_in_its_place
+    with pytest.raises(UserError, match="number of movies"):
+        validate_answers(spoilt)
+
+
+def test_refuses_an_index_that_is_too_slow(asked, validate_answers):
     with pytest.raises(UserError, match="--max-latency-ms"):
-        validate(index, scoring, sample, max_latency_ms=1e-3)
+        validate_answers(asked, max_latency_ms=1e-3)
 
 
 def test_refuses_an_index_that_does_not_load(index, scoring, sample, tmp_path):
     damaged = shutil.copytree(index, tmp_path / "index")
     (damaged / "saved_model.pb").write_bytes(b"nonsense")
     with pytest.raises(UserError, match="does not load in a fresh process"):
-        validate(damaged, scoring, sample, max_latency_ms=1e6)
+        validate(damaged, scoring, sample, [], max_latency_ms=1e6)
 
 
 def test_refuses_an_index_that_hangs(index, scoring, sample, monkeypatch):
     monkeypatch.setattr(validation, "_TIMEOUT_SECONDS", 0.1)
     with pytest.raises(UserError, match="did not answer within"):
-        validate(index, scoring, sample, max_latency_ms=1e6)
+        validate(index, scoring, sample, [], max_latency_ms=1e6)
 
 
 def test_no_difference_is_small_enough_to_hide_a_nan():

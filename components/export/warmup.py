@@ -1,0 +1,80 @@
+"""Requests that TensorFlow Serving plays when it loads the index, so that no user pays for the first call.
+
+The file is a TFRecord of `tensorflow.serving.PredictionLog` messages. Their package is large and bound to one
+version of TensorFlow, and all that is needed of it is five fields, so the messages are put together here:
+
+    PredictionLog.predict_log = 6, PredictLog.request = 1, PredictRequest.model_spec = 1 and .inputs = 2 (a
+    map: key = 1, value = 2), ModelSpec.signature_name = 3
+
+https://www.tensorflow.org/tfx/serving/saved_model_warmup
+"""
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from components.export.histories import ALL, TRAIN
+
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+
+# A signature and its inputs.
+Request = tuple[str, dict[str, Any]]
+
+
+def warmup_requests(user_ids: list[str], movie_ids: list[str]) -> list[Request]:
+    """A request or more for each signature that answers about users and movies."""
+    filtered = {"include_rated": False, "exclude": [], "only": [], "order": "rating", "pool": 100}
+    requests: list[Request] = [
+        ("serving_default", {"user_id": user_ids[:1]}),
+        ("serving_default", {"user_id": user_ids}),
+        ("recommend_filtered", {"user_id": user_ids[:1], "k": 10, "ratings": ALL, **filtered}),
+        (
+            "recommend_from_history",
+            {
+                "movie_id": movie_ids,
+                "rating": [3.0] * len(movie_ids),
+                "row_splits": [0, len(movie_ids)],
+                "k": 10,
+            },
+        ),
+        ("similar", {"movie_id": movie_ids, "k": 10}),
+        ("history", {"user_id": user_ids[:1]}),
+    ]
+    for ratings in (ALL, TRAIN):
+        requests.append(("recommend", {"user_id": user_ids[:1], "k": 10, "ratings": ratings}))
+        pairs = {"user_id": user_ids[:1] * len(movie_ids), "movie_id": movie_ids}
+        requests.append(("rate", {**pairs, "ratings": ratings}))
+    return requests
+
+
+def write_warmup(directory: Path, requests: list[Request], signatures: dict[str, Any]) -> None:
+    """Writes `requests` into the SavedModel in `directory`, with the dtypes that `signatures` take."""
+    target = directory / WARMUP_FILE
+    target.parent.mkdir()
+    with tf.io.TFRecordWriter(str(target)) as writer:
+        for name, inputs in requests:
+            specs = {spec.name: spec for spec in signatures[name].structured_input_signature[0]}
+            writer.write(_prediction_log(name, {key: specs[key].dtype for key in inputs}, inputs))
+
+
+def _prediction_log(signature: str, dtypes: dict[str, tf.DType], inputs: dict[str, Any]) -> bytes:
+    request = _field(1, _field(3, signature.encode()))
+    for name, value in inputs.items():
+        tensor = tf.make_tensor_proto(value, dtypes[name]).SerializeToString()
+        request += _field(2, _field(1, name.encode()) + _field(2, tensor))
+    return _field(6, _field(1, request))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of a protocol buffer message."""
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
