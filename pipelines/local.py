@@ -6,6 +6,7 @@ since a step writes its output whole or not at all.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ def execute(plan: dict[str, Any]) -> None:
     """
     from kfp import components, local
 
+    # KFP says what it takes from its cache on the root logger, and sets that up only while a step runs.
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
     runner = (
         local.SubprocessRunner(use_venv=False)
         if plan["docker"] is None
