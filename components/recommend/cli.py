@@ -1,4 +1,4 @@
-"""`twotower recommend`, `rate`, `history` and `similar`: what the published index answers."""
+"""`twotower recommend`, `rate`, `history`, `similar` and `batch`: what the published index answers."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from components.recommend.index import PublishedIndex
 
 
-def _reads_an_index(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that say which index answers, and how."""
+def _reads_a_version(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that say which index answers."""
     options = [
         click.option(
             "--registry",
@@ -23,11 +23,15 @@ def _reads_an_index(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--version", default="", help="Version in the registry.  [default: the champion]"),
         click.option("--index", default="", help="Index directory to ask instead of a registry."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     ]
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def _reads_an_index(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that say which index answers, and how."""
+    return _reads_a_version(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
 
 
 _ratings = click.option(
@@ -49,12 +53,41 @@ def _number_of_movies(default: int) -> Callable[..., Any]:
 @click.argument("user")
 @_number_of_movies(10)
 @_ratings
+@click.option("--exclude", multiple=True, metavar="MOVIE", help="Leave out this movie; may be repeated.")
+@click.option("--only", multiple=True, metavar="MOVIE", help="Choose among these movies; may be repeated.")
+@click.option("--with-rated", is_flag=True, help="Also recommend what USER has rated.")
+@click.option(
+    "--order",
+    type=click.Choice(["score", "rating"]),
+    default="score",
+    show_default=True,
+    help="Order by retrieval score, or the best 100 of these by predicted rating.",
+)
 @_reads_an_index
 def recommend(
-    user: str, k: int, ratings: Any, registry: str, version: str, index: str, as_json: bool
+    user: str,
+    k: int,
+    ratings: Any,
+    exclude: tuple[str, ...],
+    only: tuple[str, ...],
+    with_rated: bool,
+    order: Any,
+    registry: str,
+    version: str,
+    index: str,
+    as_json: bool,
 ) -> None:
     """What should USER watch? Movies that USER has rated are left out."""
-    answer = _open(registry, version, index).recommend([user], k, ratings)
+    published = _open(registry, version, index)
+    answer = published.recommend(
+        [user],
+        k,
+        ratings,
+        include_rated=with_rated,
+        exclude=[published.find_movie(movie)["movie_id"] for movie in exclude],
+        only=[published.find_movie(movie)["movie_id"] for movie in only],
+        order=order,
+    )
     movies, known = answer.movies(0), bool(answer.known_user[0])
     if as_json:
         display.show_json({"user_id": user, "known_user": known, "recommendations": movies})
@@ -127,6 +160,25 @@ def similar(movie: str, k: int, registry: str, version: str, index: str, as_json
     rows = [[*_movie_cells(near), f"{near['similarity']:.2f}"] for near in movies]
     heading = f"Like {titled(found['title'], found['year'])}"
     display.show_table(heading, ["movie", "id", "similarity"], rows, numbers=["id", "similarity"])
+
+
+@click.command()
+@click.option("--users", required=True, help="Text file with one user id a line, or all.")
+@click.option("--output", required=True, help="Parquet file to write; replaced if it exists.")
+@_number_of_movies(100)
+@_ratings
+@_reads_a_version
+def batch(users: str, output: str, k: int, ratings: Any, registry: str, version: str, index: str) -> None:
+    """Recommend to many users, into one Parquet file. Repeated after a kill, it goes on where it was."""
+    from components.recommend.batch import batch as recommend_to_all
+    from components.recommend.batch import read_users
+
+    published = _open(registry, version, index)
+    summary = recommend_to_all(published, read_users(users, published), k, output, ratings)
+    click.echo(
+        f"{output}: {summary.rows:,} recommendations for {summary.users:,} users, "
+        f"{summary.unknown_users:,} of them unknown"
+    )
 
 
 def _movie_cells(movie: dict[str, Any]) -> list[str]:

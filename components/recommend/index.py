@@ -80,13 +80,40 @@ class PublishedIndex:
             raise UserError(f"{directory} is damaged: it lacks {', '.join(sorted(missing))}; export it anew")
         return cls(manifest, loaded)
 
-    def recommend(self, user_ids: Sequence[str], k: int, ratings: Ratings = "all") -> Recommendations:
-        """The k best movies, at most the whole catalogue, that each user has not rated."""
-        answers = [
-            self._ask("recommend", user_id=batch, k=k, ratings=ratings)
-            for batch in _batches(user_ids, _BATCH)
-        ]
+    def recommend(
+        self,
+        user_ids: Sequence[str],
+        k: int,
+        ratings: Ratings = "all",
+        *,
+        include_rated: bool = False,
+        exclude: Sequence[str] = (),
+        only: Sequence[str] = (),
+        order: Literal["score", "rating"] = "score",
+        pool: int = 100,
+    ) -> Recommendations:
+        """The k best movies, at most the whole catalogue, that each user has not rated.
+
+        Args:
+          include_rated: also recommend what the user has rated.
+          exclude: ids of movies never to recommend.
+          only: ids of the movies to choose from; none means all.
+          order: "rating" puts the `pool` best-scored movies in the order of their predicted ratings.
+        """
+        signature, inputs = "recommend", dict[str, Any](k=k, ratings=ratings)
+        if include_rated or exclude or only or order != "score":
+            signature = "recommend_filtered"
+            inputs |= {"include_rated": include_rated, "exclude": exclude, "only": only}
+            inputs |= {"order": order, "pool": pool}
+        answers = [self._ask(signature, user_id=some, **inputs) for some in _batches(user_ids, _BATCH)]
         return Recommendations(**_joined(answers))
+
+    def ranking(
+        self, user_ids: Sequence[str], k: int, ratings: Ratings = "all"
+    ) -> dict[str, npt.NDArray[Any]]:
+        """`recommend` in one request, for bulk work: movie_id as bytes, score, rating, known_user."""
+        answer = self._call("recommend", user_id=user_ids, k=k, ratings=ratings)
+        return {name: answer[name].numpy() for name in ("movie_id", "score", "rating", "known_user")}
 
     def recommend_from_history(self, history: Mapping[str, float], k: int) -> list[dict[str, Any]]:
         """The k best movies for someone with these ratings, movie id -> stars; unknown movies are not read.
@@ -166,12 +193,17 @@ class PublishedIndex:
         raise UserError(f'no ratings of a user "{user_id}" are known; known users are, for example, {some}')
 
     def _ask(self, signature: str, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
+        return {name: _decoded(value.numpy()) for name, value in self._call(signature, **inputs).items()}
+
+    def _call(self, signature: str, **inputs: Any) -> dict[str, Any]:
         import tensorflow as tf
 
         function = self._signatures[signature]
         specs = function.structured_input_signature[1]
-        outputs = function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()})
-        return {name: _decoded(value.numpy()) for name, value in outputs.items()}
+        outputs: dict[str, Any] = function(
+            **{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
+        )
+        return outputs
 
 
 def _movies(answer: Mapping[str, npt.NDArray[Any]], row: int, *figures: str) -> list[dict[str, Any]]:

@@ -9,12 +9,16 @@ from rich.console import Console
 
 from components.errors import UserError
 from components.recommend import display
+from components.recommend.index import PublishedIndex
 from components.recommend.showcase import render, showcase
 from pipelines.cli import twotower
 
 
 @pytest.fixture
-def run(index_directory):
+def run(index, index_directory, monkeypatch):
+    """Runs a command on an index that is loaded once for all."""
+    monkeypatch.setattr(PublishedIndex, "load", lambda path: index if path == str(index_directory) else None)
+
     def invoke(*words):
         result = CliRunner().invoke(
             twotower, [*words, "--index", str(index_directory)], catch_exceptions=False
@@ -154,3 +158,19 @@ def test_the_showcase_keeps_to_80_columns(index_directory):
     assert any(f"User {shown.user_id}" in line for line in drawn)
     for movie in (*shown.liked, *shown.recommended):
         assert any(display.stars(movie["rating"]) in line for line in drawn)
+
+
+def test_recommend_keeps_to_the_movies_that_were_asked_for(world, run):
+    words = ("recommend", "user2", "--json", "-k", "40")
+    best = [world.movie_ids[movie] for movie in world.best(world.history("user2", "all"), 40)]
+
+    def found(*options):
+        return [movie["movie_id"] for movie in json.loads(run(*words, *options)[1])["recommendations"]]
+
+    assert found() == best
+    assert found("--exclude", best[0], "--exclude", best[2]) == [best[1], *best[3:]]
+    assert found("--only", best[3], "--only", best[1]) == [best[1], best[3]]
+    assert set(found("--with-rated")) == set(world.movie_ids)
+    history = world.history("user2", "all")
+    stars = {movie: world.stars(history, world.movie_ids.index(movie)) for movie in best}
+    assert found("--order", "rating") == sorted(best, key=lambda movie: -stars[movie])

@@ -1,0 +1,160 @@
+"""Recommendations for many users at once, into one Parquet file."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.errors import UserError
+from components.outputs import write_json
+from components.progress import Progress, log
+from components.recommend.index import PublishedIndex, Ratings
+
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("rank", pa.int32()),  # 1 = best
+        ("movie_id", pa.string()),
+        ("score", pa.float32()),
+        ("rating", pa.float32()),  # predicted, in stars
+        ("known_user", pa.bool_()),
+    ]
+)
+
+# Users to a request, and to a part: what a killed run loses.
+_BATCH = 256
+_PART = 64 * _BATCH
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What was written: `rows` recommendations for `users`, some of them unknown to the index."""
+
+    users: int
+    rows: int
+    unknown_users: int
+
+
+def batch(
+    index: PublishedIndex, users: Sequence[str], k: int, output: str | Path, ratings: Ratings = "all"
+) -> BatchSummary:
+    """Writes the k best movies for each of `users`, in their order, to the Parquet file `output`.
+
+    The work is kept in parts beside `output` until it is whole: the same call, repeated after a kill, goes
+    on where the first one was. Memory does not grow with the number of users.
+
+    Raises:
+      UserError: if `output` cannot be written.
+    """
+    target = Path(output)
+    if target.is_dir():
+        raise UserError(f"{target} is a directory; name a file as --output")
+    parts = target.with_name(f".{target.name}.parts")
+    try:
+        _open_parts(parts, {"manifest": index.manifest, "k": k, "ratings": ratings, "users": _digest(users)})
+        files = list(_write_parts(parts, index, users, k, ratings))
+        rows = _concatenate(files, target)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}; name another --output") from error
+    shutil.rmtree(parts)
+    known = set(index.user_ids)
+    return BatchSummary(len(users), rows, unknown_users=sum(user not in known for user in users))
+
+
+def read_users(source: str, index: PublishedIndex) -> list[str]:
+    """The users of the file `source`, one id a line; all users of `index` for "all".
+
+    Raises:
+      UserError: if there is no such file, or no user in it.
+    """
+    if source == "all":
+        return index.user_ids
+    try:
+        lines = Path(source).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{source} cannot be read; name a text file with one user id a line, or all"
+        ) from error
+    users = [line.strip() for line in lines if line.strip()]
+    if not users:
+        raise UserError(f"{source} names no user; put one user id on each line")
+    return users
+
+
+def _open_parts(parts: Path, plan: dict[str, Any]) -> None:
+    """Leaves in `parts` what an earlier call with the same plan has done, and nothing else."""
+    record = parts / "plan.json"
+    if record.is_file() and json.loads(record.read_text(encoding="utf-8")) != plan:
+        shutil.rmtree(parts)
+    if not record.is_file():
+        write_json(record, plan)
+
+
+def _write_parts(
+    parts: Path, index: PublishedIndex, users: Sequence[str], k: int, ratings: Ratings
+) -> Iterator[Path]:
+    with Progress("recommend", total=len(users), unit="users") as progress:
+        for start in range(0, max(len(users), 1), _PART):
+            some = users[start : start + _PART]
+            file = parts / f"{start:012d}.parquet"
+            if file.is_file():
+                log(f"users {start + 1:,} to {start + len(some):,} were done before")
+            else:
+                _write_part(file, index, some, k, ratings, progress)
+            yield file
+
+
+def _write_part(
+    file: Path, index: PublishedIndex, users: Sequence[str], k: int, ratings: Ratings, progress: Progress
+) -> None:
+    staging = file.with_suffix(".partial")
+    with pq.ParquetWriter(staging, SCHEMA, compression="zstd") as writer:
+        tables = []
+        for start in range(0, len(users), _BATCH):
+            some = users[start : start + _BATCH]
+            tables.append(_table(some, index.ranking(some, k, ratings)))
+            progress.advance(len(some))
+        writer.write_table(pa.concat_tables(tables) if tables else SCHEMA.empty_table())
+    staging.replace(file)
+
+
+def _table(users: Sequence[str], answer: dict[str, np.ndarray]) -> pa.Table:
+    """One row a recommendation; the padding of users whose movies ran out is left out."""
+    ids = answer["movie_id"]
+    width = ids.shape[1]
+    table = pa.table(
+        {
+            "user_id": pa.array(np.repeat(np.asarray(users, object), width), pa.string()),
+            "rank": np.tile(np.arange(1, width + 1, dtype=np.int32), len(users)),
+            "movie_id": pa.array(ids.ravel(), pa.binary()).cast(pa.string()),
+            "score": answer["score"].ravel(),
+            "rating": answer["rating"].ravel(),
+            "known_user": np.repeat(answer["known_user"], width),
+        },
+        schema=SCHEMA,
+    )
+    return table.filter(pa.array(ids.ravel() != b""))
+
+
+def _concatenate(files: Iterable[Path], target: Path) -> int:
+    """Joins the parts into `target` and returns the number of rows."""
+    staging = target.with_name(f".{target.name}.partial")
+    rows = 0
+    with pq.ParquetWriter(staging, SCHEMA, compression="zstd") as writer:
+        for file in files:
+            table = pq.read_table(file)
+            writer.write_table(table)
+            rows += len(table)
+    staging.replace(target)
+    return rows
+
+
+def _digest(users: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(users).encode()).hexdigest()

@@ -1,0 +1,110 @@
+"""Recommendations for many users in one file."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from components.errors import UserError
+from components.recommend import batch as batch_module
+from components.recommend.batch import batch, read_users
+from pipelines.cli import twotower
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(batch_module, "_BATCH", 2)
+    monkeypatch.setattr(batch_module, "_PART", 4)
+
+
+def test_writes_what_each_user_should_watch_best_first(world, index, tmp_path):
+    users = [*world.user_ids, "stranger"]
+    summary = batch(index, users, 3, tmp_path / "x.parquet", ratings="train")
+    rows = pq.read_table(tmp_path / "x.parquet").to_pandas()
+    assert (summary.users, summary.rows, summary.unknown_users) == (len(users), len(rows), 1)
+    assert list(dict.fromkeys(rows["user_id"])) == [user for user in users if user != "user1"]
+    for user, own in rows.groupby("user_id"):
+        history = world.history(user, "train")
+        best = world.best(history, 3)
+        assert own["rank"].tolist() == [1, 2, 3]
+        assert own["movie_id"].tolist() == [world.movie_ids[movie] for movie in best]
+        stars = [world.stars(history, movie) for movie in best]
+        np.testing.assert_allclose(own["rating"], stars, rtol=1e-4)
+        assert set(own["known_user"]) == {user != "stranger"}
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_goes_on_after_a_kill_where_it_was(world, index, tmp_path, monkeypatch):
+    users = world.user_ids
+    batch(index, users, 3, tmp_path / "whole.parquet")
+    asked = []
+    ranking = index.ranking
+
+    def dying(some, *rest):
+        asked.extend(some)
+        if len(asked) > 6:
+            raise KeyboardInterrupt
+        return ranking(some, *rest)
+
+    monkeypatch.setattr(index, "ranking", dying)
+    with pytest.raises(KeyboardInterrupt):
+        batch(index, users, 3, tmp_path / "x.parquet")
+    assert not (tmp_path / "x.parquet").exists()
+
+    asked_again = []
+    monkeypatch.setattr(
+        index, "ranking", lambda some, *rest: asked_again.extend(some) or ranking(some, *rest)
+    )
+    batch(index, users, 3, tmp_path / "x.parquet")
+    assert asked_again == users[4:]
+    assert pq.read_table(tmp_path / "x.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
+
+
+def test_parts_of_another_call_are_not_taken_over(world, index, tmp_path, monkeypatch):
+    users = world.user_ids
+    with monkeypatch.context() as patched:
+        patched.setattr(batch_module, "_concatenate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            batch(index, users, 3, tmp_path / "x.parquet")
+    summary = batch(index, users, 2, tmp_path / "x.parquet")
+    # user1 has rated everything.
+    assert summary.rows == 2 * (len(users) - 1)
+
+
+def test_nobody_is_an_empty_file(index, tmp_path):
+    assert batch(index, [], 3, tmp_path / "x.parquet").rows == 0
+    assert pq.read_table(tmp_path / "x.parquet").num_rows == 0
+
+
+def test_reads_users_from_a_file_or_takes_all(world, index, tmp_path):
+    (tmp_path / "users.txt").write_text("user3\n\n  stranger \n")
+    assert read_users(str(tmp_path / "users.txt"), index) == ["user3", "stranger"]
+    assert read_users("all", index) == world.user_ids
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "cannot be read"), (b"\n", "no user"), (b"\xff", "read")]
+)
+def test_refuses_a_file_without_users(index, tmp_path, content, message):
+    file = tmp_path / "users.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_users(str(file), index)
+
+
+def test_refuses_an_output_that_cannot_be_written(index, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        batch(index, ["user2"], 3, tmp_path / "file" / "x.parquet")
+    with pytest.raises(UserError, match="is a directory"):
+        batch(index, ["user2"], 3, tmp_path)
+
+
+def test_the_command_writes_the_file_and_says_how_much(index_directory, tmp_path):
+    (tmp_path / "users.txt").write_text("user3\nstranger\n")
+    words = ["--users", str(tmp_path / "users.txt"), "--output", str(tmp_path / "x.parquet"), "-k", "5"]
+    result = CliRunner().invoke(twotower, ["batch", *words, "--index", str(index_directory)])
+    assert result.exit_code == 0
+    assert "10 recommendations for 2 users, 1 of them unknown" in result.stdout
+    assert pq.read_table(tmp_path / "x.parquet").num_rows == 10
