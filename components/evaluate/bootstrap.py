@@ -4,6 +4,7 @@ Users are resampled and not rows, since rows of one user vary together. Comparis
 gets the same weights, so that what makes a user hard for both cancels.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,22 +50,32 @@ def resample(sums: Mapping[str, UserSums], seed: int, resamples: int = RESAMPLES
       sums: scorer -> its sums, all over the same users.
       seed: decides the weights.
     """
-    users = len(next(iter(sums.values())).rows)
+    return resample_parts({"": sums}, seed, resamples)[""]
+
+
+def resample_parts(
+    parts: Mapping[str, Mapping[str, UserSums]], seed: int, resamples: int = RESAMPLES
+) -> dict[str, Resampled]:
+    """`resample` for several parts of the same users' rows, all under the same weights."""
+    users = next((len(one.rows) for sums in parts.values() for one in sums.values()), 0)
     generator = np.random.default_rng(seed)
     size = max(1, _CHUNK_BYTES // (4 * max(users, 1)))
-    chunks = []
+    draws: dict[str, dict[str, dict[str, list[Array]]]] = defaultdict(lambda: defaultdict(dict))
     for start in range(0, resamples, size):
         shape = (min(size, resamples - start), users)
         weights = generator.standard_exponential(shape, dtype=np.float32)
-        chunks.append({scorer: scorer_sums.weighted(weights) for scorer, scorer_sums in sums.items()})
-    return Resampled(
-        {
-            scorer: {
-                name: np.concatenate([chunk[scorer][name] for chunk in chunks]) for name in of_scorer.columns
-            }
-            for scorer, of_scorer in sums.items()
-        }
-    )
+        for part, sums in parts.items():
+            for scorer, of_scorer in sums.items():
+                for metric, values in of_scorer.weighted(weights).items():
+                    draws[part][scorer].setdefault(metric, []).append(values)
+    return {part: Resampled(_concatenated(draws[part])) for part in parts}
+
+
+def _concatenated(draws: Mapping[str, Mapping[str, list[Array]]]) -> dict[str, dict[str, Array]]:
+    return {
+        scorer: {metric: np.concatenate(values) for metric, values in of_scorer.items()}
+        for scorer, of_scorer in draws.items()
+    }
 
 
 def _percentiles(draws: Array) -> Interval | None:

@@ -1,7 +1,7 @@
 """The gate: which rules a challenger is held to, and what follows from them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from components.evaluate import rules
 from components.evaluate.bootstrap import Resampled
@@ -13,6 +13,7 @@ from components.evaluate.names import (
     POPULARITY,
     RMSE,
     TOP_100_UNSEEN,
+    words,
 )
 from components.evaluate.rules import FAIL, Rule
 
@@ -42,6 +43,25 @@ class GateSettings:
     # With fewer test users, or a wider interval (± this) of top-100 accuracy, the test rows decide nothing.
     min_test_users: int = 30
     max_half_width: float = 0.05
+    # The same for a slice, where chance has many more occasions; smaller ones are left out.
+    slice_tolerance: float = 0.02
+    min_slice_rows: int = 1000
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured on some test rows.
+
+    Attributes:
+      rows, users: how many test rows there are, of how many users.
+      metrics: scorer -> metric -> value; of the challenger, the champion if it was scored, and baselines.
+      resampled: the same metrics under random weightings of the users.
+    """
+
+    rows: int
+    users: int
+    metrics: Mapping[str, Mapping[str, float]]
+    resampled: Resampled
 
 
 @dataclass(frozen=True)
@@ -49,19 +69,16 @@ class Evidence:
     """What the gate judges by.
 
     Attributes:
-      metrics: scorer -> metric -> value; of the challenger, the champion if it was scored, and baselines.
-      resampled: the same metrics under random weightings of the users.
-      rows, users: how many test rows there are, of how many users.
+      whole: what was measured on all test rows.
+      slices: the same of some of them, by the slice's name.
       failure: why the challenger could not be scored; "" if it was.
       non_finite_users: how many users got an answer of the challenger's that is no finite number.
       champion_failure: why the champion could not be scored; "" if it was, or there is none.
       no_champion: why there is no comparison with the champion, other than that; "" if there is one.
     """
 
-    metrics: Mapping[str, Mapping[str, float]]
-    resampled: Resampled
-    rows: int
-    users: int
+    whole: Measures
+    slices: Mapping[str, Measures] = field(default_factory=dict)
     failure: str = ""
     non_finite_users: int = 0
     champion_failure: str = ""
@@ -79,13 +96,13 @@ def is_blessed(decided: Iterable[Rule]) -> bool:
 
 
 def _rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
-    mine = evidence.metrics.get(CHALLENGER, {})
-    resampled = evidence.resampled
+    whole = evidence.whole
+    mine, resampled = whole.metrics.get(CHALLENGER, {}), whole.resampled
     yield rules.scorable("scorable", CHALLENGER, evidence.failure)
-    yield rules.finite(evidence.non_finite_users, evidence.users)
+    yield rules.finite(evidence.non_finite_users, whole.users)
     yield rules.enough_test_rows(
-        evidence.rows,
-        evidence.users,
+        whole.rows,
+        whole.users,
         resampled.interval(CHALLENGER, TOP_100_UNSEEN),
         settings.min_test_users,
         settings.max_half_width,
@@ -100,19 +117,34 @@ def _rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
         else:
             yield rules.skipped(name, metric, _NOTHING)
     for baseline, metric in _BASELINES:
-        yield _comparison(evidence, baseline, metric, _NOTHING)
+        yield _comparison(whole, baseline, metric, _NOTHING)
     if evidence.no_champion:
         yield rules.skipped("champion_scorable", "", evidence.no_champion, CHAMPION)
     else:
         yield rules.scorable("champion_scorable", CHAMPION, evidence.champion_failure)
     for metric in (TOP_100_UNSEEN, RMSE):
         absence = evidence.no_champion or (_CHAMPION_FAILED if evidence.champion_failure else _NOTHING)
-        yield _comparison(evidence, CHAMPION, metric, absence, settings.champion_tolerance)
+        yield _comparison(whole, CHAMPION, metric, absence, settings.champion_tolerance)
+    for name, part in evidence.slices.items():
+        if CHAMPION in part.metrics and CHALLENGER in part.metrics:
+            yield from _slice_rules(name, part, settings)
 
 
-def _comparison(evidence: Evidence, against: str, metric: str, absence: str, tolerance: float = 0.0) -> Rule:
-    mine, other = evidence.metrics.get(CHALLENGER, {}), evidence.metrics.get(against, {})
+def _slice_rules(name: str, part: Measures, settings: GateSettings) -> Iterator[Rule]:
+    """Not much worse than the champion on a part of the rows, if there are enough of them."""
+    few = f"{part.rows:,} test rows of {part.users:,} users are too few to judge {words(name)} by."
+    for metric in (TOP_100_UNSEEN, RMSE):
+        if part.rows < settings.min_slice_rows or part.users < settings.min_test_users:
+            yield rules.skipped(rules.comparison_name(metric, CHAMPION, name), metric, few, CHAMPION)
+        else:
+            yield _comparison(part, CHAMPION, metric, _NOTHING, settings.slice_tolerance, name)
+
+
+def _comparison(
+    measures: Measures, against: str, metric: str, absence: str, tolerance: float = 0.0, part: str = ""
+) -> Rule:
+    mine, other = measures.metrics.get(CHALLENGER, {}), measures.metrics.get(against, {})
     if metric not in mine or metric not in other:
-        return rules.skipped(rules.comparison_name(metric, against), metric, absence, against)
-    interval = evidence.resampled.difference(CHALLENGER, against, metric)
-    return rules.not_worse(metric, against, mine[metric], other[metric], interval, tolerance)
+        return rules.skipped(rules.comparison_name(metric, against, part), metric, absence, against)
+    interval = measures.resampled.difference(CHALLENGER, against, metric)
+    return rules.not_worse(metric, against, mine[metric], other[metric], interval, tolerance, part)

@@ -12,6 +12,10 @@ from components.vocabulary.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
 
+# Of so many users, spread evenly, the recommendations themselves are looked at. What is said of lists does
+# not get surer with more, and a list costs far more than a rank.
+_LISTED_USERS = 2000
+
 
 class History(NamedTuple):
     """Known ratings of n users, one after the other.
@@ -33,7 +37,7 @@ class Batch:
       history: what is known of them.
       movies: int32 [p], the held-out movies, user by user.
       row_splits: int64 [n + 1]; the i-th user's pairs are row_splits[i]:row_splits[i + 1].
-      pairs: where these p pairs stand among all held-out pairs.
+      listed: the rows of those users whose best movies are asked for.
     """
 
     users: Array
@@ -41,7 +45,7 @@ class Batch:
     history: History
     movies: Array
     row_splits: Array
-    pairs: slice
+    listed: Array
 
     @property
     def pair_rows(self) -> Array:
@@ -62,6 +66,8 @@ class HeldOut:
       known: the ratings that may be read, of every user of the data (by user index).
       movie_ids: str objects [M], the catalogue.
       rating_scale: the least and the greatest rating that the data allow, in stars.
+      user_of_pair: int64 [p], the place in `users` of each pair's user.
+      listed: int64 [s], the places in `users` of a sample whose recommendations are looked at as lists.
     """
 
     users: Array
@@ -73,10 +79,14 @@ class HeldOut:
     movie_ids: Array
     rating_scale: tuple[float, float]
     user_of_pair: Array = field(init=False, repr=False)
+    listed: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        users = np.repeat(np.arange(len(self.users)), np.diff(self.row_splits))
+        count = len(self.users)
+        users = np.repeat(np.arange(count), np.diff(self.row_splits))
         object.__setattr__(self, "user_of_pair", users)
+        evenly = np.linspace(0, count - 1, min(count, _LISTED_USERS)).astype(np.int64)
+        object.__setattr__(self, "listed", np.unique(evenly))
 
     @classmethod
     def test_of(cls, interactions: Interactions, vocabulary: Vocabulary) -> Self:
@@ -107,5 +117,5 @@ class HeldOut:
                 history=History(*self.known.rows(users)),
                 movies=self.movies[pairs],
                 row_splits=splits - splits[0],
-                pairs=pairs,
+                listed=self.listed[(self.listed >= start) & (self.listed < stop)] - start,
             )

@@ -67,13 +67,13 @@ def user_sums(scored: Scored, held_out: HeldOut) -> UserSums:
     columns: dict[str, Array] = {}
     for name, ranks in ((ACCURACY_UNSEEN, scored.unseen_ranks), (ACCURACY, scored.ranks)):
         if ranks is not None:
-            columns |= {name.format(k): _by_user(ranks < k, held_out) for k in TOP_K}
+            columns |= {name.format(k): by_user(ranks < k, held_out) for k in TOP_K}
     if scored.unseen_ranks is not None:
         columns |= _list_metrics(scored.unseen_ranks, held_out)
     if scored.ratings is not None:
         errors = scored.ratings.astype(np.float64) - held_out.ratings
-        columns[RMSE] = _by_user(np.square(errors), held_out)
-        columns[MAE] = _by_user(np.abs(errors), held_out)
+        columns[RMSE] = by_user(np.square(errors), held_out)
+        columns[MAE] = by_user(np.abs(errors), held_out)
     return UserSums(np.diff(held_out.row_splits), columns)
 
 
@@ -82,14 +82,15 @@ def _list_metrics(ranks: Array, held_out: HeldOut) -> dict[str, Array]:
     counts = np.diff(held_out.row_splits)
     columns: dict[str, Array] = {}
     for k in LIST_K:
-        columns[RECALL.format(k)] = _by_user(ranks < k, held_out) / counts
+        columns[RECALL.format(k)] = by_user(ranks < k, held_out) / counts
         gains = np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0)
         ideal = np.append(0, np.cumsum(1 / np.log2(np.arange(k) + 2.0)))
-        columns[NDCG.format(k)] = _by_user(gains, held_out) / ideal[np.minimum(counts, k)]
+        columns[NDCG.format(k)] = by_user(gains, held_out) / ideal[np.minimum(counts, k)]
     reciprocal = np.where(ranks == MISS, 0, 1 / (ranks + 1.0))
     columns[MRR] = np.maximum.reduceat(reciprocal, held_out.row_splits[:-1])
     return columns
 
 
-def _by_user(values: Array, held_out: HeldOut) -> Array:
+def by_user(values: Array, held_out: HeldOut) -> Array:
+    """Sums of `values` [p] over each user's pairs, float64 [n]."""
     return np.bincount(held_out.user_of_pair, weights=values, minlength=len(held_out.users))

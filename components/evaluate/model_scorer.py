@@ -48,10 +48,11 @@ class ModelScorer:
         self._model = model
         self._rows = np.array([row_of.get(str(movie), -1) for movie in movie_ids], np.int32)
         known = self._rows >= 0
-        self._vectors = np.zeros((len(movie_ids), model.vectors.shape[1]), np.float32)
-        self._vectors[known] = model.vectors[self._rows[known]]
-        self._biases = np.full(len(movie_ids), -np.inf, np.float32)
-        self._biases[known] = model.biases[self._rows[known]]
+        # The bias is one component more of a movie's vector, met by a 1 in the query.
+        self._vectors = np.zeros((len(movie_ids), model.vectors.shape[1] + 1), np.float32)
+        self._vectors[:, -1] = -np.inf
+        self._vectors[known, :-1] = model.vectors[self._rows[known]]
+        self._vectors[known, -1] = model.biases[self._rows[known]]
 
     @property
     def unknown_movies(self) -> int:
@@ -62,8 +63,8 @@ class ModelScorer:
         movies, ratings, row_splits = batch.history
         history = History(self._rows[movies], ratings, row_splits)
         queries = self._model.query(batch.user_ids, history)
-        scores = queries @ self._vectors.T
-        scores += self._biases
+        with np.errstate(invalid="ignore", over="ignore"):  # the gate finds what is not finite
+            scores = np.column_stack([queries, np.ones_like(queries[:, :1])]) @ self._vectors.T
         return Predictions(
             scores, self._model.rate(batch.user_ids, history, batch.pair_rows, self._rows[batch.movies])
         )

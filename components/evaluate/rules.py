@@ -114,13 +114,20 @@ def bounded(name: str, metric: str, value: float, bound: float, interval: Interv
 
 
 def not_worse(
-    metric: str, against: str, value: float, other: float, interval: Interval | None, tolerance: float = 0.0
+    metric: str,
+    against: str,
+    value: float,
+    other: float,
+    interval: Interval | None,
+    tolerance: float = 0.0,
+    part: str = "",
 ) -> Rule:
     """Not worse than another scorer on the same rows, beyond the interval of the difference and `tolerance`.
 
-    A value that is not finite fails; a finite one is no worse than one that is not.
+    A value that is not finite fails; a finite one is no worse than one that is not. `part` names the slice that
+    the values are of, if they are not of all rows.
     """
-    name, comparison = comparison_name(metric, against), "<=" if metric in ERRORS else ">="
+    name, comparison = comparison_name(metric, against, part), "<=" if metric in ERRORS else ">="
     mine, theirs = finite_or_none(value), finite_or_none(other)
     if mine is None:
         why = f"{_sentence(metric)} is not a finite number."
@@ -129,7 +136,7 @@ def not_worse(
         why = f"{_sentence(metric)} of {words(against)} is not a finite number, the challenger's is."
         return Rule(name, metric, comparison, mine, None, PASS, why, against)
     worse = is_worse(mine - theirs, interval, metric, tolerance)
-    why = _compared(metric, against, mine, theirs, interval)
+    why = (f"{_sentence(part)}: " if part else "") + _compared(metric, against, mine, theirs, interval)
     return Rule(
         name, metric, comparison, mine, theirs, FAIL if worse else PASS, why, against, mine - theirs, interval
     )
@@ -141,9 +148,9 @@ def skipped(name: str, metric: str, why: str, against: str = "") -> Rule:
     return Rule(name, metric, comparison, None, None, SKIPPED, why, against)
 
 
-def comparison_name(metric: str, against: str) -> str:
-    """The name of the rule that compares the challenger with `against`."""
-    return f"{'rmse' if metric == RMSE else 'top_100'}_vs_{against}"
+def comparison_name(metric: str, against: str, part: str = "") -> str:
+    """The name of the rule that compares the challenger with `against`, on the slice `part` if it has a name."""
+    return f"{'rmse' if metric == RMSE else 'top_100'}_vs_{against}" + (f"_{part}" if part else "")
 
 
 def split_mismatch(champion: Mapping[str, object] | None, challenger: Mapping[str, object]) -> str:

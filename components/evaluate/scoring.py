@@ -1,5 +1,7 @@
 """What a scorer (a model or a baseline) says about the held-out pairs."""
 
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -7,14 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from components.evaluate.held_out import Batch, HeldOut
-from components.evaluate.ranking import ranks, unseen_ranks
+from components.evaluate.lists import best_unseen
+from components.evaluate.ranking import ranks
 from components.progress import Progress
 
 Array = npt.NDArray[Any]
 
-# The scores of one batch: users times movies float32 values.
-_BATCH_BYTES = 128 << 20
+# The scores of one batch, users times movies float32 values: small enough to stay in a processor's cache.
+_BATCH_BYTES = 16 << 20
 _BATCH_USERS = 1024
+# Ranks are counted in threads (numpy lets go of the interpreter meanwhile) while the next batch is predicted.
+_WORKERS = len(os.sched_getaffinity(0))
 
 
 class Predictions(NamedTuple):
@@ -42,39 +47,48 @@ class Scored:
       ranks: int32 [p], every movie a candidate; None if the scorer does not rank.
       unseen_ranks: int32 [p], the user's known movies left out.
       ratings: float32 [p], predicted stars, clipped to the scale; None if the scorer does not rate.
+      lists: int32 [s, k], the best unseen movies of the users `HeldOut.listed`, -1 for none.
       non_finite_users: how many users have an answer that is no finite number.
     """
 
     ranks: Array | None
     unseen_ranks: Array | None
     ratings: Array | None
+    lists: Array | None
     non_finite_users: int
 
 
 def score(scorer: Scorer, held_out: HeldOut, title: str) -> Scored:
     """Asks `scorer` about every held-out pair, in batches of users that fit into memory."""
-    parts, non_finite = [], 0
+    judged: list[Future[_Judged]] = []
     size = max(1, min(_BATCH_USERS, _BATCH_BYTES // (4 * max(len(held_out.movie_ids), 1))))
-    with Progress(f"score {title}", total=len(held_out.users), unit="users") as progress:
+    with (
+        ThreadPoolExecutor(_WORKERS) as pool,
+        Progress(f"score {title}", total=len(held_out.users), unit="users") as progress,
+    ):
         for batch in held_out.batches(size):
-            predictions = scorer.predict(batch)
-            parts.append(_judge(predictions, batch))
-            non_finite += int(np.count_nonzero(_has_non_finite(predictions, batch)))
+            judged.append(pool.submit(_judge, scorer.predict(batch), batch))
+            if len(judged) > _WORKERS:
+                judged[-_WORKERS - 1].result()  # no more batches at once than there are workers
             progress.advance(len(batch.users))
-    if not parts:
-        return Scored(None, None, None, 0)
-    all_ranks, unseen, ratings = (_joined(list(column)) for column in zip(*parts, strict=True))
-    if ratings is not None:
-        ratings = np.clip(ratings, *held_out.rating_scale)
-    return Scored(all_ranks, unseen, ratings, non_finite)
+    return _joined([future.result() for future in judged], held_out)
 
 
-def _judge(predictions: Predictions, batch: Batch) -> tuple[Array | None, Array | None, Array | None]:
+class _Judged(NamedTuple):
+    ranks: Array | None
+    unseen_ranks: Array | None
+    ratings: Array | None
+    lists: Array | None
+    non_finite_users: int
+
+
+def _judge(predictions: Predictions, batch: Batch) -> _Judged:
     scores, ratings = predictions
+    non_finite = int(np.count_nonzero(_has_non_finite(predictions, batch)))
     if scores is None:
-        return None, None, ratings
-    all_ranks = ranks(scores, batch.movies, batch.row_splits)
-    return all_ranks, unseen_ranks(all_ranks, scores, batch.movies, batch.row_splits, batch.history), ratings
+        return _Judged(None, None, ratings, None, non_finite)
+    all_ranks, unseen = ranks(scores, batch.movies, batch.row_splits, batch.history)
+    return _Judged(all_ranks, unseen, ratings, best_unseen(scores, batch.history, batch.listed), non_finite)
 
 
 def _has_non_finite(predictions: Predictions, batch: Batch) -> Array:
@@ -89,6 +103,17 @@ def _has_non_finite(predictions: Predictions, batch: Batch) -> Array:
     return bad
 
 
-def _joined(column: list[Array | None]) -> Array | None:
-    arrays = [part for part in column if part is not None]
+def _joined(parts: list[_Judged], held_out: HeldOut) -> Scored:
+    ratings = _concatenated([part.ratings for part in parts])
+    return Scored(
+        ranks=_concatenated([part.ranks for part in parts]),
+        unseen_ranks=_concatenated([part.unseen_ranks for part in parts]),
+        ratings=None if ratings is None else np.clip(ratings, *held_out.rating_scale),
+        lists=_concatenated([part.lists for part in parts]),
+        non_finite_users=sum(part.non_finite_users for part in parts),
+    )
+
+
+def _concatenated(parts: list[Array | None]) -> Array | None:
+    arrays = [part for part in parts if part is not None]
     return np.concatenate(arrays) if arrays else None

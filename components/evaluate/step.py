@@ -11,7 +11,15 @@ from components.evaluate.measure import Measured, measure
 from components.evaluate.names import CHALLENGER, CHAMPION
 from components.evaluate.rules import finite_or_none, split_mismatch
 from components.evaluate.tables import write_user_sums
-from components.evaluate.verdict import SCHEMA_VERSION, VERDICT_FILE, conclusion, encode_metrics, encode_rules
+from components.evaluate.verdict import (
+    SCHEMA_VERSION,
+    VERDICT_FILE,
+    conclusion,
+    encode_intervals,
+    encode_metrics,
+    encode_rules,
+    encode_slices,
+)
 from components.outputs import output_directory, write_json
 from components.progress import log
 from components.step import step
@@ -74,21 +82,23 @@ def evaluate(
         raise UserError(
             f"--model {model} is no Model: it has no {SAVED_MODEL}/; make one with `twotower train`"
         )
-    data, held_out = _load(interactions, vocabulary)
+    data, numbering = _load(interactions, vocabulary)
+    held_out = HeldOut.test_of(data, numbering)
     served = Champion.load(champion)
     no_champion = _no_champion(served, data, ignore_champion)
     models = {CHALLENGER: Path(model)}
     if served.model is not None and not no_champion:
         models[CHAMPION] = served.model
 
-    measured = measure(models, held_out, seed)
-    rules = decide(_evidence(measured, held_out, no_champion), settings)
+    measured = measure(models, held_out, numbering.years, seed)
+    rules = decide(_evidence(measured, no_champion), settings)
     verdict = {
         "schema_version": SCHEMA_VERSION,
         **conclusion(rules, gate, scored=CHALLENGER in measured.scored),
         "rules": encode_rules(rules),
-        "metrics": encode_metrics(measured.metrics(), CHALLENGER),
-        "intervals": measured.intervals(),
+        "metrics": encode_metrics(measured.whole.metrics, CHALLENGER),
+        "intervals": encode_intervals(measured.whole),
+        "slices": encode_slices(measured.slices),
         "champion": served.as_json(),
         "test_rows": len(held_out.movies),
         "test_users": len(held_out.users),
@@ -116,14 +126,14 @@ def _settings(gate: str, min_top_100_accuracy: float, max_rmse: float) -> GateSe
     return GateSettings(min_top_100_accuracy=min_top_100_accuracy, max_rmse=max_rmse)
 
 
-def _load(interactions: str, vocabulary: str) -> tuple[Interactions, HeldOut]:
+def _load(interactions: str, vocabulary: str) -> tuple[Interactions, Vocabulary]:
     data, numbering = Interactions.load(interactions), Vocabulary.load(vocabulary)
     if (data.users, data.movies) != (len(numbering.user_ids), len(numbering.movie_ids)):
         raise UserError(
             f"--interactions {interactions} and --vocabulary {vocabulary} are not of one data set; "
             "name the two outputs of one `twotower vocabulary`"
         )
-    return data, HeldOut.test_of(data, numbering)
+    return data, numbering
 
 
 def _no_champion(served: Champion, data: Interactions, ignored: bool) -> str:
@@ -135,13 +145,11 @@ def _no_champion(served: Champion, data: Interactions, ignored: bool) -> str:
     return split_mismatch(split_of(served.model), data.split_settings)
 
 
-def _evidence(measured: Measured, held_out: HeldOut, no_champion: str) -> Evidence:
+def _evidence(measured: Measured, no_champion: str) -> Evidence:
     challenger = measured.scored.get(CHALLENGER)
     return Evidence(
-        metrics=measured.metrics(),
-        resampled=measured.resampled,
-        rows=len(held_out.movies),
-        users=len(held_out.users),
+        whole=measured.whole,
+        slices=measured.slices,
         failure=measured.failures.get(CHALLENGER, ""),
         non_finite_users=challenger.non_finite_users if challenger else 0,
         champion_failure=measured.failures.get(CHAMPION, ""),
@@ -151,7 +159,7 @@ def _evidence(measured: Measured, held_out: HeldOut, no_champion: str) -> Eviden
 
 def _log_metrics(measured: Measured, path: str, metadata: dict[str, Any] | None) -> None:
     """Hands the challenger's metrics to KFP, which takes finite floats of Python's own only."""
-    of_challenger = measured.metrics().get(CHALLENGER, {})
+    of_challenger = measured.whole.metrics.get(CHALLENGER, {})
     finite = {
         name: float(value) for name, value in of_challenger.items() if finite_or_none(value) is not None
     }

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
-from components.evaluate.gate import REPORT, is_blessed
+from components.evaluate.bootstrap import Interval
+from components.evaluate.gate import REPORT, Measures, is_blessed
 from components.evaluate.names import CHAMPION
 from components.evaluate.rules import FAIL, PASS, Rule, finite_or_none
 
@@ -74,19 +75,49 @@ def encode_rules(rules: Iterable[Rule]) -> list[dict[str, Any]]:
     encoded = []
     for rule in rules:
         fields = asdict(rule)
-        fields["interval"] = list(rule.interval) if rule.interval else None
+        fields["interval"] = _as_list(rule.interval)
         encoded.append({"name": fields.pop("name"), "model": "challenger", **fields})
     return encoded
 
 
+def encode_intervals(measures: Measures) -> dict[str, dict[str, list[float] | None]]:
+    """scorer -> metric -> its 95% interval; None where the metric is not finite."""
+    return {
+        scorer: {metric: _as_list(measures.resampled.interval(scorer, metric)) for metric in values}
+        for scorer, values in measures.metrics.items()
+    }
+
+
+def encode_slices(slices: Mapping[str, Measures]) -> list[dict[str, Any]]:
+    """The gate's metrics on parts of the test rows."""
+    return [
+        {
+            "name": name,
+            "rows": measures.rows,
+            "users": measures.users,
+            "metrics": _finite(measures.metrics),
+            "intervals": encode_intervals(measures),
+        }
+        for name, measures in slices.items()
+    ]
+
+
 def encode_metrics(metrics: Mapping[str, Mapping[str, float]], challenger: str) -> dict[str, Any]:
     """The metrics of challenger, champion and baselines; None in the place of NaN and infinity."""
-    finite = {
-        scorer: {name: finite_or_none(value) for name, value in of_scorer.items()}
-        for scorer, of_scorer in metrics.items()
-    }
+    finite = _finite(metrics)
     return {
         challenger: finite.pop(challenger, {}),
         CHAMPION: finite.pop(CHAMPION, None),
         "baselines": finite,
     }
+
+
+def _finite(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    return {
+        scorer: {name: finite_or_none(value) for name, value in of_scorer.items()}
+        for scorer, of_scorer in metrics.items()
+    }
+
+
+def _as_list(interval: Interval | None) -> list[float] | None:
+    return list(interval) if interval else None

@@ -7,7 +7,7 @@ import pytest
 
 from components.evaluate import rules
 from components.evaluate.bootstrap import Resampled
-from components.evaluate.gate import Evidence, GateSettings, decide, is_blessed
+from components.evaluate.gate import Evidence, GateSettings, Measures, decide, is_blessed
 from components.evaluate.rules import is_worse
 from components.evaluate.verdict import conclusion
 
@@ -142,8 +142,9 @@ def _evidence(mine=None, champion=None, **facts):
         scorer: {name: np.full(5, value) for name, value in values.items()}
         for scorer, values in metrics.items()
     }
-    usual = {"rows": 1000, "users": 100, "no_champion": "" if champion else "There is no champion yet."}
-    return Evidence(metrics, Resampled(draws), **{**usual, **facts})
+    facts = {"no_champion": "" if champion else "There is no champion yet.", **facts}
+    whole = Measures(rows=1000, users=facts.pop("users", 100), metrics=metrics, resampled=Resampled(draws))
+    return Evidence(whole, **facts)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_the_gate_names_the_rules_that_fail(evidence, settings, failing):
 
 
 def test_the_gate_always_has_the_same_rules():
-    nothing = Evidence({}, Resampled({}), rows=0, users=0, failure="broken", no_champion="none")
+    nothing = Evidence(Measures(0, 0, {}, Resampled({})), failure="broken", no_champion="none")
     names = [rule.name for rule in decide(_evidence(), GateSettings())]
     assert [rule.name for rule in decide(nothing, GateSettings())] == names
     assert [rule.name for rule in decide(_evidence(champion={ACCURACY: 0.5}), GateSettings())] == names
