@@ -3,7 +3,7 @@
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -40,11 +40,13 @@ def _failed(outcome: Outcome, console: Console) -> int:
     if outcome.errors:
         return 2
     steps = ", ".join(outcome.failed) or "the run"
-    console.print(f"error: {steps} failed; the end of {outcome.log} says why", highlight=False, soft_wrap=True)
+    console.print(
+        f"error: {steps} failed; the end of {outcome.log} says why", highlight=False, soft_wrap=True
+    )
     return 1
 
 
-def _story(record: "RunRecord", verdict: dict, registry: str, place: str, console: Console) -> None:
+def _story(record: "RunRecord", verdict: dict[str, Any], registry: str, place: str, console: Console) -> None:
     from components.evaluate.console import verdict_tables
 
     rows = record.rows
@@ -87,7 +89,9 @@ def _places(record: "RunRecord", registry: str, place: str, console: Console) ->
 def _next(shown: "Showcase | None", registry: str, console: Console) -> None:
     console.print("\nWhat to type next", style="bold")
     if shown is None:
-        console.print("  the same command with --gate report publishes it all the same, the verdict on record")
+        console.print(
+            "  the same command with --gate report publishes it all the same, the verdict on record"
+        )
         return
     at = "" if registry == "registry" else f" --registry {shlex.quote(registry)}"
     user, movie = shlex.quote(shown.user_id), shlex.quote(shown.recommended[0]["movie_id"])
