@@ -65,5 +65,6 @@ class Board:
 
 def _duration(task: TaskState) -> str:
     # A step whose earlier result is taken ends as it begins.
-    text = f"{task.seconds:.0f} s" if task.seconds >= 1 else task.state.lower()
+    timed = task.mark != "waiting" and task.seconds >= 1
+    text = f"{task.seconds:.0f} s" if timed else task.state.lower()
     return f"[dim]{text}[/dim]"

@@ -46,16 +46,20 @@ def follow(
     Raises:
       UserError: if the server refuses the request, or has been away for ten minutes.
     """
-    last_answer = time.monotonic()
+    last_answer, lost = time.monotonic(), False
     while True:
         try:
             run = kubeflow.sdk.runs.run_service_get_run(run_id=run_id)
         except ApiError as error:
             if not error.passing or time.monotonic() - last_answer > _LONGEST_OUTAGE:
                 raise
-            log(f"the run's state is not known, trying again: {error}")
+            if not lost:
+                log(f"the run's state is not known, trying again: {error}")
+            lost = True
         else:
-            last_answer = time.monotonic()
+            if lost:
+                log("the server answers again")
+            last_answer, lost = time.monotonic(), False
             show(run)
             if run.state in FINISHED:
                 return run
@@ -86,5 +90,5 @@ def _seconds(task: Any) -> float:
     if task.start_time is None:
         return 0.0
     # A task that has not ended has no end, or 1970 for one.
-    ended = task.end_time if task.end_time and task.end_time > task.start_time else datetime.now(UTC)
+    ended = task.end_time if task.end_time and task.end_time >= task.start_time else datetime.now(UTC)
     return float(max((ended - task.start_time).total_seconds(), 0))

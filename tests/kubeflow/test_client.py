@@ -1,11 +1,15 @@
 """The connection: what every kind of wrong answer becomes, and how long that takes."""
 
 import logging
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 
 import pytest
 from kubeflow_double import cut_json, login_page, slow, status, truncated
+from pytest_httpserver import HTTPServer
 
 from components.errors import UserError
 from pipelines.kubeflow import transport
@@ -152,6 +156,41 @@ def test_a_name_that_does_not_exist_is_named():
 def test_plain_http_behind_https_is_no_traceback(host):
     with pytest.raises(UserError, match="does not speak HTTPS"):
         connect(Access(host.replace("http://", "https://")))
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """A certificate for localhost that signs itself, in files."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here to make a certificate with")
+    subprocess.run(command, check=True, capture_output=True)
+    return key, certificate
+
+
+def test_an_authority_of_ones_own_is_trusted_when_it_is_named(authority):
+    key, certificate = authority
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with HTTPServer(ssl_context=context) as server:
+        server.expect_request("/apis/v2beta1/healthz").respond_with_json({"multi_user": False})
+        url = server.url_for("").rstrip("/")
+        with pytest.raises(UserError, match=r"its certificate is not trusted; .*--ca-cert"):
+            connect(Access(url))
+        assert connect(Access(url, ca_cert=str(certificate))).host == url
 
 
 def test_all_pages_are_read(double, kubeflow):
