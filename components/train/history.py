@@ -33,6 +33,14 @@ class History(NamedTuple):
         """Adds up the values [c, ...] of each user's chunks: [n, ...]."""
         return tf.math.unsorted_segment_sum(values, self.chunks.row, self.users)
 
+    def sum_visible(self, values: tf.Tensor) -> tf.Tensor:
+        """Adds up the values [c, L, K] of each user's visible ratings: [n, K]."""
+        return self.sum_weighted(values, self.visible)
+
+    def sum_weighted(self, values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Adds up values [c, L, K] times weights [c, L] of each user: [n, K]."""
+        return self.sum_by_user(tf.squeeze(tf.matmul(weights[:, tf.newaxis], values), axis=1))
+
     def with_visible(self, visible: tf.Tensor) -> "History":
         """The same ratings with other ones hidden."""
         return self._replace(visible=visible * self.chunks.present)

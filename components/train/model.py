@@ -1,6 +1,5 @@
 """The model: two towers, a rating head on what the towers know, and the sum of both losses."""
 
-from typing import Any
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -27,8 +26,8 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         self._settings, self._seed = settings, seed
         self._ratings = float(catalogue.counts.sum())
         self.candidates = CandidateTower(catalogue.counts, settings.dimension)
-        self.queries = QueryTower(self.candidates, settings.hidden, settings.dropout)
-        self.rating_head = RatingHead(self.candidates.embeddings, settings.rating_features)
+        self.queries = QueryTower(self.candidates, settings.rating_weights, settings.hidden, settings.dropout)
+        self.rating_head = RatingHead(self.candidates.embeddings, settings.rating_weights)
         self._retrieval = (
             InBatchRetrieval(settings.in_batch_pairs)
             if settings.retrieval_loss == "in-batch"
@@ -45,29 +44,39 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
           inputs: movies int32 [t], ratings float32 [t] (centred and scaled), row_splits int64 [n + 1].
         """
         batch = self._hide(history(*inputs))
-        settings = self._settings
-        retrieval = self._retrieval(self.candidates, self.queries(batch, training=training), batch)
-        ratings = self.rating_head.predict(self.rating_head.read(batch), batch)
+        settings, head = self._settings, self.rating_head
+        movies = head.movies(batch.movies)
+        known = head.read(batch, movies)
+        queries = self.queries(batch, known.taste(), training=training)
+        retrieval = self._retrieval(self.candidates, queries, batch)
         rating = self._rating(
             labels=batch.chunks.collect(batch.ratings)[:, tf.newaxis],
-            predictions=batch.chunks.collect(ratings)[:, tf.newaxis],
+            predictions=batch.chunks.collect(head.predict(known, batch, movies))[:, tf.newaxis],
         )
         self._retrieval_mean.update_state(retrieval)
         self._rating_mean.update_state(rating)
+        # The evidence lower bound's other terms, in units of squared error.
+        rating += tf.reduce_mean(batch.chunks.collect(head.unsure(known, batch, movies)))
+        divergence = settings.divergence_weight * head.divergence() / self._ratings
+        rating += 2.0 * tf.stop_gradient(rating) * divergence
         loss = settings.retrieval_weight * retrieval + settings.rating_weight * rating
         return loss + self._regularisation()
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def scores(self, read: Batch) -> tf.Tensor:
         """Retrieval scores of every movie in the tables, float32 [n, movies]; `read` as in `compute_loss`."""
-        return self.candidates(self.queries(history(*read)))
+        known = history(*read)
+        taste = self.rating_head.read(known, self.rating_head.movies(known.movies)).taste()
+        return self.candidates(self.queries(known, taste))
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def ratings(self, read: Batch, asked: Batch) -> tf.Tensor:
         """Predictions for the pairs `asked`, none of which is in `read`: float32 [t], centred and scaled."""
-        pairs = history(*asked)
+        known, pairs = history(*read), history(*asked)
         pairs = pairs.with_visible(tf.zeros_like(pairs.visible))
-        return pairs.chunks.collect(self.rating_head.predict(self.rating_head.read(history(*read)), pairs))
+        head = self.rating_head
+        query = head.read(known, head.movies(known.movies))
+        return pairs.chunks.collect(head.predict(query, pairs, head.movies(pairs.movies)))
 
     def _hide(self, batch: History) -> History:
         """Hides a random share of the ratings; the draw depends on the seed and the step alone."""
@@ -77,15 +86,6 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
 
     def _regularisation(self) -> tf.Tensor:
         """Gaussian priors on the tables: a sum over movies, so it weighs less the more ratings there are."""
-        settings, head = self._settings, self.rating_head
-        retrieval = _squares(self.candidates.embeddings) + _squares(self.queries.opinions)
-        rating = _squares(head.features)
-        implicit = _squares(head.implicit)
-        return (
-            settings.retrieval_weight * settings.retrieval_l2 * retrieval
-            + settings.rating_weight * (settings.rating_l2 * rating + settings.implicit_l2 * implicit)
-        ) / self._ratings
-
-
-def _squares(table: Any) -> tf.Tensor:
-    return tf.reduce_sum(tf.square(table))
+        settings = self._settings
+        squares = tf.reduce_sum(tf.square(self.candidates.embeddings))
+        return settings.retrieval_weight * settings.retrieval_l2 * squares / self._ratings

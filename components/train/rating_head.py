@@ -1,18 +1,27 @@
 """Ratings: each user is a small Bayesian regression on movie features that are learned."""
 
+import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from components.train.history import History
 
+# Spread of a feature around 0 before training, and how sure of it the model then is, in units of the
+# ratings' standard deviation. All are learned; the start only has to be of the right magnitude.
+_FEATURE_SPREAD = 0.07
+_FEATURE_DEVIATION = 0.03
+# Likewise, for users' biases and for the noise.
+_USER_DEVIATION = 0.4
+_NOISE = 0.75
+
 
 class RatingQuery(NamedTuple):
-    """What is known of each user's taste, K numbers a user.
+    """What the visible ratings say about each user's taste: K weights a user, as a Gaussian.
 
     Attributes:
-      covariance: float32 [n, K, K], of the user's weights after the visible ratings.
-      evidence: float32 [n, K], the weighted sum of the visible movies' features times their ratings.
+      covariance: float32 [n, K, K], of the weights.
+      evidence: float32 [n, K], the sum of the visible movies' features times their ratings.
       prior: float32 [n, K], the sum of the visible movies' prior vectors.
       counts: float32 [n], how many ratings are visible.
     """
@@ -22,82 +31,135 @@ class RatingQuery(NamedTuple):
     prior: tf.Tensor
     counts: tf.Tensor
 
+    def taste(self) -> tf.Tensor:
+        """The mean of the weights given all visible ratings, float32 [n, K]."""
+        evidence = self.evidence + self.prior * tf.math.rsqrt(self.counts + 1.0)[:, tf.newaxis]
+        return tf.linalg.matvec(self.covariance, evidence)
+
+
+class Movies(NamedTuple):
+    """What the head knows of some movies, in units in which a rating's noise has variance 1.
+
+    Attributes:
+      features: float32 [c, L, K], means; the last one is the constant, whose weight is the user's bias.
+      variances: float32 [c, L, K], how unsure the features are; 0 for the constant.
+      prior: float32 [c, L, K], what having rated the movie, whatever the stars, says about a user's weights.
+      biases: float32 [c, L], the movie's mean rating, centred and scaled.
+      deviations: float32 [c, L], the standard deviation of the noise, in units of `biases`.
+    """
+
+    features: tf.Tensor
+    variances: tf.Tensor
+    prior: tf.Tensor
+    biases: tf.Tensor
+    deviations: tf.Tensor
+
+    def residuals(self, ratings: tf.Tensor) -> tf.Tensor:
+        """What the biases leave of `ratings` [c, L]."""
+        return (ratings - self.biases) / self.deviations
+
 
 class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     """Predicts the rating r of movie i by user u, leaving r itself out of what is read.
 
-    r_ui = c_i + w_u . phi_i + noise of precision p_i, with w_u ~ N(prior_u, I). The posterior of w_u
-    given the user's visible ratings has a closed form, and so has the prediction for each visible rating from
-    all the others: one matrix inverse a user, then a division by 1 - p_i h_i, where h_i = phi_i' A^-1 phi_i
-    (Allen 1974, the PRESS statistic). So the features phi, the precisions p and the biases c are trained by
-    gradient descent on the error of predicting what was not read, as Bertinetto et al. (2019) do with ridge
-    regression for few-shot learning. A user has no parameters: who was not in training is served alike.
+    r_ui = b_i + s_i (w_u . phi_i + noise of variance 1), with w_u ~ N(prior_u, I). The posterior of w_u given
+    the user's visible ratings has a closed form, and so has the prediction for each visible rating from all
+    the others: one matrix inverse A^-1 a user, then a division by 1 - phi_i' A^-1 phi_i (Allen 1974, PRESS).
+    So phi, s and b are trained by gradient descent on the error of predicting what was not read, as
+    Bertinetto et al. (2019) do with ridge regression for few-shot learning. A user has no parameters: who was
+    not in training is served alike.
 
-    phi_i holds K - 1 learned features and a constant one, whose weight is the user's bias.
-    prior_u = sum of y_j / sqrt(n + 1) over the user's other movies: which movies someone rated says something
-    about the taste, whatever the stars (Koren 2008, SVD++).
+    prior_u = sum of W e_j / sqrt(n + 1) over the user's other movies, e_j being the candidate tower's vector:
+    which movies someone rated says something about the taste, whatever the stars (Koren 2008, SVD++).
+
+    Every feature is a Gaussian with a learned variance, which enters the regression and the loss, and has a
+    Gaussian prior of learned width (`divergence`): movies are regularised by how much is known about them
+    (Lim & Teh 2007, variational matrix factorisation).
     """
 
-    def __init__(self, embeddings: tf.Variable, features: int, **options: Any) -> None:
+    def __init__(self, embeddings: tf.Variable, weights: int, **options: Any) -> None:
+        """Args: `weights`: K, at least 2."""
         super().__init__(**options)
-        movies = embeddings.shape[0]
+        movies, dimension = embeddings.shape
         self._embeddings = embeddings
-        normal = tf.keras.initializers.RandomNormal
-        self.features = self.add_weight(name="features", shape=[movies, features], initializer=normal(0, 0.1))
-        self.implicit = self.add_weight(name="implicit", shape=[movies, features + 1], initializer="zeros")
-        self.biases = self.add_weight(name="biases", shape=[movies], initializer="zeros")
-        self.log_precision = self.add_weight(name="log_precision", shape=[movies], initializer="zeros")
-        self.constant = self.add_weight(
-            name="constant", shape=[], initializer=tf.keras.initializers.Constant(0.4)
+        shape = [movies, weights - 1]
+        spread = tf.keras.initializers.RandomNormal(0, _FEATURE_SPREAD)
+        self.features = self.add_weight(name="features", shape=shape, initializer=spread)
+        self.log_deviations = self._constant("log_deviations", shape, math.log(_FEATURE_DEVIATION))
+        self.log_widths = self._constant("log_widths", [weights - 1], math.log(_FEATURE_SPREAD))
+        self.user_deviation = self._constant("user_deviation", [], _USER_DEVIATION)
+        self.log_noise = self._constant("log_noise", [movies], math.log(_NOISE))
+        self.biases = self._constant("biases", [movies], 0.0)
+        self.implicit = self._constant("implicit", [dimension, weights], 0.0)
+
+    def _constant(self, name: str, shape: list[int], value: float) -> tf.Variable:
+        return self.add_weight(name=name, shape=shape, initializer=tf.keras.initializers.Constant(value))
+
+    def movies(self, rows: tf.Tensor) -> Movies:
+        """What is known of the movies in the rows [c, L] of the tables."""
+        # Computed for every movie once and then gathered: there are far fewer movies than ratings.
+        deviations = tf.exp(self.log_noise)
+        precision = 1.0 / deviations[:, tf.newaxis]
+        constant = tf.fill([tf.shape(precision)[0], 1], 1.0) * self.user_deviation
+        features = tf.concat([self.features, constant], axis=1) * precision
+        variances = tf.pad(tf.square(tf.exp(self.log_deviations) * precision), [[0, 0], [0, 1]])
+        return Movies(
+            features=tf.gather(features, rows),
+            variances=tf.gather(variances, rows),
+            prior=tf.gather(tf.matmul(self._embeddings, self.implicit), rows),
+            biases=tf.gather(self.biases, rows),
+            deviations=tf.gather(deviations, rows),
         )
 
-    def read(self, history: History) -> RatingQuery:
-        """What the visible ratings say about each user."""
-        features, biases, precision = self._movie(history.movies)
-        weights = (precision * history.visible)[..., tf.newaxis] * features
-        information = history.sum_by_user(tf.matmul(weights, features, transpose_a=True))
-        evidence = tf.reduce_sum(weights * (history.ratings - biases)[..., tf.newaxis], axis=1)
-        prior = tf.reduce_sum(history.visible[..., tf.newaxis] * self._prior(history.movies), axis=1)
+    def read(self, history: History, movies: Movies) -> RatingQuery:
+        """What the visible ratings say about each user; `movies` are those of `history`."""
+        features = movies.features * history.visible[..., tf.newaxis]
+        uncertainty = history.sum_visible(movies.variances)
+        information = history.sum_by_user(tf.matmul(features, features, transpose_a=True))
+        residuals = movies.residuals(history.ratings)[:, tf.newaxis]
         return RatingQuery(
-            covariance=tf.linalg.inv(tf.eye(features.shape[-1]) + information),
-            evidence=history.sum_by_user(evidence),
-            prior=history.sum_by_user(prior),
+            covariance=tf.linalg.inv(tf.linalg.diag(1.0 + uncertainty) + information),
+            evidence=history.sum_by_user(tf.squeeze(tf.matmul(residuals, features), axis=1)),
+            prior=history.sum_visible(movies.prior),
             counts=history.counts,
         )
 
-    def predict(self, query: RatingQuery, asked: History) -> tf.Tensor:
-        """Ratings of the movies in `asked`, float32 [c, L], centred and scaled.
+    def predict(self, query: RatingQuery, asked: History, movies: Movies) -> tf.Tensor:
+        """Ratings of the movies `asked`, float32 [c, L], centred and scaled.
 
         Args:
-          asked: movies by user. `visible` says whether the movie's rating is part of what `query` read;
-            then it is taken out again, and `ratings` must hold it.
+          query: what `read` returned for the same users.
+          asked: pairs by user. `visible` says whether the pair's rating is part of what `query` read; then it
+            is taken out again, and `ratings` must hold it.
+          movies: those of `asked`.
         """
         row = asked.chunks.row
-        features, biases, precision = self._movie(asked.movies)
-        gain = tf.matmul(features, tf.gather(query.covariance, row))  # A^-1 phi_i, [c, L, K]
-        leverage = tf.reduce_sum(gain * features, axis=-1) * precision * asked.visible
+        gain = tf.matmul(movies.features, tf.gather(query.covariance, row))
+        leverage = asked.visible * _dots(gain, movies.features)
+        known = tf.stack([query.evidence, query.prior], axis=-1)
+        from_evidence, from_prior = tf.unstack(tf.matmul(gain, tf.gather(known, row)), axis=-1)
+        from_evidence -= leverage * movies.residuals(asked.ratings)
+        from_prior -= asked.visible * _dots(gain, movies.prior)
         left = tf.gather(query.counts, row)[:, tf.newaxis] - asked.visible
-        prior_sum = _dots(gain, tf.gather(query.prior, row))
-        prior_sum -= asked.visible * tf.reduce_sum(gain * self._prior(asked.movies), axis=-1)
-        from_ratings = _dots(gain, tf.gather(query.evidence, row)) - leverage * (asked.ratings - biases)
-        return biases + (from_ratings + prior_sum * tf.math.rsqrt(left + 1.0)) / (1.0 - leverage)
+        explained = (from_evidence + from_prior * tf.math.rsqrt(left + 1.0)) / (1.0 - leverage)
+        return movies.biases + movies.deviations * explained
+
+    def unsure(self, query: RatingQuery, asked: History, movies: Movies) -> tf.Tensor:
+        """The variance that each prediction owes to unsure features, float32 [c, L], centred and scaled."""
+        squares = tf.gather(tf.square(query.taste()), asked.chunks.row)
+        variances = tf.squeeze(tf.matmul(movies.variances, squares[..., tf.newaxis]), axis=-1)
+        return tf.square(movies.deviations) * variances
 
     def predict_unknown(self, query: RatingQuery) -> tf.Tensor:
         """Each user's rating of a movie nothing is known of, float32 [n], centred and scaled."""
-        evidence = query.evidence + query.prior * tf.math.rsqrt(query.counts + 1.0)[:, tf.newaxis]
-        user_bias = self.constant * tf.reduce_sum(query.covariance[:, -1] * evidence, axis=1)
-        return tf.reduce_mean(self.biases) + user_bias
+        return tf.reduce_mean(self.biases) + self.user_deviation * query.taste()[:, -1]
 
-    def _movie(self, movies: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        learned = tf.gather(self.features, movies)
-        constant = tf.fill(tf.concat([tf.shape(movies), [1]], axis=0), 1.0) * self.constant
-        features = tf.concat([learned, constant], axis=-1)
-        return features, tf.gather(self.biases, movies), tf.exp(tf.gather(self.log_precision, movies))
-
-    def _prior(self, movies: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self.implicit, movies)
+    def divergence(self) -> tf.Tensor:
+        """Kullback-Leibler divergence of the features from their prior, summed over movies, float32 []."""
+        second_moment = tf.square(self.features) + tf.exp(2.0 * self.log_deviations)
+        relative = second_moment * tf.exp(-2.0 * self.log_widths)
+        return 0.5 * tf.reduce_sum(relative - 1.0) + tf.reduce_sum(self.log_widths - self.log_deviations)
 
 
-def _dots(vectors: tf.Tensor, one: tf.Tensor) -> tf.Tensor:
-    """[c, L, K] times [c, K] -> [c, L]."""
-    return tf.squeeze(tf.matmul(vectors, one[..., tf.newaxis]), axis=-1)
+def _dots(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(one * other, axis=-1)

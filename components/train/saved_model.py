@@ -60,7 +60,8 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     ) -> Outputs:
         """Query vectors [n, dimension + 1]; zeros, hence popularity's order, where nothing can be read."""
         read, _ = self._read(history_movie, history_rating, history_row_splits)
-        vectors = self._layers.queries(read)
+        head = self._layers.rating_head
+        vectors = self._layers.queries(read, head.read(read, head.movies(read.movies)).taste())
         extended = tf.concat([vectors, tf.ones_like(vectors[:, :1])], axis=1)
         return {"query": tf.where(read.counts[:, tf.newaxis] > 0, extended, 0.0)}
 
@@ -85,13 +86,14 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     ) -> Outputs:
         """Stars for each pair [p], its own rating left out of the history."""
         read, keys = self._read(history_movie, history_rating, history_row_splits)
-        query = self._layers.rating_head.read(read)
+        head = self._layers.rating_head
+        query = head.read(read, head.movies(read.movies))
         order = tf.argsort(pair_row, stable=True)
         rows = tf.gather(pair_row, order)
         movies = self._table_rows(tf.gather(pair_movie, order))
         asked = self._asked(read, keys, rows, movies)
-        predicted = asked.chunks.collect(self._layers.rating_head.predict(query, asked))
-        unknown = tf.gather(self._layers.rating_head.predict_unknown(query), rows)
+        predicted = asked.chunks.collect(head.predict(query, asked, head.movies(asked.movies)))
+        unknown = tf.gather(head.predict_unknown(query), rows)
         predicted = tf.where(movies >= 0, predicted, unknown)
         stars = tf.clip_by_value(self._mean + self._scale * predicted, *self._bounds)
         return {"rating": tf.scatter_nd(order[:, tf.newaxis], stars, tf.shape(pair_row))}

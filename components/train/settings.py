@@ -12,14 +12,14 @@ class Settings:
     # Width of the query tower's hidden layer, and the share of it that is dropped in training.
     hidden: int = 256
     dropout: float = 0.5
-    # Learned features of a movie in the rating head.
-    rating_features: int = 32
+    # Weights of a user in the rating head: one is the user's bias, the others meet a movie's features.
+    rating_weights: int = 32
+    # The features' divergence from their prior, times this, is part of the loss; 1 is the evidence bound.
+    divergence_weight: float = 2.0
     # Share of a user's ratings that is hidden in each step.
     masked: float = 0.2
     # Weights of the Gaussian priors, as ratings' worth: each is divided by the number of training ratings.
     retrieval_l2: float = 80.0
-    rating_l2: float = 5.0
-    implicit_l2: float = 20.0
     # Weights of the two losses, each a mean over ratings.
     retrieval_weight: float = 1.0
     rating_weight: float = 1.0

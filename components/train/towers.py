@@ -44,31 +44,23 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     makes it a denoising autoencoder (Wu et al. 2016, CDAE; Liang et al. 2018, Mult-DAE).
     """
 
-    def __init__(self, candidates: CandidateTower, hidden: int, dropout: float, **options: Any) -> None:
+    def __init__(
+        self, candidates: CandidateTower, weights: int, hidden: int, dropout: float, **options: Any
+    ) -> None:
         super().__init__(**options)
-        movies, dimension = candidates.embeddings.shape
+        dimension = candidates.embeddings.shape[1]
         self._embeddings = candidates.embeddings
-        self.opinions = self.add_weight(name="opinions", shape=[movies, dimension], initializer="zeros")
+        self.opinions = self.add_weight(name="opinions", shape=[weights, dimension], initializer="zeros")
         self.start = self.add_weight(name="start", shape=[dimension], initializer="zeros")
         self._norm = tf.keras.layers.LayerNormalization()
         self._expand = tf.keras.layers.Dense(hidden, tf.nn.gelu)
         self._dropout = tf.keras.layers.Dropout(dropout)
         self._project = tf.keras.layers.Dense(dimension)
 
-    def call(self, history: History, training: bool = False) -> tf.Tensor:
+    def call(self, history: History, taste: tf.Tensor, training: bool = False) -> tf.Tensor:
         """[n, dimension]; a user without visible ratings gets what `start` alone gives."""
         counts = history.counts
-        means = history.sum_by_user(tf.reduce_sum(history.ratings * history.visible, axis=1))
-        means = tf.math.divide_no_nan(means, counts)
-        residuals = (history.ratings - tf.gather(means, history.chunks.row)[:, tf.newaxis]) * history.visible
-        pooled = self._pool(history, self._embeddings, history.visible)
-        pooled += self._pool(history, self.opinions, residuals)
-        x = pooled * tf.math.rsqrt(counts + 1.0)[:, tf.newaxis] + self.start
+        pooled = history.sum_visible(tf.gather(self._embeddings, history.movies))
+        x = pooled * tf.math.rsqrt(counts + 1.0)[:, tf.newaxis] + tf.matmul(taste, self.opinions) + self.start
         hidden = self._dropout(self._expand(self._norm(x)), training=training)
         return x + self._project(hidden)
-
-    @staticmethod
-    def _pool(history: History, table: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        vectors = tf.gather(table, history.movies)
-        sums = tf.squeeze(tf.matmul(weights[:, tf.newaxis], vectors), axis=1)
-        return history.sum_by_user(sums)
