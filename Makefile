@@ -90,6 +90,12 @@ coverage: $(VENV)/.test-installed ## the tests with line coverage of components 
 	@$(BIN)/coverage erase
 	@$(BIN)/pytest --cov=components --cov=pipelines --cov-report=term
 
+.PHONY: mutation
+mutation: $(VENV)/.test-installed ## mutate the gate, the metrics and the champion log (an hour; installs mutmut)
+	@$(BIN)/pip install --quiet mutmut==3.8.1
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut results
+
 # ---- the image
 
 .PHONY: image
