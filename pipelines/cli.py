@@ -32,8 +32,12 @@ COMMANDS = {
     "rate": ("components.recommend.cli:rate", "how would this user rate that movie?"),
     "history": ("components.recommend.cli:history", "what did this user rate?"),
     "similar": ("components.recommend.cli:similar", "which movies are most like that one?"),
+    "batch": ("components.recommend.cli:batch", "recommend to many users, into a Parquet file"),
     "versions": ("components.registry.cli:versions", "list the versions in a registry"),
+    "show": ("components.registry.cli:show", "tell a version's story: data, settings, metrics, whom it beat"),
     "rollback": ("components.registry.cli:rollback", "serve an earlier version again"),
+    "prune": ("components.registry.cli:prune", "delete old versions"),
+    "verify": ("components.registry.cli:verify", "compare every file of a registry with its checksum"),
 }
 
 

@@ -28,6 +28,12 @@ _run_id = click.option("--run-id", default="", help="Names the run record; by de
     default=-1,
     help="The end of the champion log when the verdict was taken; -1: as the verdict says.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Publish whatever the verdict says, and whichever champion came in between. Needs --reason.",
+)
+@click.option("--reason", default="", help="Why it is forced, for the champion log; none by default.")
 @click.option("--output", default="published", help="The directory to write.")
 def publish(
     index: str,
@@ -38,6 +44,8 @@ def publish(
     registry: str,
     run_id: str,
     champion_sequence: int,
+    force: bool,
+    reason: str,
     output: str,
 ) -> None:
     """Makes an index a version in the registry and, unless another came first, the champion.
@@ -55,6 +63,8 @@ def publish(
         run_id=run_id or _run_id_by_time(),
         champion_sequence=champion_sequence,
         dataset=dataset,
+        force=force,
+        reason=reason,
         output=output,
     )
     place = f", number {summary.sequence} in the champion log" if summary.sequence else ""

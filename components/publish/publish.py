@@ -43,6 +43,8 @@ def publish(
     run_id: str,
     champion_sequence: int = AS_THE_VERDICT_SAYS,
     dataset: str = "",
+    force: bool = False,
+    reason: str = "",
     output: str,
 ) -> PublishSummary:
     """Makes the index a version in the registry and, if the champion still is the one seen, the champion.
@@ -59,33 +61,51 @@ def publish(
       run_id: the pipeline run.
       champion_sequence: the end of the champion log when the verdict was taken; -1: as the verdict says.
       dataset: the RatingsDataset, for the run record; "" for none.
+      force: whether to publish whatever the verdict says and whichever champion came in between.
+      reason: why it is forced, for the champion log.
       output: the directory to write: `published.json`.
 
     Raises:
-      UserError: if an artifact is broken, the verdict says not to publish, or the registry cannot be
-        written.
+      UserError: if an artifact is broken, the verdict says not to publish, the registry cannot be written,
+        or it is forced without a reason.
     """
+    _check_reason(force, reason)
     run = read_finished_run(run_id, evaluation, report, model, dataset, index)
-    _check(run, evaluation, index, model)
+    if not force:
+        _check_verdict(run, evaluation)
+    _check_files(index, model)
     if champion_sequence == AS_THE_VERDICT_SAYS:
         champion_sequence = run.verdict["champion"]["sequence"]
     store = Registry(registry)
     with output_directory(output) as staging:
         store.clean()
         version = _add(store, run, index, model)
-        entry = _crown(store, champion_sequence, version.version, run_id)
+        if force:
+            entry = _crown_by_force(store, version.version, run_id, reason)
+        else:
+            entry = _crown(store, champion_sequence, version.version, run_id)
         _serve(store)
         summary = _record(store, run, version, entry)
         write_json(Path(staging) / "published.json", {**summary._asdict(), "registry": store.root})
     return summary
 
 
-def _check(run: FinishedRun, evaluation: str, index: str, model: str) -> None:
+def _check_reason(force: bool, reason: str) -> None:
+    if force and not reason.strip():
+        raise UserError("--force needs --reason TEXT: the champion log keeps why the verdict was overruled")
+    if reason and not force:
+        raise UserError("--reason says why a version is forced; leave it out, or add --force")
+
+
+def _check_verdict(run: FinishedRun, evaluation: str) -> None:
     if not run.verdict["publish"]:
         raise UserError(
-            f"the verdict in {evaluation} is not to publish; train a better model, or evaluate with "
-            f"--gate report to publish it all the same. {run.verdict['reason']}"
+            f"the verdict in {evaluation} is not to publish; train a better model, or overrule it by "
+            f"--force --reason TEXT. {run.verdict['reason']}"
         )
+
+
+def _check_files(index: str, model: str) -> None:
     for path in (Path(index), Path(model) / "saved_model"):
         if not (path / "saved_model.pb").is_file():
             raise UserError(f"{path} holds no saved_model.pb; run the step that writes it again")
@@ -105,6 +125,18 @@ def _crown(store: Registry, expected: int, version: str, run_id: str) -> Champio
         return store.champion_log.of_version(version)
 
 
+def _crown_by_force(store: Registry, version: str, run_id: str, reason: str) -> ChampionEntry | None:
+    """The run's entry in the champion log, whose end is where it is now; None if it moves on meanwhile."""
+    entry = store.champion_log.of_version(version)
+    if entry is not None:
+        return entry
+    end = max(store.champion_log.sequences(), default=0)
+    try:
+        return store.champion_log.append(end, version, champion_log.FORCED, run_id, reason)
+    except SupersededError:
+        return None
+
+
 def _serve(store: Registry) -> None:
     """Completes what the server loads: ours, or what a killed publisher of the present champion left."""
     champion = store.champion_log.latest()
@@ -116,7 +148,7 @@ def _record(
     store: Registry, run: FinishedRun, version: Manifest, entry: ChampionEntry | None
 ) -> PublishSummary:
     if entry is not None:
-        reason = run.verdict["reason"]
+        reason = f"Forced: {entry.reason}" if entry.why == champion_log.FORCED else run.verdict["reason"]
         summary = PublishSummary(entry.version, run_records.PUBLISHED, entry.sequence)
         log(f"published {summary.version}, number {summary.sequence} of {store.root}")
     else:

@@ -12,6 +12,7 @@ _ENTRY = re.compile(rf"{_DIRECTORY}/(\d{{6,}})\.json")
 _CURE = "restore it from a backup, or write it again by hand: docs/registry.md shows its few lines"
 
 PUBLISHED = "published"
+FORCED = "forced"
 ROLLBACK = "rollback"
 
 
@@ -27,7 +28,8 @@ class ChampionEntry:
       sequence: its place in the log: 1, 2, 3, …
       version: the version that became champion.
       previous: the champion before it; "" for the first.
-      why: "published" or "rollback".
+      why: "published", "forced" (published against the verdict) or "rollback".
+      reason: what whoever forced it or rolled back gives as the reason; "" for none.
       run_id: the pipeline run that published it; "" for a rollback.
       time: when, in ISO 8601.
     """
@@ -36,6 +38,7 @@ class ChampionEntry:
     version: str
     previous: str
     why: str
+    reason: str
     run_id: str
     time: str
 
@@ -51,14 +54,19 @@ class ChampionLog:
         matches = (_ENTRY.fullmatch(key) for key in self._storage.list(f"{_DIRECTORY}/"))
         return sorted(int(match[1]) for match in matches if match)
 
+    def entry(self, sequence: int) -> ChampionEntry:
+        """The entry at a place in the log. Raises `UserError` if there is none, or it is corrupt."""
+        key = _key(sequence)
+        return from_bytes(ChampionEntry, self._storage.read_bytes(key), self._storage.uri(key), _CURE)
+
     def latest(self) -> ChampionEntry | None:
         """The champion; None in an empty registry."""
         sequences = self.sequences()
-        return self._read(sequences[-1]) if sequences else None
+        return self.entry(sequences[-1]) if sequences else None
 
     def entries(self) -> list[ChampionEntry]:
         """The whole log, in order."""
-        return [self._read(sequence) for sequence in self.sequences()]
+        return [self.entry(sequence) for sequence in self.sequences()]
 
     def of_run(self, run_id: str) -> ChampionEntry | None:
         """The entry by which the run `run_id` published; None if it did not."""
@@ -66,10 +74,12 @@ class ChampionLog:
 
     def of_version(self, version: str) -> ChampionEntry | None:
         """The entry by which `version` was published; None if it was not."""
-        entries = (entry for entry in self.entries() if entry.why == PUBLISHED)
+        entries = (entry for entry in self.entries() if entry.why != ROLLBACK)
         return next((entry for entry in entries if entry.version == version), None)
 
-    def append(self, expected_sequence: int, version: str, why: str, run_id: str) -> ChampionEntry:
+    def append(
+        self, expected_sequence: int, version: str, why: str, run_id: str, reason: str = ""
+    ) -> ChampionEntry:
         """Makes `version` the champion, if the log still ends at `expected_sequence` (0: is empty).
 
         Of any number of callers at once, one succeeds: they all create the same file.
@@ -85,6 +95,7 @@ class ChampionLog:
             version=version,
             previous=latest.version if latest else "",
             why=why,
+            reason=reason,
             run_id=run_id,
             time=timestamp(now()),
         )
@@ -106,10 +117,6 @@ class ChampionLog:
                 del line[line.index(entry.version) :]
             line.append(entry.version)
         return line[-2] if len(line) > 1 else ""
-
-    def _read(self, sequence: int) -> ChampionEntry:
-        key = _key(sequence)
-        return from_bytes(ChampionEntry, self._storage.read_bytes(key), self._storage.uri(key), _CURE)
 
 
 def _key(sequence: int) -> str:

@@ -1,4 +1,4 @@
-"""The subcommands `champion`, `versions` and `rollback`."""
+"""The subcommands `champion`, `versions`, `show`, `rollback`, `prune` and `verify`."""
 
 import click
 
@@ -33,15 +33,90 @@ def versions(registry: str) -> None:
 @click.command()
 @click.argument("version", default="")
 @registry_option
-def rollback(version: str, registry: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(version: str, registry: str, as_json: bool) -> None:
+    """Shows where VERSION comes from, whom it beat, and when it was served; without it, the champion."""
+    import json
+
+    from rich.console import Console
+
+    from components.registry.registry import Registry
+    from components.registry.story import version_story
+    from components.registry.story_tables import story_tables
+
+    story = version_story(Registry(registry), version)
+    if as_json:
+        click.echo(json.dumps(story.as_json(), indent=2, ensure_ascii=False))
+        return
+    for table in story_tables(story):
+        Console().print(table, end="\n\n")
+
+
+@click.command()
+@click.argument("version", default="")
+@registry_option
+@click.option("--reason", default="", help="Why, for the champion log; none by default.")
+def rollback(version: str, registry: str, reason: str) -> None:
     """Serves VERSION again; without it, the version that the present champion replaced.
 
     `twotower versions` lists the versions. To undo a rollback, name the version that was served before.
     """
     from components.registry.registry import Registry
 
-    entry = Registry(registry).rollback(version)
+    entry = Registry(registry).rollback(version, reason)
     click.echo(
         f"the champion is {entry.version}, number {entry.sequence} in the log; served before: "
         f"{entry.previous or 'none'}"
+    )
+
+
+@click.command()
+@registry_option
+@click.option("--keep", default=10, type=click.IntRange(min=1), help="How many champions to keep.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+def prune(registry: str, keep: int, dry_run: bool) -> None:
+    """Deletes old versions: all but the last champions, the one served and the one to roll back to.
+
+    A version that was never champion is deleted when it is a day old.
+    """
+    from components.registry.prune import prunable
+    from components.registry.prune import prune as carry_out
+    from components.registry.registry import Registry
+
+    store = Registry(registry)
+    pruning = prunable(store, keep)
+    verb = "would delete" if dry_run else "deleted"
+    if not dry_run:
+        carry_out(store, pruning)
+    for version, size in pruning.versions.items():
+        click.echo(f"{verb} {version}, {size / 1e6:,.1f} MB")
+    for sequence in pruning.serving:
+        click.echo(f"{verb} serving/{sequence}")
+    click.echo(f"{len(pruning.versions)} versions {verb}, {len(pruning.kept)} kept")
+
+
+@click.command()
+@registry_option
+@click.option(
+    "--download",
+    is_flag=True,
+    help="Read all bytes from Google Cloud Storage too, instead of the checksums that it keeps.",
+)
+def verify(registry: str, download: bool) -> None:
+    """Compares every file of every version, and of what a server loads, with its checksum."""
+    from components.errors import UserError
+    from components.registry.registry import Registry
+    from components.registry.verify import verify as compare
+
+    found = compare(Registry(registry), download)
+    for fault in found.faults:
+        click.echo(fault)
+    if found.faults:
+        raise UserError(
+            f"{registry} has {len(found.faults)} faults; restore what they name from a backup, or serve a "
+            f"whole version by `twotower rollback --registry {registry}`"
+        )
+    click.echo(
+        f"{found.versions} versions and {found.served} copies for a server are whole: {found.files} files, "
+        f"{found.bytes / 1e6:,.1f} MB"
     )

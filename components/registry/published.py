@@ -10,6 +10,7 @@ from pathlib import Path
 
 from components.errors import UserError
 from components.progress import log
+from components.registry.cache import keep_recent, touch
 from components.registry.registry import Registry
 from components.registry.versions import INDEX
 from components.storage import StoredFile, is_remote, stored_file
@@ -19,7 +20,7 @@ def published_index(registry_root: str, version: str = "") -> Path:
     """A local directory with the index of a version, every file of it checked against its checksum.
 
     An index in Google Cloud Storage is downloaded once, to ~/.cache/twotower or, if that is set, to the
-    directory TWOTOWER_CACHE.
+    directory TWOTOWER_CACHE, where a few are kept.
 
     Args:
       registry_root: a directory or gs:// prefix.
@@ -46,10 +47,12 @@ def _champion(registry: Registry) -> str:
 
 
 def _cached(registry: Registry, version: str) -> Path:
-    home = _cache() / hashlib.sha256(registry.root.encode()).hexdigest()[:16] / version
+    cache = _cache()
+    home = cache / hashlib.sha256(registry.root.encode()).hexdigest()[:16] / version
     target = home / INDEX
     published = registry.versions.manifest(version).part(INDEX)
     if _is_whole(target, published):
+        touch(home)
         return target
     log(f"fetching version {version} from {registry.root} to {target}")
     with _scratch(home) as scratch:
@@ -58,6 +61,8 @@ def _cached(registry: Registry, version: str) -> Path:
         if not _is_whole(target, published):
             shutil.rmtree(target, ignore_errors=True)
             (scratch / INDEX).rename(target)
+    touch(home)
+    keep_recent(cache)
     return target
 
 

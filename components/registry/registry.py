@@ -26,11 +26,12 @@ class Registry:
         """The directory or gs:// prefix."""
         return self.storage.root
 
-    def rollback(self, version: str = "") -> ChampionEntry:
+    def rollback(self, version: str = "", reason: str = "") -> ChampionEntry:
         """Makes an earlier version the champion again, under a new and higher place in the log.
 
         Args:
           version: its id; "" for the one that the present champion replaced.
+          reason: for the champion log.
 
         Raises:
           UserError: if there is no such version, it is not whole, or the champion changed meanwhile.
@@ -41,7 +42,7 @@ class Registry:
         version = version or self._before(champion)
         if version != champion.version:
             self.versions.check(version)
-            champion = self._append_rollback(champion, version)
+            champion = self._append_rollback(champion, version, reason)
         self.serving.complete(champion)
         return champion
 
@@ -59,9 +60,9 @@ class Registry:
             )
         return version
 
-    def _append_rollback(self, champion: ChampionEntry, version: str) -> ChampionEntry:
+    def _append_rollback(self, champion: ChampionEntry, version: str, reason: str) -> ChampionEntry:
         try:
-            return self.champion_log.append(champion.sequence, version, ROLLBACK, run_id="")
+            return self.champion_log.append(champion.sequence, version, ROLLBACK, run_id="", reason=reason)
         except SupersededError as error:
             raise UserError(
                 f"the champion of {self.root} changed meanwhile; look at "

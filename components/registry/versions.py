@@ -3,14 +3,15 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 from components.errors import UserError
 from components.registry.documents import from_bytes, now, timestamp, to_bytes
 from components.registry.manifest import Manifest, Provenance
-from components.storage import NotFoundError, Storage, StoredFile, stored_file
+from components.storage import CorruptError, NotFoundError, Storage, StoredFile, stored_file
 
 INDEX = "index"
 MODEL = "model"
@@ -22,6 +23,9 @@ _TIME = "%Y%m%d-%H%M%S"
 
 # A version without a manifest is being uploaded, or its publisher was killed. After so long, the latter.
 _PARTIAL_FOR = timedelta(days=1)
+
+# What finds out what lies at a key.
+Look = Callable[[str], StoredFile]
 
 
 class Versions:
@@ -65,7 +69,7 @@ class Versions:
 
     def check(self, version: str, part: str = "") -> None:
         """Raises `UserError`, naming the file, unless all files in the directory `part` are as published."""
-        self._each_file(version, part, lambda key, _: self._storage.stat(key))
+        self._each_file(version, part, self._storage.stat)
 
     def download(self, version: str, part: str, target: Path) -> None:
         """Copies the directory `part` of a version to the local directory `target`.
@@ -73,7 +77,8 @@ class Versions:
         Raises:
           UserError: if a file of it is missing or not as published.
         """
-        self._each_file(version, part, lambda key, name: self._storage.download_file(key, target / name))
+        start = len(_key(version, f"{part}/"))
+        self._each_file(version, part, lambda key: self._storage.download_file(key, target / key[start:]))
 
     def copy(self, version: str, part: str, directory: str, last: Sequence[str]) -> None:
         """Copies the directory `part` of a version to `directory` of the registry, files of `last` last.
@@ -81,23 +86,69 @@ class Versions:
         Raises:
           UserError: if a file of it is missing or not as published.
         """
-        copy = self._storage.copy_file
-        self._each_file(version, part, lambda key, name: copy(key, f"{directory}/{name}"), last)
+        start, copy = len(_key(version, f"{part}/")), self._storage.copy_file
+        self._each_file(version, part, lambda key: copy(key, f"{directory}/{key[start:]}"), last)
+
+    def faults(
+        self, version: str, part: str, look: Look, directory: str = "", last: Sequence[str] = ()
+    ) -> Iterator[str]:
+        """What is missing or not as published, a line a file.
+
+        Args:
+          version: its id.
+          part: the directory of it whose files are compared; "" for all.
+          look: called with the key of each file.
+          directory: where to look for the files of `part`; "" for their place in the version.
+          last: the files of `part` to come to after the others.
+
+        Raises:
+          UserError: if there is no such version, or its manifest is corrupt.
+        """
+        directory = directory or _key(version, part).rstrip("/")
+        for name, published in self.manifest(version).part(part, last).items():
+            key = f"{directory}/{name}"
+            try:
+                found = look(key)
+            except NotFoundError:
+                yield f"{self._storage.uri(key)} is missing"
+                continue
+            except CorruptError:
+                yield f"{self._storage.uri(key)} is corrupt: its bytes do not have its own checksum"
+                continue
+            if found != published:
+                yield (
+                    f"{self._storage.uri(key)} is corrupt: it has {found.size} bytes with checksum "
+                    f"{found.crc32c}, published were {published.size} with {published.crc32c}"
+                )
+
+    def unknown_files(self, version: str) -> list[str]:
+        """The keys of files in a version that its manifest does not have."""
+        known = {_key(version, name) for name in [*self.manifest(version).files, _MANIFEST]}
+        return [key for key in self._storage.list(_key(version, "")) if key not in known]
+
+    def may_be_under_way(self, version: str) -> bool:
+        """Whether the publisher of a version may still be at work."""
+        return version >= (now() - _PARTIAL_FOR).strftime(_TIME)
+
+    def remove(self, version: str) -> None:
+        """Deletes a version. Whatever stops this, no reader sees the rest; `remove_partial` deletes it."""
+        self._storage.delete(_key(version, _MANIFEST))
+        self._storage.delete_prefix(_key(version, "").rstrip("/"))
 
     def remove_partial(self) -> None:
         """Deletes what was left by publishers killed more than a day ago."""
-        oldest = (now() - _PARTIAL_FOR).strftime(_TIME)
         for version, names in self._files().items():
-            if _MANIFEST not in names and version < oldest:
-                self._storage.delete_prefix(f"{_DIRECTORY}/{version}")
+            if _MANIFEST not in names and not self.may_be_under_way(version):
+                self.remove(version)
 
     def _make(
         self, digits: str, provenance: Provenance, sources: Mapping[str, Path], files: dict[str, StoredFile]
     ) -> Manifest:
         created = now()
         version = f"{created.strftime(_TIME)}-{digits}"
-        if self._upload(version, sources) != files:
-            raise UserError(f"a file of {version} changed while it was copied; publish it again")
+        with self._removed_on_failure(version):
+            if self._upload(version, sources) != files:
+                raise UserError(f"a file of {version} changed while it was copied; publish it again")
         manifest = Manifest(
             version=version,
             created=timestamp(created),
@@ -118,25 +169,20 @@ class Versions:
                 files[name] = self._storage.upload_file(source, key)
         return files
 
-    def _each_file(
-        self,
-        version: str,
-        part: str,
-        visit: Callable[[str, str], StoredFile],
-        last: Sequence[str] = (),
-    ) -> None:
-        """Calls `visit` with each file's key and path within `part`; it returns what it has found there."""
-        for name, published in self.manifest(version).part(part, last).items():
-            key = _key(version, f"{part}/{name}" if part else name)
-            try:
-                found = visit(key, name)
-            except NotFoundError as error:
-                raise UserError(f"{self._storage.uri(key)} is missing; {self._cure()}") from error
-            if found != published:
-                raise UserError(
-                    f"{self._storage.uri(key)} is corrupt: it has {found.size} bytes with checksum "
-                    f"{found.crc32c}, published were {published.size} with {published.crc32c}; {self._cure()}"
-                )
+    @contextmanager
+    def _removed_on_failure(self, version: str) -> Iterator[None]:
+        """Deletes what there is of a version that does not come about: the disk may be full of it."""
+        try:
+            yield
+        except UserError:
+            with suppress(UserError):
+                self.remove(version)
+            raise
+
+    def _each_file(self, version: str, part: str, visit: Look, last: Sequence[str] = ()) -> None:
+        """Calls `visit` with each file's key; stops at the first that is not as published."""
+        for fault in self.faults(version, part, visit, last=last):
+            raise UserError(f"{fault}; {self._cure()}")
 
     def _files(self) -> dict[str, set[str]]:
         """The names of the files of each version, whole or partial."""

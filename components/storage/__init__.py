@@ -1,10 +1,18 @@
 """Files under a local directory or a gs:// prefix, behind one small interface."""
 
 from components.storage.locations import fetch, identity, is_remote, open_storage
-from components.storage.storage import AlreadyExistsError, NotFoundError, Storage, StoredFile, stored_file
+from components.storage.storage import (
+    AlreadyExistsError,
+    CorruptError,
+    NotFoundError,
+    Storage,
+    StoredFile,
+    stored_file,
+)
 
 __all__ = [
     "AlreadyExistsError",
+    "CorruptError",
     "NotFoundError",
     "Storage",
     "StoredFile",

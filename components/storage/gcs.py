@@ -5,21 +5,21 @@ Imported only where a gs:// location is used: the client library takes most of a
 
 import mimetypes
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from google.api_core import exceptions as api_errors
-from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
-from requests import RequestException
 
 from components.errors import UserError
+from components.storage.checksum import RunningChecksum
+from components.storage.gcs_errors import one_line
 from components.storage.staging import staged
-from components.storage.storage import AlreadyExistsError, NotFoundError, Storage, StoredFile, stored_file
+from components.storage.storage import AlreadyExistsError, Storage, StoredFile, stored_file
 
 # What passes by itself is tried again for so long, after pauses that double, with jitter.
 DEADLINE_SECONDS = 300.0
@@ -46,14 +46,14 @@ class GcsStorage(Storage):
         super().__init__(root)
         if not _ROOT.fullmatch(root):
             raise UserError(f"{root} names no bucket; write gs://BUCKET/PREFIX")
-        bucket, _, prefix = self.root.removeprefix("gs://").partition("/")
+        self._bucket_name, _, prefix = self.root.removeprefix("gs://").partition("/")
         self._deadline_seconds = deadline_seconds
         self._prefix = f"{prefix}/" if prefix else ""
         retry = DEFAULT_RETRY.with_delay(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, 2.0)
         self._request = {"retry": retry.with_timeout(deadline_seconds), "timeout": _REQUEST_SECONDS}
         with self._errors(self.root):
             # The project matters only to what creates buckets.
-            self._bucket = storage.Client(project=None).bucket(bucket)
+            self._bucket = storage.Client(project=None).bucket(self._bucket_name)
 
     def read_bytes(self, key: str) -> bytes:
         data: bytes = self._transfer(key, lambda: self._blob(key).download_as_bytes(**self._request))
@@ -86,6 +86,14 @@ class GcsStorage(Storage):
         """The object's generation and CRC32C. Raises `NotFoundError`."""
         blob = self._described(key)
         return f"{blob.generation}-{blob.crc32c}"
+
+    def read_back(self, key: str) -> StoredFile:
+        def download() -> StoredFile:
+            sink = RunningChecksum()
+            self._blob(key).download_to_file(sink, checksum="crc32c", **self._request)
+            return StoredFile(sink.size, sink.crc32c)
+
+        return self._transfer(key, download)
 
     def upload_file(self, source: Path, key: str) -> StoredFile:
         blob = self._blob(key)
@@ -139,7 +147,7 @@ class GcsStorage(Storage):
             self._blob(key).upload_from_string(data, **options)
 
     def _delete(self, blob: Any) -> None:
-        with self._errors(f"gs://{self._bucket.name}/{blob.name}"):
+        with self._errors(f"gs://{self._bucket_name}/{blob.name}"):
             try:
                 blob.delete(**self._request)
             except api_errors.NotFound:
@@ -155,38 +163,5 @@ class GcsStorage(Storage):
                     continue
             return download()
 
-    @contextmanager
-    def _errors(self, uri: str, needs_object: bool = True) -> Iterator[None]:
-        """Turns what the user can mend into one line. If no object is needed, the bucket is missing."""
-        try:
-            yield
-        except api_errors.NotFound as error:
-            if needs_object:
-                raise NotFoundError(f"{uri} does not exist; check the URI") from error
-            raise UserError(
-                f"there is no bucket {self._bucket.name} for {uri}; check the name, or create it by "
-                f"`gcloud storage buckets create gs://{self._bucket.name}`"
-            ) from error
-        except (api_errors.Forbidden, api_errors.Unauthorized) as error:
-            raise UserError(
-                f"no permission for {uri}; grant this account roles/storage.objectAdmin on the bucket "
-                f"{self._bucket.name}"
-            ) from error
-        except api_errors.PreconditionFailed:
-            raise
-        except DataCorruption as error:
-            raise UserError(
-                f"{uri} is corrupt: its bytes do not have its checksum; store it again"
-            ) from error
-        except (api_errors.RetryError, TransportError, RequestException) as error:
-            raise UserError(
-                f"Google Cloud Storage did not serve {uri} within {self._deadline_seconds:g} s ({error}); "
-                "check the network and run this step again"
-            ) from error
-        except GoogleAuthError as error:
-            raise UserError(
-                f"no credentials for {uri}: run `gcloud auth application-default login`, or set "
-                "GOOGLE_APPLICATION_CREDENTIALS to a service account's key file"
-            ) from error
-        except api_errors.GoogleAPIError as error:
-            raise UserError(f"Google Cloud Storage refuses {uri}: {error}; check the URI") from error
+    def _errors(self, uri: str, needs_object: bool = True) -> AbstractContextManager[None]:
+        return one_line(uri, self._bucket_name, self._deadline_seconds, needs_object)

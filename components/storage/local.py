@@ -63,6 +63,9 @@ class LocalStorage(Storage):
         with _reading(self._path(key)) as path:
             return stored_file(path)
 
+    def read_back(self, key: str) -> StoredFile:
+        return self.stat(key)
+
     def upload_file(self, source: Path, key: str) -> StoredFile:
         return _copy(source, self._path(key))
 

@@ -1,5 +1,6 @@
 """Local files that are whole or absent: written beside their place first."""
 
+import errno
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,10 @@ from components.errors import UserError
 STAGING_PREFIX = ".twotower-"
 
 CURE = "give yourself the permission, or name another directory"
+_CURE_IF_FULL = "free some space (`twotower prune` deletes old versions), or name another directory"
+
+# What a full disk, or a user's full share of it, answers to a write.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -25,7 +30,8 @@ def staged(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield staging
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; {CURE}") from error
+        cure = _CURE_IF_FULL if error.errno in _FULL else CURE
+        raise UserError(f"cannot write {path}: {error.strerror}; {cure}") from error
     finally:
         if path.parent.is_dir():
             staging.unlink(missing_ok=True)

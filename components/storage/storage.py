@@ -18,6 +18,10 @@ class NotFoundError(UserError):
     """No such file."""
 
 
+class CorruptError(UserError):
+    """A file's bytes are not those that were stored."""
+
+
 class StoredFile(NamedTuple):
     """What identifies the content of a file.
 
@@ -74,7 +78,16 @@ class Storage(ABC):
 
     @abstractmethod
     def stat(self, key: str) -> StoredFile:
-        """What identifies the file's content. Raises `NotFoundError`."""
+        """What identifies the file's content, as its keeper has it. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def read_back(self, key: str) -> StoredFile:
+        """What identifies the file's content, from reading all of it.
+
+        Raises:
+          NotFoundError: if there is no such file.
+          CorruptError: if its bytes do not have the checksum that its keeper has.
+        """
 
     @abstractmethod
     def upload_file(self, source: Path, key: str) -> StoredFile:
@@ -112,16 +125,6 @@ class Storage(ABC):
         return {
             name: self.upload_file(source / name, f"{directory}/{name}") for name in in_order(names, last)
         }
-
-    def download_directory(self, directory: str, target: Path) -> dict[str, StoredFile]:
-        """Copies all files below `directory` out into the local directory `target`.
-
-        Returns:
-          The files, by their path from `directory`.
-        """
-        prefix = f"{directory}/"
-        names = [key.removeprefix(prefix) for key in self.list(prefix)]
-        return {name: self.download_file(f"{prefix}{name}", target / name) for name in names}
 
     def check_writable(self) -> None:
         """Raises `UserError` unless files can be created exclusively and deleted here."""

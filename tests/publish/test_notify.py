@@ -21,7 +21,8 @@ def _no_webhook(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(httpserver: HTTPServer) -> list[str]:
-    return [request.get_json()["text"] for request, _ in httpserver.log]
+    calls = [request for request, _ in httpserver.log if request.path == "/hooks/secret"]
+    return [request.get_json()["text"] for request in calls]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -9,8 +10,10 @@ from click.testing import CliRunner
 from components.errors import UserError
 from components.publish.cli import publish as publish_command
 from components.publish.publish import publish
+from components.registry.champion_log import ChampionLog, SupersededError
 from components.registry.published import published_index
 from components.registry.registry import Registry
+from components.storage import Storage, StoredFile
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +189,98 @@ def test_a_broken_artifact_is_named(
     with pytest.raises(UserError, match=message):
         publish(**run, registry=str(tmp_path / "registry"))
     assert not (tmp_path / "registry").exists()
+
+
+def test_a_refused_version_can_be_forced(place: str, artifacts) -> None:
+    publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    refused = artifacts("run-2", publish=False, blessed=False, reason="Refused (rmse_vs_bias): too much.")
+    forced = publish(**refused, registry=place, force=True, reason="the launch is today")
+    assert (forced.outcome, forced.sequence) == ("published", 2), "whichever champion came in between"
+    registry = Registry(place)
+    entry = registry.champion_log.latest()
+    assert entry is not None
+    assert (entry.version, entry.why, entry.reason) == (forced.version, "forced", "the launch is today")
+    assert registry.storage.read_bytes("serving/2/saved_model.pb") == b"the index of run-2"
+    record = registry.runs.read("run-2")
+    assert record is not None
+    assert (record.outcome, record.reason, record.blessed) == (
+        "published",
+        "Forced: the launch is today",
+        False,
+    )
+    assert registry.versions.manifest(forced.version).verdict["blessed"] is False
+    assert publish(**refused, registry=place, force=True, reason="again") == forced, "published twice"
+    assert len(registry.champion_log.entries()) == 2
+
+
+def test_a_forced_version_that_loses_the_race_is_superseded(
+    tmp_path: Path, artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_: object) -> None:
+        raise SupersededError
+
+    monkeypatch.setattr(ChampionLog, "append", lose)
+    run = artifacts("run-1", publish=False)
+    summary = publish(**run, registry=str(tmp_path / "registry"), force=True, reason="now")
+    assert (summary.outcome, summary.sequence) == ("superseded", 0)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"force": True}, "--force needs --reason TEXT"),
+        ({"force": True, "reason": " "}, "--force needs --reason TEXT"),
+        ({"reason": "because"}, "--reason says why a version is forced; leave it out, or add --force"),
+    ],
+)
+def test_force_and_reason_go_together(tmp_path: Path, artifacts, how: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        publish(**artifacts("run-1"), registry=str(tmp_path / "registry"), **how)
+    assert not (tmp_path / "registry").exists()
+
+
+def test_a_disk_that_fills_up_keeps_nothing_of_the_version(
+    place: str, artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    before = Registry(place).storage.list()
+    storage = type(Registry(place).storage)
+    upload, uploads = storage.upload_file, []
+
+    def fill_up(self: Storage, source: Path, key: str) -> StoredFile:
+        uploads.append(key)
+        if len(uploads) == 3:
+            raise UserError("cannot write: No space left on device")
+        return upload(self, source, key)
+
+    monkeypatch.setattr(storage, "upload_file", fill_up)
+    with pytest.raises(UserError, match="No space left"):
+        publish(**artifacts("run-2"), registry=place, champion_sequence=1)
+    assert Registry(place).storage.list() == before
+
+
+def test_a_disk_that_fills_up_before_the_server_has_its_copy_names_the_way_on(
+    place: str, artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    storage = type(Registry(place).storage)
+
+    def fill_up(*_: object) -> None:
+        raise UserError("cannot write: No space left on device")
+
+    run = artifacts("run-2")
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "copy_file", fill_up)
+        with pytest.raises(UserError) as refusal:
+            publish(**run, registry=place, champion_sequence=1)
+    registry = Registry(place)
+    champion = registry.champion_log.latest()
+    assert champion is not None
+    assert f"{champion.version} is the champion, but a server cannot load it yet" in str(refusal.value)
+    assert f"`twotower rollback {champion.version} --registry {place}` completes it" in str(refusal.value)
+    assert not registry.serving.is_complete(champion)
+    registry.rollback(champion.version)
+    assert registry.serving.is_complete(champion)
 
 
 def test_a_run_id_that_is_none_is_found_before_anything_is_written(tmp_path: Path, artifacts) -> None:

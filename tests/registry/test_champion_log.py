@@ -147,7 +147,10 @@ def test_rollbacks_in_a_row_go_back_to_the_first(
         (b"\xff\xfe", "is corrupt: it is not JSON"),
         (b"[]", "its format is not 1"),
         (b'{"format": 2}', "its format is not 1"),
-        (b'{"format": 1, "sequence": "1", "version": "a"}', "sequence, previous, why, run_id, time missing"),
+        (
+            b'{"format": 1, "sequence": "1", "version": "a"}',
+            "sequence, previous, why, reason, run_id, time missing",
+        ),
     ],
 )
 def test_a_broken_entry_is_named_with_the_cure(tmp_path: Path, content: bytes, complaint: str) -> None:

@@ -1,5 +1,6 @@
-"""The subcommands `champion`, `versions` and `rollback`."""
+"""The subcommands `champion`, `versions`, `show`, `rollback`, `prune` and `verify`."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import UserError
-from components.registry.cli import champion, rollback, versions
+from components.registry.cli import champion, prune, rollback, show, verify, versions
 from components.registry.registry import Registry
 
 
@@ -55,6 +56,66 @@ def test_rollback_says_what_is_served_now_and_before(tmp_path: Path, crown) -> N
     assert back.output == f"the champion is {first}, number 3 in the log; served before: {second}\n"
     again = CliRunner().invoke(rollback, [second, "--registry", registry.root], catch_exceptions=False)
     assert again.output == f"the champion is {second}, number 4 in the log; served before: {first}\n"
+
+
+def test_show_tells_the_story_of_a_version(tmp_path: Path, crown) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    first, second = (crown(registry, f"run-{number}").version for number in (1, 2))
+    rolled_back = ["--registry", registry.root, "--reason", "it likes [sequels] only"]
+    CliRunner().invoke(rollback, rolled_back, catch_exceptions=False)
+    words = [second, "--registry", registry.root]
+    text = CliRunner().invoke(show, words, catch_exceptions=False).output
+    for fact in (
+        f"version {second}",
+        "no longer",
+        f"in the place of {first}",
+        f"by {first} (rollback)",
+        "it likes [sequels] only",
+        "all rules pass",
+        "run-2",
+        "preset default, embedding_dimension 32",
+        "0.9000",
+    ):
+        assert fact in text
+    story = json.loads(CliRunner().invoke(show, [*words, "--json"], catch_exceptions=False).output)
+    assert story["manifest"]["version"] == second
+    assert story["replaced_by"]["reason"] == "it likes [sequels] only"
+    champion_now = CliRunner().invoke(show, words[1:], catch_exceptions=False).output
+    assert f"version {first}" in champion_now
+
+
+def test_prune_says_what_goes_and_deletes_it(tmp_path: Path, crown) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    oldest, *_ = [crown(registry, f"run-{number}").version for number in range(3)]
+    words = ["--registry", registry.root, "--keep", "2"]
+    for arguments, verb, left in [
+        ([*words, "--dry-run"], "would delete", 3),
+        (words, "deleted", 2),
+    ]:
+        output = CliRunner().invoke(prune, arguments, catch_exceptions=False).stdout
+        assert output.splitlines() == [
+            f"{verb} {oldest}, 0.0 MB",
+            f"{verb} serving/1",
+            f"1 versions {verb}, 2 kept",
+        ]
+        assert len(registry.versions.ids()) == left
+    assert CliRunner().invoke(prune, ["--keep", "0"]).exit_code == 2
+
+
+def test_verify_counts_what_is_whole_and_lists_what_is_not(tmp_path: Path, crown) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = crown(registry, "run").version
+    words = ["--registry", registry.root]
+    assert CliRunner().invoke(verify, words, catch_exceptions=False).stdout == (
+        "1 versions and 1 copies for a server are whole: 9 files, 0.0 MB\n"
+    )
+    registry.storage.write_bytes(f"versions/{version}/report.html", b"flipped!")
+    registry.storage.delete(f"versions/{version}/model/model.json")
+    result = CliRunner().invoke(verify, words)
+    assert len(result.stdout.splitlines()) == 2
+    assert "report.html is corrupt" in result.stdout
+    assert isinstance(result.exception, UserError)
+    assert "has 2 faults; restore" in str(result.exception)
 
 
 def test_champion_writes_its_directory(tmp_path: Path, crown, monkeypatch: pytest.MonkeyPatch) -> None:

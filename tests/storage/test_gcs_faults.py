@@ -25,6 +25,8 @@ def service(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServ
     """The server, which is taken for Google Cloud Storage; pauses between attempts are short."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", httpserver.url_for("").rstrip("/"))
     monkeypatch.setattr(gcs, "_FIRST_PAUSE_SECONDS", 0.01)
+    # The library asks after the bucket on its own account, and would go on asking into the next test.
+    httpserver.expect_request("/storage/v1/b/bucket", method="GET").respond_with_json({"name": "bucket"})
     return httpserver
 
 
@@ -49,12 +51,13 @@ def described(data: bytes) -> Response:
 
 
 def requests_to(service: HTTPServer, path: str) -> int:
-    """How often `path` was asked for; the library also asks after the bucket, on its own account."""
+    """How often `path` was asked for."""
     return sum(request.path == path for request, _ in service.log)
 
 
-def refusal(status: int) -> Response:
-    body = {"error": {"code": status, "message": "no"}}
+def refusal(status: int, reason: str = "other", message: str = "no") -> Response:
+    errors = [{"reason": reason, "message": message}]
+    body = {"error": {"code": status, "message": message, "errors": errors}}
     return Response(json.dumps(body), status=status, content_type="application/json")
 
 
@@ -90,13 +93,45 @@ def test_a_server_that_does_not_answer_is_a_line(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     ("status", "cure"),
-    [(401, "run `gcloud auth"), (403, r"grant this account roles/storage\.objectAdmin on the bucket bucket")],
+    [
+        (401, "run `gcloud auth"),
+        (403, r"permission .* \(no\); grant this account roles/storage\.objectAdmin on the bucket bucket"),
+    ],
 )
 def test_a_missing_permission_is_not_tried_again(service: HTTPServer, status: int, cure: str) -> None:
     service.expect_request(UPLOAD).respond_with_handler(answers(refusal(status)))
     with pytest.raises(UserError, match=cure):
         open_storage("gs://bucket/root").check_writable()
     assert requests_to(service, UPLOAD) == 1
+
+
+@pytest.mark.parametrize("reason", ["quotaExceeded", "rateLimitExceeded"])
+def test_a_quota_is_no_matter_of_permission(service: HTTPServer, reason: str) -> None:
+    service.expect_request(UPLOAD).respond_with_handler(answers(refusal(403, reason, "5 TB are used")))
+    with pytest.raises(
+        UserError, match=r"the quota for gs://bucket/root/key is used up \(5 TB are used\); have it raised"
+    ):
+        open_storage("gs://bucket/root").write_bytes("key", b"")
+    assert requests_to(service, UPLOAD) == 1
+
+
+def test_too_many_requests_until_the_deadline_are_a_quota_too(service: HTTPServer, tmp_path: Path) -> None:
+    service.expect_request(UPLOAD).respond_with_handler(
+        answers(refusal(429, "rateLimitExceeded", "slow down"))
+    )
+    service.expect_request(OBJECT).respond_with_handler(
+        answers(refusal(429, "rateLimitExceeded", "slow down"))
+    )
+    storage = gcs.GcsStorage("gs://bucket/root", deadline_seconds=0.3)
+    (tmp_path / "source").write_bytes(b"data")
+    for action in (
+        lambda: storage.write_bytes("key", b""),
+        lambda: storage.upload_file(tmp_path / "source", "key"),
+        lambda: storage.stat("key"),
+    ):
+        with pytest.raises(UserError, match=r"the quota for gs://bucket/root/key is used up \(.*slow down"):
+            action()
+    assert requests_to(service, UPLOAD) > 2
 
 
 def test_a_missing_bucket_is_named(service: HTTPServer) -> None:

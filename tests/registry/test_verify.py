@@ -1,0 +1,93 @@
+"""Whatever is not as published is named."""
+
+import re
+
+import pytest
+
+from components.registry.registry import Registry
+from components.registry.verify import verify
+
+
+def test_a_whole_registry_has_no_faults(place: str, crown, add_version) -> None:
+    registry = Registry(place)
+    manifests = [crown(registry, "run-1"), crown(registry, "run-2"), add_version(registry, "run-3")]
+    found = verify(registry)
+    assert found.faults == []
+    assert (found.versions, found.served) == (3, 2)
+    served = [manifest.part("index") for manifest in manifests[:2]]
+    all_files = [file for manifest in manifests for file in manifest.part("").values()]
+    all_files += [file for files in served for file in files.values()]
+    assert (found.files, found.bytes) == (len(all_files), sum(file.size for file in all_files))
+    assert verify(registry, download=True) == found
+
+
+def test_every_fault_is_named(place: str, crown) -> None:
+    registry = Registry(place)
+    first, second = (crown(registry, f"run-{number}").version for number in (1, 2))
+    storage = registry.storage
+    storage.write_bytes(f"versions/{first}/index/saved_model.pb", b"flipped")
+    storage.delete(f"versions/{first}/report.html")
+    storage.write_bytes(f"versions/{second}/index/extra", b"")
+    storage.write_bytes("serving/2/variables/variables.index", b"numberz")
+    storage.write_bytes("champion/000001.json", b"{")
+    faults = verify(registry).faults
+    expected = [
+        r"champion/000001\.json is corrupt: it is not JSON",
+        rf"versions/{first}/index/saved_model\.pb is corrupt: it has 7 bytes",
+        rf"versions/{first}/report\.html is missing",
+        rf"versions/{second}/index/extra is not in the manifest",
+        r"serving/2/variables/variables\.index is corrupt",
+    ]
+    assert len(faults) == len(expected)
+    for pattern in expected:
+        assert any(re.search(pattern, fault) for fault in faults), pattern
+
+
+def test_a_broken_manifest_is_one_fault(place: str, crown) -> None:
+    registry = Registry(place)
+    first = crown(registry, "run-1").version
+    crown(registry, "run-2")
+    registry.storage.write_bytes(f"versions/{first}/manifest.json", b"{}")
+    faults = verify(registry).faults
+    assert {re.sub(r".*/versions", "versions", fault).split()[0] for fault in faults} == {
+        f"versions/{first}/manifest.json"
+    }
+
+
+@pytest.mark.parametrize(
+    ("lost", "fault"),
+    [
+        ("serving/2/saved_model.pb", "a server cannot load the champion: serving/2 is not complete"),
+        ("versions/{}/manifest.json", "the champion {} is missing; serve another version"),
+    ],
+)
+def test_a_champion_that_cannot_be_served_is_a_fault(place: str, crown, lost: str, fault: str) -> None:
+    registry = Registry(place)
+    second = [crown(registry, f"run-{number}").version for number in (1, 2)][1]
+    registry.storage.delete(lost.format(second))
+    [found] = verify(registry).faults
+    assert fault.format(second) in found
+
+
+def test_a_lost_entry_of_the_log_is_a_fault(place: str, crown) -> None:
+    registry = Registry(place)
+    for number in range(3):
+        crown(registry, f"run-{number}")
+    registry.storage.delete("champion/000002.json")
+    [found] = verify(registry).faults
+    assert "champion/000002.json does not exist" in found
+
+
+def test_a_byte_that_flips_in_the_bucket_is_found_by_reading_it(bucket: str, gcs_server, crown) -> None:
+    registry = Registry(bucket)
+    version = crown(registry, "run").version
+    folder = gcs_server.root / bucket.removeprefix("gs://") / "versions" / version
+    for name in ("index/saved_model.pb", "report.html"):
+        content = bytearray((folder / name).read_bytes())
+        content[0] ^= 1
+        (folder / name).write_bytes(content)
+    faults = verify(registry, download=True).faults
+    assert [re.sub(r".*versions/\S+?/(\S+) is corrupt.*", r"\1", fault) for fault in faults] == [
+        "index/saved_model.pb",
+        "report.html",
+    ]
