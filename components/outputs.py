@@ -1,5 +1,6 @@
 """Outputs that are whole or absent: written beside their place and renamed into it."""
 
+import errno
 import json
 import os
 import shutil
@@ -11,6 +12,9 @@ from typing import Any
 
 from components.errors import UserError
 
+# What a full disk, or a user's full share of it, answers to a write.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def output_directory(path: str | Path) -> Iterator[Path]:
@@ -19,7 +23,7 @@ def output_directory(path: str | Path) -> Iterator[Path]:
     An earlier output at `path` is replaced; after an exception it is left as it was.
 
     Raises:
-      UserError: if nothing can be written there.
+      UserError: if nothing can be written there, or the disk fills up.
     """
     target = Path(path)
     staging = _staging_directory(target)
@@ -28,6 +32,13 @@ def output_directory(path: str | Path) -> Iterator[Path]:
         if target.is_dir():
             shutil.rmtree(target)
         staging.replace(target)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        place = error.filename or target
+        raise UserError(
+            f"cannot write {place}: {error.strerror}; free some space, or name another output"
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -1,7 +1,9 @@
 """Outputs are whole or absent."""
 
+import errno
 import json
 import math
+import os
 
 import pytest
 
@@ -25,6 +27,23 @@ def test_an_exception_leaves_the_earlier_output_and_nothing_else(tmp_path):
     with pytest.raises(ZeroDivisionError), output_directory(target) as staging:
         (staging / "new.txt").write_text(str(1 / 0))
     assert [p.name for p in tmp_path.rglob("*")] == ["output", "old.txt"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fills_up_is_a_line_and_leaves_nothing(tmp_path, code):
+    def fill_up():
+        with output_directory(tmp_path / "output") as staging:
+            (staging / "half").write_text("")
+            raise OSError(code, os.strerror(code), str(staging / "half"))
+
+    with pytest.raises(UserError, match=rf"cannot write .*/half: {os.strerror(code)}; free some space"):
+        fill_up()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_failure_of_the_disk_is_no_mistake(tmp_path):
+    with pytest.raises(OSError, match="Input/output error"), output_directory(tmp_path / "output"):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_an_earlier_output_is_replaced_whole(tmp_path):
