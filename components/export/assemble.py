@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from components.export.catalogue import Catalogue
@@ -21,6 +22,7 @@ def assemble(inputs: Inputs) -> ServingIndex:
         scoring=tf.saved_model.load(str(inputs.model / "saved_model")),
         catalogue=Catalogue(list(names.movie_ids), list(names.titles), names.years),
         histories=Histories(list(names.user_ids), packed),
+        rated=np.bincount(inputs.known.movies, minlength=len(names.movie_ids)) > 0,
     )
 
 

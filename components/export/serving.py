@@ -29,17 +29,23 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
     computed anew but the layout of its candidates.
     """
 
-    def __init__(self, scoring: Any, catalogue: Catalogue, histories: Histories) -> None:
-        """Args: `scoring`: the loaded scoring SavedModel, whose candidates are the rows of `catalogue`."""
+    def __init__(self, scoring: Any, catalogue: Catalogue, histories: Histories, rated: np.ndarray) -> None:
+        """Wraps `scoring`, the loaded scoring SavedModel, whose candidates are the rows of `catalogue`.
+
+        `rated`, bool [M], says which movies have known ratings; the vectors of the others mean nothing.
+        """
         super().__init__(name="serving_index")
         self._scoring, self._catalogue, self._histories = scoring, catalogue, histories
         candidates = scoring.signatures["candidates"]()
         vectors, biases = candidates["vector"].numpy(), candidates["bias"].numpy()
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         by_score = BiasedBruteForce().index_with_bias(vectors, biases)
-        by_likeness = BiasedBruteForce().index_with_bias(vectors / lengths, np.zeros(len(vectors)))
+        by_likeness = BiasedBruteForce().index_with_bias(
+            vectors / lengths, np.where(rated, 0.0, LOWEST_SCORE).astype(np.float32)
+        )
         self._best_by_score, self._best_by_likeness = by_score.best, by_likeness.best
         self._unit_vectors = tf.Variable(vectors / lengths, trainable=False, name="unit_vectors")
+        self._rated = tf.Variable(rated, trainable=False, name="rated")
         # The layers' variables alone: kept whole, each layer would be saved once more, as a Keras model.
         self._candidates = [*by_score.variables, *by_likeness.variables]
 
@@ -137,13 +143,17 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         return {"rating": self._stars(distinct, history, pair_row, self._catalogue.rows(movie_id))}
 
     def similar(self, movie_id: tf.Tensor, k: tf.Tensor) -> Outputs:
-        """The k movies whose vectors make the smallest angle with each movie's; none for an unknown id."""
+        """The k rated movies whose vectors make the smallest angle with each movie's.
+
+        None for an unknown id, and none for a movie that nobody has rated.
+        """
         rows = self._catalogue.rows(movie_id)
         known = rows < self._catalogue.nothing
         row = tf.minimum(rows, self._catalogue.nothing - 1)
         queries = tf.gather(self._unit_vectors, row)
         likeness, found = self._best_by_likeness(queries, k, tf.range(tf.size(row, tf.int64)), row)
-        found = tf.where(known[:, tf.newaxis], found, self._catalogue.nothing)
+        meant = tf.logical_and(known, tf.gather(self._rated, row))
+        found = tf.where(meant[:, tf.newaxis], found, self._catalogue.nothing)
         likeness = tf.where(found < self._catalogue.nothing, likeness, 0.0)
         return {**self._catalogue.describe(found), "similarity": likeness, "known_movie": known}
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from serving_world import small_world
 
 from components.errors import UserError
 from components.export import validation
+from components.export.assemble import assemble
 from components.export.brute_force import LOWEST_SCORE
+from components.export.inputs import Inputs
 from components.export.manifest import read_manifest
 from components.export.step import export
 
@@ -145,6 +148,21 @@ def test_finds_the_movies_with_the_smallest_angle(world, signatures):
     assert answer["known_movie"].tolist() == [True, False]
     assert answer["movie_id"][1].tolist() == [""] * 3
     assert answer["similarity"][1].tolist() == [0.0] * 3
+
+
+def test_a_movie_that_nobody_has_rated_is_like_no_other(world, tmp_path):
+    unrated = {7, 9}
+    known = {
+        user: {movie: stars for movie, stars in rated.items() if movie not in unrated}
+        for user, rated in world.known.items()
+    }
+    artifacts = replace(world, known=known).write(tmp_path)
+    paths = (str(artifacts / name) for name in ("model", "vocabulary", "interactions"))
+    answer = assemble(Inputs.load(*paths)).similar(tf.constant(["m7", "m8"]), 40)
+    assert answer["known_movie"].numpy().tolist() == [True, True]
+    assert set(text(answer["movie_id"].numpy()[0])) == {""}
+    found = set(text(answer["movie_id"].numpy()[1])) - {""}
+    assert found == {f"m{movie}" for movie in range(40)} - {"m7", "m8", "m9"}
 
 
 def test_tells_what_users_rated(world, signatures):
