@@ -1,7 +1,8 @@
 """Input files: what the user named, found, opened and looked at before anything is read whole."""
 
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,19 @@ class InputFile:
             return list(pq.read_schema(self.path).names)
         except (OSError, pa.ArrowException) as error:
             raise damaged(self.name, self.flag, self.packing) from error
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """The lines of a text file that are not blank, each with its number from 1."""
+        import pyarrow as pa
+
+        with (
+            pa.input_stream(str(self.path), compression=_codec(self.packing)) as stream,
+            io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline=None) as text,
+        ):
+            for number, line in enumerate(text, start=1):
+                content = line.rstrip("\n")
+                if content.strip(" "):
+                    yield number, content
 
     def read(self) -> bytes:
         """All bytes of a text file, unpacked. Raises `UserError` if it is cut off."""
@@ -112,7 +126,7 @@ def _open(name: str, flag: str, scratch: Path) -> InputFile:
 
 
 def _check_whole(path: Path, name: str, flag: str, packing: str) -> None:
-    """Unpacks a file to its end, for the engine checks no checksums and takes a cut zstd file for a whole one."""
+    """Unpacks a file to its end: the engine checks no checksums, and takes a cut zstd file as whole."""
     import pyarrow as pa
 
     try:
@@ -127,11 +141,15 @@ def _unpack(path: Path, name: str, flag: str, packing: str, size: int) -> bytes:
     import pyarrow as pa
 
     try:
-        with pa.input_stream(str(path), compression=None if packing == "none" else packing) as stream:
+        with pa.input_stream(str(path), compression=_codec(packing)) as stream:
             content: bytes = stream.read(None if size < 0 else size)
             return content
     except (OSError, pa.ArrowException) as error:
         raise damaged(name, flag, packing) from error
+
+
+def _codec(packing: str) -> str | None:
+    return None if packing == "none" else packing
 
 
 def damaged(name: str, flag: str, packing: str) -> UserError:

@@ -17,11 +17,11 @@ _NEVER = (1 << 63) - 1
 
 
 def judge(connection: Any, scale: Scale, settings: Settings) -> None:
-    """Makes the tables users, judged and rejected from `rows` and `catalogue`; `rows` is gone afterwards.
+    """Makes the tables users, judged, rejected and blank from `rows`, which is gone then, and `catalogue`.
 
     users: user_id, index (in the order of the ids). judged: one row for each rating that is fine in itself,
     by user, then movie: user, movie (indices), rating, row (its place among all lines), hash, for_test, split
-    (0 train, 1 validation, 2 test), reason, and time if `rows` has it. rejected: row, reason.
+    (0 train, 1 validation, 2 test), reason, and time if `rows` has it. rejected: row, reason. blank: row.
     """
     _number_users(connection, settings.seed)
     _reject(connection, scale)
@@ -70,6 +70,7 @@ def _reject(connection: Any, scale: Scale) -> None:
         """,
         {"low": scale[0], "high": scale[1]},
     )
+    connection.execute(f"CREATE TABLE blank AS SELECT rowid AS row FROM rows WHERE reason = {Reason.BLANK:d}")
 
 
 def _join(connection: Any, scale: Scale) -> None:

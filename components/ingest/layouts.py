@@ -61,6 +61,10 @@ def detect(file: InputFile, columns: dict[str, str]) -> Layout:
     if file.is_parquet:
         return _parquet(file, columns)
     lines = first_lines(file, 2)
+    if "\ufffd" in lines[0]:
+        raise UserError(
+            f"{file.flag} {file.name} is not UTF-8; convert it, e.g. with `iconv -f LATIN1 -t UTF-8`"
+        )
     layout = _named(lines[0], columns) if columns else _known(lines[0])
     if layout is None:
         asked = f"--columns {','.join(f'{role}={name}' for role, name in columns.items())}"
@@ -94,10 +98,10 @@ def _known(line: str) -> Layout | None:
     for delimiter in DELIMITERS:
         names = [plain(name) for name in cut(line, delimiter)]
         positions = {
-            role: names.index(name) + 1
+            role: names.index(found[0]) + 1
             for role, accepted in NAMES.items()
-            for name in accepted
-            if name in names
+            # Of two columns that could be the movie, none is taken: the user is asked for --columns.
+            if len(found := [name for name in names if name in accepted]) == 1
         }
         if all(role in positions for role in REQUIRED):
             return Layout("header", delimiter, len(names), positions, header=True, scale=_scale(line))
@@ -133,11 +137,12 @@ def _parquet(file: InputFile, columns: dict[str, str]) -> Layout:
     names = file.parquet_columns()
     positions = {}
     for role, accepted in NAMES.items():
-        fits = (lambda name, role=role: name == columns.get(role)) if columns else None
         found = [
-            place for place, name in enumerate(names) if (fits(name) if fits else plain(name) in accepted)
+            place
+            for place, name in enumerate(names)
+            if (name == columns.get(role) if columns else plain(name) in accepted)
         ]
-        if found:
+        if len(found) == 1:
             positions[role] = found[0]
     missing = [role for role in (columns or REQUIRED) if role not in positions]
     if missing:

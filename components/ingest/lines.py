@@ -18,21 +18,23 @@ SCAN = """
         auto_detect = false, strict_mode = false, store_rejects = true, compression = $packing
     )
 """
-# Stands between no two fields: every line is one column.
-_NEVER = "\x01\x02\x03\x04"
+# No character of any text, by its definition: every line is one column.
+_NEVER = "\U0010ffff"
 
 # The fields of a line. Few lines need care: the others are cut at the delimiter, which is fast.
 CUT = """
-    CASE WHEN NOT contains(line, '"') AND NOT contains(line, ' ') THEN string_split(line, $delimiter)
+    CASE WHEN NOT contains(line, '"') AND NOT contains(line, ' ') AND NOT contains(line, $tab)
+    THEN string_split(line, $delimiter)
     ELSE cut_with_care(line, $delimiter, $whole, $field) END
 """
-_MACROS = """
+_MACROS = r"""
     CREATE MACRO unquoted(field) AS
         CASE WHEN starts_with(field, '"') THEN replace(field[2:-2], '""', '"') ELSE field END;
     CREATE MACRO cut_with_care(line, delimiter, whole, field) AS CASE
-        WHEN whole = '' THEN list_transform(string_split(line, delimiter), lambda part: trim(part))
+        WHEN whole = '' THEN list_transform(string_split(line, delimiter), lambda part: trim(part, e' \t'))
         WHEN regexp_full_match(line || delimiter, whole) THEN list_transform(
-            regexp_extract_all(line || delimiter, field, 1), lambda part: trim(unquoted(trim(part)))
+            regexp_extract_all(line || delimiter, field, 1),
+            lambda part: trim(unquoted(trim(part, e' \t')), e' \t')
         )
         ELSE [] END;
 """
@@ -50,8 +52,10 @@ def scan_parameters(file: InputFile) -> dict[str, str]:
 
 def cut_parameters(layout: Layout) -> dict[str, str]:
     """The parameters of `CUT`."""
+    # A tab around a field is no part of it, unless it is the delimiter.
+    tab = '"' if layout.delimiter == "\t" else "\t"
     if not layout.quoted:
-        return {"delimiter": layout.delimiter, "whole": "", "field": ""}
+        return {"delimiter": layout.delimiter, "tab": tab, "whole": "", "field": ""}
     delimiter = re.escape(layout.delimiter)
     field = rf'("(?:[^"]|"")*"|[^"{delimiter}][^{delimiter}]*|){delimiter}'
-    return {"delimiter": layout.delimiter, "whole": f"(?:{field})+", "field": field}
+    return {"delimiter": layout.delimiter, "tab": tab, "whole": f"(?:{field})+", "field": field}

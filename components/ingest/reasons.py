@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Reason(IntEnum):
-    """The verdict on a line. Lines that are no ratings, or only left out, are below 0; rejected rows above."""
+    """The verdict on a line: below 0 if it is no rating, or only left out; above 0 if it is rejected."""
 
     LEFT_OUT = -4
     MOVIE_LINE = -3

@@ -3,7 +3,7 @@
 import bisect
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from components.errors import UserError
 from components.ingest.inputs import InputFile
-from components.ingest.lines import SCAN, scan_parameters
 from components.ingest.reasons import HARMLESS, Reason
 
 _COLUMNS = ("file", "line", "reason", "text")
@@ -52,8 +51,8 @@ class Rejects:
         counts = ", ".join(f"{reason.text} {self.by_reason[reason]:,}" for reason in reasons)
         first = self.examples[reasons[0]]
         raise UserError(
-            f"{self.harmful:,} of {rows_read:,} rows ({self.harmful / rows_read:.1%}) must be rejected, more than "
-            f"--max-reject-rate {greatest:g}: {counts}; the first: {first.file} line {first.line} "
+            f"{self.harmful:,} of {rows_read:,} rows ({self.harmful / rows_read:.1%}) must be rejected, "
+            f"more than --max-reject-rate {greatest:g}: {counts}; the first: {first.file} line {first.line} "
             f"({first.reason.text}): {first.text[:80]!r}; mend the file, or raise --max-reject-rate"
         )
 
@@ -62,7 +61,7 @@ def write(connection: Any, files: Sequence[InputFile], target: Path) -> Rejects:
     """Writes rejects.csv, in the order of files and lines; returns what it holds.
 
     Args:
-      connection: holds the tables `files`, `rejected` and `unread`.
+      connection: holds the tables `files`, `rejected`, `blank` and `unread`.
       files: those that were read, in their order: the text of a line is read from them again.
       target: the file to write.
     """
@@ -78,48 +77,49 @@ def write(connection: Any, files: Sequence[InputFile], target: Path) -> Rejects:
     return rejects
 
 
-def _of_file(connection: Any, number: int, file: InputFile) -> Iterator[Reject]:
-    unread = connection.execute(
-        "SELECT line, text FROM unread WHERE file = ? ORDER BY line", [number]
-    ).fetchall()
-    found = [Reject(file.name, line, Reason.NOT_UTF_8, text.strip("\r\n")) for line, text in unread]
-    places = _Places([line for line, _ in unread])
-    found += [
-        Reject(file.name, places.line(place), Reason(reason), text or "")
-        for place, reason, text in _rejected(connection, number, file)
+def _of_file(connection: Any, number: int, file: InputFile) -> list[Reject]:
+    """The rejects of one file, by line."""
+    found = _numbered(connection, number)
+    if file.is_parquet:
+        return [Reject(file.name, place + 1, reason, "") for place, reason in found.items()]
+    # The text of a line is not kept while the file is read: it would double what is held.
+    return [
+        Reject(file.name, line, found[place], text)
+        for place, (line, text) in enumerate(file.lines() if found else ())
+        if place in found
     ]
-    yield from sorted(found, key=lambda reject: reject.line)
 
 
-def _rejected(connection: Any, number: int, file: InputFile) -> list[tuple[int, int, str | None]]:
-    """The rejected rows of a file: place among its rows, reason, text of the line."""
-    bounds = [row for (row,) in connection.execute("SELECT first_row FROM files ORDER BY file").fetchall()]
-    first, after = list(pairwise([*bounds, 1 << 62]))[number]
-    rows = connection.execute(
-        "SELECT row - $first, reason FROM rejected WHERE row >= $first AND row < $after ORDER BY row",
-        {"first": first, "after": after},
+def _numbered(connection: Any, number: int) -> dict[int, Reason]:
+    """The place of each reject of a file among the lines that are not blank -> its reason.
+
+    Blank lines are not counted, because the engine finds one between a CR and an LF where both line ends
+    occur in one file.
+    """
+    first, after = _rows_of_file(connection, number)
+    bounds = {"first": first, "after": after}
+    blank = _column(connection, "SELECT row - $first FROM blank WHERE row >= $first AND row < $after", bounds)
+    lines = _column(connection, "SELECT line FROM unread WHERE file = $file", {"file": number})
+    # How many rows stand before each line that could not be read as a row.
+    rows_before = [line - 1 - earlier for earlier, line in enumerate(lines)]
+    found = {
+        before - bisect.bisect_left(blank, before) + earlier: Reason.NOT_UTF_8
+        for earlier, before in enumerate(rows_before)
+    }
+    rejected = connection.execute(
+        "SELECT row - $first, reason FROM rejected WHERE row >= $first AND row < $after", bounds
     ).fetchall()
-    if not rows or file.is_parquet:
-        return [(place, reason, None) for place, reason in rows]
-    texts = connection.execute(
-        f"""
-        SELECT place, line FROM (SELECT line, row_number() OVER () - 1 AS place FROM {SCAN})
-        WHERE place IN (SELECT row - $first FROM rejected WHERE row >= $first AND row < $after)
-        """,
-        {**scan_parameters(file), "first": first, "after": after},
-    ).fetchall()
-    connection.execute("DELETE FROM reject_errors")
-    text_of = dict(texts)
-    return [(place, reason, text_of.get(place)) for place, reason in rows]
+    for row, reason in rejected:
+        place = row - bisect.bisect_left(blank, row) + bisect.bisect_right(rows_before, row)
+        found[place] = Reason(reason)
+    return dict(sorted(found.items()))
 
 
-class _Places:
-    """From a row's place among the rows of its file to its line; some lines could not be read as rows."""
+def _rows_of_file(connection: Any, number: int) -> tuple[int, int]:
+    """The first row of a file and that of the next one."""
+    bounds = _column(connection, "SELECT first_row FROM files", {})
+    return list(pairwise([*bounds, 1 << 62]))[number]
 
-    def __init__(self, unread: Sequence[int]) -> None:
-        # How many rows stand before each unread line.
-        self._rows_before = [line - 1 - place for place, line in enumerate(unread)]
 
-    def line(self, place: int) -> int:
-        """The line, from 1, of the row at `place`, from 0."""
-        return place + 1 + bisect.bisect_right(self._rows_before, place)
+def _column(connection: Any, query: str, parameters: dict[str, int]) -> list[int]:
+    return sorted(value for (value,) in connection.execute(query, parameters).fetchall())

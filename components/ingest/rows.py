@@ -43,7 +43,7 @@ def create_tables(connection: Any, timed: bool) -> None:
             user_id VARCHAR, movie_id VARCHAR, rating FLOAT, reason TINYINT{", time BIGINT" if timed else ""}
         );
         CREATE TABLE files (file INTEGER, name VARCHAR, first_row BIGINT, for_test BOOLEAN);
-        CREATE TABLE unread (file INTEGER, line BIGINT, text VARCHAR);
+        CREATE TABLE unread (file INTEGER, line BIGINT);
         """
     )
 
@@ -66,9 +66,16 @@ def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_te
     except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
         raise damaged(file.name, file.flag, file.packing) from error
     if layout.header:
-        connection.execute("UPDATE rows SET reason = ? WHERE rowid = ?", [int(Reason.HEADER), first_row])
+        connection.execute(
+            f"""
+            UPDATE rows SET reason = {Reason.HEADER:d} WHERE rowid = (
+                SELECT min(rowid) FROM rows WHERE rowid >= ? AND reason <> {Reason.BLANK:d}
+            )
+            """,
+            [first_row],
+        )
     if not file.is_parquet:
-        connection.execute("INSERT INTO unread SELECT ?, line, csv_line FROM reject_errors", [number])
+        connection.execute("INSERT INTO unread SELECT ?, line FROM reject_errors", [number])
         connection.execute("DELETE FROM reject_errors")
 
 

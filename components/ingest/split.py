@@ -61,7 +61,13 @@ def leave_last_out(connection: Any, given: bool) -> None:
     places = (0, 1) if given else (1, 2)
     _redivide(
         connection,
-        "CASE WHEN ratings <= $validation THEN 0 WHEN age = $test THEN 2 WHEN age = $validation THEN 1 ELSE 0 END",
+        """
+        CASE
+            WHEN ratings <= $validation THEN 0
+            WHEN age = $test THEN 2
+            WHEN age = $validation THEN 1
+            ELSE 0 END
+        """,
         """
         row_number() OVER (PARTITION BY user ORDER BY time DESC NULLS LAST, hash) AS age,
         count(*) OVER (PARTITION BY user) AS ratings

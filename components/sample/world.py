@@ -1,6 +1,7 @@
 """A world of users and movies: who watches what, and how they like it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ from components.sample.words import GENRES
 
 Generator = np.random.Generator
 Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.integer[Any]]
 
 # What makes the world, in stars where nothing else is said.
 _MEAN = 3.2
@@ -76,9 +78,7 @@ def _activity(random: Generator, users: int, most: int, total: int) -> npt.NDArr
     return counts
 
 
-def rate(
-    random: Generator, world: World
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int8]]:
+def rate(random: Generator, world: World) -> tuple[Integers, Integers, Integers]:
     """Lets every user choose movies and rate them.
 
     Returns:
@@ -97,9 +97,7 @@ def rate(
     return user[order], movie[order], stars[order]
 
 
-def _choose(
-    random: Generator, world: World, users: npt.NDArray[np.int64], rated: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _choose(random: Generator, world: World, users: Integers, rated: Integers) -> tuple[Integers, Integers]:
     """Which of the `rated` movies each user watches: drawn without replacement, by popularity and taste.
 
     In a race in which each movie takes an exponential time at a rate equal to its weight, the first n to
@@ -111,15 +109,15 @@ def _choose(
     times /= world.popularity[rated]
     last = world.activity[users, None] - 1
     latest = np.take_along_axis(np.sort(times, axis=1), last, axis=1)
-    return np.nonzero(times <= latest)
+    rows, columns = np.nonzero(times <= latest)
+    return rows, columns
 
 
-def _stars(
-    random: Generator, world: World, user: npt.NDArray[np.int64], movie: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int8]:
+def _stars(random: Generator, world: World, user: Integers, movie: Integers) -> Integers:
     liking = _MEAN + world.user_bias[user] + world.movie_bias[movie]
     liking += _TASTE * world.tastes[user, world.genres[movie]] + _NOISE * _normal(random, len(user))
-    return np.clip(np.rint(liking), 1, 5).astype(np.int8)
+    stars: Integers = np.clip(np.rint(liking), 1, 5).astype(np.int8)
+    return stars
 
 
 def _normal(random: Generator, shape: int | tuple[int, ...]) -> Floats:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from components.errors import UserError
 from components.ingest.database import one_row
@@ -143,7 +144,7 @@ def _write_split(
     return total
 
 
-def _new_array(directory: Path, split: str, part: str, length: int) -> Any:
+def _new_array(directory: Path, split: str, part: str, length: int) -> npt.NDArray[Any]:
     file = directory / interactions.part_file(split, part)
     dtype = interactions.PARTS[part]
     if length == 0:  # an empty file cannot be mapped

@@ -13,7 +13,11 @@ from components.errors import UserError
 FORMAT = 1
 SUMMARY_FILE = "interactions.json"
 # Part of a split -> its dtype on disk; `{split}.{part}.npy` holds it.
-PARTS = {"offsets": np.dtype(np.int64), "movies": np.dtype(np.int32), "ratings": np.dtype(np.float32)}
+PARTS: dict[str, np.dtype[Any]] = {
+    "offsets": np.dtype(np.int64),
+    "movies": np.dtype(np.int32),
+    "ratings": np.dtype(np.float32),
+}
 
 
 def part_file(split: str, part: str) -> str:
@@ -164,8 +168,8 @@ def _load_split(directory: Path, split: str, users: int, movies: int, rows: int)
 def _load_part(file: Path, part: str, length: int) -> npt.NDArray[Any]:
     try:
         # An empty file cannot be mapped.
-        array = np.load(file, mmap_mode="r" if length else None).view(np.ndarray)
-    except (OSError, ValueError) as error:
+        array: npt.NDArray[Any] = np.load(file, mmap_mode="r" if length else None).view(np.ndarray)
+    except (OSError, ValueError, EOFError) as error:
         raise _damaged(file, "it is absent or cut off") from error
     if array.dtype != PARTS[part] or array.shape != (length,):
         raise _damaged(

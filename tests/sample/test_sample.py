@@ -1,0 +1,125 @@
+"""The generated world: its size, its shape, and that tastes can be learned and seen."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from components.errors import UserError
+from components.sample import cli
+from components.sample.step import sample
+from components.sample.words import GENRES, genre_of
+
+Ratings = list[tuple[str, int, str]]
+
+
+def read(folder: Path) -> tuple[Ratings, dict[str, str]]:
+    """Ratings (user, stars, movie), and the title of each movie."""
+    with (folder / "ratings.csv").open(newline="") as stream:
+        ratings = [(row["User_ID"], int(row["Rating"]), row["Movie_ID"]) for row in csv.DictReader(stream)]
+    with (folder / "movies.csv").open(newline="") as stream:
+        titles = {row["Movie_ID"]: row["Name"] for row in csv.DictReader(stream)}
+    return ratings, titles
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ratings, dict[str, str]]:
+    folder = tmp_path_factory.mktemp("sample")
+    sample(output=str(folder / "sample"))
+    return read(folder / "sample")
+
+
+def test_the_size_is_what_was_asked_for(tmp_path: Path) -> None:
+    sample(output=str(tmp_path / "s"), users=70, movies=40, rated_movies=25, ratings=1234)
+    ratings, titles = read(tmp_path / "s")
+    assert len(ratings) == 1234
+    assert len({(user, movie) for user, _, movie in ratings}) == 1234
+    assert len({user for user, _, _ in ratings}) == 70
+    assert len({movie for _, _, movie in ratings}) == 25
+    assert list(titles) == [str(movie) for movie in range(1, 41)]
+    assert {stars for _, stars, _ in ratings} <= {1, 2, 3, 4, 5}
+
+
+def test_a_seed_is_a_world(tmp_path: Path) -> None:
+    worlds = []
+    for number, seed in enumerate((1, 1, 2)):
+        sample(output=str(tmp_path / str(number)), users=30, movies=30, ratings=300, seed=seed)
+        worlds.append((tmp_path / str(number) / "ratings.csv").read_bytes())
+    assert worlds[0] == worlds[1] != worlds[2]
+
+
+def test_popularity_and_activity_have_long_tails(world: tuple[Ratings, dict[str, str]]) -> None:
+    ratings, _ = world
+    for place in (0, 2):
+        counts = np.array(sorted(Counter(row[place] for row in ratings).values()))
+        assert counts[-len(counts) // 10 :].sum() > 3 * 0.1 * len(ratings)
+        assert counts[-1] > 10 * np.median(counts)
+
+
+def test_some_titles_are_shared_and_some_have_commas(world: tuple[Ratings, dict[str, str]]) -> None:
+    _, titles = world
+    shared = len(titles) - len(set(titles.values()))
+    assert 10 < shared < 100
+    assert any("," in title for title in titles.values())
+
+
+def test_every_title_tells_its_genre(world: tuple[Ratings, dict[str, str]]) -> None:
+    _, titles = world
+    counts = Counter(map(genre_of, titles.values()))
+    assert set(counts) == set(GENRES)
+    assert min(counts.values()) > 0.8 * len(titles) / len(GENRES)
+    assert genre_of("Casablanca") == ""
+
+
+def test_no_word_belongs_to_two_genres() -> None:
+    subjects = [word for _, words in GENRES.values() for word in words]
+    openings = {word for words, _ in GENRES.values() for word in words}
+    assert len(subjects) == len(set(subjects))
+    assert not openings & set(subjects)
+
+
+def test_tastes_show_in_what_users_watch_and_in_their_stars(world: tuple[Ratings, dict[str, str]]) -> None:
+    """A user's favourite genre in half of the ratings is favoured in the other half as well."""
+    ratings, titles = world
+    genres = {name: place for place, name in enumerate(GENRES)}
+    halves = np.zeros((2, 2000, len(genres)))
+    stars = np.zeros((2, 2000, len(genres)))
+    users: dict[str, int] = {}
+    for number, (user, rating, movie) in enumerate(ratings):
+        cell = (number % 2, users.setdefault(user, len(users)), genres[genre_of(titles[movie])])
+        halves[cell] += 1
+        stars[cell] += rating
+    active = halves.sum(axis=2).min(axis=0) >= 20
+    favourite = halves[0, active].argmax(axis=1)
+    share = halves[1, active] / halves[1, active].sum(axis=1, keepdims=True)
+    everybody = halves[1].sum(axis=0) / halves[1].sum()
+    rows = np.arange(len(favourite))
+    assert share[rows, favourite].mean() > 2 * everybody[favourite].mean()
+    in_favourite = stars[1, active][rows, favourite].sum() / halves[1, active][rows, favourite].sum()
+    assert in_favourite > stars.sum() / halves.sum() + 0.3
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--users", "0"], "--users 0 must be at least 1"),
+        (["--movies", "10", "--rated-movies", "11"], "--rated-movies 11 must be from 1 to --movies 10"),
+        (["--ratings", "1999"], "--ratings 1999 must be from 2000"),
+        (["--ratings", "3000001"], "to 3000000"),
+    ],
+)
+def test_a_world_that_cannot_be(tmp_path: Path, flags: list[str], message: str) -> None:
+    result = CliRunner().invoke(cli.sample, ["--output", str(tmp_path / "s"), *flags])
+    assert isinstance(result.exception, UserError)
+    assert message in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("users", "movies", "ratings"), [(1, 1, 1), (5, 4, 20), (5, 4, 5), (3, 700, 2000)])
+def test_worlds_at_their_bounds(tmp_path: Path, users: int, movies: int, ratings: int) -> None:
+    sample(output=str(tmp_path / "s"), users=users, movies=movies, ratings=ratings)
+    rows, _ = read(tmp_path / "s")
+    assert len({(user, movie) for user, _, movie in rows}) == ratings
