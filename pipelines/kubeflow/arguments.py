@@ -56,13 +56,12 @@ def _typed(parameter: Parameter, text: str) -> Any:
         raise UserError(f"{flag}={text}: not {kind}") from error
 
 
-def with_image(values: dict[str, Any], image: str, default: str) -> dict[str, Any]:
-    """`values` with the input `image`, from the flag or the environment unless it is among them already.
+def check_image(name: str) -> None:
+    """Remarks on an image that no cluster can pull.
 
     Raises:
       UserError: if the image's tag can move: KFP takes a step's earlier result for the same image name.
     """
-    name = str(values.get("image") or image or default)
     tag = name.rpartition("/")[2].partition("@")[0].partition(":")[2]
     if "@sha256:" not in name and tag in ("", "latest"):
         raise UserError(
@@ -71,4 +70,3 @@ def with_image(values: dict[str, Any], image: str, default: str) -> dict[str, An
         )
     if "/" not in name:
         log(f"the image {name} names no registry: every node must have it; else push it and give --image")
-    return {**values, "image": name}

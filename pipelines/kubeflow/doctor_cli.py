@@ -23,12 +23,12 @@ _SIGNS = {"well": "✓", "ill": "✗", "unknown": "?"}
 @place_options
 @pod_options
 @connection_options
-def doctor(*, kubeflow: "Callable[[], Kubeflow]", pods: "PodSettings", place: "Place", image: str) -> None:
+def doctor(*, kubeflow: "Callable[[], Kubeflow]", pods: "PodSettings", place: "Place") -> None:
     from components.image import IMAGE
     from pipelines.kubeflow.doctor import examine
 
     ill = 0
-    for finding in examine(kubeflow, place, pods, image or IMAGE):
+    for finding in examine(kubeflow, place, pods, pods.image or IMAGE):
         ill += finding.verdict == "ill"
         click.echo(f"{_SIGNS[finding.verdict]} {finding.what:<16}{finding.text}")
     sys.exit(1 if ill else 0)

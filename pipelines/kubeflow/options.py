@@ -57,6 +57,14 @@ _CONNECTION = (
 
 _POD = (
     click.option(
+        "--image",
+        default="",
+        show_default=False,
+        envvar="TWOTOWER_IMAGE",
+        show_envvar=True,
+        help="Image that the steps run on, as the cluster can pull it: REGISTRY/NAME:TAG.",
+    ),
+    click.option(
         "--node-selector",
         "node_selectors",
         multiple=True,
@@ -112,17 +120,6 @@ _PARAM = (
     ),
 )
 
-_IMAGE = (
-    click.option(
-        "--image",
-        default="",
-        show_default=False,
-        envvar="TWOTOWER_IMAGE",
-        show_envvar=True,
-        help="Image that the steps run on, as the cluster can pull it: REGISTRY/NAME:TAG.",
-    ),
-)
-
 _PLACE = (
     click.option(
         "--pipeline",
@@ -173,6 +170,7 @@ def pod_options(command: Command) -> Command:
     @functools.wraps(command)
     def configured(
         *,
+        image: str,
         node_selectors: tuple[str, ...],
         tolerations: tuple[str, ...],
         image_pull_secrets: tuple[str, ...],
@@ -184,7 +182,7 @@ def pod_options(command: Command) -> Command:
         from pipelines.kubeflow.pods import PodSettings
 
         pods = PodSettings(
-            node_selectors, tolerations, image_pull_secrets, volumes, gcs_secret, webhook_secret
+            image, node_selectors, tolerations, image_pull_secrets, volumes, gcs_secret, webhook_secret
         )
         return command(pods=pods, **arguments)
 
@@ -192,7 +190,7 @@ def pod_options(command: Command) -> Command:
 
 
 def place_options(command: Command) -> Command:
-    """Flags of the names on the server, and of the image; the command gets `place` and `image`."""
+    """Flags of the names on the server; the command gets `place`."""
 
     @functools.wraps(command)
     def placed(
@@ -202,7 +200,7 @@ def place_options(command: Command) -> Command:
 
         return command(place=Place(pipeline, experiment, service_account, pipeline_root), **arguments)
 
-    return _with((*_IMAGE, *_PLACE), placed)
+    return _with(_PLACE, placed)
 
 
 def param_option(command: Command) -> Command:

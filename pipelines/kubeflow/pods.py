@@ -28,6 +28,7 @@ class PodSettings:
     """Settings of the pods, as the flags give them.
 
     Attributes:
+      image: the default of the pipeline's input `image`, which all steps run on; "" for the pipeline's own.
       node_selectors: "KEY=VALUE": run on nodes with this label only.
       tolerations: "KEY[=VALUE][:EFFECT]": run on nodes with this taint as well.
       image_pull_secrets: names of the secrets that the image is pulled with.
@@ -37,6 +38,7 @@ class PodSettings:
         it where it is missing.
     """
 
+    image: str = ""
     node_selectors: tuple[str, ...] = ()
     tolerations: tuple[str, ...] = ()
     image_pull_secrets: tuple[str, ...] = ()
@@ -56,17 +58,17 @@ class PodSettings:
         documents = list(yaml.load_all(package, Loader=yaml.CSafeLoader))
         executors = documents[0]["deploymentSpec"]["executors"]
         platform = documents[1] if len(documents) > 1 else {}
-        configs = platform
-        for key in ("platforms", "kubernetes", "deploymentSpec", "executors"):
-            configs = configs.setdefault(key, {})
         for label in executors:
             changes = [*of_every_step, *(of_notify if label == _NOTIFY else [])]
             if changes:
-                configs[label] = _changed(configs.get(label, {}), changes)
+                _change(platform, label, changes)
         if self.gcs_secret:
             _, key = self._gcs()
             _set_environment(executors, "GOOGLE_APPLICATION_CREDENTIALS", f"{GCS_SECRET_DIRECTORY}/{key}")
-        return str(yaml.dump_all([documents[0], platform], Dumper=yaml.CSafeDumper))
+        if self.image:
+            documents[0]["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"] = self.image
+        written = [documents[0], platform] if platform else [documents[0]]
+        return str(yaml.dump_all(written, Dumper=yaml.CSafeDumper))
 
     def secrets(self) -> list[str]:
         """The names of all secrets that pods need to start."""
@@ -123,14 +125,16 @@ class PodSettings:
         ]
 
 
-def _changed(config: dict[str, Any], changes: Sequence[Callable[[Any], Any]]) -> dict[str, Any]:
+def _change(platform: dict[str, Any], label: str, changes: Sequence[Callable[[Any], Any]]) -> None:
+    configs = platform
+    for key in ("platforms", "kubernetes", "deploymentSpec", "executors"):
+        configs = configs.setdefault(key, {})
     # kfp-kubernetes keeps all that it adds in this one attribute of a task. The tasks themselves are gone
     # once the pipeline is compiled, and the graph does not depend on the site.
-    task = SimpleNamespace(platform_config={"kubernetes": config})
+    task = SimpleNamespace(platform_config={"kubernetes": configs.get(label, {})})
     for change in changes:
         change(task)
-    changed: dict[str, Any] = task.platform_config["kubernetes"]
-    return changed
+    configs[label] = task.platform_config["kubernetes"]
 
 
 def _set_environment(executors: dict[str, Any], name: str, value: str) -> None:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.compiled import compile_pipeline
-from pipelines.kubeflow.arguments import parse_arguments, with_image
+from pipelines.kubeflow.arguments import check_image, parse_arguments
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.parameters import pipeline_parameters
 
 
-def pipeline_arguments(texts: Sequence[str], image: str) -> dict[str, Any]:
+def pipeline_arguments(texts: Sequence[str], pods: PodSettings) -> dict[str, Any]:
     """The pipeline's inputs that flags give, typed. Raises `UserError`."""
     parameters = pipeline_parameters()
-    return with_image(parse_arguments(texts, parameters), image, str(parameters["image"].default))
+    arguments = parse_arguments(texts, parameters)
+    check_image(arguments.get("image") or pods.image or str(parameters["image"].default))
+    return arguments
 
 
 @contextmanager

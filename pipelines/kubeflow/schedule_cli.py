@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pipelines.kubeflow.pods import PodSettings
     from pipelines.kubeflow.submit import Place
 
+# Columns in which a schedule takes one line, for programs that read the list.
+_ONE_LINE = 250
+
 _KILL_RUNNING = click.option(
     "--kill-running",
     is_flag=True,
@@ -39,7 +42,7 @@ def schedule() -> None:
 @click.option(
     "--always-latest",
     is_flag=True,
-    help="Run the newest version of the pipeline at each time, rather than the one uploaded now.",
+    help="Run the version of the pipeline, and its image, that is the newest then, not the one uploaded now.",
 )
 @click.option(
     "--max-concurrency",
@@ -65,18 +68,18 @@ def create(
     max_concurrency: int,
     kill_running: bool,
     texts: tuple[str, ...],
-    image: str,
 ) -> None:
     from pipelines.kubeflow.plan import Plan
     from pipelines.kubeflow.prepare import package, pipeline_arguments
     from pipelines.kubeflow.schedule import create as put
+    from pipelines.kubeflow.schedule import runs_of
     from pipelines.kubeflow.schedule_view import firing_lines, next_firings, present
     from pipelines.kubeflow.submit import experiment
     from pipelines.kubeflow.trigger import parse_trigger
     from pipelines.kubeflow.upload import upload
 
     trigger = parse_trigger(cron, every)
-    arguments = pipeline_arguments(texts, image)
+    arguments = pipeline_arguments(texts, pods)
     with package(pods) as compiled:
         connection = kubeflow()
         version = upload(connection, compiled, place.pipeline)
@@ -92,10 +95,11 @@ def create(
         pipeline_root=place.pipeline_root,
     )
     created = put(connection, plan, kill_running=kill_running)
-    runs = "the newest version" if always_latest else f"version {version.name}"
+    what = "the newest version" if always_latest else f"version {version.name}"
     verb = "is as asked already" if created.found else "replaced" if created.replaced else "created"
-    click.echo(f"schedule {name} {verb}: {trigger}, {runs} of {place.pipeline}")
-    for line in firing_lines(list(next_firings(created.schedule, [], present()))):
+    click.echo(f"schedule {name} {verb}: {trigger}, {what} of {place.pipeline}")
+    runs = runs_of(connection, created.schedule)
+    for line in firing_lines(list(next_firings(created.schedule, runs, present()))):
         click.echo(f"  {line}")
 
 
@@ -124,7 +128,10 @@ def list_schedules(*, kubeflow: "Callable[[], Kubeflow]") -> None:
         seen = view(connection, one, present(), alone=count[one.display_name] == 1)
         row = (seen.name, seen.state, seen.trigger, seen.version, seen.image, seen.age, seen.outcome)
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _ONE_LINE
+    console.print(table)
 
 
 @schedule.command(help="Show the schedule NAME: its inputs, its last run, and when it fires next.")

@@ -40,7 +40,6 @@ def submit(
     pods: "PodSettings",
     place: "Place",
     texts: tuple[str, ...],
-    image: str,
     upload: bool,
     again: bool,
     wait: bool,
@@ -48,7 +47,7 @@ def submit(
     from pipelines.kubeflow.prepare import package, pipeline_arguments
     from pipelines.kubeflow.submit import submit as start
 
-    arguments = pipeline_arguments(texts, image)
+    arguments = pipeline_arguments(texts, pods)
     with package(pods) as compiled:
         connection = kubeflow()
         started = start(connection, compiled, arguments, place, keep_version=upload, again=again)

@@ -30,6 +30,7 @@ root:
       ratings: {parameterType: STRING, description: The ratings.}
       registry: {parameterType: STRING, description: The registry.}
       seed: {parameterType: NUMBER_INTEGER, defaultValue: 42, isOptional: true, description: The seed.}
+      image: {parameterType: STRING, defaultValue: 'x:1', isOptional: true, description: The image.}
   dag:
     tasks:
       step: {componentRef: {name: comp-step}, taskInfo: {name: step}}

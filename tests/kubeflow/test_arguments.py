@@ -3,7 +3,7 @@
 import pytest
 
 from components.errors import UserError
-from pipelines.kubeflow.arguments import parse_arguments, with_image
+from pipelines.kubeflow.arguments import check_image, parse_arguments
 
 _NEEDED = ["ratings=gs://b/r.csv", "registry=gs://b/registry"]
 
@@ -51,23 +51,17 @@ def test_what_cannot_be_read_is_named_with_its_cure(parameters, texts, says):
     assert says in str(refusal.value)
 
 
-def test_the_image_comes_from_the_input_then_the_flag_then_the_pipeline():
-    assert with_image({"image": "r/a:1"}, "r/b:1", "r/c:1")["image"] == "r/a:1"
-    assert with_image({}, "r/b:1", "r/c:1")["image"] == "r/b:1"
-    assert with_image({}, "", "r/c:1")["image"] == "r/c:1"
-
-
 @pytest.mark.parametrize("image", ["r.io/twotower", "r.io:5000/twotower", "r.io/twotower:latest"])
 def test_a_tag_that_can_move_is_refused(image):
     with pytest.raises(UserError, match="its tag can move"):
-        with_image({}, image, "")
+        check_image(image)
 
 
 @pytest.mark.parametrize("image", ["r.io:5000/twotower:1.0", f"r.io/twotower@sha256:{'0' * 64}"])
 def test_a_tag_of_a_version_or_a_digest_is_taken(image):
-    assert with_image({}, image, "")["image"] == image
+    check_image(image)
 
 
 def test_an_image_without_registry_is_remarked_on(capsys):
-    with_image({}, "twotower:0.1.0", "")
+    check_image("twotower:0.1.0")
     assert "every node must have it" in capsys.readouterr().err

@@ -61,10 +61,10 @@ def test_submit_prints_the_runs_page(call, double, host):
         "ratings": "gs://b/r.csv",
         "registry": "gs://b/registry",
         "seed": 7,
-        "image": "r.io/twotower:1.0",
     }
     (package,) = double.packages.values()
     assert "pvcMount" in package
+    assert "defaultValue: r.io/twotower:1.0" in package
 
 
 def test_submit_says_when_it_found_a_run(call, double):
@@ -82,6 +82,7 @@ def test_submit_says_when_it_found_a_run(call, double):
         ["submit", *_INPUTS, "--volume", "data"],
         ["submit", "--param", "registry=r"],
         ["submit", *_INPUTS[:-1], "r.io/twotower:latest"],
+        ["submit", *_INPUTS, "--param", "image=r.io/twotower"],
         ["schedule", "create", "nightly", *_INPUTS, "--cron", "0 3 * * *"],
         ["schedule", "create", "nightly", *_INPUTS],
     ],
@@ -163,6 +164,7 @@ def test_the_life_of_a_schedule(call, double):
     assert "replaced: every 6h" in call("schedule", "create", "nightly", *_INPUTS, "--every", "6h").stdout
     listed = " ".join(call("schedule", "list").stdout.split())
     assert "nightly on every 6h" in listed
+    assert "r.io/twotower:1.0" in listed
     assert "no run yet" in listed
     call("schedule", "pause", "nightly")
     assert "nightly (off)" in call("schedule", "show", "nightly").stdout

@@ -67,6 +67,12 @@ def test_only_notify_knows_the_webhook_and_does_without_it(applied):
     assert not _config(applied, "exec-step").secret_as_env
 
 
+def test_the_image_is_the_default_of_the_pipelines_own_input(package):
+    (document,) = yaml.safe_load_all(PodSettings(image="r.io/twotower:1.0").apply(package.read_text("utf-8")))
+    image = document["root"]["inputDefinitions"]["parameters"]["image"]
+    assert image["defaultValue"] == "r.io/twotower:1.0"
+
+
 def test_the_pipeline_is_still_one(applied):
     json_format.ParseDict(applied[0], pipeline_spec_pb2.PipelineSpec())
     json_format.ParseDict(applied[1], pipeline_spec_pb2.PlatformSpec())

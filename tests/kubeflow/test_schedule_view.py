@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.kubeflow.plan import Plan
+from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.run_now import run_now
 from pipelines.kubeflow.schedule import create, existing, switch
 from pipelines.kubeflow.schedule_view import ago, firing_lines, view
@@ -72,12 +73,14 @@ def test_latest_is_named_with_the_version_that_it_is_now(kubeflow, double, plan)
     assert _view(kubeflow).version == f"latest ({version['display_name']})"
 
 
-def test_the_image_is_else_the_pipelines_own(kubeflow, double, plan):
-    create(kubeflow, dataclasses.replace(plan, arguments={}))
-    (version,) = double.versions[plan.pipeline_id].values()
-    image = {"image": {"parameterType": "STRING", "defaultValue": "r.io/twotower:0.9"}}
-    version["pipeline_spec"] = {"pipeline_spec": {"root": {"inputDefinitions": {"parameters": image}}}}
-    assert _view(kubeflow).image == "r.io/twotower:0.9"
+@pytest.mark.parametrize(
+    "pods", [PodSettings(image="r.io/t:2"), PodSettings(image="r.io/t:2", gcs_secret="k")]
+)
+def test_the_image_is_else_the_versions_own(kubeflow, package, plan, pods):
+    package.write_text(pods.apply(package.read_text("utf-8")), "utf-8")
+    version_id = upload(kubeflow, package, "training").version_id
+    create(kubeflow, dataclasses.replace(plan, arguments={}, version_id=version_id))
+    assert _view(kubeflow).image == "r.io/t:2"
 
 
 def test_a_version_that_is_gone_is_no_obstacle(kubeflow, double, plan):

@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from kubeflow_swagger import validate
 from werkzeug import Request, Response
 
@@ -190,6 +191,7 @@ class Double:
             "display_name": name,
             "description": request.args.get("description", ""),
             "created_at": self._now(),
+            "pipeline_spec": _spec(text),
         }
         versions[version["pipeline_version_id"]] = version
         self.packages[version["pipeline_version_id"]] = text
@@ -244,6 +246,16 @@ class Double:
             one["display_name"] for one in self.stores["recurringRuns"].values() if one["status"] == "ENABLED"
         ]
         self.most_enabled = max([self.most_enabled, *(enabled.count(name) for name in enabled)])
+
+
+def _spec(package: str) -> dict[str, Any]:
+    """A package as the server gives it back: a document, or two under their names."""
+    documents = list(yaml.safe_load_all(package))
+    return (
+        documents[0]
+        if len(documents) == 1
+        else dict(zip(("pipeline_spec", "platform_spec"), documents, strict=True))
+    )
 
 
 def _selected(item: dict[str, Any], request: Request) -> bool:
