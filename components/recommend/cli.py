@@ -21,8 +21,10 @@ def _reads_a_version(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="Registry: a directory or gs://bucket/prefix.",
         ),
-        click.option("--version", default="", help="Version in the registry.  [default: the champion]"),
-        click.option("--index", default="", help="Index directory to ask instead of a registry."),
+        click.option("--version", default="", show_default="the champion", help="Version in the registry."),
+        click.option(
+            "--index", default="", show_default=False, help="Index directory to ask instead of a registry."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
