@@ -85,6 +85,11 @@ lint: $(VENV)/.test-installed ## ruff, mypy and the import contract
 test-slow: $(VENV)/.test-installed ## kills, races and other long tests
 	@$(BIN)/pytest -m slow
 
+.PHONY: test-kills
+test-kills: $(VENV)/.test-installed ## kill publishers at 500 random moments (KILLS=)
+	@TWOTOWER_KILLS=$(KILLS) $(BIN)/pytest -m slow tests/publish/test_kills.py
+KILLS ?= 500
+
 .PHONY: coverage
 coverage: $(VENV)/.test-installed ## the tests with line coverage of components and pipelines
 	@$(BIN)/coverage erase

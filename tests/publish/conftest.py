@@ -1,13 +1,19 @@
-"""Small artifacts to publish."""
+"""Small artifacts to publish, and processes that publish them."""
 
 import json
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.publish.publish import PublishSummary
+
 Artifacts = dict[str, str]
+Publishers = Callable[..., list[PublishSummary | None]]
 
 VERDICT = {
     "schema_version": 1,
@@ -50,3 +56,36 @@ def artifacts(tmp_path: Path) -> Callable[..., Artifacts]:
         return {name: str(root / name) for name in names} | {"run_id": run_id, "output": str(root / "output")}
 
     return write
+
+
+@pytest.fixture(scope="session")
+def publishers() -> Iterator[Publishers]:
+    """A function that lets runs publish at once, in a process each; None stands for one that was killed.
+
+    Its options are `die_after` and `kill_after` of publisher.py.
+    """
+    program = [sys.executable, str(Path(__file__).with_name("publisher.py"))]
+    server = subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+    def publish(
+        runs: list[dict[str, Any]], die_after: int = 0, kill_after: float | None = None
+    ) -> list[PublishSummary | None]:
+        names = ("STORAGE_EMULATOR_HOST", "TWOTOWER_CACHE")
+        environment = {name: os.environ[name] for name in names if name in os.environ}
+        request = {
+            "runs": runs,
+            "environment": environment,
+            "die_after": die_after,
+            "kill_after": kill_after,
+        }
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        summaries = json.loads(server.stdout.readline())
+        return [PublishSummary(**summary) if summary else None for summary in summaries]
+
+    yield publish
+    server.communicate(timeout=60)

@@ -1,10 +1,11 @@
-"""Publishes in a process of its own, for tests that race or kill it.
+"""Publishes in processes that can race and be killed, without the second that each would need to start.
 
-    python publisher.py ARGUMENTS.json GO
-    python publisher.py ARGUMENTS.json --die-after WRITES
-
-In the first form it says "ready" and publishes once the file GO is there. In the second it kills itself
-right after so many writes to the registry. ARGUMENTS.json holds the arguments of the step.
+Reads a request a line, a JSON object:
+  runs: the arguments of the step, a process each; they start at once.
+  environment: variables to set in them.
+  die_after: each kills itself right after so many writes to the registry; 0: never.
+  kill_after: each is killed after so many seconds; null: never.
+Answers with a line: for each run its summary as a JSON object, or null if it was killed.
 """
 
 import json
@@ -12,31 +13,68 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import components.storage.gcs  # noqa: F401  # loaded before the fork
 from components.publish.publish import publish
 from components.storage import open_storage
 
 WRITES = ("upload_file", "write_bytes", "create_exclusive", "copy_file")
 
+R = TypeVar("R")
+
 
 def main() -> None:
-    arguments = json.loads(Path(sys.argv[1]).read_text())
-    storage = type(open_storage(arguments["registry"]))  # loads the client library before the start
-    if sys.argv[2] == "--die-after":
-        die_after(int(sys.argv[3]), storage)
-    else:
-        print("ready", flush=True)
-        while not Path(sys.argv[2]).exists():
-            time.sleep(0.001)
-    print(json.dumps(publish(**arguments)._asdict()), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)
+
+
+def answer(request: dict[str, Any]) -> list[dict[str, Any] | None]:
+    # The processes wait until the other end of this pipe is closed.
+    start, go = os.pipe()
+    children = [fork(run, request, start, go) for run in request["runs"]]
+    os.close(start)
+    os.close(go)
+    if request["kill_after"] is not None:
+        time.sleep(request["kill_after"])
+        for pid, _ in children:
+            os.kill(pid, signal.SIGKILL)
+    return [result(pid, output) for pid, output in children]
+
+
+def fork(run: dict[str, Any], request: dict[str, Any], start: int, go: int) -> tuple[int, int]:
+    """The id of a new process, and where it writes its summary."""
+    output, inlet = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(inlet)
+        return pid, output
+    os.close(go)
+    os.environ.update(request["environment"])
+    if request["die_after"]:
+        die_after(request["die_after"], type(open_storage(run["registry"])))
+    os.read(start, 1)
+    summary = publish(**run)
+    os.write(inlet, json.dumps(summary._asdict()).encode())
+    os._exit(0)
+
+
+def result(pid: int, output: int) -> dict[str, Any] | None:
+    with os.fdopen(output, "rb") as file:
+        text = file.read()
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        return None
+    summary: dict[str, Any] = json.loads(text)
+    return summary
 
 
 def die_after(writes: int, storage: type) -> None:
     done = 0
 
-    def counted(write):  # type: ignore[no-untyped-def]
-        def run(*args, **kwargs):  # type: ignore[no-untyped-def]
+    def counted(write: Callable[..., R]) -> Callable[..., R]:
+        def run(*args: Any, **kwargs: Any) -> R:
             nonlocal done
             result = write(*args, **kwargs)
             done += 1
@@ -50,4 +88,5 @@ def die_after(writes: int, storage: type) -> None:
         setattr(storage, name, counted(getattr(storage, name)))
 
 
-main()
+if __name__ == "__main__":
+    main()

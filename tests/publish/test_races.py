@@ -1,11 +1,6 @@
 """Publishers at once: one wins, the others lose nothing but the race."""
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -14,34 +9,10 @@ import pytest
 from components.publish.publish import PublishSummary, publish
 from components.registry.registry import Registry
 
-PUBLISHER = str(Path(__file__).with_name("publisher.py"))
 RACERS = 8
 
-Race = Callable[[list[dict[str, Any]], Path], list[PublishSummary]]
 
-
-def in_processes(runs: list[dict[str, Any]], folder: Path) -> list[PublishSummary]:
-    """What becomes of publishers in processes of their own that start at once."""
-    folder.mkdir()
-    racers = []
-    for run in runs:
-        arguments = folder / f"{run['run_id']}.json"
-        arguments.write_text(json.dumps(run))
-        command = [sys.executable, PUBLISHER, str(arguments), str(folder / "go")]
-        racers.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    for racer in racers:
-        assert racer.stdout is not None
-        assert racer.stdout.readline() == "ready\n"
-    (folder / "go").touch()
-    outcomes = []
-    for racer in racers:
-        out, err = racer.communicate(timeout=60)
-        assert racer.returncode == 0, err
-        outcomes.append(PublishSummary(**json.loads(out)))
-    return outcomes
-
-
-def in_threads(runs: list[dict[str, Any]], _: Path) -> list[PublishSummary]:
+def in_threads(runs: list[dict[str, Any]]) -> list[PublishSummary]:
     """What becomes of publishers in threads that start at once."""
     start = Barrier(len(runs))
 
@@ -54,18 +25,19 @@ def in_threads(runs: list[dict[str, Any]], _: Path) -> list[PublishSummary]:
 
 
 @pytest.mark.parametrize(
-    ("place", "race", "turns"),
-    [("local", in_processes, 2), ("local", in_threads, 5), ("gcs", in_threads, 3)],
+    ("place", "how", "turns"),
+    [("local", "processes", 3), ("gcs", "processes", 2), ("local", "threads", 3), ("gcs", "threads", 2)],
     indirect=["place"],
 )
 def test_of_eight_publishers_at_once_one_wins_each_time(
-    place: str, race: Race, turns: int, artifacts, tmp_path: Path
+    place: str, how: str, turns: int, artifacts, publishers
 ) -> None:
+    race = publishers if how == "processes" else in_threads
     registry = Registry(place)
     for turn in range(turns):
         seen = {"registry": place, "champion_sequence": turn}
         runs = [artifacts(f"run-{turn}-{number}") | seen for number in range(RACERS)]
-        outcomes = race(runs, tmp_path / f"turn-{turn}")
+        outcomes = race(runs)
         winners = [outcome for outcome in outcomes if outcome.outcome == "published"]
         assert len(winners) == 1
         assert [outcome.outcome for outcome in outcomes].count("superseded") == RACERS - 1
