@@ -11,6 +11,9 @@ from components.errors import UserError
 TOKEN = "TWOTOWER_TOKEN"
 COOKIES = "TWOTOWER_COOKIES"
 
+# The variable of KFP's own client.
+_PAGES_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
+
 # What Kubernetes puts into a pod that may call Kubeflow Pipelines.
 _CLUSTER_HOST = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 _CLUSTER_TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"
@@ -29,6 +32,7 @@ class Access:
       token: a bearer token; "" if there is none.
       cookies: the value of the header Cookie, as Dex's login page sets it; "" if there is none.
       ca_cert: a file with the certificates of the authority to trust; "" for the usual ones.
+      pages: URL of the pages for people, where it is not `host`.
     """
 
     host: str
@@ -37,6 +41,7 @@ class Access:
     token: str = field(default="", repr=False)
     cookies: str = field(default="", repr=False)
     ca_cert: str = ""
+    pages: str = ""
 
 
 def access(
@@ -57,7 +62,12 @@ def access(
     found = _host(host, environment)
     if ca_cert and not Path(ca_cert).is_file():
         raise UserError(f"--ca-cert {ca_cert}: no such file")
-    place = {"host": found, "namespace": namespace, "ca_cert": ca_cert}
+    place = {
+        "host": found,
+        "namespace": namespace,
+        "ca_cert": ca_cert,
+        "pages": environment.get(_PAGES_VARIABLE, "").rstrip("/"),
+    }
     if token_file:
         _secret(_read("--token-file", token_file), f"--token-file {token_file}")
         return Access(**place, token_file=token_file)

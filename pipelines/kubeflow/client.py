@@ -31,11 +31,13 @@ class Kubeflow:
       sdk: the `kfp.Client`; its attributes `runs`, `pipelines`, `experiments`, `recurring_runs` and
         `pipeline_uploads` hold the generated calls of the API v2beta1.
       host: the URL.
+      pages: the URL of the pages for people.
       namespace: the user's; "" on a server for one user.
     """
 
     sdk: Any
     host: str
+    pages: str
     namespace: str
 
     def experiment(self, name: str) -> Any | None:
@@ -77,7 +79,7 @@ class Kubeflow:
 
     def run_url(self, run_id: str) -> str:
         """The run's page."""
-        return f"{self.host}/#/runs/details/{run_id}"
+        return f"{self.pages}/#/runs/details/{run_id}"
 
 
 def connect(access: Access) -> Kubeflow:
@@ -93,7 +95,8 @@ def connect(access: Access) -> Kubeflow:
         if error.status == HTTPStatus.NOT_FOUND:
             raise UserError(_not_found(sdk, access.host)) from error
         raise
-    return Kubeflow(sdk, access.host, _namespace(access, bool(health.multi_user)))
+    namespace = _namespace(access, bool(health.multi_user))
+    return Kubeflow(sdk, access.host, access.pages or access.host, namespace)
 
 
 def server_release(sdk: Any) -> str:

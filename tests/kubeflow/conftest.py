@@ -62,7 +62,7 @@ def _outside(monkeypatch: pytest.MonkeyPatch) -> None:
         "TWOTOWER_IMAGE",
     ):
         monkeypatch.delenv(name, raising=False)
-    for name in ("KF_PIPELINES_ENDPOINT", "KUBERNETES_SERVICE_HOST"):
+    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from components.errors import UserError
 from pipelines.kubeflow.access import access
+from pipelines.kubeflow.client import connect
 
 _SECRET = "hush-hush-token"
 
@@ -37,6 +38,12 @@ def test_the_pods_token_is_sent_to_no_other_host(tmp_path):
     file.write_text(_SECRET)
     pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KF_PIPELINES_SA_TOKEN_PATH": str(file)}
     assert access("https://kubeflow.example.com", environment=pod).token_file == ""
+
+
+def test_the_pages_may_be_at_another_address_than_the_api(host):
+    environment = {"KF_PIPELINES_UI_ENDPOINT": "https://kubeflow.example.com/pipeline/"}
+    kubeflow = connect(access(host, environment=environment))
+    assert kubeflow.run_url("r") == "https://kubeflow.example.com/pipeline/#/runs/details/r"
 
 
 @pytest.mark.parametrize(

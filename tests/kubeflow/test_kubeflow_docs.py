@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -105,3 +107,12 @@ def test_the_pipeline_is_uploaded_under_its_own_name():
     submit = twotower.get_command(None, "submit")
     (option,) = (parameter for parameter in submit.params if parameter.name == "pipeline")
     assert option.default == NAME
+
+
+def test_help_of_the_commands_of_a_group_waits_for_nothing_heavy():
+    code = (
+        "import sys; from click.testing import CliRunner; from pipelines.cli import twotower; "
+        "result = CliRunner().invoke(twotower, ['schedule', 'create', '--help']); "
+        "sys.exit(result.exit_code or any(m in sys.modules for m in ('kfp', 'tensorflow', 'kubernetes')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
