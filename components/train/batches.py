@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.vocabulary.interactions import UserRatings
+from components.train.catalogue import EncodedRatings, Ragged
 
 Array = npt.NDArray[Any]
 
@@ -23,22 +23,16 @@ class UserBatches:
       seed: decides every order.
     """
 
-    ratings: UserRatings
+    ratings: EncodedRatings
     users: int
     size: int
     seed: int
 
-    def epoch(self, number: int) -> Iterator[tuple[Array, Array, Array]]:
-        """The batches of one epoch: movies int32 [t], ratings float32 [t], row_splits int64 [n + 1]."""
-        for users in self._groups(number):
-            yield self._read(users, number)
+    def from_step(self, step: int) -> Iterator[Ragged]:
+        """An endless run of epochs, beginning after `step` batches: where a resumed training goes on.
 
-    def steps(self) -> int:
-        """How many batches the first epoch has; others differ by little."""
-        return len(self._groups(0))
-
-    def from_step(self, step: int) -> Iterator[tuple[Array, Array, Array]]:
-        """An endless run of epochs, beginning after `step` batches: where a resumed training goes on."""
+        A batch is movies int32 [t], ratings float32 [t] and row_splits int64 [n + 1].
+        """
         number = 0
         while True:
             groups = self._groups(number)
@@ -61,7 +55,7 @@ class UserBatches:
             start = stop
         return groups
 
-    def _read(self, users: Array, number: int) -> tuple[Array, Array, Array]:
+    def _read(self, users: Array, number: int) -> Ragged:
         movies, ratings, row_splits = self.ratings.rows(users)
         if row_splits[-1] > self.size:  # a batch of one user
             random = np.random.default_rng([self.seed, number, int(users[0])])

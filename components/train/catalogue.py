@@ -1,5 +1,6 @@
 """The movies that a model has parameters for, and the scale of its ratings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,6 +11,10 @@ from components.errors import UserError
 from components.vocabulary.interactions import Interactions, UserRatings
 
 Array = npt.NDArray[Any]
+Ragged = tuple[Array, Array, Array]
+
+# Ratings that are looked at in one piece, so that 100 million of them need no memory.
+_PIECE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -20,14 +25,16 @@ class Catalogue:
 
     Attributes:
       rows: int32 [M], the row of each movie in the model's tables; -1 for a movie without known ratings.
-      counts: int64 [rated movies], training ratings of each.
+      training_counts, known_counts: int64 [rated movies], ratings of each in the training split, and in the
+        training and validation splits together.
       mean: of the training ratings, in stars.
       scale: their standard deviation, in stars; 1 if all are equal. Inside the model a rating is
         (stars - mean) / scale, so that no setting depends on whether people give 1-5 or 1-100.
     """
 
     rows: Array
-    counts: Array
+    training_counts: Array
+    known_counts: Array
     mean: float
     scale: float
 
@@ -37,18 +44,68 @@ class Catalogue:
         train, validation = interactions.split("train"), interactions.split("validation")
         if not len(train.movies):
             raise UserError("the interactions hold no training ratings; give `twotower ingest` more rows")
-        counts = np.bincount(train.movies, minlength=interactions.movies)
-        rated = (counts + np.bincount(validation.movies, minlength=interactions.movies)) > 0
+        training_counts = _counts(train.movies, interactions.movies)
+        known_counts = training_counts + _counts(validation.movies, interactions.movies)
+        rated = known_counts > 0
         rows = np.where(rated, np.cumsum(rated) - 1, -1).astype(np.int32)
-        deviation = float(np.std(train.ratings, dtype=np.float64))
-        return cls(rows, counts[rated], float(np.mean(train.ratings, dtype=np.float64)), deviation or 1.0)
-
-    def encode(self, ratings: UserRatings) -> UserRatings:
-        """The same ratings by row of the tables, centred and scaled."""
-        scaled = (ratings.ratings - np.float32(self.mean)) / np.float32(self.scale)
-        return UserRatings(np.asarray(ratings.offsets), self.rows[ratings.movies], scaled)
+        mean, deviation = _moments(train.ratings)
+        return cls(rows, training_counts[rated], known_counts[rated], mean, deviation or 1.0)
 
     def bounds(self, rating_scale: tuple[float, float]) -> tuple[float, float]:
         """The least and the greatest rating in the model's units."""
         low, high = ((stars - self.mean) / self.scale for stars in rating_scale)
         return low, high
+
+
+@dataclass(frozen=True)
+class EncodedRatings:
+    """Ratings by user as the model reads them; they stay on disk until they are asked for.
+
+    Attributes:
+      parts: over the same users; the ratings of all of them count.
+    """
+
+    catalogue: Catalogue
+    parts: Sequence[UserRatings]
+
+    @property
+    def counts(self) -> Array:
+        """How many ratings each user has, int64 [users]."""
+        return np.asarray(sum(part.counts for part in self.parts))
+
+    def rows(self, users: Array) -> Ragged:
+        """The ratings of `users`, one after the other.
+
+        Returns:
+          movies int32 [t] (rows of the model's tables), ratings float32 [t] (centred and scaled) and
+          row_splits int64 [n + 1].
+        """
+        movies, ratings, row_splits = _joined([part.rows(users) for part in self.parts])
+        scaled = (ratings - np.float32(self.catalogue.mean)) / np.float32(self.catalogue.scale)
+        return self.catalogue.rows[movies], scaled, row_splits
+
+
+def _joined(parts: Sequence[Ragged]) -> Ragged:
+    """The rows of several ragged arrays, each row joined with its like."""
+    if len(parts) == 1:
+        return parts[0]
+    owners = np.concatenate([np.repeat(np.arange(len(splits) - 1), np.diff(splits)) for *_, splits in parts])
+    order = np.argsort(owners, kind="stable")
+    movies, ratings = (np.concatenate(column)[order] for column in list(zip(*parts, strict=True))[:2])
+    return movies, ratings, np.sum([splits for *_, splits in parts], axis=0)
+
+
+def _counts(movies: Array, size: int) -> Array:
+    pieces = range(0, len(movies), _PIECE)
+    return sum(
+        (np.bincount(movies[start : start + _PIECE], minlength=size) for start in pieces),
+        start=np.zeros(size, np.int64),
+    )
+
+
+def _moments(ratings: Array) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    pieces = [ratings[start : start + _PIECE] for start in range(0, len(ratings), _PIECE)]
+    mean = sum(float(np.sum(piece, dtype=np.float64)) for piece in pieces) / len(ratings)
+    squares = sum(float(np.sum(np.square(piece - mean, dtype=np.float64))) for piece in pieces)
+    return mean, (squares / len(ratings)) ** 0.5

@@ -46,8 +46,9 @@ def train(
         seed=seed,
         checkpoint_root=checkpoint_root,
     )
-    click.echo(
-        f"{output}: {summary.steps:,} steps in {summary.seconds:.0f} s; on validation rows RMSE "
-        f"{summary.validation_rmse:.4f}, top-100 accuracy among unseen movies "
-        f"{summary.validation_top_100_accuracy_unseen:.4f}"
-    )
+    click.echo(f"{output}: {summary.steps:,} steps in {summary.seconds:.0f} s")
+    if summary.validation_rmse is not None:
+        click.echo(
+            f"on validation rows: RMSE {summary.validation_rmse:.4f}, top-100 accuracy among unseen movies "
+            f"{summary.validation_top_100_accuracy_unseen:.4f}"
+        )

@@ -1,13 +1,13 @@
 """The training loop: steps, validations, checkpoints, and the weights that validated best."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
@@ -19,15 +19,16 @@ from components.train.validation import Metrics
 Array = npt.NDArray[Any]
 
 LOG_FILE = "training_log.jsonl"
+LOSSES = ("retrieval_loss", "rating_loss")
 
 
 @dataclass
-class Progressed:
+class State:
     """How far a training is: what a checkpoint holds besides the variables.
 
     Attributes:
       step: steps done.
-      seconds: time spent, over all processes that worked on it.
+      seconds: time spent in steps, over all processes that worked on it.
       log: a line for each validation.
       best_line, best_score: the validation with the highest score so far, and that score.
     """
@@ -36,7 +37,7 @@ class Progressed:
     seconds: float = 0.0
     log: list[dict[str, Any]] = field(default_factory=list)
     best_line: int = 0
-    best_score: float = -np.inf
+    best_score: float = -math.inf
 
 
 @dataclass
@@ -44,105 +45,140 @@ class Training:
     """A model under training.
 
     Attributes:
-      model: compiled, with an optimiser.
+      title: what it is called in the progress.
+      model: compiled; its variables exist.
       batches: the batches from a step on.
-      measure: both metrics on the validation rows; None where there are none.
       steps, interval: how many steps, and how many between two validations.
-      checkpoints: where to save after every validation; None saves nowhere.
-      directory: where the log and TensorBoard's files are written.
-      keep_last: whether the last weights are kept rather than those that validated best.
+      checkpoints: where to save after every interval; None saves nowhere.
+      measure: both metrics on the validation rows; None where nothing is to be chosen by them.
+      score: the greater, the better the metrics; the weights of the best validation are kept, or the last
+        ones if None.
+      patience: the training ends after so many validations in a row without a better score.
     """
 
+    title: str
     model: Any
     batches: Callable[[int], Iterator[Any]]
-    measure: Callable[[], Metrics] | None
     steps: int
     interval: int
-    checkpoints: Checkpoints | None
-    directory: Path
-    keep_last: bool = False
+    checkpoints: Checkpoints | None = None
+    measure: Callable[[], Metrics] | None = None
+    score: Callable[[Metrics], float] | None = None
+    patience: int = 1 << 30
 
-    def run(self) -> Progressed:
-        """Trains to the end, or from the last checkpoint to the end; the model then has its best weights.
+    def run(self) -> State:
+        """Trains to the end, or from the last checkpoint to the end; leaves the kept weights in the model.
 
         Raises:
           UserError: if a loss is not finite.
         """
         self.model.optimizer.build(self.model.trainable_variables)
-        variables = [*self.model.variables, *self.model.optimizer.variables]
-        best = [variable.numpy() for variable in self.model.variables]
-        state = Progressed()
-        restored = self.checkpoints.restore() if self.checkpoints else None
-        if restored:
-            arrays, notes = restored
-            state = Progressed(**notes)
-            for number, variable in enumerate(variables):
-                variable.assign(arrays[f"variable_{number}"])
-            best = [arrays[f"best_{number}"] for number in range(len(best))]
-        step = tf.function(self.model.train_step, reduce_retracing=True)
-        batches = _prefetched(lambda: self.batches(state.step))
-        with Progress("train", total=self.steps, unit="steps") as progress:
+        state, best = self._restored()
+        batches = self._prefetched(state.step)
+        step = tf.function(self.model.train_step, input_signature=[tuple(batches.element_spec)])
+        with Progress(self.title, total=self.steps, unit="steps") as progress:
             progress.advance(state.step)
-            while state.step < self.steps:
-                started = time.monotonic()
+            while state.step < self.steps and len(state.log) - 1 - state.best_line < self.patience:
                 losses = self._interval(step, batches, state, progress)
-                state.seconds += time.monotonic() - started
-                score = self._validate(state, losses)
-                if score > state.best_score:
-                    state.best_score, state.best_line = score, len(state.log) - 1
-                    best = [variable.numpy() for variable in self.model.variables]
-                self._save(state, variables, best)
+                if self._judge(state, losses):
+                    best = self._values(self.model.variables)
+                self._save(state, best)
         for variable, value in zip(self.model.variables, best, strict=True):
             variable.assign(value)
         return state
 
     def _interval(
-        self, step: Any, batches: Iterator[Any], state: Progressed, progress: Progress
+        self, step: Callable[[Any], Any], batches: Iterator[Any], state: State, progress: Progress
     ) -> dict[str, float]:
+        """Steps until the next validation; returns the mean losses per rating."""
+        started = time.monotonic()
         self.model.reset_metrics()
         results: dict[str, Any] = {}
         for _ in range(min(self.interval, self.steps - state.step)):
             results = step(next(batches))
             state.step += 1
-            progress.advance(1)
-        losses = {name: float(results[name]) for name in ("retrieval_loss", "rating_loss")}
-        if not all(np.isfinite(list(losses.values()))):
+            progress.advance(1, self._note(state))
+        losses = {name: float(results[name]) for name in LOSSES}
+        state.seconds += time.monotonic() - started
+        if not all(math.isfinite(loss) for loss in losses.values()):
             raise UserError(
                 f"the training diverged before step {state.step}: {losses}; "
                 "set a smaller learning_rate in --train-settings"
             )
         return losses
 
-    def _validate(self, state: Progressed, losses: dict[str, float]) -> float:
-        metrics = self.measure() if self.measure else Metrics(float("nan"), float("nan"))
-        line = {"step": state.step, "seconds": round(state.seconds, 3), **losses}
-        line |= {
-            "validation_rmse": metrics.rmse,
-            "validation_top_100_accuracy_unseen": metrics.top_100_accuracy_unseen,
-        }
-        state.log.append(line)
-        (self.directory / LOG_FILE).write_text("".join(json.dumps(row) + "\n" for row in state.log))
-        log(
-            f"step {state.step}: retrieval loss {losses['retrieval_loss']:.4f}, rating loss "
-            f"{losses['rating_loss']:.4f}, validation RMSE {metrics.rmse:.4f}, top-100 unseen "
-            f"{metrics.top_100_accuracy_unseen:.4f}"
+    def _judge(self, state: State, losses: dict[str, float]) -> bool:
+        """Validates, writes it down, and says whether the present weights are to be kept."""
+        metrics = self.measure() if self.measure else Metrics(None, None)
+        state.log.append(
+            {
+                "step": state.step,
+                "seconds": round(state.seconds, 3),
+                **losses,
+                "validation_rmse": metrics.rmse,
+                "validation_top_100_accuracy_unseen": metrics.top_100_accuracy_unseen,
+            }
         )
-        if self.measure is None or self.keep_last:
-            return state.step
-        return metrics.top_100_accuracy_unseen / max(metrics.rmse, 1e-6)
+        log(f"{self.title}: step {state.step:,}: {describe(state.log[-1])}")
+        score = state.step if self.score is None else self.score(metrics)
+        better = score > state.best_score
+        if better:
+            state.best_score, state.best_line = score, len(state.log) - 1
+        return better
 
-    def _save(self, state: Progressed, variables: list[Any], best: list[Array]) -> None:
+    @staticmethod
+    def _note(state: State) -> str:
+        return describe(state.log[-1]) if state.log else ""
+
+    def _prefetched(self, step: int) -> Any:
+        first = next(self.batches(step))
+        signature = tuple(tf.TensorSpec([None], array.dtype) for array in first)
+        dataset = tf.data.Dataset.from_generator(lambda: self.batches(step), output_signature=signature)
+        return iter(dataset.prefetch(4))
+
+    @property
+    def _variables(self) -> list[Any]:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    @staticmethod
+    def _values(variables: list[Any]) -> list[Array]:
+        return [variable.numpy() for variable in variables]
+
+    def _restored(self) -> tuple[State, list[Array]]:
+        saved = self.checkpoints.restore() if self.checkpoints else None
+        if saved is None:
+            return State(), self._values(self.model.variables)
+        arrays, notes = saved
+        for number, variable in enumerate(self._variables):
+            variable.assign(arrays[f"variable_{number}"])
+        return State(**notes), [arrays[f"best_{number}"] for number in range(len(self.model.variables))]
+
+    def _save(self, state: State, best: list[Array]) -> None:
         if self.checkpoints is None:
             return
-        arrays = {f"variable_{number}": variable.numpy() for number, variable in enumerate(variables)}
+        arrays = {f"variable_{number}": value for number, value in enumerate(self._values(self._variables))}
         arrays |= {f"best_{number}": value for number, value in enumerate(best)}
         self.checkpoints.save(arrays, vars(state))
 
 
-def _prefetched(batches: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-    signature = (
-        tf.TensorSpec([None], tf.int32),
-        tf.TensorSpec([None], tf.float32),
-        tf.TensorSpec([None], tf.int64),
+def describe(line: dict[str, Any]) -> str:
+    """A line of the training log, for people."""
+    text = f"losses per rating: retrieval {line['retrieval_loss']:.3f}, rating {line['rating_loss']:.3f}"
+    if line["validation_rmse"] is None:
+        return text
+    return (
+        f"{text}; on validation rows RMSE {line['validation_rmse']:.4f}, "
+        f"top-100 unseen {line['validation_top_100_accuracy_unseen']:.4f}"
     )
-    return iter(tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4))
+
+
+def write_log(lines: list[dict[str, Any]], directory: Path) -> None:
+    """Writes the training log as JSON lines and as scalars for TensorBoard."""
+    (directory / LOG_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    writer = tf.summary.create_file_writer(str(directory / "tensorboard"))
+    with writer.as_default():
+        for line in lines:
+            for name, value in line.items():
+                if name != "step" and value is not None:
+                    tf.summary.scalar(name, value, step=line["step"])
+    writer.close()

@@ -1,6 +1,5 @@
 """The model: two towers, a rating head on what the towers know, and the sum of both losses."""
 
-
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
@@ -8,7 +7,7 @@ from components.train.catalogue import Catalogue
 from components.train.history import History, history
 from components.train.losses import FullSoftmaxRetrieval, InBatchRetrieval
 from components.train.rating_head import RatingHead
-from components.train.settings import Settings
+from components.train.settings import IN_BATCH, Settings
 from components.train.towers import CandidateTower, QueryTower
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -24,13 +23,13 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
     def __init__(self, catalogue: Catalogue, settings: Settings, seed: int) -> None:
         super().__init__()
         self._settings, self._seed = settings, seed
-        self._ratings = float(catalogue.counts.sum())
-        self.candidates = CandidateTower(catalogue.counts, settings.dimension)
+        self._ratings = float(catalogue.training_counts.sum())
+        self.candidates = CandidateTower(catalogue.training_counts, settings.dimension)
         self.queries = QueryTower(self.candidates, settings.rating_weights, settings.hidden, settings.dropout)
         self.rating_head = RatingHead(self.candidates.embeddings, settings.rating_weights)
         self._retrieval = (
             InBatchRetrieval(settings.in_batch_pairs)
-            if settings.retrieval_loss == "in-batch"
+            if settings.retrieval_loss == IN_BATCH
             else FullSoftmaxRetrieval()
         )
         self._rating = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())

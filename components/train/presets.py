@@ -1,10 +1,6 @@
 """The two presets: how each makes a model of the data, trains it, and wraps it for scoring."""
 
-import dataclasses
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,104 +8,134 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.train.batches import UserBatches
-from components.train.catalogue import Catalogue
-from components.train.checkpoints import Checkpoints
-from components.train.fit import Progressed, Training
+from components.train.catalogue import Catalogue, EncodedRatings, Ragged
+from components.train.estimate import log_estimate
+from components.train.fit import State, Training
+from components.train.job import Fitted, Job
 from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookScoring, NotebookSettings, RowBatches
 from components.train.saved_model import ScoringModule
 from components.train.schedule import WarmupCosine
 from components.train.settings import Settings
-from components.train.validation import Ragged, Validation
-from components.vocabulary.interactions import Interactions
-from components.vocabulary.vocabulary import Vocabulary
+from components.train.sizing import sized
+from components.train.stopping import both_tasks
+from components.train.validation import Validation
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Job:
-    """What there is to train on, and where.
-
-    Attributes:
-      checkpoint_root: "" keeps no checkpoints.
-      directory: where the training log is written.
-    """
-
-    interactions: Interactions
-    vocabulary: Vocabulary
-    seed: int
-    checkpoint_root: str
-    directory: Path
-
-    def checkpoints(self, preset: str, settings: Any) -> Checkpoints | None:
-        """The checkpoints of this training; None if none are kept."""
-        if not self.checkpoint_root:
-            return None
-        identity = {
-            "preset": preset,
-            "settings": dataclasses.asdict(settings),
-            "seed": self.seed,
-            "fingerprint": self.interactions.fingerprint,
-            "split": self.interactions.split_settings,
-            "data": _digest(self.interactions),
-        }
-        return Checkpoints.open(self.checkpoint_root, identity)
-
-
-def fit_default(job: Job, settings: Settings) -> tuple[tf.Module, Progressed]:
-    """Trains the two-tower model."""
+def fit_default(job: Job, settings: Settings) -> Fitted:
+    """Trains the two-tower model: on training rows, chosen by validation, and then on all known rows."""
     rows = job.interactions
     catalogue = Catalogue.of(rows)
-    train, held_out = (catalogue.encode(rows.split(name)) for name in ("train", "validation"))
-    batches = UserBatches(train, settings.batch_users, settings.batch_ratings, job.seed)
+    train, held_out = rows.split("train"), rows.split("validation")
+    settings = sized(settings, train.counts, len(catalogue.known_counts))
     model = TwoTower(catalogue, settings, job.seed)
-    schedule = WarmupCosine(settings.learning_rate, settings.warmup_steps, settings.steps)
-    model.compile(optimizer=tf.keras.optimizers.Adam(schedule))
-    model.compute_loss(tuple(map(tf.constant, next(batches.from_step(0)))))  # makes the variables
-    bounds = catalogue.bounds(rows.rating_scale)
-    validation = Validation.of(train, held_out, settings.validation_users, job.seed, catalogue.scale, bounds)
-    training = Training(
-        model,
-        batches.from_step,
-        lambda: validation.measure(_Histories(model)),
-        settings.steps,
-        max(settings.steps // settings.validations, 1),
-        job.checkpoints("default", settings),
-        job.directory,
+    training = EncodedRatings(catalogue, [train])
+    chosen = _search(job, settings, model, catalogue, training)
+    last = State()
+    if len(held_out.movies) and settings.settling > 0:
+        steps = max(round(chosen.log[chosen.best_line]["step"] * settings.settling), 1)
+        last = _settle(job, settings, model, EncodedRatings(catalogue, [train, held_out]), steps)
+    return Fitted(
+        scoring=ScoringModule(model, catalogue, job.vocabulary.movie_ids, rows.rating_scale),
+        settings=settings,
+        log=chosen.log,
+        kept=chosen.log[chosen.best_line],
+        steps=chosen.step + last.step,
+        seconds=chosen.seconds + last.seconds,
     )
-    progressed = training.run()
-    return ScoringModule(model, catalogue, job.vocabulary.movie_ids, rows.rating_scale), progressed
 
 
-def fit_notebook(job: Job, settings: NotebookSettings) -> tuple[tf.Module, Progressed]:
-    """Trains the original's model."""
+def _search(
+    job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue, ratings: EncodedRatings
+) -> State:
+    """Trains on the training rows; leaves the weights that validated best."""
+    rows = job.interactions
+    batches = UserBatches(ratings, settings.batch_users, settings.batch_ratings, job.seed)
+    held_out = EncodedRatings(catalogue, [rows.split("validation")])
+    validation = Validation.of(
+        ratings,
+        held_out,
+        settings.validation_users,
+        job.seed,
+        len(catalogue.known_counts),
+        catalogue.scale,
+        catalogue.bounds(rows.rating_scale),
+    )
+    _compile(model, settings.learning_rate, settings.warmup_steps, settings.steps)
+    _make_variables(model, batches.from_step(0))
+    log_estimate(model, settings, len(catalogue.known_counts))
+    return Training(
+        title="train",
+        model=model,
+        batches=batches.from_step,
+        steps=settings.steps,
+        interval=max(settings.steps // settings.validations, 1),
+        checkpoints=job.checkpoints("search", settings),
+        measure=lambda: validation.measure(_Histories(model)),
+        score=both_tasks if len(validation.users) else None,
+        patience=settings.patience,
+    ).run()
+
+
+def _settle(job: Job, settings: Settings, model: TwoTower, ratings: EncodedRatings, steps: int) -> State:
+    """Goes on with all known rows while the learning rate falls to 0; nothing is chosen here."""
+    batches = UserBatches(ratings, settings.batch_users, settings.batch_ratings, job.seed + 1)
+    model.candidates.count(ratings.catalogue.known_counts)
+    _compile(model, settings.settling_rate * settings.learning_rate, settings.warmup_steps // 2, steps)
+    return Training(
+        title="settle",
+        model=model,
+        batches=batches.from_step,
+        steps=steps,
+        interval=max(settings.steps // settings.validations, 1),
+        checkpoints=job.checkpoints("settle", settings),
+    ).run()
+
+
+def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
+    """Trains the original's model for its number of epochs."""
     rows = job.interactions
     train, held_out = rows.split("train"), rows.split("validation")
     batches = RowBatches(train, settings.batch_ratings, job.seed)
     model = NotebookModel(rows.training_users, rows.movies, settings)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
-    model.compute_loss(tuple(map(tf.constant, next(batches.from_step(0)))))  # makes the variables
-    validation = Validation.of(train, held_out, 4096, job.seed, 1.0, rows.rating_scale)
-    training = Training(
-        model,
-        batches.from_step,
-        lambda: validation.measure(_Ids(model, rows.training_users)),
-        batches.steps() * settings.epochs,
-        batches.steps(),
-        job.checkpoints("notebook", settings),
-        job.directory,
-        keep_last=True,
+    _make_variables(model, batches.from_step(0))
+    users = settings.validation_users
+    validation = Validation.of(train, held_out, users, job.seed, rows.movies, 1.0, rows.rating_scale)
+    state = Training(
+        title="train",
+        model=model,
+        batches=batches.from_step,
+        steps=batches.steps() * settings.epochs,
+        interval=batches.steps(),
+        checkpoints=job.checkpoints("notebook", settings),
+        measure=lambda: validation.measure(_Ids(model, rows.training_users)),
+    ).run()
+    known = job.vocabulary.user_ids[: rows.training_users]
+    return Fitted(
+        scoring=NotebookScoring(model, known, job.vocabulary.movie_ids, rows.rating_scale),
+        settings=settings,
+        log=state.log,
+        kept=state.log[state.best_line],
+        steps=state.step,
+        seconds=state.seconds,
     )
-    progressed = training.run()
-    users = job.vocabulary.user_ids[: rows.training_users]
-    return NotebookScoring(model, users, job.vocabulary.movie_ids, rows.rating_scale), progressed
 
 
-PRESETS: dict[str, tuple[Any, Callable[[Job, Any], tuple[tf.Module, Progressed]]]] = {
+PRESETS: dict[str, tuple[Any, Callable[[Job, Any], Fitted]]] = {
     "default": (Settings(), fit_default),
     "notebook": (NotebookSettings(), fit_notebook),
 }
+
+
+def _compile(model: TwoTower, rate: float, warmup_steps: int, steps: int) -> None:
+    model.compile(optimizer=tf.keras.optimizers.Adam(WarmupCosine(rate, warmup_steps, steps)))
+
+
+def _make_variables(model: Any, batches: Any) -> None:
+    model.compute_loss(tuple(map(tf.constant, next(batches))))
 
 
 class _Histories:
@@ -141,12 +167,3 @@ class _Ids:
 
 def _tensors(ragged: Ragged) -> tuple[tf.Tensor, ...]:
     return tuple(map(tf.constant, ragged))
-
-
-def _digest(interactions: Interactions) -> str:
-    digest = hashlib.sha256()
-    for name in ("train", "validation"):
-        part = interactions.split(name)
-        for array in (part.offsets, part.movies, part.ratings):
-            digest.update(array.tobytes())
-    return digest.hexdigest()

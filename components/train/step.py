@@ -16,16 +16,16 @@ class TrainSummary(NamedTuple):
     """What was trained.
 
     Attributes:
-      steps: training steps until the weights that were kept.
-      seconds: spent in steps.
-      validation_rmse: in stars, NaN without validation rows.
-      validation_top_100_accuracy_unseen: 0 to 1, NaN without validation rows.
+      steps: training steps in all.
+      seconds: spent in them.
+      validation_rmse: in stars, of the weights that were chosen; None without validation rows.
+      validation_top_100_accuracy_unseen: 0 to 1, likewise.
     """
 
     steps: int
     seconds: float
-    validation_rmse: float
-    validation_top_100_accuracy_unseen: float
+    validation_rmse: float | None
+    validation_top_100_accuracy_unseen: float | None
 
 
 @step
@@ -60,8 +60,11 @@ def train(
     import tensorflow as tf
 
     from components.train import saved_model
+    from components.train.fit import write_log
+    from components.train.job import Job
     from components.train.overrides import override
-    from components.train.presets import PRESETS, Job
+    from components.train.presets import PRESETS
+    from components.train.scoring import SAVED_MODEL
     from components.vocabulary.interactions import Interactions
     from components.vocabulary.vocabulary import Vocabulary
 
@@ -78,19 +81,19 @@ def train(
         )
     tf.keras.utils.set_random_seed(seed)
     with output_directory(output) as directory:
-        module, progressed = fit(Job(rows, names, seed, checkpoint_root, directory), settings)
-        saved_model.save(module, directory / "saved_model")
-        best = progressed.log[progressed.best_line]
+        fitted = fit(Job(rows, names, seed, checkpoint_root), settings)
+        write_log(fitted.log, directory)
+        saved_model.save(fitted.scoring, directory / SAVED_MODEL)
         summary = TrainSummary(
-            steps=best["step"],
-            seconds=round(progressed.seconds, 3),
-            validation_rmse=best["validation_rmse"],
-            validation_top_100_accuracy_unseen=best["validation_top_100_accuracy_unseen"],
+            steps=fitted.steps,
+            seconds=round(fitted.seconds, 3),
+            validation_rmse=fitted.kept["validation_rmse"],
+            validation_top_100_accuracy_unseen=fitted.kept["validation_top_100_accuracy_unseen"],
         )
         record = {
             "format": FORMAT,
             "preset": preset,
-            "settings": dataclasses.asdict(settings),
+            "settings": dataclasses.asdict(fitted.settings),
             "seed": seed,
             "split": rows.split_settings,
             "fingerprint": rows.fingerprint,

@@ -22,13 +22,17 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
         self.popularity = self.add_weight(
             name="popularity", shape=[movies], initializer="zeros", trainable=False
         )
-        self.popularity.assign(np.log1p(counts))
+        self.count(counts)
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=[movies, dimension],
             initializer=tf.keras.initializers.RandomNormal(0, 0.05),
         )
         self.deviation = self.add_weight(name="deviation", shape=[movies], initializer="zeros")
+
+    def count(self, counts: npt.NDArray[np.int64]) -> None:
+        """Takes popularity from `counts`, the ratings of each movie."""
+        self.popularity.assign(np.log1p(counts))
 
     def call(self, queries: tf.Tensor) -> tf.Tensor:
         """The score of every movie for each query: [n, dimension] -> [n, movies]."""

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from components.vocabulary.interactions import UserRatings
+from components.train.catalogue import Ragged
 
 Array = npt.NDArray[Any]
-Ragged = tuple[Array, Array, Array]
 
 TOP_K = 100
-_USERS_AT_ONCE = 256
+# Users times movies whose scores are held at once.
+_SCORES_AT_ONCE = 1 << 24
 
 
 class Predictor(Protocol):
@@ -25,11 +25,25 @@ class Predictor(Protocol):
         """Predictions for the pairs `asked`, none of which is in `history`; float32 [p], model's scale."""
 
 
-class Metrics(NamedTuple):
-    """RMSE in stars, and top-100 accuracy among the movies that the user has no training rating of."""
+class Ratings(Protocol):
+    """Ratings by user, in the model's rows and scale."""
 
-    rmse: float
-    top_100_accuracy_unseen: float
+    @property
+    def counts(self) -> Array:
+        """How many each user has, int64 [users]."""
+
+    def rows(self, users: Array) -> Ragged:
+        """Those of `users`: movies int32 [t], ratings float32 [t], row_splits int64 [n + 1]."""
+
+
+class Metrics(NamedTuple):
+    """RMSE in stars, and top-100 accuracy among the movies that the user has no training rating of.
+
+    None where there are no validation rows.
+    """
+
+    rmse: float | None
+    top_100_accuracy_unseen: float | None
 
 
 @dataclass(frozen=True)
@@ -37,38 +51,44 @@ class Validation:
     """Validation ratings of a sample of users, and what may be read of these users.
 
     Attributes:
-      known, held_out: training and validation ratings in the model's rows and scale (`Catalogue.encode`).
+      known, held_out: training and validation ratings.
       users: int64 [n], the users looked at.
+      movies: rows of the model's tables.
       scale: stars per unit of the model's ratings.
       bounds: the rating scale in the model's units.
     """
 
-    known: UserRatings
-    held_out: UserRatings
+    known: Ratings
+    held_out: Ratings
     users: Array
+    movies: int
     scale: float
     bounds: tuple[float, float]
 
     @classmethod
     def of(
         cls,
-        known: UserRatings,
-        held_out: UserRatings,
+        known: Ratings,
+        held_out: Ratings,
         users: int,
         seed: int,
+        movies: int,
         scale: float,
         bounds: tuple[float, float],
     ) -> Self:
         """The validation of at most `users` users, drawn at random."""
         candidates = np.flatnonzero(held_out.counts)
         drawn = np.random.default_rng(seed).permutation(candidates)[:users]
-        return cls(known, held_out, np.sort(drawn), scale, bounds)
+        return cls(known, held_out, np.sort(drawn), movies, scale, bounds)
 
     def measure(self, model: Predictor) -> Metrics:
         """Asks `model` about every validation rating of the users."""
+        if not len(self.users):
+            return Metrics(None, None)
         squares, hits, total = 0.0, 0, 0
-        for start in range(0, len(self.users), _USERS_AT_ONCE):
-            users = self.users[start : start + _USERS_AT_ONCE]
+        size = max(1, min(256, _SCORES_AT_ONCE // self.movies))
+        for start in range(0, len(self.users), size):
+            users = self.users[start : start + size]
             history, asked = self.known.rows(users), self.held_out.rows(users)
             errors = np.clip(model.ratings(users, history, asked), *self.bounds) - np.clip(
                 asked[1], *self.bounds

@@ -1,0 +1,71 @@
+"""What a preset is given, and what it gives back."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.train.checkpoints import Checkpoints
+from components.vocabulary.interactions import Interactions
+from components.vocabulary.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Job:
+    """What there is to train on.
+
+    Attributes:
+      seed: decides the order of training and the initial weights.
+      checkpoint_root: a directory or gs:// prefix; "" keeps no checkpoints.
+    """
+
+    interactions: Interactions
+    vocabulary: Vocabulary
+    seed: int
+    checkpoint_root: str
+
+    def checkpoints(self, phase: str, settings: Any) -> Checkpoints | None:
+        """The checkpoint of one phase of the training; None if none are kept."""
+        if not self.checkpoint_root:
+            return None
+        identity = {
+            "phase": phase,
+            "settings": dataclasses.asdict(settings),
+            "seed": self.seed,
+            "data": digest(self.interactions),
+        }
+        return Checkpoints.open(self.checkpoint_root, identity)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model.
+
+    Attributes:
+      scoring: a module with the methods `query`, `candidates` and `rate`.
+      settings: as they were used, every default filled in.
+      log: a line for each validation.
+      kept: the line of the log whose weights were kept.
+      steps: all training steps.
+      seconds: spent in them.
+    """
+
+    scoring: tf.Module
+    settings: Any
+    log: list[dict[str, Any]]
+    kept: dict[str, Any]
+    steps: int
+    seconds: float
+
+
+def digest(interactions: Interactions) -> str:
+    """A fingerprint of the ratings that are trained on, whatever files they came from."""
+    sha = hashlib.sha256(repr((interactions.rating_scale, interactions.movies)).encode())
+    for name in ("train", "validation"):
+        part = interactions.split(name)
+        for array in (part.offsets, part.movies, part.ratings):
+            sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()

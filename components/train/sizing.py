@@ -1,0 +1,66 @@
+"""Settings that depend on how much data there is."""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import UserError
+from components.train.settings import FULL, IN_BATCH, Settings
+
+# A row of scores per user of a batch, for the catalogue; 128 users times this many are 128 MB a copy.
+_LARGEST_FULL_SOFTMAX = 250_000
+# Numbers in the table of movie vectors; Adam keeps three more of the same size.
+_LARGEST_TABLE = 1 << 25
+
+
+def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int) -> Settings:
+    """`settings` with everything that is 0 or "" decided by the data.
+
+    Args:
+      user_counts: training ratings of each user, int64 [users].
+      movies: movies with known ratings.
+
+    Raises:
+      UserError: if a setting is out of range.
+    """
+    users = int(np.count_nonzero(user_counts))
+    chosen = dataclasses.replace(
+        settings,
+        # Some eight steps an epoch at least: few users want smaller steps, not fewer.
+        batch_users=settings.batch_users or int(np.clip(users // 8, 8, 256)),
+        dimension=settings.dimension or int(np.clip(2 ** int(np.log2(_LARGEST_TABLE / movies)), 16, 128)),
+        retrieval_loss=settings.retrieval_loss or (FULL if movies <= _LARGEST_FULL_SOFTMAX else IN_BATCH),
+    )
+    _check(chosen)
+    return chosen
+
+
+def _check(settings: Settings) -> None:
+    for name, low, high in (
+        ("dimension", 1, 4096),
+        ("hidden", 1, 65_536),
+        ("dropout", 0.0, 0.99),
+        ("rating_weights", 2, 512),
+        ("masked", 0.01, 0.99),
+        ("retrieval_l2", 0.0, 1e9),
+        ("divergence_weight", 0.0, 1e6),
+        ("retrieval_weight", 0.0, 1e6),
+        ("rating_weight", 0.0, 1e6),
+        ("in_batch_pairs", 2, 65_536),
+        ("batch_users", 1, 65_536),
+        ("batch_ratings", 32, 1 << 24),
+        ("learning_rate", 1e-9, 10.0),
+        ("warmup_steps", 0, 1_000_000),
+        ("steps", 1, 100_000_000),
+        ("validations", 1, 100_000),
+        ("validation_users", 1, 100_000_000),
+        ("patience", 1, 1_000_000),
+        ("settling", 0.0, 10.0),
+        ("settling_rate", 1e-9, 10.0),
+    ):
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise UserError(f"--train-settings: {name} is {value}; give a value from {low} to {high}")
+    if settings.retrieval_loss not in (FULL, IN_BATCH):
+        raise UserError(f"--retrieval-loss {settings.retrieval_loss}: choose {FULL} or {IN_BATCH}")
