@@ -51,12 +51,10 @@ def diversity(lists: Array, known_counts: Array, users: int) -> dict[str, float]
     times = np.sort(np.bincount(shown, minlength=len(known_counts)))
     places = np.arange(1, len(times) + 1)
     share = np.maximum(known_counts[shown], 1) / max(users, 1)
-    percentile = np.argsort(np.argsort(known_counts, kind="stable"), kind="stable") / max(
-        len(known_counts) - 1, 1
-    )
+    less_popular = np.searchsorted(np.sort(known_counts), known_counts[shown])
     return {
         "coverage": float(np.count_nonzero(times) / len(times)),
         "gini": float(np.sum((2 * places - len(times) - 1) * times) / (len(times) * times.sum())),
         "novelty": float(np.mean(-np.log2(share))),
-        "popularity": float(np.mean(percentile[shown])),
+        "popularity": float(np.mean(less_popular) / len(known_counts)),
     }

@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from components.evaluate.baselines import Bias, GlobalMean, Popularity
 from components.evaluate.bootstrap import Resampled, resample_parts
+from components.evaluate.ease import Ease
+from components.evaluate.factors import Factors
 from components.evaluate.gate import Measures
 from components.evaluate.held_out import HeldOut
 from components.evaluate.metrics import UserSums, user_sums
 from components.evaluate.model_scorer import ModelScorer
-from components.evaluate.names import BIAS, GLOBAL_MEAN, POPULARITY
+from components.evaluate.names import BIAS, EASE, FACTORS, GLOBAL_MEAN, POPULARITY
 from components.evaluate.scoring import Scored, Scorer, score
 from components.evaluate.slices import slice_sums, slices
 from components.progress import log
@@ -96,6 +98,8 @@ def _baselines(held_out: HeldOut) -> dict[str, Callable[[], Scorer]]:
         POPULARITY: lambda: Popularity(known, movies),
         GLOBAL_MEAN: lambda: GlobalMean(known),
         BIAS: lambda: Bias(known, movies),
+        EASE: lambda: Ease(known, movies),
+        FACTORS: lambda: Factors(known, movies),
     }
 
 

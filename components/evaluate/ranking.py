@@ -32,8 +32,8 @@ def ranks(scores: Array, movies: Array, row_splits: Array, history: History) -> 
       history: what is known of the n users; its movies are no candidates among the unseen.
 
     Returns:
-      Two arrays, int32 [p]: 0 for the best-scored movie; `MISS` where the movie's own score is not finite and,
-      among the unseen, where the movie is in the history itself.
+      Two arrays, int32 [p]: 0 for the best-scored movie; `MISS` where the movie's own score is not finite
+      and, among the unseen, where the movie is in the history itself.
     """
     owners = np.repeat(np.arange(len(scores)), np.diff(row_splits))
     own = scores[owners, movies]

@@ -124,8 +124,8 @@ def not_worse(
 ) -> Rule:
     """Not worse than another scorer on the same rows, beyond the interval of the difference and `tolerance`.
 
-    A value that is not finite fails; a finite one is no worse than one that is not. `part` names the slice that
-    the values are of, if they are not of all rows.
+    A value that is not finite fails; a finite one is no worse than one that is not. `part` names the slice
+    that the values are of, if they are not of all rows.
     """
     name, comparison = comparison_name(metric, against, part), "<=" if metric in ERRORS else ">="
     mine, theirs = finite_or_none(value), finite_or_none(other)
@@ -149,7 +149,7 @@ def skipped(name: str, metric: str, why: str, against: str = "") -> Rule:
 
 
 def comparison_name(metric: str, against: str, part: str = "") -> str:
-    """The name of the rule that compares the challenger with `against`, on the slice `part` if it has a name."""
+    """The name of the rule that compares the challenger with `against`, on the slice `part` if named."""
     return f"{'rmse' if metric == RMSE else 'top_100'}_vs_{against}" + (f"_{part}" if part else "")
 
 

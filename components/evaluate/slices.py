@@ -35,8 +35,8 @@ def slices(held_out: HeldOut, years: Array) -> list[Slice]:
     """Pairs by how much is known of the user, by how often the movie was rated, and by the movie's decade.
 
     New users have no known rating; of the others, light ones are the third with the fewest, heavy ones the
-    third with the most. The head are the most rated movies that hold half of the known ratings, the middle those
-    that hold the next 30%, the tail all others.
+    third with the most. The head are the most rated movies that hold half of the known ratings, the middle
+    those that hold the next 30%, the tail all others.
 
     Args:
       years: int32 [M], 0 where unknown.

@@ -5,6 +5,8 @@ import pytest
 from held_out_world import grouped, held_out_of
 
 from components.evaluate.baselines import Bias, GlobalMean, Popularity, fit_biases
+from components.evaluate.ease import Ease
+from components.evaluate.factors import Factors
 from components.evaluate.metrics import user_sums
 from components.evaluate.scoring import score
 
@@ -70,3 +72,74 @@ def test_ratings_without_any_spread_are_no_trouble():
     assert fitted.mean == 4
     assert not fitted.users.any()
     assert not fitted.movies.any()
+
+
+def _pairs_world():
+    """Users like either the even or the odd movies; each user's last movie of that kind is held out."""
+    known, test = {}, {}
+    for user in range(60):
+        liked = [movie for movie in range(20) if movie % 2 == user % 2]
+        hidden = liked[user % 10]
+        known |= {(user, movie): 4.0 for movie in liked if movie != hidden}
+        test[user, hidden] = 4.0
+    return held_out_of(known, test, 60, 25)
+
+
+@pytest.mark.parametrize("covered", [20, 12])
+def test_ease_recommends_what_goes_together(covered):
+    """Every hidden movie is the best unseen one, also where only some of the movies are covered."""
+    held_out = _pairs_world()
+    scored = score(Ease(held_out.known, 25, regularisation=1.0, max_movies=covered), held_out, "ease")
+    within = np.isin(
+        held_out.movies, np.argsort(-np.bincount(held_out.known.movies), kind="stable")[:covered]
+    )
+    assert (scored.unseen_ranks[within] == 0).all()
+    assert within.all() or (scored.unseen_ranks[~within] > 0).all()
+
+
+def test_ease_is_the_closed_form_of_its_paper():
+    random = np.random.default_rng(4)
+    known = {(user, movie): 3.0 for user in range(30) for movie in range(6) if random.random() < 0.5}
+    held_out = held_out_of(known, {(user, 6): 3.0 for user in range(30)}, 30, 7)
+    x = np.zeros((30, 6))
+    x[tuple(np.array(list(known)).T)] = 1
+    precision = np.linalg.inv(x.T @ x + 2.0 * np.eye(6))
+    b = np.eye(6) - precision / np.diag(precision)
+    order = [int(movie) for movie in range(6)]
+    ease = Ease(held_out.known, 7, regularisation=2.0)
+    scores = ease.predict(next(held_out.batches(30))).retrieval
+    np.testing.assert_allclose(scores[:, order], x @ b, atol=1e-5)
+    assert (scores[:, 6] < scores[:, order].min(axis=1)).all()
+
+
+def test_ease_learns_from_a_sample_of_users_where_counting_all_would_take_long(monkeypatch):
+    monkeypatch.setattr("components.evaluate.ease._MAX_COUNTING", 30 * 20**2)
+    held_out = _pairs_world()
+    scored = score(Ease(held_out.known, 25, regularisation=1.0), held_out, "ease")
+    assert np.mean(scored.unseen_ranks == 0) >= 0.9
+
+
+@pytest.mark.parametrize("most_rows", [10**9, 2000])
+def test_factors_find_what_biases_cannot(monkeypatch, most_rows):
+    """Stars are 4 where user and movie are of one kind and 2 where not: no bias tells them apart."""
+    monkeypatch.setattr("components.evaluate.factors._MAX_ROWS", most_rows)
+    random = np.random.default_rng(5)
+    stars = {(user, movie): 3.0 + (-1) ** (user + movie) for user in range(120) for movie in range(40)}
+    held = {pair for pair in stars if random.random() < 0.2}
+    known = {pair: value for pair, value in stars.items() if pair not in held}
+    held_out = held_out_of(known, {pair: stars[pair] for pair in held}, 121, 41)
+    errors = {}
+    for name, baseline in (("bias", Bias(held_out.known, 41)), ("factors", Factors(held_out.known, 41))):
+        errors[name] = user_sums(score(baseline, held_out, name), held_out).metrics()["rmse"]
+    assert errors["bias"] > 0.9
+    assert errors["factors"] < 0.2
+
+
+def test_factors_of_an_unknown_user_or_movie_add_nothing():
+    known = {(user, movie): float(1 + (user + movie) % 5) for user in range(20) for movie in range(10)}
+    held_out = held_out_of(known, {(20, 3): 3.0, (0, 10): 3.0}, 21, 11)
+    by_factors, by_bias = (
+        score(baseline, held_out, "x").ratings
+        for baseline in (Factors(held_out.known, 11), Bias(held_out.known, 11))
+    )
+    np.testing.assert_allclose(by_factors, by_bias, atol=1e-6)
