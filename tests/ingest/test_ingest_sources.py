@@ -1,0 +1,104 @@
+"""Where files come from, and what identifies them."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from ratings_files import MOVIES, Dataset, full, netflix, write
+
+from components.errors import UserError
+from components.ingest import cli
+from components.ingest.dataset import RatingsDataset
+from components.ingest.step import fingerprint, ingest
+from components.storage import open_storage
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    return {
+        "ratings": write(tmp_path / "ratings.csv", netflix(full())),
+        "movies": write(tmp_path / "movies.csv", MOVIES),
+    }
+
+
+def test_the_fingerprint_changes_with_each_file_and_with_nothing_else(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    test = write(tmp_path / "test.csv", netflix(full()[:9]))
+    seen = {
+        fingerprint(**files),
+        fingerprint(ratings=files["ratings"]),
+        fingerprint(**files, test_ratings=test),
+    }
+    assert len(seen) == 3
+    assert fingerprint(**files) in seen
+    for file in (*files.values(), test):
+        status = Path(file).stat()
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+        changed = fingerprint(**files, test_ratings=test)
+        assert changed not in seen
+        seen.add(changed)
+
+
+def test_the_fingerprint_covers_every_file_of_a_pattern(tmp_path: Path, files: dict[str, str]) -> None:
+    first = fingerprint(ratings=f"{tmp_path}/rat*.csv")
+    write(tmp_path / "ratings-2.csv", netflix(full()))
+    assert fingerprint(ratings=f"{tmp_path}/rat*.csv") != first
+
+
+def test_the_command_prints_the_fingerprint_that_the_dataset_holds(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    arguments = ["--ratings", files["ratings"], "--movies", files["movies"]]
+    printed = CliRunner().invoke(cli.fingerprint, arguments).stdout
+    result = CliRunner().invoke(cli.ingest, [*arguments, "--output", str(tmp_path / "dataset")])
+    assert result.exit_code == 0
+    assert RatingsDataset.load(tmp_path / "dataset").statistics["fingerprint"] == printed.strip()
+    assert len(printed.strip()) == 32
+
+
+def test_a_given_fingerprint_is_kept(tmp_path: Path, files: dict[str, str]) -> None:
+    ingest(**files, output=str(tmp_path / "dataset"), fingerprint="given")
+    assert RatingsDataset.load(tmp_path / "dataset").statistics["fingerprint"] == "given"
+
+
+def test_no_file_no_fingerprint(files: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"absent\.csv does not exist"):
+        fingerprint(ratings=files["ratings"], movies="absent.csv")
+
+
+def test_files_in_google_cloud_storage(bucket: str, tmp_path: Path) -> None:
+    storage = open_storage(f"{bucket}/in")
+    storage.write_bytes("ratings.csv.gz", gzip.compress(netflix([("u1", "x", "m1"), *full()]).encode()))
+    storage.write_bytes("movies.csv", MOVIES.encode())
+    ratings = f"{bucket}/in/ratings.csv.gz"
+    ingest(ratings=ratings, movies=f"{bucket}/in/movies.csv", output=str(tmp_path / "dataset"))
+    dataset = Dataset(tmp_path / "dataset")
+    assert len(dataset.ratings()) == 400
+    assert (dataset.rejects[0]["file"], dataset.rejects[0]["line"]) == (ratings, "2")
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+    before = fingerprint(ratings=ratings)
+    storage.write_bytes("ratings.csv.gz", gzip.compress(netflix(full()).encode()))
+    assert fingerprint(ratings=ratings) != before
+    with pytest.raises(UserError, match=r"--ratings gs://.*absent"):
+        ingest(ratings=f"{bucket}/in/absent.csv", output=str(tmp_path / "dataset"))
+
+
+@pytest.mark.parametrize("statistics", ["", "[]", "{", '{"format": 7}'])
+def test_a_directory_that_is_no_dataset_is_refused(tmp_path: Path, statistics: str) -> None:
+    write(tmp_path / "statistics.json", statistics)
+    with pytest.raises(UserError, match="twotower ingest"):
+        RatingsDataset.load(tmp_path)
+
+
+def test_nothing_is_left_beside_the_output(tmp_path: Path, files: dict[str, str]) -> None:
+    ingest(**files, output=str(tmp_path / "below" / "dataset"), memory_gb=0.7)
+    assert [path.name for path in (tmp_path / "below").iterdir()] == ["dataset"]
+    assert {path.name for path in (tmp_path / "below" / "dataset").iterdir()} == {
+        "train.parquet", "validation.parquet", "test.parquet", "movies.parquet",
+        "rejects.csv", "statistics.json", "step.json",
+    }  # fmt: skip
+    assert json.loads((tmp_path / "below" / "dataset" / "step.json").read_text())["step"] == "ingest"
