@@ -11,7 +11,7 @@ def export(
     vocabulary: dsl.Input[dsl.Artifact],
     interactions: dsl.Input[dsl.Artifact],
     index: dsl.Output[dsl.Model],
-    max_latency_ms: float = 200.0,
+    max_latency_ms: float = 500.0,
 ) -> None:
     """Wraps a model into the SavedModel that a server loads, and proves it in a fresh process.
 
