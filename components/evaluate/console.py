@@ -1,5 +1,6 @@
 """The verdict on a terminal."""
 
+from collections import Counter
 from typing import Any
 
 from rich.console import RenderableType
@@ -10,23 +11,28 @@ from rich.text import Text
 from components.evaluate.names import (
     ACCURACY,
     ACCURACY_UNSEEN,
+    CHAMPION,
+    EASE,
     ERRORS,
+    GLOBAL_MEAN,
     MAE,
     MRR,
     NDCG,
+    POPULARITY,
     RMSE,
     TOP_K,
 )
 
-# Metric -> what its row is called where the table's title says the rest.
+# Metric -> what its row is called, and scorer -> its column: short, so that a table fits into 80 characters.
 _ROWS = {
-    **{ACCURACY_UNSEEN.format(k): f"top-{k}, unseen" for k in reversed(TOP_K)},
+    **{ACCURACY_UNSEEN.format(k): f"top-{k} unseen" for k in reversed(TOP_K)},
     **{ACCURACY.format(k): f"top-{k}" for k in reversed(TOP_K)},
-    NDCG.format(100): "NDCG@100, unseen",
-    MRR: "MRR, unseen",
+    NDCG.format(100): "NDCG@100",
+    MRR: "MRR",
     RMSE: "RMSE (stars)",
     MAE: "MAE (stars)",
 }
+_COLUMNS = {POPULARITY: "popular", GLOBAL_MEAN: "mean", EASE: "EASE"}
 _MARKS = {"pass": "[green]✓[/green]", "fail": "[red]✗[/red]", "skipped": "[dim]–[/dim]"}
 
 
@@ -40,7 +46,7 @@ def _metrics(verdict: dict[str, Any]) -> Table:
     columns = {"challenger": metrics["challenger"]}
     if metrics["champion"] is not None:
         columns["champion"] = metrics["champion"]
-    columns |= {name.replace("_", " "): values for name, values in metrics["baselines"].items()}
+    columns |= {_COLUMNS.get(name, name): values for name, values in metrics["baselines"].items()}
     table = Table(title=_title(verdict), title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("metric")
     for name in columns:
@@ -63,21 +69,29 @@ def _cells(metric: str, of_columns: list[dict[str, float | None]]) -> list[str]:
     cells = []
     for values in of_columns:
         value = values.get(metric)
-        text = "" if metric not in values else "not finite" if value is None else f"{value:.4f}"
+        text = "" if metric not in values else "NaN" if value is None else f"{value:.4f}"
         cells.append(f"[bold]{text}[/bold]" if value is not None and value == best else text)
     return cells
 
 
 def _rules(verdict: dict[str, Any]) -> Table:
-    table = Table(
-        title="Rules of the gate", title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
+    table = Table(title="Rules", title_justify="left", title_style="bold", box=None, pad_edge=False)
     for header in ("", "rule", "why"):
         table.add_column(header)
+    of_slices = Counter(rule["verdict"] for rule in verdict["rules"] if _is_of_slice(rule))
     for rule in verdict["rules"]:
-        style = "dim" if rule["verdict"] == "skipped" else ""
-        table.add_row(_MARKS[rule["verdict"]], rule["name"], escape(rule["why"]), style=style)
+        if not _is_of_slice(rule) or rule["verdict"] == "fail":
+            style = "dim" if rule["verdict"] == "skipped" else ""
+            table.add_row(_MARKS[rule["verdict"]], rule["name"], escape(rule["why"]), style=style)
+    if of_slices:
+        counts = f"{of_slices['pass']} pass, {of_slices['fail']} fail, {of_slices['skipped']} skipped."
+        mark = _MARKS["fail" if of_slices["fail"] else "pass" if of_slices["pass"] else "skipped"]
+        table.add_row(mark, "slices", f"Rules about users and movies of a kind: {counts}")
     return table
+
+
+def _is_of_slice(rule: dict[str, Any]) -> bool:
+    return f"_vs_{CHAMPION}_" in rule["name"]
 
 
 def _conclusion(verdict: dict[str, Any]) -> Text:

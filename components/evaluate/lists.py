@@ -25,7 +25,7 @@ def best_unseen(scores: Array, history: History, rows: Array, k: int = LENGTH) -
     """
     best = np.full((len(rows), k), -1, np.int32)
     for place, row in enumerate(rows):
-        candidates = np.nan_to_num(scores[row], nan=-np.inf)
+        candidates = np.where(np.isnan(scores[row]), -np.inf, scores[row])
         candidates[history.movies[history.row_splits[row] : history.row_splits[row + 1]]] = -np.inf
         count = min(k, int(np.count_nonzero(candidates > -np.inf)))
         if count:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from components.errors import UserError
 from components.evaluate.champion import SAVED_MODEL, Champion, split_of
+from components.evaluate.details import DETAILS_FILE, details
 from components.evaluate.gate import GATES, Evidence, GateSettings, decide
 from components.evaluate.held_out import HeldOut
 from components.evaluate.measure import Measured, measure
@@ -108,6 +109,7 @@ def evaluate(
     }
     with output_directory(output) as directory:
         write_json(directory / VERDICT_FILE, verdict)
+        write_json(directory / DETAILS_FILE, details(measured.scored, held_out, numbering))
         write_user_sums(directory, held_out.user_ids, measured.sums)
     _log_metrics(measured, metrics_path, metrics_metadata)
     log(verdict["reason"])

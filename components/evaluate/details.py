@@ -1,0 +1,142 @@
+"""What the report shows beyond the verdict: where a model is good and where it is not, as small tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.evaluate.held_out import HeldOut
+from components.evaluate.lists import LENGTH, diversity
+from components.evaluate.names import BIAS, CHALLENGER
+from components.evaluate.scoring import Scored
+from components.vocabulary.vocabulary import Vocabulary
+
+Array = npt.NDArray[Any]
+
+DETAILS_FILE = "details.json"
+
+_CURVE = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500)
+_BUCKETS = 10
+_TYPICAL_USERS = 6
+_TITLES = 5
+
+
+def details(scored: Mapping[str, Scored], held_out: HeldOut, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Tables and examples as JSON values; empty where there was nothing to score.
+
+    Returns:
+      top_k: ks, and by scorer the share of held-out pairs that are among the k best unseen movies.
+      calibration: by scorer, buckets of equally many predictions with mean prediction and mean rating.
+      residuals: by scorer, for each rating that was given, how many there were and the mean error.
+      lists: by scorer, how diverse its lists of the best 10 are.
+      long_tail: by scorer, the share of its lists in each tenth of the known ratings, the most rated first.
+      users: a few users with what they rated best, what the challenger recommends and what they then rated.
+    """
+    if not scored:
+        return {}
+    rating = {name: one.ratings for name, one in scored.items() if one.ratings is not None}
+    listed = {name: one.lists for name, one in scored.items() if one.lists is not None}
+    counts = np.bincount(held_out.known.movies, minlength=len(held_out.movie_ids))
+    known_users = int(np.count_nonzero(held_out.known.counts))
+    challenger = scored.get(CHALLENGER)
+    return {
+        "top_k": {
+            "k": list(_CURVE),
+            "accuracy": {name: curve for name, one in scored.items() if (curve := _curve(one))},
+        },
+        "calibration": {name: _calibration(stars, held_out.ratings) for name, stars in rating.items()},
+        "residuals": {
+            name: _residuals(rating[name], held_out.ratings) for name in (CHALLENGER, BIAS) if name in rating
+        },
+        "lists": {name: diversity(lists, counts, known_users) for name, lists in listed.items()},
+        "long_tail": {name: _long_tail(lists, counts) for name, lists in listed.items()},
+        "users": [] if challenger is None else _users(challenger, held_out, vocabulary),
+    }
+
+
+def _curve(scored: Scored) -> list[float]:
+    if scored.unseen_ranks is None:
+        return []
+    return [float(np.mean(scored.unseen_ranks < k)) for k in _CURVE]
+
+
+def _calibration(stars: Array, given: Array) -> list[dict[str, float]]:
+    """Whether a prediction of 4 stars is 4 stars on average; predictions that are no numbers are left out."""
+    finite = np.flatnonzero(np.isfinite(stars))
+    order = finite[np.argsort(stars[finite], kind="stable")]
+    return [
+        {
+            "rows": len(bucket),
+            "predicted": float(np.mean(stars[bucket], dtype=np.float64)),
+            "given": float(np.mean(given[bucket], dtype=np.float64)),
+        }
+        for bucket in np.array_split(order, _BUCKETS)
+        if len(bucket)
+    ]
+
+
+def _residuals(stars: Array, given: Array) -> list[dict[str, float]]:
+    errors = stars.astype(np.float64) - given
+    table = []
+    for level in np.unique(given):
+        of_level = errors[(given == level) & np.isfinite(errors)]
+        if len(of_level):
+            table.append(
+                {"given": float(level), "rows": len(of_level), "mean_error": float(np.mean(of_level))}
+            )
+    return table
+
+
+def _long_tail(lists: Array, counts: Array) -> list[float]:
+    shown = lists[lists >= 0]
+    if len(shown) == 0 or counts.sum() == 0:
+        return []
+    order = np.argsort(-counts, kind="stable")
+    before = np.empty(len(counts))
+    before[order] = (np.cumsum(counts[order]) - counts[order]) / counts.sum()
+    tenth = np.minimum((before * 10).astype(np.int64), 9)
+    return [float(share) for share in np.bincount(tenth[shown], minlength=10) / len(shown)]
+
+
+def _users(scored: Scored, held_out: HeldOut, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    """Users of every degree of activity, from the few to the many ratings, and of middling luck.
+
+    They are the listed users at evenly spaced places when ordered by the number of their known ratings.
+    """
+    if scored.lists is None:
+        return []
+    known = held_out.known.counts[held_out.users[held_out.listed]]
+    order = np.argsort(known, kind="stable")
+    places = np.linspace(0.1, 0.9, _TYPICAL_USERS) * (len(order) - 1)
+    return [
+        _user(held_out, vocabulary, int(held_out.listed[place]), scored.lists[place])
+        for place in dict.fromkeys(order[np.round(places).astype(np.int64)].tolist())
+    ]
+
+
+def _user(held_out: HeldOut, vocabulary: Vocabulary, place: int, recommended: Array) -> dict[str, Any]:
+    pairs = slice(held_out.row_splits[place], held_out.row_splits[place + 1])
+    then, stars_then = held_out.movies[pairs], held_out.ratings[pairs]
+    movies, stars, _ = held_out.known.rows([held_out.users[place]])
+    return {
+        "user_id": str(held_out.user_ids[place]),
+        "known_ratings": len(movies),
+        "liked": _titles(vocabulary, movies, stars),
+        "recommended": [
+            {**_title(vocabulary, movie), "rated_later": bool(movie in then)}
+            for movie in recommended[:LENGTH].tolist()
+            if movie >= 0
+        ],
+        "then": _titles(vocabulary, then, stars_then),
+    }
+
+
+def _titles(vocabulary: Vocabulary, movies: Array, stars: Array) -> list[dict[str, Any]]:
+    """The best rated movies first."""
+    best = np.argsort(-stars, kind="stable")[:_TITLES]
+    return [{**_title(vocabulary, int(movies[i])), "stars": float(stars[i])} for i in best]
+
+
+def _title(vocabulary: Vocabulary, movie: int) -> dict[str, Any]:
+    return {"title": str(vocabulary.titles[movie]), "year": int(vocabulary.years[movie])}

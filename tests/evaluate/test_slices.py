@@ -1,0 +1,88 @@
+"""Slices and lists on worlds that are small enough to say what must come out."""
+
+import numpy as np
+import pytest
+from held_out_world import TableScorer, held_out_of
+
+from components.evaluate.bootstrap import Resampled
+from components.evaluate.gate import Evidence, GateSettings, Measures, decide
+from components.evaluate.held_out import History
+from components.evaluate.lists import best_unseen, diversity
+from components.evaluate.scoring import score
+from components.evaluate.slices import slice_sums, slices
+
+ACCURACY = "top_100_accuracy_unseen"
+
+
+def _world():
+    """Four users with 0, 1, 2 and 6 known ratings; movie 0 is the most rated; one held-out row each."""
+    known = {(1, 0): 3.0, (2, 0): 3.0, (2, 1): 3.0} | {(3, movie): 3.0 for movie in (0, 1, 2, 3, 4, 5)}
+    test = {(0, 0): 1.0, (1, 1): 2.0, (2, 7): 3.0, (3, 6): 4.0}
+    return held_out_of(known, test, 4, 8)
+
+
+def test_slices_part_users_by_activity_and_movies_by_popularity_and_decade():
+    years = np.array([1994, 1999, 0, 0, 0, 0, 2003, 0], np.int32)
+    found = {part.name: np.flatnonzero(part.pairs).tolist() for part in slices(_world(), years)}
+    assert found == {
+        "new_users": [0],
+        "light_users": [1],
+        "heavy_users": [3],
+        "head_movies": [0, 1],
+        "tail_movies": [2, 3],
+        "movies_of_the_1990s": [0, 1],
+        "movies_of_the_2000s": [3],
+    }
+
+
+def test_the_metrics_of_a_slice_are_those_of_its_pairs_alone():
+    held_out = _world()
+    scores = np.zeros((4, 8), np.float32)
+    scores[0, 0] = scores[3, 6] = 1
+    scored = score(TableScorer(scores, np.full((4, 8), 2.0, np.float32)), held_out, "tables")
+    pairs = np.array([True, False, False, True])
+    sums = slice_sums(scored, held_out, pairs)
+    assert sums.rows.tolist() == [1, 0, 0, 1]
+    assert sums.metrics()["rmse"] == pytest.approx(np.sqrt((1 + 4) / 2))
+
+
+def _measures(mine, champion, rows=1000, users=100):
+    metrics = {"challenger": {ACCURACY: mine}, "champion": {ACCURACY: champion}}
+    draws = {name: {ACCURACY: np.full(3, values[ACCURACY])} for name, values in metrics.items()}
+    return Measures(rows, users, metrics, Resampled(draws))
+
+
+@pytest.mark.parametrize(
+    ("part", "verdict"),
+    [
+        (_measures(0.5, 0.5), "pass"),
+        (_measures(0.4801, 0.5), "pass"),
+        (_measures(0.4799, 0.5), "fail"),
+        (_measures(0.1, 0.5, rows=999), "skipped"),
+        (_measures(0.1, 0.5, users=29), "skipped"),
+    ],
+)
+def test_a_slice_is_judged_with_a_looser_bound_if_it_is_large_enough(part, verdict):
+    evidence = Evidence(_measures(0.5, 0.5), {"light_users": part})
+    rules = {rule.name: rule for rule in decide(evidence, GateSettings())}
+    assert rules["top_100_vs_champion_light_users"].verdict == verdict
+    assert "ight users" in rules["top_100_vs_champion_light_users"].why
+
+
+def test_lists_hold_the_best_unseen_movies_best_first():
+    scores = np.array([[0.1, 0.9, 0.5, np.nan, -np.inf, 0.7]], np.float32)
+    history = History(np.array([1]), np.array([4.0]), np.array([0, 1]))
+    assert best_unseen(scores, history, np.array([0]), k=2).tolist() == [[5, 2]]
+    assert best_unseen(scores, history, np.array([0]), k=5).tolist() == [[5, 2, 0, -1, -1]]
+    assert best_unseen(scores, history, np.array([], int), k=5).shape == (0, 5)
+
+
+def test_diversity_of_one_movie_for_all_and_of_every_movie_once():
+    counts = np.array([8, 4, 2, 1])
+    same = diversity(np.array([[0], [0]]), counts, users=8)
+    assert same == {"coverage": 0.25, "gini": 0.75, "novelty": 0.0, "popularity": 0.75}
+    every = diversity(np.array([[0, 1], [2, 3]]), counts, users=8)
+    assert every["coverage"] == 1
+    assert every["gini"] == pytest.approx(0)
+    assert every["novelty"] == pytest.approx(np.mean([0, 1, 2, 3]))
+    assert diversity(np.full((2, 3), -1), counts, users=8) == {}
