@@ -38,6 +38,7 @@ REQUESTS = {
     "export": Request("Export the index", cpu="2", memory="8Gi", retries=2),
     "publish": Request("Publish", memory="4Gi", retries=3, cached=False),
     "refuse": Request("Refuse", cached=False),
+    "skip": Request("Skip", cached=False),
     "notify": Request("Notify", retries=2, cached=False),
 }
 

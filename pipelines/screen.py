@@ -22,13 +22,16 @@ def end_screen(outcome: Outcome, registry: str) -> int:
     0: published, or refused for the reasons shown. 1: a step failed. 2: a mistake of the user's.
     """
     from components.registry.registry import Registry
-    from components.registry.run_records import FAILED
+    from components.registry.run_records import FAILED, SKIPPED
 
     run_id = outcome.record.rpartition("/")[2]
     runs = Registry(registry).runs
     record = runs.read(run_id) if run_id else None
     if record is None or record.outcome == FAILED:
         return _failed(outcome, Console(stderr=True))
+    if record.outcome == SKIPPED:
+        Console().print(f"Nothing to do: {record.reason}", highlight=False, soft_wrap=True)
+        return 0
     verdict = json.loads(runs.document(run_id, "verdict.json"))
     _story(record, verdict, registry, outcome.record, Console())
     return 1 if outcome.failed else 0

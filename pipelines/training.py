@@ -1,15 +1,15 @@
 """The training pipeline: the graph, and nothing else."""
 
+from kfp import dsl
+
 from components.evaluate.component import evaluate
+from components.export.component import export
+from components.image import IMAGE
 from components.ingest.component import fingerprint, ingest
-from components.publish.component import notify, publish, refuse
+from components.publish.component import notify, publish, refuse, skip
 from components.registry.component import champion
 from components.report.component import report
 from components.train.component import train
-from kfp import dsl
-
-from components.export.component import export
-from components.image import IMAGE
 from components.vocabulary.component import vocabulary
 from pipelines.resources import place
 
@@ -37,16 +37,18 @@ def training(
     min_top_100_accuracy: float = 0.0,
     max_rmse: float = 0.0,
     fail_when_refused: bool = False,
+    skip_unchanged: bool = False,
     checkpoint_root: str = "",
     image: str = IMAGE,
 ):
     """Trains a recommender, evaluates it beside the one in use, and publishes it if it is no worse.
 
-    1. `fingerprint` identifies the input files, so that 2 is repeated only when they change.
-    2. `ingest` validates, joins, deduplicates and splits the ratings.
-    3. `vocabulary` gives users and movies their numbers and encodes every split once.
-    4. `train` fits the two-tower model.
-    5. `champion` copies the served version's model out of the registry.
+    1. `fingerprint` identifies the input files, so that 3 is repeated only when they change.
+    2. `champion` copies the served version's model out of the registry. If it was trained on the same
+       input and that is reason enough, `skip` ends the run. Else:
+    3. `ingest` validates, joins, deduplicates and splits the ratings.
+    4. `vocabulary` gives users and movies their numbers and encodes every split once.
+    5. `train` fits the two-tower model.
     6. `evaluate` measures challenger, champion and baselines on the test rows, and decides.
     7. `report` makes a page of it.
     8. If it may go live: `export` builds the serving index and `publish` puts it into the registry.
@@ -70,6 +72,7 @@ def training(
         min_top_100_accuracy: Least top-100 accuracy among unseen movies, 0 to 1; 0 sets no bound.
         max_rmse: Greatest root mean squared error, in stars; 0 sets no bound.
         fail_when_refused: Whether a refusal fails the run.
+        skip_unchanged: Whether a run ends at once if the champion was trained on the same input files.
         checkpoint_root: Where training keeps its checkpoints: a mounted volume or gs:// prefix.
         image: The container image that every step runs on.
     """
@@ -80,93 +83,107 @@ def training(
         # 1
         identified = place(fingerprint(ratings=ratings, movies=movies, test_ratings=test_ratings), image)
         # 2
-        ingested = place(
-            ingest(
-                ratings=ratings,
-                movies=movies,
-                test_ratings=test_ratings,
-                fingerprint=identified.output,
-                seed=seed,
-                max_train_rows=max_train_rows,
-                max_test_rows=max_test_rows,
-                max_reject_rate=max_reject_rate,
-            ),
-            image,
+        served = place(
+            champion(registry=registry, fingerprint=identified.output, skip_unchanged=skip_unchanged), image
         )
-        # 3
-        encoded = place(vocabulary(dataset=ingested.outputs["dataset"]), image)
-        # 4
-        trained = place(
-            train(
-                interactions=encoded.outputs["interactions"],
-                vocabulary=encoded.outputs["vocabulary"],
-                preset=preset,
-                train_settings=train_settings,
-                rating_weight=rating_weight,
-                retrieval_weight=retrieval_weight,
-                seed=seed,
-                checkpoint_root=checkpoint_root,
-            ),
-            image,
-        )
-        # 5
-        served = place(champion(registry=registry), image)
-        # 6
-        evaluated = place(
-            evaluate(
-                model=trained.outputs["model"],
-                champion=served.outputs["champion"],
-                interactions=encoded.outputs["interactions"],
-                vocabulary=encoded.outputs["vocabulary"],
-                gate=gate,
-                min_top_100_accuracy=min_top_100_accuracy,
-                max_rmse=max_rmse,
-                seed=seed,
-            ),
-            image,
-        )
-        # 7
-        reported = place(
-            report(
-                evaluation=evaluated.outputs["evaluation"],
-                model=trained.outputs["model"],
-                dataset=ingested.outputs["dataset"],
-            ),
-            image,
-        )
-        # 8
-        with dsl.If(evaluated.outputs["publish"] == True, name="Good enough"):  # noqa: E712
-            exported = place(
-                export(
-                    model=trained.outputs["model"],
-                    vocabulary=encoded.outputs["vocabulary"],
+        with dsl.If(served.outputs["skip"] == True, name="Unchanged"):  # noqa: E712
+            place(
+                skip(
+                    registry=registry,
+                    run_id=run_id,
+                    version=served.outputs["version"],
+                    sequence=served.outputs["sequence"],
+                    fingerprint=identified.output,
+                ),
+                image,
+            )
+        with dsl.Else(name="Train, evaluate, publish"):
+            # 3
+            ingested = place(
+                ingest(
+                    ratings=ratings,
+                    movies=movies,
+                    test_ratings=test_ratings,
+                    fingerprint=identified.output,
+                    seed=seed,
+                    max_train_rows=max_train_rows,
+                    max_test_rows=max_test_rows,
+                    max_reject_rate=max_reject_rate,
+                ),
+                image,
+            )
+            # 4
+            encoded = place(vocabulary(dataset=ingested.outputs["dataset"]), image)
+            # 5
+            trained = place(
+                train(
                     interactions=encoded.outputs["interactions"],
+                    vocabulary=encoded.outputs["vocabulary"],
+                    preset=preset,
+                    train_settings=train_settings,
+                    rating_weight=rating_weight,
+                    retrieval_weight=retrieval_weight,
+                    seed=seed,
+                    checkpoint_root=checkpoint_root,
                 ),
                 image,
             )
-            place(
-                publish(
-                    index=exported.outputs["index"],
+            # 6
+            evaluated = place(
+                evaluate(
                     model=trained.outputs["model"],
-                    evaluation=evaluated.outputs["evaluation"],
-                    report=reported.outputs["report"],
-                    dataset=ingested.outputs["dataset"],
-                    registry=registry,
-                    champion_sequence=served.outputs["sequence"],
-                    run_id=run_id,
+                    champion=served.outputs["champion"],
+                    interactions=encoded.outputs["interactions"],
+                    vocabulary=encoded.outputs["vocabulary"],
+                    gate=gate,
+                    min_top_100_accuracy=min_top_100_accuracy,
+                    max_rmse=max_rmse,
+                    seed=seed,
                 ),
                 image,
             )
-        with dsl.Else(name="Not good enough"):
-            place(
-                refuse(
+            # 7
+            reported = place(
+                report(
+                    evaluation=evaluated.outputs["evaluation"],
                     model=trained.outputs["model"],
-                    evaluation=evaluated.outputs["evaluation"],
-                    report=reported.outputs["report"],
                     dataset=ingested.outputs["dataset"],
-                    registry=registry,
-                    run_id=run_id,
-                    fail=fail_when_refused,
                 ),
                 image,
             )
+            # 8
+            with dsl.If(evaluated.outputs["publish"] == True, name="Good enough"):  # noqa: E712
+                exported = place(
+                    export(
+                        model=trained.outputs["model"],
+                        vocabulary=encoded.outputs["vocabulary"],
+                        interactions=encoded.outputs["interactions"],
+                    ),
+                    image,
+                )
+                place(
+                    publish(
+                        index=exported.outputs["index"],
+                        model=trained.outputs["model"],
+                        evaluation=evaluated.outputs["evaluation"],
+                        report=reported.outputs["report"],
+                        dataset=ingested.outputs["dataset"],
+                        registry=registry,
+                        champion_sequence=served.outputs["sequence"],
+                        run_id=run_id,
+                    ),
+                    image,
+                )
+            with dsl.Else(name="Not good enough"):
+                place(
+                    refuse(
+                        model=trained.outputs["model"],
+                        evaluation=evaluated.outputs["evaluation"],
+                        report=reported.outputs["report"],
+                        dataset=ingested.outputs["dataset"],
+                        registry=registry,
+                        run_id=run_id,
+                        fail=fail_when_refused,
+                    ),
+                    image,
+                )

@@ -1,4 +1,4 @@
-"""The subcommands `publish`, `refuse` and `notify`."""
+"""The subcommands `publish`, `refuse`, `skip` and `notify`."""
 
 import click
 
@@ -101,6 +101,27 @@ def refuse(
         registry=registry,
         run_id=run_id or _run_id_by_time(),
         fail=fail,
+        output=output,
+    )
+
+
+@click.command()
+@_registry
+@_run_id
+@click.option("--version", required=True, help="The champion.")
+@click.option("--sequence", required=True, type=int, help="Its place in the champion log.")
+@click.option("--fingerprint", required=True, help="What identifies the run's input.")
+@click.option("--output", default="skipped", help="The directory to write.")
+def skip(registry: str, run_id: str, version: str, sequence: int, fingerprint: str, output: str) -> None:
+    """Says that a run ends because the champion was trained on its input, and records it."""
+    from components.publish import skip as step
+
+    step.skip(
+        registry=registry,
+        run_id=run_id or _run_id_by_time(),
+        version=version,
+        sequence=sequence,
+        fingerprint=fingerprint,
         output=output,
     )
 

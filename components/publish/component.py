@@ -1,4 +1,4 @@
-"""The KFP contracts of the steps `publish`, `refuse` and `notify`."""
+"""The KFP contracts of the steps `publish`, `refuse`, `skip` and `notify`."""
 
 from typing import NamedTuple
 
@@ -86,6 +86,37 @@ def refuse(
         dataset=dataset.path,
         fail=fail,
         output=refused.path,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def skip(
+    registry: str,
+    run_id: str,
+    version: str,
+    sequence: int,
+    fingerprint: str,
+    skipped: dsl.Output[dsl.Artifact],
+):
+    """Ends a run whose input the champion was trained on, and records it in the registry.
+
+    Args:
+        registry: The registry: a directory or gs:// prefix.
+        run_id: The pipeline run.
+        version: The champion.
+        sequence: Its place in the champion log.
+        fingerprint: What identifies the input files.
+        skipped: `skipped.json`: the reason.
+    """
+    from components.publish import skip as step
+
+    step.skip(
+        registry=registry,
+        run_id=run_id,
+        version=version,
+        sequence=sequence,
+        fingerprint=fingerprint,
+        output=skipped.path,
     )
 
 

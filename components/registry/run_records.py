@@ -15,6 +15,7 @@ PUBLISHED = "published"
 REFUSED = "refused"
 SUPERSEDED = "superseded"
 FAILED = "failed"
+SKIPPED = "skipped"
 
 _DIRECTORY = "runs"
 _RECORD = "run.json"
@@ -28,7 +29,7 @@ class RunRecord:
 
     Attributes:
       run_id: the pipeline run.
-      outcome: "published", "refused", "superseded" or "failed".
+      outcome: "published", "refused", "superseded", "failed" or "skipped".
       reason: one sentence.
       version: the version that it made; "" if none.
       sequence: the version's place in the champion log; 0 if it is not in it.

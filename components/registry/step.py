@@ -17,14 +17,18 @@ class ChampionSummary(NamedTuple):
     Attributes:
       version: its id; "" if the registry is empty.
       sequence: its place in the champion log; 0 if the registry is empty.
+      skip: whether the run can end here: that was allowed, and the champion was trained on the same input.
     """
 
     version: str
     sequence: int
+    skip: bool
 
 
 @step
-def champion(*, registry: str, output: str) -> ChampionSummary:
+def champion(
+    *, registry: str, fingerprint: str = "", skip_unchanged: bool = False, output: str
+) -> ChampionSummary:
     """Copies the served version's model to `output`, and finds out whether the registry can be written.
 
     `output` then holds `champion.json` ({"exists", "version", "sequence", "registry"}) and, unless the
@@ -32,6 +36,8 @@ def champion(*, registry: str, output: str) -> ChampionSummary:
 
     Args:
       registry: a directory or gs:// prefix.
+      fingerprint: what identifies the input files of this run; "" if it is not known.
+      skip_unchanged: whether a run whose input the champion was trained on is to be skipped.
       output: the directory to write.
 
     Raises:
@@ -40,19 +46,25 @@ def champion(*, registry: str, output: str) -> ChampionSummary:
     store = Registry(registry)
     store.storage.check_writable()
     entry = store.champion_log.latest()
+    skip = skip_unchanged and entry is not None and _trained_on(store, entry) == fingerprint
     with output_directory(output) as staging:
         if entry is None:
             log(f"{store.root} has no champion yet")
         else:
             log(f"the champion is {entry.version}, number {entry.sequence} of {store.root}")
             store.versions.download(entry.version, MODEL, staging / MODEL)
-        summary = _summary(entry)
+        version, sequence = (entry.version, entry.sequence) if entry else ("", 0)
         write_json(
             Path(staging) / "champion.json",
-            {"exists": entry is not None, **summary._asdict(), "registry": store.root},
+            {
+                "exists": entry is not None,
+                "version": version,
+                "sequence": sequence,
+                "registry": store.root,
+            },
         )
-    return summary
+    return ChampionSummary(version, sequence, skip)
 
 
-def _summary(entry: ChampionEntry | None) -> ChampionSummary:
-    return ChampionSummary(entry.version, entry.sequence) if entry else ChampionSummary("", 0)
+def _trained_on(store: Registry, entry: ChampionEntry) -> str:
+    return store.versions.manifest(entry.version).fingerprint

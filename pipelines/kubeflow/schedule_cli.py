@@ -45,6 +45,11 @@ def schedule() -> None:
     help="Run the version of the pipeline, and its image, that is the newest then, not the one uploaded now.",
 )
 @click.option(
+    "--skip-unchanged",
+    is_flag=True,
+    help="End a run at once, saying so, if the champion was trained on the same input files.",
+)
+@click.option(
     "--max-concurrency",
     type=click.IntRange(1, 10),
     default=1,
@@ -65,6 +70,7 @@ def create(
     cron: str,
     every: str,
     always_latest: bool,
+    skip_unchanged: bool,
     max_concurrency: int,
     kill_running: bool,
     texts: tuple[str, ...],
@@ -79,7 +85,7 @@ def create(
     from pipelines.kubeflow.upload import upload
 
     trigger = parse_trigger(cron, every)
-    arguments = pipeline_arguments(texts, pods)
+    arguments = pipeline_arguments((*texts, *["skip_unchanged=true"] * skip_unchanged), pods)
     with package(pods) as compiled:
         connection = kubeflow()
         version = upload(connection, compiled, place.pipeline)

@@ -68,7 +68,7 @@ def test_every_step_of_the_house_is_in_the_graph_once(document):
 def test_steps_that_look_at_the_world_outside_are_never_cached(document):
     tasks = _tasks(document)
     uncached = {name for name, task in tasks.items() if not task["cachingOptions"].get("enableCache")}
-    assert uncached == {"fingerprint", "champion", "publish", "refuse", "notify"}
+    assert uncached == {"fingerprint", "champion", "publish", "refuse", "skip", "notify"}
 
 
 def test_steps_that_meet_bad_input_first_are_never_retried(document):

@@ -80,6 +80,15 @@ def test_a_second_run_executes_only_what_looks_outside_and_meets_the_champion(pu
     assert second["metrics"] == pytest.approx(first["metrics"])
 
 
+def test_a_run_on_the_champions_input_can_be_skipped(published):
+    site, _ = published
+    done = site.run("--skip-unchanged")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("Nothing to do: ")
+    assert _record(site)["outcome"] == "skipped"
+    assert "Train" not in done.stderr
+
+
 def test_a_refused_run_leaves_the_champion_and_says_which_rule_decided(published):
     site, _ = published
     champions = sorted((site.registry / "champion").iterdir())

@@ -17,7 +17,7 @@ def read(directory: Path) -> dict[str, object]:
 
 def test_an_absent_registry_has_no_champion_and_is_there_after(place: str, tmp_path: Path) -> None:
     summary = champion(registry=place, output=str(tmp_path / "champion"))
-    assert summary == ("", 0)
+    assert summary == ("", 0, False)
     assert read(tmp_path / "champion") == {"exists": False, "version": "", "sequence": 0, "registry": place}
     assert not (tmp_path / "champion" / "model").exists()
     assert Registry(place).storage.list() == []
@@ -30,13 +30,30 @@ def test_the_champions_model_is_copied(place: str, tmp_path: Path, crown) -> Non
     crown(registry, "run-1")
     version = crown(registry, "run-2").version
     summary = champion(registry=place, output=str(tmp_path / "champion"))
-    assert summary == (version, 2)
+    assert summary == (version, 2, False)
     assert read(tmp_path / "champion") == {
         "exists": True, "version": version, "sequence": 2, "registry": place
     }  # fmt: skip
     model = tmp_path / "champion" / "model"
     assert (model / "saved_model" / "saved_model.pb").read_text() == "the towers"
     assert (model / "model.json").is_file()
+
+
+def test_a_run_is_skipped_only_if_asked_and_only_on_the_champions_own_input(
+    place: str, tmp_path: Path, crown
+) -> None:
+    output = str(tmp_path / "champion")
+    assert not champion(registry=place, fingerprint="f", skip_unchanged=True, output=output).skip
+    registry = Registry(place)
+    version = crown(registry, "run-1").version
+    seen = registry.versions.manifest(version).fingerprint
+    assert champion(registry=place, fingerprint=seen, skip_unchanged=True, output=output) == (
+        version,
+        1,
+        True,
+    )
+    assert not champion(registry=place, fingerprint=seen, skip_unchanged=False, output=output).skip
+    assert not champion(registry=place, fingerprint="other", skip_unchanged=True, output=output).skip
 
 
 @pytest.mark.parametrize("damage", ["delete", "flip"])
