@@ -12,8 +12,8 @@ from components.errors import UserError
 
 PIECES = [
     b"", b"\n", b"\r\n", b"\r", b",", b",,", b'"', b'""', b'"a,b"', b" ", b"\t", b"::", b"\\", b"'",
-    b"NULL", b"nan", b"-1", b"5e0", b"0x5", b"1_0", b"9" * 20, b"\xff", b"\xc3\x28", "é".encode(), b"\x0b", b"\x01",
-    b"$1", "\u2028".encode(), b"User_ID,Rating,Movie_ID\n", b"x" * 5000, b"'; DROP TABLE rows; --",
+    b"NULL", b"nan", b"-1", b"5e0", b"0x5", b"1_0", b"9" * 20, b"\xff", b"\xc3\x28", "é".encode(), b"\x0b",
+    b"\x01", b"$1", "\u2028".encode(), b"User_ID,Rating,Movie_ID\n", b"x" * 5000, b"'; DROP TABLE rows; --",
 ]  # fmt: skip
 
 
