@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from components.evaluate.details import DETAILS_FILE
 from components.evaluate.verdict import load_verdict
 from components.ingest.dataset import REJECTS_FILE, RatingsDataset
 from components.step import STEP_FILE
@@ -21,6 +22,7 @@ class Sources:
     Attributes:
       verdict: docs/verdict.md.
       model: model.json; empty if the model does not have one.
+      details: details.json of the evaluation; empty if nothing was scored.
       training_log: one entry for each validation, in order.
       statistics: statistics.json of the dataset.
       rejects: the first rows of rejects.csv.
@@ -29,6 +31,7 @@ class Sources:
 
     verdict: dict[str, Any]
     model: dict[str, Any]
+    details: dict[str, Any]
     training_log: list[dict[str, Any]]
     statistics: dict[str, Any]
     rejects: list[dict[str, str]]
@@ -47,6 +50,7 @@ class Sources:
         return cls(
             verdict=load_verdict(evaluation),
             model=_json_object(Path(model) / "model.json"),
+            details=_json_object(Path(evaluation) / DETAILS_FILE),
             training_log=_training_log(Path(model) / "training_log.jsonl"),
             statistics=data.statistics,
             rejects=_rejects(data.path / REJECTS_FILE),
