@@ -5,8 +5,8 @@
 Makes a sample of the Netflix data's shape at that size (or takes the one in DIR), then runs both in processes
 of their own. The pandas implementation reads, validates, joins, deduplicates, divides and encodes as the
 steps do, holds everything in memory and lists no rejects. Wall time suffers from what else the machine does;
-processor time hardly.
-More memory than the default here does not make the steps faster. `--layout prize` writes the sample as the original Netflix Prize files.
+processor time hardly. More memory than the default does not make the steps faster. `--layout prize` writes
+the sample as the original Netflix Prize files.
 """
 
 import argparse
