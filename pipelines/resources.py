@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kfp import dsl
+from kfp import dsl, kubernetes
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class Request:
         cpu: Processors, in Kubernetes' notation.
         memory: Memory limit, in Kubernetes' notation. Constants, since KFP does not pass a parameter
             that is used only here into the exit handler's sub-graph.
+        hours: After so many a step that still runs is ended.
         retries: How often a failed step is started again. None where the only failures that a new pod
             could mend are retried inside the step, and the usual failure is bad input.
         cached: Whether an earlier result for the same inputs is used again. Never for steps that read or
@@ -23,17 +24,18 @@ class Request:
     display_name: str
     cpu: str = "1"
     memory: str = "2Gi"
+    hours: float = 1
     retries: int = 0
     cached: bool = True
 
 
 REQUESTS = {
     "fingerprint": Request("Fingerprint the input", cached=False),
-    "ingest": Request("Ingest the ratings", cpu="2", memory="5Gi"),
+    "ingest": Request("Ingest the ratings", cpu="2", memory="5Gi", hours=3),
     "vocabulary": Request("Build the vocabularies", cpu="2", memory="5Gi", retries=2),
-    "train": Request("Train the two-tower model", cpu="4", memory="12Gi", retries=3),
+    "train": Request("Train the two-tower model", cpu="4", memory="12Gi", hours=12, retries=3),
     "champion": Request("Fetch the champion", cached=False),
-    "evaluate": Request("Evaluate and decide", cpu="4", memory="8Gi", retries=2),
+    "evaluate": Request("Evaluate and decide", cpu="4", memory="8Gi", hours=3, retries=2),
     "report": Request("Write the report", retries=2),
     "export": Request("Export the index", cpu="2", memory="8Gi", retries=2),
     "publish": Request("Publish", memory="4Gi", retries=3, cached=False),
@@ -50,6 +52,7 @@ def place(task: dsl.PipelineTask, image: str) -> dsl.PipelineTask:
     task.set_container_image(image)
     task.set_caching_options(request.cached)
     task.set_cpu_request(request.cpu).set_memory_request(request.memory).set_memory_limit(request.memory)
+    kubernetes.set_timeout(task, int(request.hours * 3600))
     if request.retries:
         task.set_retry(request.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
     return task

@@ -9,7 +9,6 @@ import click
 
 from pipelines.parameters import Parameter, parse_struct, pipeline_parameters
 
-
 # What a cluster must be told and a laptop need not.
 _LOCAL_DEFAULTS = {"registry": "registry"}
 

@@ -108,6 +108,13 @@ _POD = (
         help="Tell the URL in this secret how a run ended; it is under url unless KEY names another. A run "
         "does without it where it is missing.",
     ),
+    click.option(
+        "--accelerator",
+        default="",
+        show_default=False,
+        metavar="RESOURCE[:COUNT]",
+        help="Train on accelerators, e.g. nvidia.com/gpu:1; the image must have been built with GPU=1.",
+    ),
 )
 
 _PARAM = (
@@ -177,12 +184,20 @@ def pod_options(command: Command) -> Command:
         volumes: tuple[str, ...],
         gcs_secret: str,
         webhook_secret: str,
+        accelerator: str,
         **arguments: Any,
     ) -> Any:
         from pipelines.kubeflow.pods import PodSettings
 
         pods = PodSettings(
-            image, node_selectors, tolerations, image_pull_secrets, volumes, gcs_secret, webhook_secret
+            image,
+            node_selectors,
+            tolerations,
+            image_pull_secrets,
+            volumes,
+            gcs_secret,
+            webhook_secret,
+            accelerator,
         )
         return command(pods=pods, **arguments)
 

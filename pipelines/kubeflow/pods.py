@@ -15,11 +15,13 @@ GCS_SECRET_DIRECTORY = "/var/run/secrets/gcs"
 _GCS_KEY = "key.json"
 _WEBHOOK_KEY = "url"
 
-# The label of the only step that sends anything to the webhook.
+# The labels of the only step that sends anything to the webhook, and of the only one that accelerators help.
 _NOTIFY = "exec-notify"
+_TRAIN = "exec-train"
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _SECRET_KEY = re.compile(r"[A-Za-z0-9._-]+")
+_ACCELERATOR = re.compile(r"(?P<type>[a-z0-9.-]+/[a-z0-9.-]+)(:(?P<count>[1-9]\d*))?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
@@ -36,6 +38,7 @@ class PodSettings:
       gcs_secret: "SECRET[:KEY]": the secret with a Google Cloud service account's key file.
       webhook_secret: "SECRET[:KEY]": the secret with the URL that is told how a run ended. Runs do without
         it where it is missing.
+      accelerator: "RESOURCE[:COUNT]": what the training step asks for besides processors.
     """
 
     image: str = ""
@@ -45,6 +48,7 @@ class PodSettings:
     volumes: tuple[str, ...] = ()
     gcs_secret: str = ""
     webhook_secret: str = ""
+    accelerator: str = ""
 
     def apply(self, package: str) -> str:
         """The compiled pipeline `package`, YAML, with these settings.
@@ -65,6 +69,8 @@ class PodSettings:
         if self.gcs_secret:
             _, key = self._gcs()
             _set_environment(executors, "GOOGLE_APPLICATION_CREDENTIALS", f"{GCS_SECRET_DIRECTORY}/{key}")
+        if self.accelerator:
+            executors[_TRAIN]["container"]["resources"]["accelerator"] = _accelerator(self.accelerator)
         if self.image:
             documents[0]["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"] = self.image
         written = [documents[0], platform] if platform else [documents[0]]
@@ -161,6 +167,17 @@ def _toleration(text: str) -> dict[str, str]:
         )
     toleration = {"key": key, "operator": "Equal" if equals else "Exists"}
     return toleration | ({"value": value} if equals else {}) | ({"effect": effect} if effect else {})
+
+
+def _accelerator(text: str) -> dict[str, str]:
+    match = _ACCELERATOR.fullmatch(text)
+    if match is None:
+        raise UserError(
+            f"--accelerator {text}: write it as RESOURCE or RESOURCE:COUNT, e.g. nvidia.com/gpu:1"
+        )
+    kind, count = match["type"], match["count"] or "1"
+    # The names of today's servers, and those of servers before 2.4.
+    return {"resourceType": kind, "resourceCount": count, "type": kind, "count": count}
 
 
 def _volume(text: str) -> dict[str, str]:

@@ -46,6 +46,7 @@ PARAMETERS = {
         Parameter("max_reject_rate", float, 0.01, "The greatest share."),
         Parameter("train_settings", dict, {}, "Overrides."),
         Parameter("fail_when_refused", bool, False, "Whether a refusal fails the run."),
+        Parameter("skip_unchanged", bool, False, "Whether an unchanged input ends a run."),
         Parameter("image", str, "twotower:0.1.0", "The image."),
     )
 }

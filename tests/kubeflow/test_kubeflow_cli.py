@@ -161,7 +161,10 @@ def test_the_life_of_a_schedule(call, double):
         "is as asked already"
         in call("schedule", "create", "nightly", *_INPUTS, "--cron", "0 0 3 * * *").stdout
     )
-    assert "replaced: every 6h" in call("schedule", "create", "nightly", *_INPUTS, "--every", "6h").stdout
+    changed = call("schedule", "create", "nightly", *_INPUTS, "--every", "6h", "--skip-unchanged").stdout
+    assert "replaced: every 6h" in changed
+    (stored,) = double.stores["recurringRuns"].values()
+    assert stored["runtime_config"]["parameters"]["skip_unchanged"] is True
     listed = " ".join(call("schedule", "list").stdout.split())
     assert "nightly on every 6h" in listed
     assert "r.io/twotower:1.0" in listed

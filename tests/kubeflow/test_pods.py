@@ -102,6 +102,7 @@ def test_what_the_cluster_must_have_is_known():
         ({"volumes": ("Data:/data",)}, "not a Kubernetes name"),
         ({"image_pull_secrets": ("a b",)}, "--image-pull-secret a b: not a Kubernetes name"),
         ({"gcs_secret": "Key"}, "--gcs-secret Key: not a Kubernetes name"),
+        ({"accelerator": "gpu"}, "--accelerator gpu: write it as RESOURCE"),
         ({"webhook_secret": "Chat"}, "--webhook-secret Chat: not a Kubernetes name"),
     ],
 )
@@ -119,4 +120,20 @@ def test_a_url_in_place_of_its_secret_is_refused_and_not_repeated(package):
 def test_the_projects_own_pipeline_has_the_step_that_tells_the_webhook(tmp_path):
     path = compile_pipeline(tmp_path / "pipeline.yaml", PodSettings(webhook_secret="chat"))
     _, platform = yaml.safe_load_all(path.read_text("utf-8"))
-    assert list(platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]) == ["exec-notify"]
+    configs = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert [label for label, config in configs.items() if "secretAsEnv" in config] == ["exec-notify"]
+
+
+def test_only_the_training_step_asks_for_accelerators(tmp_path):
+    path = compile_pipeline(tmp_path / "pipeline.yaml", PodSettings(accelerator="nvidia.com/gpu:2"))
+    executors = next(yaml.safe_load_all(path.read_text("utf-8")))["deploymentSpec"]["executors"]
+    asked = {
+        label: executor["container"]["resources"]["accelerator"]
+        for label, executor in executors.items()
+        if "accelerator" in executor["container"]["resources"]
+    }
+    assert list(asked) == ["exec-train"]
+    assert (asked["exec-train"]["resourceType"], asked["exec-train"]["resourceCount"]) == (
+        "nvidia.com/gpu",
+        "2",
+    )

@@ -77,6 +77,14 @@ def test_steps_that_meet_bad_input_first_are_never_retried(document):
     assert tasks["train"]["retryPolicy"]["maxRetryCount"] == 3
 
 
+def test_every_step_is_ended_when_it_hangs():
+    _, platform = yaml.safe_load_all(CHECKED_IN.read_text("utf-8"))
+    configs = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    deadlines = {label: int(config["activeDeadlineSeconds"]) for label, config in configs.items()}
+    assert set(deadlines) == {f"exec-{step}" for step in REQUESTS}
+    assert max(deadlines, key=deadlines.get) == "exec-train"
+
+
 def test_a_local_run_tries_each_step_once():
     package = without_retries(CHECKED_IN.read_text("utf-8"))
     assert "retryPolicy" in CHECKED_IN.read_text("utf-8")
