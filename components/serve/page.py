@@ -1,0 +1,91 @@
+"""The page on which a person tries the recommender: no scripts, all in the address."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from components.recommend.titles import printable, titled
+from components.serve.served_index import Served, ServedIndex
+
+_RECOMMENDED = 20
+_RATINGS_SHOWN = 100
+_FOUND = 20
+_PICKS = 50
+_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the address asks.
+
+    Attributes:
+      user: a user's id; "" for none.
+      find: words of a title; "" for none.
+      picks: movie id -> stars, as picked by somebody who is no known user.
+    """
+
+    user: str
+    find: str
+    picks: dict[str, float]
+
+    @classmethod
+    def of(cls, query: Iterable[tuple[str, str]]) -> "Question":
+        """Reads the query of an address: `user`, `find`, and any number of `pick=STARS:MOVIE`."""
+        user, find, picks = "", "", dict[str, float]()
+        for name, value in query:
+            if name == "user":
+                user = value.strip()
+            elif name == "find":
+                find = value.strip()
+            elif name == "pick" and len(picks) < _PICKS:
+                stars, _, movie_id = value.partition(":")
+                if stars.isdecimal() and len(stars) <= 3:
+                    picks[movie_id] = float(stars)
+        return cls(user, find, picks)
+
+    def with_pick(self, movie_id: str, stars: float) -> str:
+        """The address in which a movie has so many stars; 0 takes it out."""
+        picks = {**self.picks, movie_id: stars}
+        pairs = [("pick", f"{given:.0f}:{movie}") for movie, given in picks.items() if given]
+        return "/?" + urlencode([("find", self.find), *pairs])
+
+
+def page(served: Served, question: Question) -> str:
+    """The page that answers `question`, as HTML."""
+    index = served.index
+    known = index.movies_by_id(list(question.picks))
+    picks = {movie_id: stars for movie_id, stars in question.picks.items() if movie_id in known}
+    return _template().render(
+        served=served,
+        question=question,
+        stars=_stars(index),
+        user=_of_user(index, question.user) if question.user else None,
+        found=index.find_movies(question.find, _FOUND) if question.find else [],
+        picked=[{**known[movie_id], "rating": stars} for movie_id, stars in picks.items()],
+        for_picks=index.recommend_from_history(picks, _RECOMMENDED) if picks else [],
+    )
+
+
+def _of_user(index: ServedIndex, user_id: str) -> dict[str, Any]:
+    history = index.histories([user_id])[0]
+    recommended = index.recommend([user_id], _RECOMMENDED).movies(0)
+    return {"rated": len(history), "history": history[:_RATINGS_SHOWN], "recommended": recommended}
+
+
+def _stars(index: ServedIndex) -> list[int]:
+    """Whole numbers on the scale of the ratings, not too many."""
+    low, high = (round(end) for end in index.manifest["rating_scale"])
+    return list(range(max(1, low), high + 1, 1 + (high - low) // _STEPS))
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("components.serve", ""), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["titled"] = lambda movie: printable(titled(movie["title"], movie["year"]))
+    return environment.get_template("page.html")

@@ -1,0 +1,223 @@
+"""TensorFlow Serving's REST interface: requests and answers as JSON.
+
+https://www.tensorflow.org/tfx/serving/api_rest
+"""
+
+import base64
+import json
+import math
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.serve.served_index import Served, ServedIndex, Spec
+
+_DEFAULT_SIGNATURE = "serving_default"
+
+# TensorFlow's names of the dtypes.
+_DT = {
+    "string": "DT_STRING",
+    "int32": "DT_INT32",
+    "int64": "DT_INT64",
+    "float32": "DT_FLOAT",
+    "bool": "DT_BOOL",
+}
+
+
+class RequestError(Exception):
+    """A request that cannot be answered; the message says which part of it, and what would do.
+
+    Attributes:
+      status: of HTTP.
+    """
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that has been read.
+
+    Attributes:
+      signature: the signature to call.
+      inputs: its inputs as nested lists and scalars, of the right types and shapes.
+      by_rows: whether the inputs came, and the outputs go, row by row.
+    """
+
+    signature: str
+    inputs: dict[str, Any]
+    by_rows: bool
+
+
+def read_call(body: bytes, index: ServedIndex) -> Call:
+    """Reads the body of a `:predict` request. Raises `RequestError`."""
+    request = _object(body)
+    signature = request.get("signature_name", _DEFAULT_SIGNATURE)
+    if not isinstance(signature, str) or signature not in index.specs:
+        known = ", ".join(sorted(index.specs))
+        raise RequestError(f"signature_name: there is no {_shown(signature)}; there are {known}")
+    if ("instances" in request) == ("inputs" in request):
+        raise RequestError('give either "instances", a list of rows, or "inputs", an object of columns')
+    specs, _ = index.specs[signature]
+    by_rows = "instances" in request
+    given = _columns(request["instances"], specs) if by_rows else _named(request["inputs"], specs, "inputs")
+    inputs = {name: _checked(given[name], spec, name, spec.shape) for name, spec in specs.items()}
+    return Call(signature, inputs, by_rows)
+
+
+def encode_answer(call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """The outputs in the form in which the inputs came. Raises `RequestError` if they have no rows."""
+    columns = {name: values.tolist() for name, values in outputs.items()}
+    if not call.by_rows:
+        only = next(iter(columns.values()))
+        return _json({"outputs": columns if len(columns) > 1 else only})
+    rows = {len(values) if isinstance(values, list) else -1 for values in columns.values()}
+    if rows != {len(next(iter(call.inputs.values()), []))}:
+        raise RequestError(f'{call.signature} does not answer row by row; give "inputs" for "instances"')
+    if len(columns) == 1:
+        return _json({"predictions": next(iter(columns.values()))})
+    table = zip(*columns.values(), strict=True)
+    return _json({"predictions": [dict(zip(columns, row, strict=True)) for row in table]})
+
+
+def encode_status(versions: Mapping[int, tuple[str, str]]) -> bytes:
+    """The state of each version: its number -> (state, error; "" for none)."""
+    return _json(
+        {
+            "model_version_status": [
+                {
+                    "version": str(number),
+                    "state": state,
+                    "status": {"error_code": "UNKNOWN" if error else "OK", "error_message": error},
+                }
+                for number, (state, error) in sorted(versions.items(), reverse=True)
+            ]
+        }
+    )
+
+
+def encode_metadata(name: str, served: Served) -> bytes:
+    """The signatures of the model `name`."""
+    signatures = {
+        signature: {
+            "inputs": _described(signature, inputs),
+            "outputs": _described(signature, outputs),
+            "method_name": "tensorflow/serving/predict",
+        }
+        for signature, (inputs, outputs) in served.index.specs.items()
+    }
+    return _json(
+        {
+            "model_spec": {"name": name, "signature_name": "", "version": str(served.number)},
+            "metadata": {"signature_def": {"signature_def": signatures}},
+        }
+    )
+
+
+def encode_error(message: str) -> bytes:
+    """An error as TensorFlow Serving has it."""
+    return _json({"error": message})
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON: {error}") from error
+    if not isinstance(request, dict):
+        raise RequestError('the body must be a JSON object with "instances" or "inputs"')
+    return request
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _columns(instances: Any, specs: Mapping[str, Spec]) -> dict[str, list[Any]]:
+    """Rows turned into columns."""
+    if not isinstance(instances, list) or not instances:
+        raise RequestError('"instances" must be a list with a row or more')
+    whole = [name for name, spec in specs.items() if not spec.shape]
+    if whole:
+        raise RequestError(f'{whole[0]} is one value for all rows; give "inputs" for "instances"')
+    rows = [_named(row, specs, f"instances[{number}]") for number, row in enumerate(instances)]
+    return {name: [row[name] for row in rows] for name in specs}
+
+
+def _named(values: Any, specs: Mapping[str, Spec], where: str) -> dict[str, Any]:
+    """The values by their names; of a signature with one input, the value may come alone."""
+    if len(specs) == 1 and not (isinstance(values, dict) and values.keys() != {"b64"}):
+        return dict.fromkeys(specs, values)
+    if not isinstance(values, dict):
+        raise RequestError(f"{where} must be an object with {', '.join(specs)}")
+    missing, unknown = specs.keys() - values.keys(), values.keys() - specs.keys()
+    if missing:
+        raise RequestError(f"{where} lacks {', '.join(sorted(missing))}")
+    if unknown:
+        raise RequestError(f"{where}: there is no {_shown(min(unknown))}; there are {', '.join(specs)}")
+    return values
+
+
+def _checked(value: Any, spec: Spec, where: str, shape: tuple[int | None, ...]) -> Any:
+    """`value`, once it is clear that it has the dtype of `spec` and this shape."""
+    if not shape:
+        return _scalar(value, spec.dtype, where)
+    if not isinstance(value, list):
+        raise RequestError(f"{where}: {_shown(value)} is no list")
+    return [_checked(item, spec, f"{where}[{number}]", shape[1:]) for number, item in enumerate(value)]
+
+
+def _scalar(value: Any, dtype: str, where: str) -> Any:
+    try:
+        if dtype == "string":
+            return _string(value)
+        if dtype == "bool":
+            good = isinstance(value, bool)
+        elif np.issubdtype(dtype, np.integer):
+            limits = np.iinfo(dtype)
+            good = type(value) is int and limits.min <= value <= limits.max
+        else:
+            good = type(value) in (int, float) and math.isfinite(np.float32(value))
+    except (ValueError, OverflowError):
+        good = False
+    if not good:
+        raise RequestError(f"{where}: {_shown(value)} is no {dtype}")
+    return value
+
+
+def _string(value: Any) -> str | bytes:
+    """A string, or the bytes in an object such as {"b64": "aGVsbG8="}. Raises ValueError."""
+    if isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str):
+        return base64.b64decode(value["b64"], validate=True)
+    if not isinstance(value, str):
+        raise ValueError
+    value.encode()  # half of a surrogate pair is no text
+    return value
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(reprlib.repr(value)) if not isinstance(value, str) else json.dumps(value[:60])
+
+
+def _described(signature: str, specs: Mapping[str, Spec]) -> dict[str, Any]:
+    return {
+        name: {
+            "dtype": _DT[spec.dtype],
+            "tensor_shape": {
+                "dim": [{"size": str(-1 if size is None else size), "name": ""} for size in spec.shape],
+                "unknown_rank": False,
+            },
+            "name": f"{signature}_{name}:0",
+        }
+        for name, spec in specs.items()
+    }
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

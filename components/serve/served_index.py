@@ -1,0 +1,134 @@
+"""A published index, as a server asks it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import UserError
+from components.recommend.index import PublishedIndex
+
+# Enough to build and optimise every graph before the first user comes.
+_WARM_UP_ROWS = 3
+
+
+class Spec(NamedTuple):
+    """What a signature takes or gives under one name.
+
+    Attributes:
+      dtype: as in numpy, or "string".
+      shape: sizes; None where any will do.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+class ServedIndex(PublishedIndex):
+    """A published index whose signatures can be called by name."""
+
+    @cached_property
+    def specs(self) -> dict[str, tuple[dict[str, Spec], dict[str, Spec]]]:
+        """Inputs and outputs of each signature, by their names."""
+        return {
+            name: (
+                _specs(function.structured_input_signature[1]),
+                _specs(function.structured_outputs),
+            )
+            for name, function in self._signatures.items()
+        }
+
+    def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        """The outputs of a signature; strings are `str` objects.
+
+        Args:
+          signature: one of `specs`.
+          inputs: nested lists or scalars, of the dtypes and shapes in `specs`.
+
+        Raises:
+          UserError: if the index refuses the values.
+        """
+        import tensorflow as tf
+
+        try:
+            return self._ask(signature, **inputs)
+        except tf.errors.InvalidArgumentError as error:
+            raise UserError(_complaint(error.message)) from error
+
+    def find_movies(self, text: str, limit: int) -> list[dict[str, Any]]:
+        """Up to `limit` movies with words that begin like those of `text`, the shortest titles first."""
+        words = [f" {word}" for word in _words(text).split()]
+        found = [row for row, title in enumerate(self._folded_titles) if all(word in title for word in words)]
+        found.sort(key=lambda row: len(self._folded_titles[row]))
+        return [self._movie(row) for row in found[:limit]]
+
+    def movies_by_id(self, movie_ids: list[str]) -> dict[str, dict[str, Any]]:
+        """The movies of these ids; an unknown id is left out."""
+        return {
+            movie_id: self._movie(self._row_of[movie_id])
+            for movie_id in movie_ids
+            if movie_id in self._row_of
+        }
+
+    def warm_up(self) -> None:
+        """Asks a little of everything, so that no user waits for what is built on the first call."""
+        users, movies = self.user_ids[:_WARM_UP_ROWS], self._catalogue["movie_id"][:_WARM_UP_ROWS]
+        for count in (1, len(users)):
+            self.recommend(users[:count], 10)
+            self.predict("serving_default", {"user_id": users[:count]})
+        if "recommend_filtered" in self.specs:  # which an index of an earlier release lacks
+            self.recommend(users[:1], 10, order="rating")
+        self.recommend_from_history(dict.fromkeys(movies, 3.0), 10)
+        self.rate(users[:1], movies[:1])
+        self.histories(users[:1])
+        self.similar(movies[0], 10)
+
+    @cached_property
+    def _folded_titles(self) -> list[str]:
+        return [_words(title) for title in self._catalogue["title"]]
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {movie_id: row for row, movie_id in enumerate(self._catalogue["movie_id"])}
+
+    def _movie(self, row: int) -> dict[str, Any]:
+        return {name: values[row] for name, values in self._catalogue.items()}
+
+
+@dataclass(frozen=True)
+class Served:
+    """An index that is served.
+
+    Attributes:
+      number: the champion's place in the champion log; 1 for an index of no registry.
+      version: its id in the registry; "" for an index of no registry.
+      index: what answers.
+    """
+
+    number: int
+    version: str
+    index: ServedIndex
+
+
+def _words(text: str) -> str:
+    """The words of a title, each after one space, in lower case."""
+    return " " + re.sub(r"\W+", " ", text.casefold()).strip()
+
+
+def _complaint(message: str) -> str:
+    """What an assertion in the graph says, without TensorFlow's account of where it stands."""
+    assertion = re.search(r"assertion failed: (.*)", message)
+    said = re.findall(r"\[([^\[\]]+)\]", assertion[1]) if assertion else []
+    return " ".join(said).replace('\\"', '"') or "the index cannot answer for these values"
+
+
+def _specs(tensors: Mapping[str, Any]) -> dict[str, Spec]:
+    return {
+        name: Spec(np.dtype(tensor.dtype.as_numpy_dtype).name if tensor.dtype.name != "string" else "string",
+                   tuple(tensor.shape.as_list()))
+        for name, tensor in tensors.items()
+    }  # fmt: skip
