@@ -25,6 +25,9 @@ def training(
     registry: str,
     movies: str = "",
     test_ratings: str = "",
+    columns: str = "",
+    rating_scale: str = "",
+    split: str = "random",
     preset: str = "default",
     train_settings: dict = {},  # noqa: B006  # kfp reads the default, nobody changes it
     rating_weight: float = 0.0,
@@ -60,6 +63,9 @@ def training(
         registry: The registry that the recommender is published to: a directory or gs:// prefix.
         movies: The movie table: a path or gs:// URI.
         test_ratings: A ready-made test split in the layout of `ratings`; "" splits at random.
+        columns: The columns of ratings in another layout: "user=…,movie=…,rating=…[,time=…]"; "" finds them.
+        rating_scale: Least and greatest rating, such as "1,5"; "" finds them in the data.
+        split: How test rows are chosen: "random", "leave-last-out" or "time".
         preset: The model: "default", or "notebook" for the original one.
         train_settings: Overrides of the preset's settings, by name.
         rating_weight: Weight of the rating loss; 0 takes the preset's.
@@ -104,6 +110,9 @@ def training(
                     ratings=ratings,
                     movies=movies,
                     test_ratings=test_ratings,
+                    columns=columns,
+                    rating_scale=rating_scale,
+                    split=split,
                     fingerprint=identified.output,
                     seed=seed,
                     max_train_rows=max_train_rows,
