@@ -10,7 +10,10 @@ from components.evaluate.names import BIAS, CHALLENGER, CHAMPION, EASE, FACTORS,
 from components.report import charts, tables
 from components.report.sources import Sources
 
+# The scorers in pictures that all of them would crowd.
 _COMPARED = (CHALLENGER, CHAMPION, POPULARITY, EASE, FACTORS)
+# So many failing rules stand in the first lines of the page.
+_DECIDING = 2
 _STEPS = {"ingest": "Ingest", "vocabulary": "Vocabularies", "train": "Training", "evaluate": "Evaluation"}
 
 
@@ -68,13 +71,18 @@ def outcome(verdict: dict[str, Any]) -> dict[str, str]:
     return {"state": "fail", "headline": "Refused: it does not go live"}
 
 
-def _deciding(verdict: dict[str, Any]) -> list[dict[str, Any]]:
-    """The failing rules; of a blessed model, how it compares with the champion or else with baselines."""
-    failing = [rule for rule in verdict["rules"] if rule["verdict"] == "fail"]
-    passing = {rule["name"]: rule for rule in verdict["rules"] if rule["verdict"] == "pass"}
-    against = CHAMPION if f"rmse_vs_{CHAMPION}" in passing else ""
-    telling = [f"top_100_vs_{against or POPULARITY}", f"rmse_vs_{against or BIAS}"]
-    return failing or [passing[name] for name in telling if name in passing]
+def _deciding(verdict: dict[str, Any]) -> list[str]:
+    """The first rules that fail; of a blessed model, how it compares with the champion, or with baselines."""
+    failing = [rule["why"] for rule in verdict["rules"] if rule["verdict"] == "fail"]
+    if failing:
+        more = len(failing) - _DECIDING
+        rest = f"{more} more {'rule fails' if more == 1 else 'rules fail'}, see below."
+        return [*failing[:_DECIDING], *([rest] if more > 0 else [])]
+    passing = {rule["name"]: rule["why"] for rule in verdict["rules"] if rule["verdict"] == "pass"}
+    champion = f"rmse_vs_{CHAMPION}" in passing
+    others = (CHAMPION, CHAMPION) if champion else (POPULARITY, BIAS)
+    telling = (f"top_100_vs_{others[0]}", f"rmse_vs_{others[1]}")
+    return [passing[name] for name in telling if name in passing]
 
 
 def _number(value: float) -> str:

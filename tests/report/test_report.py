@@ -3,10 +3,13 @@
 import html
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from components.errors import UserError
 from components.report.step import report
@@ -90,6 +93,38 @@ def test_what_users_typed_stays_text(page):
     assert html.escape("<script>alert(1)</script>") in text
 
 
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium on this machine")
+def test_nothing_sticks_out_on_a_phone(page, tmp_path):
+    """The page's right margin, 16 pixels, stays empty from top to bottom."""
+    page("good")
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--disable-background-networking",
+    ]
+    picture = tmp_path / "page.png"
+    subprocess.run(
+        [
+            "chromium",
+            *options,
+            "--disable-background-networking",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=500,6000",  # the least width that Chromium keeps to
+            f"--screenshot={picture}",
+            f"file://{tmp_path / 'report.html'}",
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    margin = pixels[:, -12:]
+    assert (margin == margin[0, 0]).all()
+    assert not (pixels == margin[0, 0]).all()
+
+
 def test_the_same_evaluation_gives_the_same_page(page):
     assert page("good") == page("good")
 
@@ -128,3 +163,29 @@ def test_an_output_that_cannot_be_written_is_named(evaluated, dataset, tmp_path)
             dataset=str(dataset),
             output=str(tmp_path / "file" / "report.html"),
         )
+
+
+def test_a_page_without_a_champion_compares_with_the_baselines(evaluated, dataset, tmp_path):
+    model, evaluation = evaluated("first", against="")
+    report(
+        evaluation=str(evaluation),
+        model=str(model),
+        dataset=str(dataset),
+        output=str(tmp_path / "report.html"),
+    )
+    text = _Page((tmp_path / "report.html").read_text("utf-8")).text
+    assert text.index("of popularity (difference") < 200
+    assert "of the champion" not in text
+
+
+def test_what_some_users_would_be_shown_stands_beside_what_they_then_rated(page, evaluated):
+    text = _Page(page("good")).text
+    details = json.loads((evaluated("good")[1] / "details.json").read_text())
+    for user in details["users"]:
+        assert f"User {user['user_id']}" in text
+        assert all(movie["title"] in text for movie in user["recommended"] + user["liked"] + user["then"])
+
+
+def test_many_failing_rules_do_not_fill_the_first_screen(page, world):
+    text = _Page(page("useless", scores=0 * world.scores, stars=6 - world.stars)).text
+    assert text.index("more rules fail, see below.") < 700
