@@ -72,7 +72,7 @@ docs: setup ## write docs/cli.md anew
 
 .PHONY: test
 test: lint $(VENV)/.test-installed ## set up, check the code and pass the tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto --dist loadfile
 
 .PHONY: lint
 lint: $(VENV)/.test-installed ## ruff, mypy and the import contract
@@ -93,7 +93,7 @@ KILLS ?= 500
 .PHONY: coverage
 coverage: $(VENV)/.test-installed ## the tests with line coverage of components and pipelines
 	@$(BIN)/coverage erase
-	@$(BIN)/pytest --cov=components --cov=pipelines --cov-report=term
+	@$(BIN)/pytest --numprocesses auto --dist loadfile --cov=components --cov=pipelines --cov-report=term
 
 .PHONY: mutation
 mutation: $(VENV)/.test-installed ## mutate the gate, the metrics and the champion log (an hour; installs mutmut)
