@@ -46,7 +46,7 @@ lock: ## resolve the dependencies again and rewrite the lock files (needs uv)
 	uv pip compile pyproject.toml $(LOCK_FLAGS) --extra gpu -o requirements-gpu.lock
 	@# Every line carries the two platforms of pyproject.toml; without them the files can be read.
 	sed -Ei -f requirements.sed requirements.lock requirements-test.lock requirements-gpu.lock
-LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+LOCK_FLAGS := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 # ---- the main job

@@ -37,17 +37,23 @@ def execute(plan: dict[str, Any]) -> None:
         enable_caching=True,
         cache_root=plan["cache_root"],
     )
-    pipeline = components.load_component_from_text(without_retries(Path(plan["package"]).read_text("utf-8")))
-    pipeline(**plan["arguments"])
+    package = for_one_machine(Path(plan["package"]).read_text("utf-8"), plan["arguments"]["image"])
+    components.load_component_from_text(package)(**plan["arguments"])
 
 
-def without_retries(package: str) -> str:
-    """The pipeline with no step started twice: on one machine a second try meets the same fault."""
+def for_one_machine(package: str, image: str) -> str:
+    """The pipeline as one machine runs it.
+
+    No step is started twice, since a second try would meet the same fault. And each step names `image`
+    itself: KFP's DockerRunner does not resolve the pipeline's parameter.
+    """
     documents = list(yaml.safe_load_all(package))
     components = documents[0]["components"].values()
     for dag in [documents[0]["root"]["dag"], *(c["dag"] for c in components if "dag" in c)]:
         for task in dag["tasks"].values():
             task.pop("retryPolicy", None)
+    for executor in documents[0]["deploymentSpec"]["executors"].values():
+        executor["container"]["image"] = image
     return yaml.safe_dump_all(documents)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import components
 from components.errors import UserError
+from components.image import IMAGE
 from components.outputs import write_json
 from pipelines.compiled import compile_pipeline
 from pipelines.docker_arguments import docker_arguments
@@ -78,6 +79,7 @@ def run_pipeline(
     """
     space = Workspace(Path(workspace).resolve())
     arguments = _absolute(parameters)
+    arguments.setdefault("image", IMAGE)
     arguments["checkpoint_root"] = arguments.get("checkpoint_root") or str(space.checkpoints)
     _refuse_python3(space.root, arguments)
     log = space.new_log()

@@ -8,7 +8,7 @@ import yaml
 
 from components.errors import UserError
 from pipelines.compiled import CHECKED_IN, compile_pipeline
-from pipelines.local import without_retries
+from pipelines.local import for_one_machine
 from pipelines.parameters import pipeline_parameters
 from pipelines.resources import REQUESTS
 
@@ -85,10 +85,13 @@ def test_every_step_is_ended_when_it_hangs():
     assert max(deadlines, key=deadlines.get) == "exec-train"
 
 
-def test_a_local_run_tries_each_step_once():
-    package = without_retries(CHECKED_IN.read_text("utf-8"))
-    assert "retryPolicy" in CHECKED_IN.read_text("utf-8")
-    assert "retryPolicy" not in package
+def test_a_local_run_tries_each_step_once_in_the_image_that_was_named():
+    package = CHECKED_IN.read_text("utf-8")
+    assert "retryPolicy" in package
+    local = for_one_machine(package, "twotower:mine")
+    assert "retryPolicy" not in local
+    executors = next(yaml.safe_load_all(local))["deploymentSpec"]["executors"].values()
+    assert {executor["container"]["image"] for executor in executors} == {"twotower:mine"}
 
 
 def test_defaults_have_their_own_types():
