@@ -4,16 +4,18 @@
 # No BuildKit feature is used, so that any engine builds it.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-FROM ${BASE_IMAGE} AS build
+# The dependencies are a stage of their own: a change of the code leaves it, and its copy below, as they are.
+FROM ${BASE_IMAGE} AS dependencies
 # GPU=1 takes TensorFlow with CUDA.
 ARG GPU=0
 RUN python3 -m venv /opt/twotower
 ENV PATH=/opt/twotower/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
-# The dependencies are a layer of their own: a change of the code leaves it as it is.
 COPY requirements.lock requirements-gpu.lock ./
 RUN if [ "$GPU" = 1 ]; then lock=requirements-gpu.lock; else lock=requirements.lock; fi \
     && pip install --require-hashes -r "$lock"
+
+FROM dependencies AS wheel
 COPY pyproject.toml README.md LICENSE ./
 COPY components components
 COPY pipelines pipelines
@@ -27,8 +29,8 @@ LABEL org.opencontainers.image.title="twotower" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-COPY --from=build /opt/twotower /opt/twotower
-COPY --from=build /wheels /wheels
+COPY --from=dependencies /opt/twotower /opt/twotower
+COPY --from=wheel /wheels /wheels
 # HOME lies where any user id can write: a cluster or `docker run --user` may set another than this one.
 ENV PATH=/opt/twotower/bin:$PATH \
     HOME=/tmp \
