@@ -27,6 +27,7 @@ from components.registry.registry import Registry
 
 _CONNECTIONS = 16
 _USERS = 2_000
+_SECONDS_LATE = 10.0
 
 
 def main() -> None:
@@ -69,6 +70,7 @@ class Load:
 
     def run(self) -> None:
         self._start = time.monotonic()
+        self._deadline = self._start + self._total / self._rate + _SECONDS_LATE
         clients = [threading.Thread(target=self._client) for _ in range(_CONNECTIONS)]
         for client in clients:
             client.start()
@@ -81,6 +83,9 @@ class Load:
         while (number := next(self._numbers)) < self._total:
             due = self._start + number / self._rate
             time.sleep(max(0.0, due - time.monotonic()))
+            if time.monotonic() > self._deadline:
+                self.failures.append("not sent in time: the server does not keep up")
+                continue
             try:
                 connection.request(
                     "POST", "/v1/models/twotower:predict", self._bodies[number % len(self._bodies)]

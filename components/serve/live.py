@@ -1,14 +1,14 @@
-"""The index that answers now, and the one that is about to."""
+"""What answers now, and what is about to."""
 
-import gc
-import threading
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from components.errors import UserError
 from components.progress import log
-from components.registry.published import published_index
 from components.registry.registry import Registry
-from components.serve.served_index import Served, ServedIndex
+from components.serve.answerer import Answerer
+from components.serve.worker import Source
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Failure:
 
 
 class Live:
-    """What is served.
+    """The index that is served: the champion, or one that belongs to no registry.
 
     Attributes:
       current: what answers. Whoever answers a request reads it once, and so stays with one index.
@@ -28,73 +28,72 @@ class Live:
       failure: the champion that could not be loaded; None if all is well.
     """
 
-    def __init__(self, current: Served) -> None:
+    def __init__(self, current: Answerer, registry: Registry | None) -> None:
         self.current = current
         self.loading = 0
         self.failure: Failure | None = None
+        self._registry = registry
+        self._retiring = set[asyncio.Task[None]]()
 
+    @classmethod
+    async def of_index(cls, name: str, directory: str) -> "Live":
+        """Serves an index that belongs to no registry. Raises `UserError` if there is none."""
+        return cls(await Answerer.start(Source(name, 1, index=directory)), None)
 
-def load_index(directory: str) -> Served:
-    """Loads an index that belongs to no registry. Raises `UserError` if there is none."""
-    return Served(1, "", _ready(directory))
+    @classmethod
+    async def of_champion(cls, name: str, registry: Registry) -> "Live":
+        """Serves the champion. Raises `UserError` if there is none, or it is broken."""
+        return cls(await Answerer.start(await _champion(name, registry)), registry)
 
+    async def watch(self, poll_seconds: float) -> None:
+        """Takes up each new champion, and starts what has died again, until it is cancelled."""
+        while True:
+            await asyncio.sleep(poll_seconds)
+            number = self.current.source.number
+            try:
+                if self._registry:
+                    number = await asyncio.to_thread(_last_number, self._registry)
+                if number > self.current.source.number or not self.current.alive:
+                    await self._take_up(number)
+            except UserError as error:
+                self._fail(Failure(number, str(error)))
 
-def load_champion(registry: Registry) -> Served:
-    """Loads the champion. Raises `UserError` if there is none, or it is broken."""
-    entry = registry.champion_log.latest()
-    if entry is None:
-        raise UserError(f"{registry.root} has no champion to serve; publish one by `twotower run`")
-    return Served(entry.sequence, entry.version, _ready(str(published_index(registry.root, entry.version))))
+    async def close(self) -> None:
+        """Ends what answers."""
+        await self.current.close()
+        await asyncio.gather(*self._retiring)
 
-
-class ChampionWatcher:
-    """A thread that looks for a new champion, loads it beside the present one, and puts it in its place."""
-
-    def __init__(self, registry: Registry, live: Live, poll_seconds: float) -> None:
-        self._registry, self._live, self._poll_seconds = registry, live, poll_seconds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="champion watcher", daemon=True)
-
-    def start(self) -> None:
-        """Begins to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread, or leaves it to end with the process if it is at work."""
-        self._stop.set()
-        self._thread.join(timeout=1.0)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(self._poll_seconds):
-            self.look()
-
-    def look(self) -> None:
-        """Takes up the champion if it is new; if it cannot be loaded, the present one stays."""
-        number = self._live.loading
+    async def _take_up(self, number: int) -> None:
+        before = self.current
+        self.loading = number
         try:
-            number = max(self._registry.champion_log.sequences(), default=0)
-            if number <= self._live.current.number:
-                return
-            self._live.loading = number
-            self._take_up(load_champion(self._registry))
-        except UserError as error:
-            self._fail(Failure(number, str(error)))
+            source = before.source
+            if self._registry:
+                source = await _champion(source.name, self._registry)
+            self.current = await Answerer.start(source)
         finally:
-            self._live.loading = 0
+            self.loading = 0
+        self.failure = None
+        log(f"serving {source.version or source.index}, number {source.number}")
+        self._in_background(before.retire())
 
-    def _take_up(self, served: Served) -> None:
-        log(f"serving {served.version}, number {served.number}, in the place of {self._live.current.version}")
-        self._live.current, self._live.failure = served, None
-        # What answers no request any more holds a catalogue's worth of memory, in cycles.
-        gc.collect()
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     def _fail(self, failure: Failure) -> None:
-        if failure != self._live.failure:
-            log(f"{self._live.current.version} stays: {failure.reason}")
-        self._live.failure = failure
+        if failure != self.failure:
+            log(f"{self.current.source.version or self.current.source.index} stays: {failure.reason}")
+        self.failure = failure
 
 
-def _ready(directory: str) -> ServedIndex:
-    index = ServedIndex.load(directory)
-    index.warm_up()
-    return index
+async def _champion(name: str, registry: Registry) -> Source:
+    entry = await asyncio.to_thread(registry.champion_log.latest)
+    if entry is None:
+        raise UserError(f"{registry.root} has no champion to serve; publish one by `twotower run`")
+    return Source(name, entry.sequence, registry=registry.root, version=entry.version)
+
+
+def _last_number(registry: Registry) -> int:
+    return max(registry.champion_log.sequences(), default=0)

@@ -1,10 +1,8 @@
 """The server: what it serves, where it listens, and how it ends."""
 
-import gc
-import importlib
+import asyncio
 import ipaddress
 import socket
-import sys
 from contextlib import suppress
 
 import uvicorn
@@ -13,11 +11,10 @@ from components.errors import UserError
 from components.progress import log
 from components.registry.registry import Registry
 from components.serve.app import application
-from components.serve.live import ChampionWatcher, Live, load_champion, load_index
+from components.serve.live import Live
 
-# While one thread loads a champion, another waits so long at most for its turn. Python's own value of 5 ms
-# would be felt in every answer.
-_SWITCH_SECONDS = 0.0005
+# Connections that wait to be accepted.
+_BACKLOG = 1024
 
 # For requests under way when the server is told to stop.
 _SECONDS_TO_FINISH = 10
@@ -40,51 +37,57 @@ def serve(
     Raises:
       UserError: if there is nothing to serve, or the address cannot be had.
     """
-    _prepare_the_interpreter()
-    with _listener(host, port) as listener:
-        store = None if index else Registry(registry)
-        live = Live(load_champion(store) if store else load_index(index))
-        watcher = ChampionWatcher(store, live, poll_seconds) if store else None
-        if watcher:
-            watcher.start()
+
+    async def run(listener: socket.socket) -> None:
+        if index:
+            live = await Live.of_index(name, index)
+        else:
+            live = await Live.of_champion(name, Registry(registry))
         _announce(listener, live, name)
-        config = uvicorn.Config(
-            application(live, name, body_bytes),
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
-        )
-        with suppress(KeyboardInterrupt):  # raised again once all requests have been answered
-            uvicorn.Server(config).run(sockets=[listener])
-        if watcher:
-            watcher.stop()
+        watching = asyncio.create_task(live.watch(poll_seconds))
+        try:
+            await _http_server(live, name, body_bytes).serve(sockets=[listener])
+        finally:
+            watching.cancel()
+            await live.close()
+
+    # uvicorn raises Ctrl-C again once all requests have been answered.
+    with _listener(host, port) as listener, suppress(KeyboardInterrupt):
+        asyncio.run(run(listener))
 
 
-def _prepare_the_interpreter() -> None:
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    # TensorFlow's own half a million objects stay for good: the collector need not go through them whenever
-    # an index comes or goes.
-    importlib.import_module("tensorflow")
-    gc.collect()
-    gc.freeze()
+def _http_server(live: Live, name: str, body_bytes: int) -> uvicorn.Server:
+    config = uvicorn.Config(
+        application(live, name, body_bytes),
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+    )
+    return uvicorn.Server(config)
 
 
 def _listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
         raise UserError(
-            f"cannot listen on {host} port {port}: {reason}; name another --host or --port"
+            f"cannot listen on {host} port {port}: {error.strerror}; name another --host or --port"
         ) from error
+    # Connections inherit it. Else the body of an answer waits 40 ms for the client to confirm the head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _announce(listener: socket.socket, live: Live, name: str) -> None:
     host, port, *_ = listener.getsockname()
     if not ipaddress.ip_address(host).is_loopback:
         log("everybody who reaches this machine can ask: there is no password and no encryption")
-    what = f"{live.current.version}, number {live.current.number}" if live.current.version else "the index"
+    source = live.current.source
     shown = f"[{host}]" if ":" in host else host
-    log(f"serving {what}: http://{shown}:{port}/ and http://{shown}:{port}/v1/models/{name}")
+    log(
+        f"serving {source.version or source.index}, number {source.number}: http://{shown}:{port}/ and "
+        f"http://{shown}:{port}/v1/models/{name}"
+    )

@@ -48,7 +48,7 @@ def server(index_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> I
             break
     assert found, said
     try:
-        yield Server(int(found[1]), registry, index_directory)
+        yield Server(process.pid, int(found[1]), registry, index_directory)
     finally:
         process.terminate()
         assert process.wait(timeout=30) in (0, -15)

@@ -2,13 +2,21 @@
 
 import http.client
 import json
+import os
+import re
+import signal
+import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from running_server import BODY_KB, add_version, crown
 
+from components.errors import UserError
 from components.recommend.index import PublishedIndex
+from components.serve.cli import serve
 
 PREDICT = "/v1/models/twotower:predict"
 
@@ -154,3 +162,59 @@ def test_a_broken_champion_leaves_the_present_one_in_its_place(server) -> None:
     server.await_number(number + 2)
     _, status = server.ask("GET", "/v1/models/twotower")
     assert len(status["model_version_status"]) == 1
+
+
+def answering(pid: int) -> list[int]:
+    """The processes that answer for the server; those of champions before are given time to end."""
+    children: list[int] = []
+    for _ in range(600):
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        if len(children) == 1:
+            break
+        time.sleep(0.1)
+    return children
+
+
+def test_a_process_that_dies_is_started_again(server) -> None:
+    number = server.ask("GET", "/healthz")[1]["number"]
+    [worker] = answering(server.pid)
+    os.kill(worker, signal.SIGKILL)
+    for _ in range(600):
+        status, answer = server.predict(instances=["user2"])
+        if status == 200:
+            break
+        assert status == 503
+        assert "error" in answer
+        time.sleep(0.1)
+    assert status == 200
+    assert server.ask("GET", "/healthz") == (200, {**server.ask("GET", "/healthz")[1], "number": number})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--registry", "absent"], "absent has no champion to serve; publish one"),
+        (["--index", "absent"], "there is no index at absent; export one"),
+        (["--registry", "s3://bucket"], "s3:// is not supported"),
+        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1 port 0: .*; name another --host or --port"),
+    ],
+)
+def test_what_cannot_be_served_is_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(serve, ["--port", "0", *words])
+    assert isinstance(result.exception, UserError)
+    assert re.search(message, str(result.exception))
+
+
+def test_a_port_that_is_taken_is_a_line(server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(serve, ["--registry", server.registry.root, "--port", str(port)])
+    assert isinstance(result.exception, UserError)
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in str(result.exception)
+
+
+def test_a_name_that_would_not_be_one_is_refused() -> None:
+    assert CliRunner().invoke(serve, ["--name", "a/b"]).exit_code == 2

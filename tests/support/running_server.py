@@ -31,11 +31,13 @@ class Server:
     """A running server.
 
     Attributes:
+      pid: its process.
       port: where it listens.
       registry: what it serves the champion of.
       index: an index to publish.
     """
 
+    pid: int
     port: int
     registry: Registry
     index: Path

@@ -1,0 +1,134 @@
+"""The process that holds an index and answers. It ends when the server closes the connection.
+
+    python -m components.serve.worker DESCRIPTOR SOURCE
+
+DESCRIPTOR is of a connected socket, SOURCE a `Source` as JSON.
+"""
+
+import dataclasses
+import gc
+import json
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from components.errors import UserError
+from components.registry.published import published_index
+from components.serve.frames import FAILED, PAGE, PREDICT, READY, Frame, pack, read
+from components.serve.limits import check_limits
+from components.serve.page import Question, page
+from components.serve.rest import RequestError, encode_answer, encode_error, encode_metadata, read_call
+from components.serve.served_index import Served, ServedIndex
+
+# TensorFlow spreads one answer over all cores; a second one fills the gaps.
+_THREADS = 2
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to serve.
+
+    Attributes:
+      name: the model's, in the paths.
+      number: the champion's place in the champion log; 1 for an index of no registry.
+      registry: a directory or gs:// prefix; "" for none.
+      version: its id in the registry.
+      index: the directory of an index of no registry; "" for none.
+    """
+
+    name: str
+    number: int
+    registry: str = ""
+    version: str = ""
+    index: str = ""
+
+    def to_json(self) -> str:
+        """What `from_json` reads."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Source":
+        """What `to_json` has written."""
+        return cls(**json.loads(text))
+
+
+def main() -> None:
+    """Loads the index, says so, and answers."""
+    source = Source.from_json(sys.argv[2])
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        send = _sender(connection)
+        try:
+            served = _load(source)
+        except UserError as error:
+            send(Frame(0, FAILED, str(error).encode()))
+            return
+        send(Frame(0, READY, encode_metadata(source.name, served)))
+        with connection.makefile("rb") as questions, ThreadPoolExecutor(_THREADS) as pool:
+            while question := read(questions):
+                pool.submit(_reply, served, question, send)
+
+
+def answer(served: Served, question: Frame) -> Frame:
+    """The answer to a question, whatever comes of it."""
+    status, body = _answered(served, question)
+    return Frame(question.number, status, body)
+
+
+def _load(source: Source) -> Served:
+    directory = source.index or published_index(source.registry, source.version)
+    index = ServedIndex.load(directory)
+    index.warm_up()
+    # All this stays for as long as the process: going through it again and again would only delay answers.
+    gc.collect()
+    gc.freeze()
+    return Served(source.number, source.version, index)
+
+
+def _reply(served: Served, question: Frame, send: Callable[[Frame], None]) -> None:
+    send(answer(served, question))
+
+
+def _answered(served: Served, question: Frame) -> tuple[int, bytes]:
+    work = {PREDICT: _predict, PAGE: _page}[question.kind]
+    try:
+        return 200, work(served, question.body)
+    except RequestError as error:
+        return error.status, encode_error(str(error))
+    except UserError as error:
+        return 400, encode_error(str(error))
+    except Exception:
+        traceback.print_exc()
+        return 500, encode_error("internal error; the server's log has it")
+
+
+def _predict(served: Served, body: bytes) -> bytes:
+    call = read_call(body, served.index)
+    check_limits(call)
+    return encode_answer(call, served.index.predict(call.signature, call.inputs))
+
+
+def _page(served: Served, query: bytes) -> bytes:
+    return page(served, Question.of(parse_qsl(query.decode("latin-1")))).encode()
+
+
+def _sender(connection: socket.socket) -> Callable[[Frame], None]:
+    """A function that sends one message at a time; there is nobody left to tell if that fails."""
+    lock = threading.Lock()
+
+    def send(frame: Frame) -> None:
+        try:
+            with lock:
+                connection.sendall(pack(frame))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    return send
+
+
+if __name__ == "__main__":
+    main()
