@@ -3,12 +3,12 @@
     python benchmarks/serving.py [--movies 17770] [--users 143458] [--ratings 17300000] [--world DIR]
 
 A world with long-tailed activity and popularity is generated, and the default model is trained on it for two
-steps (the arithmetic of serving does not depend on what was learned) and exported. Three ways to give one user,
-and a batch of 256, the best 100 movies are timed in turn, so that a busy machine slows all of them alike:
+steps (the arithmetic of serving does not depend on what was learned) and exported. Three ways to give one
+user, and a batch of 256, the best 100 movies are timed in turn, so that a busy machine slows all alike:
 
 - index: `recommend` of the published index: exact, without what the user has rated, with bias, titles and
   predicted ratings.
-- notebook: a Keras model of `StringLookup` and `Embedding` under `tfrs.layers.factorized_top_k.BruteForce` over
+- notebook: a Keras model of `StringLookup` and `Embedding` under TFRS's `factorized_top_k.BruteForce` over
   string ids. It knows neither biases nor what the user has rated, and predicts no ratings.
 - numpy: the query vector by the index's scoring model, then a product, a mask and a partition. No ratings.
 """
