@@ -16,6 +16,10 @@ from components.serve.frames import FAILED, READY, Frame, pack, receive
 from components.serve.rest import RequestError
 from components.serve.worker import Source
 
+# Answers are given side by side, a thread each: one that is itself spread over the cores takes half as much
+# processor time again, for no gain once there are two.
+_ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1"}
+
 # Questions that wait for one process, beyond which it is better to say so.
 _WAITING = 256
 
@@ -53,7 +57,7 @@ class Answerer:
                 *command,
                 pass_fds=[its.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},
+                env={**_ENVIRONMENT, **os.environ, "PYTHONSAFEPATH": "1"},
                 start_new_session=True,  # Ctrl-C is for the server, which lets it finish
             )
         reader, writer = await asyncio.open_connection(sock=ours)

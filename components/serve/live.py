@@ -55,8 +55,9 @@ class Live:
                     number = await asyncio.to_thread(_last_number, self._registry)
                 if number > self.current.source.number or not self.current.alive:
                     await self._take_up(number)
-            except UserError as error:
-                self._fail(Failure(number, str(error)))
+            except Exception as error:
+                # Whatever stops this one, the next champion must be taken up.
+                self._fail(Failure(number, str(error) or repr(error)))
 
     async def close(self) -> None:
         """Ends what answers."""

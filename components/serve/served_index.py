@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
@@ -20,7 +19,7 @@ class Spec(NamedTuple):
     """What a signature takes or gives under one name.
 
     Attributes:
-      dtype: as in numpy, or "string".
+      dtype: TensorFlow's name of it: "string", "int32", "float32" and the like.
       shape: sizes; None where any will do.
     """
 
@@ -127,8 +126,4 @@ def _complaint(message: str) -> str:
 
 
 def _specs(tensors: Mapping[str, Any]) -> dict[str, Spec]:
-    return {
-        name: Spec(np.dtype(tensor.dtype.as_numpy_dtype).name if tensor.dtype.name != "string" else "string",
-                   tuple(tensor.shape.as_list()))
-        for name, tensor in tensors.items()
-    }  # fmt: skip
+    return {name: Spec(tensor.dtype.name, tuple(tensor.shape.as_list())) for name, tensor in tensors.items()}

@@ -8,6 +8,7 @@ DESCRIPTOR is of a connected socket, SOURCE a `Source` as JSON.
 import dataclasses
 import gc
 import json
+import os
 import socket
 import sys
 import threading
@@ -25,8 +26,8 @@ from components.serve.page import Question, page
 from components.serve.rest import RequestError, encode_answer, encode_error, encode_metadata, read_call
 from components.serve.served_index import Served, ServedIndex
 
-# TensorFlow spreads one answer over all cores; a second one fills the gaps.
-_THREADS = 2
+# Answers that are given at once. More than a few hinder each other in Python's interpreter.
+_THREADS = max(2, min(8, len(os.sched_getaffinity(0))))
 
 
 @dataclass(frozen=True)
