@@ -75,7 +75,10 @@ class Training:
         self.model.optimizer.build(self.model.trainable_variables)
         state, best = self._restored()
         batches = self._prefetched(state.step)
-        step = tf.function(self.model.train_step, input_signature=[tuple(batches.element_spec)])
+        # Nothing in a step depends on Python's control flow; AutoGraph would only take its time.
+        step = tf.function(
+            self.model.train_step, input_signature=[tuple(batches.element_spec)], autograph=False
+        )
         with Progress(self.title, total=self.steps, unit="steps") as progress:
             progress.advance(state.step)
             while state.step < self.steps and len(state.log) - 1 - state.best_line < self.patience:

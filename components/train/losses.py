@@ -53,7 +53,8 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         """Args: `pairs`: at most so many hidden movies of a batch are used, to bound the score matrix."""
         super().__init__(**options)
         self._pairs = pairs
-        self._task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
+        # In a function of its own, since TFRS needs AutoGraph and the training step does without.
+        self._task = tf.function(tfrs.tasks.Retrieval(remove_accidental_hits=True))
 
     def call(self, candidates: CandidateTower, queries: tf.Tensor, history: History) -> tf.Tensor:
         """The loss per hidden movie, float32 []; 0 if none is hidden. `queries`: [n, dimension]."""
@@ -62,17 +63,27 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         hidden = tf.boolean_mask(_cells(row, history.movies), is_hidden)
         # Evenly spaced over the batch, so that every user keeps a share.
         stride = tf.maximum(1, -(-tf.shape(hidden)[0] // self._pairs))
-        users, movies = tf.unstack(hidden[::stride], axis=1)
+        users, movies = hidden[::stride, 0], hidden[::stride, 1]
+        pairs = tf.cast(tf.size(movies), tf.float32)
+        # TFRS cannot take an empty batch.
+        return tf.cond(
+            pairs > 0,
+            lambda: self._mean_loss(candidates, tf.gather(queries, users), movies, pairs),
+            lambda: 0.0,
+        )
+
+    def _mean_loss(
+        self, candidates: CandidateTower, queries: tf.Tensor, movies: tf.Tensor, pairs: tf.Tensor
+    ) -> tf.Tensor:
         popularity = tf.exp(candidates.popularity)
         bias = tf.gather(candidates.popularity + candidates.deviation, movies)
         # The bias goes in as one more dimension, whose query is 1.
         with_bias = tf.concat([tf.gather(candidates.embeddings, movies), bias[:, tf.newaxis]], axis=1)
-        with_one = tf.pad(tf.gather(queries, users), [[0, 0], [0, 1]], constant_values=1.0)
         total = self._task(
-            with_one,
+            tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0),
             with_bias,
             candidate_sampling_probability=tf.gather(popularity / tf.reduce_sum(popularity), movies),
             candidate_ids=movies,
             compute_metrics=False,
         )
-        return tf.math.divide_no_nan(total, tf.cast(tf.size(movies), tf.float32))
+        return total / pairs

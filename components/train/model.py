@@ -25,7 +25,7 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         self._settings, self._seed = settings, seed
         self._ratings = float(catalogue.training_counts.sum())
         self.candidates = CandidateTower(catalogue.training_counts, settings.dimension)
-        self.queries = QueryTower(self.candidates, settings.rating_weights, settings.hidden, settings.dropout)
+        self.queries = QueryTower(self.candidates, settings.hidden, settings.dropout)
         self.rating_head = RatingHead(self.candidates.embeddings, settings.rating_weights)
         self._retrieval = (
             InBatchRetrieval(settings.in_batch_pairs)
@@ -46,7 +46,7 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         settings, head = self._settings, self.rating_head
         movies = head.movies(batch.movies)
         known = head.read(batch, movies)
-        queries = self.queries(batch, known.taste(), training=training)
+        queries = self.queries(batch, training=training)
         retrieval = self._retrieval(self.candidates, queries, batch)
         rating = self._rating(
             labels=batch.chunks.collect(batch.ratings)[:, tf.newaxis],
@@ -61,14 +61,12 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         loss = settings.retrieval_weight * retrieval + settings.rating_weight * rating
         return loss + self._regularisation()
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def scores(self, read: Batch) -> tf.Tensor:
         """Retrieval scores of every movie in the tables, float32 [n, movies]; `read` as in `compute_loss`."""
-        known = history(*read)
-        taste = self.rating_head.read(known, self.rating_head.movies(known.movies)).taste()
-        return self.candidates(self.queries(known, taste))
+        return self.candidates(self.queries(history(*read)))
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def ratings(self, read: Batch, asked: Batch) -> tf.Tensor:
         """Predictions for the pairs `asked`, none of which is in `read`: float32 [t], centred and scaled."""
         known, pairs = history(*read), history(*asked)
@@ -86,5 +84,5 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
     def _regularisation(self) -> tf.Tensor:
         """Gaussian priors on the tables: a sum over movies, so it weighs less the more ratings there are."""
         settings = self._settings
-        squares = tf.reduce_sum(tf.square(self.candidates.embeddings))
+        squares = tf.reduce_sum(tf.square(self.candidates.embeddings) + tf.square(self.queries.opinions))
         return settings.retrieval_weight * settings.retrieval_l2 * squares / self._ratings

@@ -56,7 +56,8 @@ class NotebookModel(tfrs.Model):  # type: ignore[misc]
                 tf.keras.layers.Dense(1),
             ]
         )
-        self._retrieval = tfrs.tasks.Retrieval()
+        # In a function of its own, since TFRS needs AutoGraph and the training step does without.
+        self._retrieval = tf.function(tfrs.tasks.Retrieval())
         self._rating = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())
         self._retrieval_mean = tf.keras.metrics.Mean("retrieval_loss")
         self._rating_mean = tf.keras.metrics.Mean("rating_loss")
@@ -121,7 +122,7 @@ class NotebookScoring(tf.Module):  # type: ignore[misc]
         entries = tf.lookup.KeyValueTensorInitializer(keys, tf.range(len(user_ids)))
         self._user_rows = tf.lookup.StaticHashTable(entries, default_value=len(user_ids))
 
-    @tf.function(input_signature=HISTORY_INPUTS)  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=HISTORY_INPUTS, autograph=False)  # type: ignore[untyped-decorator]
     def query(
         self,
         user_id: tf.Tensor,
@@ -132,7 +133,7 @@ class NotebookScoring(tf.Module):  # type: ignore[misc]
         """Query vectors [n, dimension]; the row of unknown users, never trained, for an unknown id."""
         return {"query": self._users(self._user_rows.lookup(user_id))}
 
-    @tf.function(input_signature=[])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[], autograph=False)  # type: ignore[untyped-decorator]
     def candidates(self) -> Outputs:
         """Every movie's id, vector [M, dimension] and bias [M], which is 0."""
         vectors = self._movies(tf.range(self._unknown))
@@ -142,7 +143,7 @@ class NotebookScoring(tf.Module):  # type: ignore[misc]
             "bias": tf.zeros(self._unknown),
         }
 
-    @tf.function(input_signature=[*HISTORY_INPUTS, *PAIR_INPUTS])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[*HISTORY_INPUTS, *PAIR_INPUTS], autograph=False)  # type: ignore[untyped-decorator]
     def rate(
         self,
         user_id: tf.Tensor,

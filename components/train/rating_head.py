@@ -5,13 +5,12 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from components.train.gaussian_table import GaussianTable
 from components.train.history import History
 
-# Spread of a feature around 0 before training, and how sure of it the model then is, in units of the
-# ratings' standard deviation. All are learned; the start only has to be of the right magnitude.
+# What is learned starts here, in units of the ratings' standard deviation; only the magnitude matters.
 _FEATURE_SPREAD = 0.07
-_FEATURE_DEVIATION = 0.03
-# Likewise, for users' biases and for the noise.
+_BIAS_SPREAD = 0.3
 _USER_DEVIATION = 0.4
 _NOISE = 0.75
 
@@ -45,24 +44,26 @@ class Movies(NamedTuple):
       variances: float32 [c, L, K], how unsure the features are; 0 for the constant.
       prior: float32 [c, L, K], what having rated the movie, whatever the stars, says about a user's weights.
       biases: float32 [c, L], the movie's mean rating, centred and scaled.
-      deviations: float32 [c, L], the standard deviation of the noise, in units of `biases`.
+      bias_variances: float32 [c, L], how unsure the biases are.
+      noise: float32 [], the standard deviation of the noise, in units of `biases`.
     """
 
     features: tf.Tensor
     variances: tf.Tensor
     prior: tf.Tensor
     biases: tf.Tensor
-    deviations: tf.Tensor
+    bias_variances: tf.Tensor
+    noise: tf.Tensor
 
     def residuals(self, ratings: tf.Tensor) -> tf.Tensor:
         """What the biases leave of `ratings` [c, L]."""
-        return (ratings - self.biases) / self.deviations
+        return (ratings - self.biases) / self.noise
 
 
 class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     """Predicts the rating r of movie i by user u, leaving r itself out of what is read.
 
-    r_ui = b_i + s_i (w_u . phi_i + noise of variance 1), with w_u ~ N(prior_u, I). The posterior of w_u given
+    r_ui = b_i + s (w_u . phi_i + noise of variance 1), with w_u ~ N(prior_u, I). The posterior of w_u given
     the user's visible ratings has a closed form, and so has the prediction for each visible rating from all
     the others: one matrix inverse A^-1 a user, then a division by 1 - phi_i' A^-1 phi_i (Allen 1974, PRESS).
     So phi, s and b are trained by gradient descent on the error of predicting what was not read, as
@@ -72,9 +73,8 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     prior_u = sum of W e_j / sqrt(n + 1) over the user's other movies, e_j being the candidate tower's vector:
     which movies someone rated says something about the taste, whatever the stars (Koren 2008, SVD++).
 
-    Every feature is a Gaussian with a learned variance, which enters the regression and the loss, and has a
-    Gaussian prior of learned width (`divergence`): movies are regularised by how much is known about them
-    (Lim & Teh 2007, variational matrix factorisation).
+    Features and biases are Gaussians (`GaussianTable`): movies are regularised by how much is known about
+    them (Lim & Teh 2007, variational matrix factorisation).
     """
 
     def __init__(self, embeddings: tf.Variable, weights: int, **options: Any) -> None:
@@ -82,14 +82,10 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**options)
         movies, dimension = embeddings.shape
         self._embeddings = embeddings
-        shape = [movies, weights - 1]
-        spread = tf.keras.initializers.RandomNormal(0, _FEATURE_SPREAD)
-        self.features = self.add_weight(name="features", shape=shape, initializer=spread)
-        self.log_deviations = self._constant("log_deviations", shape, math.log(_FEATURE_DEVIATION))
-        self.log_widths = self._constant("log_widths", [weights - 1], math.log(_FEATURE_SPREAD))
+        self.features = GaussianTable(movies, weights - 1, _FEATURE_SPREAD, name="features")
+        self.biases = GaussianTable(movies, 1, _BIAS_SPREAD, name="biases")
         self.user_deviation = self._constant("user_deviation", [], _USER_DEVIATION)
-        self.log_noise = self._constant("log_noise", [movies], math.log(_NOISE))
-        self.biases = self._constant("biases", [movies], 0.0)
+        self.log_noise = self._constant("log_noise", [], math.log(_NOISE))
         self.implicit = self._constant("implicit", [dimension, weights], 0.0)
 
     def _constant(self, name: str, shape: list[int], value: float) -> tf.Variable:
@@ -98,17 +94,19 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     def movies(self, rows: tf.Tensor) -> Movies:
         """What is known of the movies in the rows [c, L] of the tables."""
         # Computed for every movie once and then gathered: there are far fewer movies than ratings.
-        deviations = tf.exp(self.log_noise)
-        precision = 1.0 / deviations[:, tf.newaxis]
-        constant = tf.fill([tf.shape(precision)[0], 1], 1.0) * self.user_deviation
-        features = tf.concat([self.features, constant], axis=1) * precision
-        variances = tf.pad(tf.square(tf.exp(self.log_deviations) * precision), [[0, 0], [0, 1]])
+        precision = tf.exp(-self.log_noise)
+        means = self.features.means
+        constant = tf.fill([tf.shape(means)[0], 1], 1.0) * self.user_deviation
+        features = tf.concat([means, constant], axis=1) * precision
+        variances = tf.pad(self.features.variances() * tf.square(precision), [[0, 0], [0, 1]])
+        prior = tf.matmul(tf.stop_gradient(self._embeddings), self.implicit)
         return Movies(
             features=tf.gather(features, rows),
             variances=tf.gather(variances, rows),
-            prior=tf.gather(tf.matmul(self._embeddings, self.implicit), rows),
-            biases=tf.gather(self.biases, rows),
-            deviations=tf.gather(deviations, rows),
+            prior=tf.gather(prior, rows),
+            biases=tf.gather(self.biases.means[:, 0], rows),
+            bias_variances=tf.gather(self.biases.variances()[:, 0], rows),
+            noise=tf.exp(self.log_noise),
         )
 
     def read(self, history: History, movies: Movies) -> RatingQuery:
@@ -142,23 +140,21 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
         from_prior -= asked.visible * _dots(gain, movies.prior)
         left = tf.gather(query.counts, row)[:, tf.newaxis] - asked.visible
         explained = (from_evidence + from_prior * tf.math.rsqrt(left + 1.0)) / (1.0 - leverage)
-        return movies.biases + movies.deviations * explained
+        return movies.biases + movies.noise * explained
 
     def unsure(self, query: RatingQuery, asked: History, movies: Movies) -> tf.Tensor:
-        """The variance that each prediction owes to unsure features, float32 [c, L], centred and scaled."""
+        """The variance that each prediction owes to unsure biases and features, float32 [c, L]."""
         squares = tf.gather(tf.square(query.taste()), asked.chunks.row)
         variances = tf.squeeze(tf.matmul(movies.variances, squares[..., tf.newaxis]), axis=-1)
-        return tf.square(movies.deviations) * variances
+        return movies.bias_variances + tf.square(movies.noise) * variances
 
     def predict_unknown(self, query: RatingQuery) -> tf.Tensor:
         """Each user's rating of a movie nothing is known of, float32 [n], centred and scaled."""
-        return tf.reduce_mean(self.biases) + self.user_deviation * query.taste()[:, -1]
+        return tf.reduce_mean(self.biases.means) + self.user_deviation * query.taste()[:, -1]
 
     def divergence(self) -> tf.Tensor:
-        """Kullback-Leibler divergence of the features from their prior, summed over movies, float32 []."""
-        second_moment = tf.square(self.features) + tf.exp(2.0 * self.log_deviations)
-        relative = second_moment * tf.exp(-2.0 * self.log_widths)
-        return 0.5 * tf.reduce_sum(relative - 1.0) + tf.reduce_sum(self.log_widths - self.log_deviations)
+        """Divergence of features and biases from their priors, summed over movies, float32 []."""
+        return self.features.divergence() + self.biases.divergence()
 
 
 def _dots(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

@@ -50,7 +50,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         self._vectors = tf.Variable(vectors, trainable=False, name="vectors")
         self._biases = tf.Variable(biases, trainable=False, name="biases")
 
-    @tf.function(input_signature=HISTORY_INPUTS)  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=HISTORY_INPUTS, autograph=False)  # type: ignore[untyped-decorator]
     def query(
         self,
         user_id: tf.Tensor,
@@ -60,12 +60,11 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     ) -> Outputs:
         """Query vectors [n, dimension + 1]; zeros, hence popularity's order, where nothing can be read."""
         read, _ = self._read(history_movie, history_rating, history_row_splits)
-        head = self._layers.rating_head
-        vectors = self._layers.queries(read, head.read(read, head.movies(read.movies)).taste())
+        vectors = self._layers.queries(read)
         extended = tf.concat([vectors, tf.ones_like(vectors[:, :1])], axis=1)
         return {"query": tf.where(read.counts[:, tf.newaxis] > 0, extended, 0.0)}
 
-    @tf.function(input_signature=[])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[], autograph=False)  # type: ignore[untyped-decorator]
     def candidates(self) -> Outputs:
         """Every movie's id, vector [M, dimension + 1] and bias [M]."""
         return {
@@ -74,7 +73,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
             "bias": self._biases.read_value(),
         }
 
-    @tf.function(input_signature=[*HISTORY_INPUTS, *PAIR_INPUTS])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[*HISTORY_INPUTS, *PAIR_INPUTS], autograph=False)  # type: ignore[untyped-decorator]
     def rate(
         self,
         user_id: tf.Tensor,

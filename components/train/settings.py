@@ -17,11 +17,13 @@ class Settings:
     dropout: float = 0.5
     # Weights of a user in the rating head: one is the user's bias, the others meet a movie's features.
     rating_weights: int = 32
-    # Share of a user's ratings that is hidden in each step.
-    masked: float = 0.2
-    # Weight of the Gaussian prior of the movies' vectors, as ratings' worth: divided by their number.
-    retrieval_l2: float = 80.0
-    # The features' divergence from their prior, times this, is part of the loss; 1 is the evidence bound.
+    # Share of a user's ratings that is hidden in each step; the fewer ratings, the more: 0.2 to 0.5.
+    masked: float = 0.0
+    # Weight of the Gaussian prior of the movies' vectors, as ratings' worth (it is divided by their number):
+    # 70 for a million ratings, about four times as much for a tenth of them.
+    retrieval_l2: float = 0.0
+    # The divergence of the rating head's Gaussians from their priors, times this, is part of the loss; 1
+    # makes it the evidence bound.
     divergence_weight: float = 2.0
     # Weights of the two losses, each a mean over ratings.
     retrieval_weight: float = 1.0
@@ -32,8 +34,9 @@ class Settings:
     # A batch has at most so many users (an eighth of them, from 8 to 256), and at most so many ratings.
     batch_users: int = 0
     batch_ratings: int = 65_536
-    # Adam's learning rate climbs for the first steps and then falls to 0 as a cosine.
-    learning_rate: float = 0.01
+    # Adam's learning rate climbs for the first steps and then falls to 0 as a cosine. 0.01 for a million
+    # ratings and more; it falls with the square root of their number, since their gradients are noisier.
+    learning_rate: float = 0.0
     warmup_steps: int = 100
     steps: int = 2000
     # Validations in the whole training, and how many users each looks at.

@@ -48,23 +48,31 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     makes it a denoising autoencoder (Wu et al. 2016, CDAE; Liang et al. 2018, Mult-DAE).
     """
 
-    def __init__(
-        self, candidates: CandidateTower, weights: int, hidden: int, dropout: float, **options: Any
-    ) -> None:
+    def __init__(self, candidates: CandidateTower, hidden: int, dropout: float, **options: Any) -> None:
         super().__init__(**options)
         dimension = candidates.embeddings.shape[1]
         self._embeddings = candidates.embeddings
-        self.opinions = self.add_weight(name="opinions", shape=[weights, dimension], initializer="zeros")
+        self.opinions = self.add_weight(
+            name="opinions", shape=candidates.embeddings.shape, initializer="zeros"
+        )
         self.start = self.add_weight(name="start", shape=[dimension], initializer="zeros")
         self._norm = tf.keras.layers.LayerNormalization()
         self._expand = tf.keras.layers.Dense(hidden, tf.nn.gelu)
         self._dropout = tf.keras.layers.Dropout(dropout)
         self._project = tf.keras.layers.Dense(dimension)
 
-    def call(self, history: History, taste: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, history: History, training: bool = False) -> tf.Tensor:
         """[n, dimension]; a user without visible ratings gets what `start` alone gives."""
         counts = history.counts
         pooled = history.sum_visible(tf.gather(self._embeddings, history.movies))
-        x = pooled * tf.math.rsqrt(counts + 1.0)[:, tf.newaxis] + tf.matmul(taste, self.opinions) + self.start
+        pooled += history.sum_weighted(tf.gather(self.opinions, history.movies), _above_mean(history))
+        x = pooled * tf.math.rsqrt(counts + 1.0)[:, tf.newaxis] + self.start
         hidden = self._dropout(self._expand(self._norm(x)), training=training)
         return x + self._project(hidden)
+
+
+def _above_mean(history: History) -> tf.Tensor:
+    """How much each visible rating is above the mean of the user's visible ones, float32 [c, L]."""
+    sums = history.sum_by_user(tf.reduce_sum(history.ratings * history.visible, axis=1))
+    means = tf.math.divide_no_nan(sums, history.counts)
+    return (history.ratings - tf.gather(means, history.chunks.row)[:, tf.newaxis]) * history.visible

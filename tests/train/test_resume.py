@@ -1,0 +1,57 @@
+"""A training that was killed goes on where it was."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SETTINGS = {
+    "steps": 60,
+    "validations": 6,
+    "warmup_steps": 5,
+    "dimension": 8,
+    "hidden": 16,
+    "rating_weights": 4,
+}
+
+
+def _command(world, root, output):
+    return [
+        *(sys.executable, "-m", "pipelines.cli", "train"),
+        *("--interactions", str(world.interactions), "--vocabulary", str(world.vocabulary)),
+        *("--checkpoint-root", root, "--output", str(output), "--train-settings", json.dumps(SETTINGS)),
+    ]
+
+
+def _log(output):
+    lines = [json.loads(line) for line in (output / "training_log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def test_killed_and_started_again_it_ends_as_if_undisturbed(world, tmp_path, place):
+    undisturbed = tmp_path / "undisturbed"
+    subprocess.run(_command(world, str(tmp_path / "other"), undisturbed), check=True, capture_output=True)
+
+    killed = subprocess.Popen(
+        _command(world, place, tmp_path / "killed"), stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert killed.stderr is not None
+    for line in killed.stderr:
+        if "step 30" in line:
+            break
+    time.sleep(0.2)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    killed.stderr.close()
+    assert not (tmp_path / "killed").exists()
+
+    resumed = subprocess.run(
+        _command(world, place, tmp_path / "resumed"), check=True, capture_output=True, text=True
+    )
+    assert "resuming" in resumed.stderr
+    assert "step 10:" not in resumed.stderr
+    for one, other in zip(_log(undisturbed), _log(tmp_path / "resumed"), strict=True):
+        assert one == pytest.approx(other, rel=1e-3)

@@ -1,0 +1,85 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from components.errors import UserError
+from components.train.notebook import NotebookSettings
+from components.train.overrides import override, parse
+from components.train.schedule import WarmupCosine
+from components.train.settings import FULL, IN_BATCH, Settings
+from components.train.sizing import sized
+
+
+def test_whole_numbers_come_back_from_json():
+    changed = override(Settings(), {"steps": 24.0, "learning_rate": 1, "retrieval_loss": "full"})
+    assert (changed.steps, changed.learning_rate, changed.retrieval_loss) == (24, 1.0, "full")
+    assert isinstance(changed.steps, int)
+    assert isinstance(changed.learning_rate, float)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lerning_rate": 0.1}, "did you mean 'learning_rate'"),
+        ({"steps": 2.5}, "steps is 2.5; give a whole number"),
+        ({"steps": True}, "give a whole number"),
+        ({"steps": "many"}, "give a whole number"),
+        ({"steps": None}, "give a whole number"),
+        ({"dropout": float("nan")}, "dropout is nan; give a number"),
+        ({"steps": float("inf")}, "give a whole number"),
+        ({"retrieval_loss": 1}, "give a text"),
+    ],
+)
+def test_rubbish_is_one_line(values, message):
+    with pytest.raises(UserError, match=message):
+        override(Settings(), values)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
+def test_settings_that_are_no_json_object(text):
+    with pytest.raises(UserError, match="--train-settings"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("dropout", 1.0), ("steps", 0), ("masked", 1.0), ("learning_rate", -1.0), ("retrieval_loss", "half")],
+)
+def test_values_out_of_range(name, value):
+    settings = dataclasses.replace(Settings(), **{name: value})
+    with pytest.raises(UserError, match=name.replace("_", "."), check=lambda error: str(value) in str(error)):
+        sized(settings, np.full(100, 20), 50)
+
+
+def test_sizes_follow_the_data():
+    small = sized(Settings(), np.full(100, 10), 10)
+    assert (small.masked, small.learning_rate) == (0.5, 0.001)
+    large = sized(Settings(), np.full(500_000, 200), 1_000_000)
+    assert (small.batch_users, small.dimension, small.retrieval_loss) == (12, 128, FULL)
+    assert (large.masked, large.learning_rate) == (0.2, 0.01)
+    assert large.retrieval_l2 < 10 < small.retrieval_l2
+    assert (large.batch_users, large.dimension, large.retrieval_loss) == (256, 32, IN_BATCH)
+
+
+def test_what_was_given_is_kept():
+    given = Settings(
+        batch_users=7, dimension=9, retrieval_loss=IN_BATCH, masked=0.4, retrieval_l2=2.0, learning_rate=0.1
+    )
+    assert sized(given, np.full(1000, 10), 10) == given
+
+
+def test_the_notebook_has_the_original_hyper_parameters():
+    settings = NotebookSettings()
+    assert (settings.learning_rate, settings.batch_ratings, settings.epochs) == (0.1, 8192, 3)
+    assert (settings.dimension, settings.hidden, settings.second_hidden) == (32, 256, 128)
+    assert (settings.retrieval_weight, settings.rating_weight) == (1.0, 1.0)
+
+
+def test_the_learning_rate_climbs_and_falls_to_zero():
+    rate = WarmupCosine(0.1, 10, 110)
+    assert float(rate(0)) == pytest.approx(0.01)
+    assert float(rate(9)) == pytest.approx(0.1)
+    assert float(rate(60)) == pytest.approx(0.05, rel=1e-3)
+    assert float(rate(110)) == pytest.approx(0.0, abs=1e-8)
+    assert float(rate(1000)) == pytest.approx(0.0, abs=1e-8)

@@ -1,0 +1,253 @@
+"""The step: a world with a known answer, its SavedModel, and what may go wrong."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from components.errors import UserError
+from components.train.cli import train as command
+from components.train.scoring import ScoringModel
+from components.train.step import train
+
+QUICK = {
+    "steps": 90,
+    "validations": 3,
+    "warmup_steps": 10,
+    "dimension": 16,
+    "hidden": 32,
+    "rating_weights": 6,
+}
+
+
+def _train(world, output, **arguments):
+    paths = {"interactions": str(world.interactions), "vocabulary": str(world.vocabulary)}
+    return train(**paths, output=str(output), **{"train_settings": QUICK, **arguments})
+
+
+@pytest.fixture(scope="module")
+def trained(world, tmp_path_factory):
+    output = tmp_path_factory.mktemp("trained") / "model"
+    return output, _train(world, output)
+
+
+@pytest.fixture(scope="module")
+def scoring(trained):
+    return ScoringModel.load(trained[0])
+
+
+def _scores(scoring, history):
+    queries = scoring.query([""] * (len(history[2]) - 1), history)
+    return queries @ scoring.vectors.T + scoring.biases
+
+
+def test_recommends_the_genre_that_a_user_likes(world, scoring):
+    users = list(range(40))
+    scores = _scores(scoring, world.history(users))
+    own_genre = np.arange(world.movies - 1) % 2 == np.array(users)[:, np.newaxis] % 2
+    best = np.argsort(-scores, axis=1)[:, :60]
+    assert np.take_along_axis(own_genre, best, axis=1).mean() > 0.62
+
+
+def test_predicts_what_a_user_will_give(world, scoring):
+    users = list(range(world.users))
+    movies, stars, row_splits = world.history(users, "test")
+    predicted = scoring.rate([""] * len(users), world.history(users), _owners(row_splits), movies)
+    assert np.sqrt(np.mean((predicted - stars) ** 2)) < 0.5 * np.std(stars)
+
+
+def test_a_user_who_was_not_in_training_is_known_by_history(world, scoring):
+    history = (np.array([1, 3, 5, 7], np.int32), np.array([5, 5, 5, 5], np.float32), np.array([0, 4]))
+    stars = scoring.rate(["new"], history, np.array([0, 0]), np.array([9, 8]))
+    assert stars[0] > stars[1] + 0.5
+
+
+def test_an_empty_history_gets_the_order_of_popularity(world, scoring):
+    known = np.concatenate(
+        [world.history(list(range(world.users)), name)[0] for name in ("train", "validation")]
+    )
+    counts = np.bincount(known, minlength=world.movies)
+    scores = _scores(scoring, (np.array([]), np.array([]), np.array([0, 0])))[0]
+    np.testing.assert_array_equal(np.argsort(-scores, kind="stable"), np.argsort(-counts, kind="stable"))
+
+
+def test_what_the_catalogue_does_not_have_is_ignored(world, scoring):
+    movies, stars, row_splits = world.history([4])
+    strange = (
+        np.append(movies, [-1, world.movies, 10**6]),
+        np.append(stars, [1, 1, 1]),
+        np.add(row_splits, [0, 3]),
+    )
+    np.testing.assert_allclose(
+        _scores(scoring, strange), _scores(scoring, (movies, stars, row_splits)), rtol=1e-5
+    )
+    pairs = np.zeros(2, np.int32), np.array([-1, world.movies])
+    unknown = scoring.rate([""], strange, *pairs)
+    assert unknown[0] == unknown[1]
+    assert 1 <= unknown[0] <= 5
+
+
+def test_a_rating_is_predicted_without_itself(world, scoring):
+    movies, stars, row_splits = world.history([4, 5])
+    pairs = _owners(row_splits), movies
+    before = scoring.rate(["", ""], (movies, stars, row_splits), *pairs)
+    changed = stars.copy()
+    changed[3] = 6.0 - changed[3]
+    after = scoring.rate(["", ""], (movies, changed, row_splits), *pairs)
+    assert after[3] == pytest.approx(before[3], abs=1e-4)
+    assert abs(after[4] - before[4]) > 1e-4
+
+
+def test_pairs_may_come_in_any_order(world, scoring):
+    history = world.history([4, 5, 6])
+    rows, movies = np.array([2, 0, 1, 0, 2]), np.array([3, 50, 7, 9, 200])
+    together = scoring.rate([""] * 3, history, rows, movies)
+    order = np.array([4, 2, 0, 3, 1])
+    np.testing.assert_allclose(
+        scoring.rate([""] * 3, history, rows[order], movies[order]), together[order], rtol=1e-5
+    )
+
+
+def test_of_a_movie_rated_twice_the_last_rating_counts(world, scoring):
+    once = (np.array([3, 8]), np.array([5.0, 2.0]), np.array([0, 2]))
+    twice = (np.array([8, 3, 8]), np.array([5.0, 5.0, 2.0]), np.array([0, 3]))
+    np.testing.assert_allclose(_scores(scoring, twice), _scores(scoring, once), rtol=1e-4, atol=1e-5)
+
+
+def test_the_saved_model_needs_none_of_this_code(world, trained, scoring):
+    script = """
+import sys, numpy as np, tensorflow as tf
+signatures = tf.saved_model.load(sys.argv[1]).signatures
+history = dict(user_id=tf.constant(["a"]), history_movie=tf.constant([1, 3, 8]),
+               history_rating=tf.constant([5.0, 4.0, 1.0]), history_row_splits=tf.constant([0, 3], tf.int64))
+query = signatures["query"](**history)["query"].numpy()
+candidates = signatures["candidates"]()
+pairs = dict(pair_row=tf.constant([0, 0]), pair_movie=tf.constant([3, 11]))
+stars = signatures["rate"](**history, **pairs)["rating"].numpy()
+assert not any(name.startswith("components") for name in sys.modules)
+print(list(map(float, [*(query @ candidates["vector"].numpy().T + candidates["bias"].numpy())[0], *stars])))
+"""
+    arguments = [sys.executable, "-P", "-c", script, str(trained[0] / "saved_model")]
+    output = subprocess.run(arguments, cwd="/", capture_output=True, text=True, check=True).stdout
+    history = (np.array([1, 3, 8]), np.array([5.0, 4.0, 1.0]), np.array([0, 3]))
+    stars = scoring.rate(["a"], history, np.array([0, 0]), np.array([3, 11]))
+    expected = [*_scores(scoring, history)[0], *stars]
+    np.testing.assert_allclose(json.loads(output), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_one_seed_gives_one_model_and_the_artifact_is_described(world, trained, tmp_path):
+    output, summary = trained
+    again = _train(world, tmp_path / "again")
+    assert again._replace(seconds=0) == summary._replace(seconds=0)
+    one, other = (_log(path) for path in (output, tmp_path / "again"))
+    assert [line["step"] for line in one] == [40, 80, 120]
+    assert one == other
+    model = json.loads((output / "model.json").read_text())
+    assert (model["format"], model["preset"], model["movies"]) == (1, "default", world.movies)
+    assert model["settings"]["dimension"] == 16
+    assert list((output / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("scale", [(0.5, 5.0), (1.0, 100.0), (-10.0, 10.0)])
+def test_the_scale_of_the_ratings_does_not_matter(world, trained, write, tmp_path, scale):
+    low, high = scale
+    other = dataclasses.replace(world, scale=scale)
+    other.splits = {
+        name: {
+            user: {movie: low + (stars - 1) / 4 * (high - low) for movie, stars in row.items()}
+            for user, row in rows.items()
+        }
+        for name, rows in world.splits.items()
+    }
+    summary = _train(write(other), tmp_path / "model")
+    assert summary.validation_rmse / (high - low) == pytest.approx(trained[1].validation_rmse / 4, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("splits", "movies"),
+    [
+        ({"train": {0: {0: 3.0}, 1: {0: 5.0}}, "validation": {2: {0: 4.0}}, "test": {}}, 1),
+        ({"train": {0: {0: 4.0, 1: 4.0}, 1: {1: 4.0}}, "validation": {}, "test": {1: {2: 4.0}}}, 3),
+    ],
+    ids=["one movie, validated on a new user", "all ratings alike, no validation"],
+)
+def test_the_smallest_data(write, tmp_path, splits, movies):
+    from conftest import World
+
+    small = write(World(splits, 3, movies))
+    _train(small, tmp_path / "model", train_settings={**QUICK, "steps": 3, "validations": 1})
+    scoring = ScoringModel.load(tmp_path / "model")
+    history = small.history([0, 1, 2])
+    assert np.all(np.isfinite(_scores(scoring, history)))
+    stars = scoring.rate([""] * 3, history, np.array([0, 1, 2]), np.array([0, 0, 0]))
+    assert np.all((stars >= 1) & (stars <= 5))
+
+
+def test_in_batch_softmax_trains_too(world, tmp_path):
+    summary = _train(world, tmp_path / "model", train_settings={**QUICK, "retrieval_loss": "in-batch"})
+    assert summary.validation_top_100_accuracy_unseen > 0.6
+
+
+def test_a_diverging_training_names_the_setting(world, tmp_path):
+    with pytest.raises(UserError, match="learning_rate"):
+        _train(world, tmp_path / "model", rating_weight=1e6, train_settings={**QUICK, "learning_rate": 10.0})
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"preset": "best"}, "choose from default, notebook"),
+        ({"train_settings": {"stpes": 1}}, "did you mean 'steps'"),
+        ({"interactions": "/nowhere"}, "interactions.json"),
+        ({"retrieval_weight": -1.0}, "retrieval_weight is -1.0"),
+    ],
+)
+def test_mistakes_are_found_before_training(world, tmp_path, arguments, message):
+    paths = {"interactions": str(world.interactions), "vocabulary": str(world.vocabulary)}
+    with pytest.raises(UserError, match=message):
+        train(**{**paths, "output": str(tmp_path / "model"), **arguments})
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_model_that_is_none(tmp_path):
+    with pytest.raises(UserError, match="twotower train"):
+        ScoringModel.load(tmp_path)
+
+
+def test_the_command_trains_the_notebook_preset(world, tmp_path):
+    arguments = [
+        "--interactions",
+        world.interactions,
+        "--vocabulary",
+        world.vocabulary,
+        "--preset",
+        "notebook",
+    ]
+    output = tmp_path / "model"
+    arguments += ["--output", output, "--train-settings", '{"epochs": 2, "batch_ratings": 500}']
+    result = CliRunner().invoke(command, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert len(_log(output)) == 2
+    scoring = ScoringModel.load(output)
+    vectors = scoring.query(["u0", "u1", "nobody"], (np.array([]), np.array([]), np.zeros(4)))
+    assert vectors.shape == (3, 32)
+    assert not np.allclose(vectors[0], vectors[2])
+    stars = scoring.rate(
+        ["u0"], (np.array([]), np.array([]), np.zeros(2)), np.array([0, 0]), np.array([0, -1])
+    )
+    assert np.all((stars >= 1) & (stars <= 5))
+
+
+def _log(output: Path):
+    lines = [json.loads(line) for line in (output / "training_log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def _owners(row_splits):
+    return np.repeat(np.arange(len(row_splits) - 1), np.diff(row_splits))

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from components.train.stopping import both_tasks
+from components.train.validation import Metrics, Validation
+from components.vocabulary.interactions import UserRatings
+
+
+def _rows(rows):
+    offsets = np.cumsum([0] + [len(row) for row in rows]).astype(np.int64)
+    flat = [pair for row in rows for pair in row]
+    movies, ratings = np.array([m for m, _ in flat], np.int32), np.array([r for _, r in flat], np.float32)
+    return UserRatings(offsets, movies, ratings)
+
+
+class _Fixed:
+    def __init__(self, scores, rating):
+        self._scores, self._rating = scores, rating
+
+    def scores(self, users, history):
+        return self._scores[users]
+
+    def ratings(self, users, history, asked):
+        return np.full(len(asked[0]), self._rating, np.float32)
+
+
+def _by_definition(scores, known, asked):
+    hits = total = 0
+    for user, row in enumerate(asked):
+        seen = {movie for movie, _ in known[user]}
+        for movie, _ in row:
+            rivals = [m for m in range(scores.shape[1]) if m not in seen and m != movie]
+            hits += sum(scores[user, m] >= scores[user, movie] for m in rivals) < 100
+            total += 1
+    return hits / total
+
+
+@pytest.mark.parametrize("levels", [2, 20, 10_000])
+def test_hits_are_counted_as_defined_and_ties_count_against(levels):
+    random = np.random.default_rng(levels)
+    scores = random.integers(0, levels, (6, 300)).astype(np.float32)
+    known, asked = [], []
+    for _ in range(6):
+        movies = random.permutation(300)
+        known.append([(int(m), 1.0) for m in sorted(movies[:40])])
+        asked.append([(int(m), 3.0) for m in sorted(movies[40:60])])
+    validation = Validation(_rows(known), _rows(asked), np.arange(6), 300, 2.0, (1.0, 5.0))
+    metrics = validation.measure(_Fixed(scores, 9.0))
+    assert metrics.top_100_accuracy_unseen == pytest.approx(_by_definition(scores, known, asked))
+    assert metrics.rmse == pytest.approx(2.0 * 2.0)  # clipped to 5, off by 2, two stars a unit
+
+
+def test_a_small_catalogue_is_all_hits():
+    validation = Validation(_rows([[]]), _rows([[(1, 1.0)]]), np.array([0]), 3, 1.0, (1.0, 5.0))
+    assert validation.measure(_Fixed(np.zeros((1, 3), np.float32), 1.0)) == Metrics(0.0, 1.0)
+
+
+def test_without_rows_there_are_no_metrics():
+    validation = Validation.of(_rows([[(0, 1.0)]]), _rows([[]]), 10, 1, 3, 1.0, (1.0, 5.0))
+    assert validation.measure(_Fixed(None, 0.0)) == Metrics(None, None)
+
+
+def test_either_task_alone_can_make_a_model_better():
+    base = both_tasks(Metrics(1.0, 0.3))
+    assert both_tasks(Metrics(0.9, 0.3)) > base
+    assert both_tasks(Metrics(1.0, 0.31)) > base
+    assert both_tasks(Metrics(1.1, 0.31)) < base
