@@ -26,29 +26,29 @@ def flip(data: bytes, place: int) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize(
-    ("ratings", "message"),
-    {
-        "empty": (b"", "ratings.csv is empty"),
-        "blank": (b"\n \n", "ratings.csv is empty"),
-        "header only": (b"User_ID,Rating,Movie_ID\n", "has a header but no rows"),
-        "missing column": (b"User_ID,Rating\n1,2\n", "--columns user="),
-        "other columns": (b"a,b,c\n1,2,3\n", "first line is 'a,b,c'"),
-        "prose": ("Es war einmal ein König.\nEr lebte.\n".encode(), "--columns user="),
-        "binary": (bytes(range(256)) * 20, "not UTF-8"),
-        "UTF-16": (GOOD.encode("utf-16"), "not UTF-8"),
-        "NUL byte": (GOOD.encode() + b"u,\0,m\n", "NUL"),
-        "truncated gzip": (cut(gzip.compress(BIG.encode()), 0.9), "damaged gzip file"),
-        "short gzip": (gzip.compress(BIG.encode())[:15], "damaged gzip file"),
-        "gzip with a wrong checksum": (flip(gzip.compress(BIG.encode()), -6), "damaged gzip file"),
-        "gzip of nothing": (gzip.compress(b""), "is empty"),
-        "damaged Parquet": (b"PAR1" + bytes(100), "damaged parquet file"),
-        "all rows rejected": (
-            netflix([("u", 9, "m1")] * 50).encode(),
-            "50 of 50 rows (100.0%) must be rejected",
-        ),
-    }.values(),
-)
+BAD_RATINGS = {
+    "empty": (b"", "ratings.csv is empty"),
+    "blank": (b"\n \n", "ratings.csv is empty"),
+    "header only": (b"User_ID,Rating,Movie_ID\n", "has a header but no rows"),
+    "missing column": (b"User_ID,Rating\n1,2\n", "--columns user="),
+    "other columns": (b"a,b,c\n1,2,3\n", "first line is 'a,b,c'"),
+    "prose": ("Es war einmal ein König.\nEr lebte.\n".encode(), "--columns user="),
+    "binary": (bytes(range(256)) * 20, "not UTF-8"),
+    "UTF-16": (GOOD.encode("utf-16"), "not UTF-8"),
+    "NUL byte": (GOOD.encode() + b"u,\0,m\n", "NUL"),
+    "truncated gzip": (cut(gzip.compress(BIG.encode()), 0.9), "damaged gzip file"),
+    "short gzip": (gzip.compress(BIG.encode())[:15], "damaged gzip file"),
+    "gzip with a wrong checksum": (flip(gzip.compress(BIG.encode()), -6), "damaged gzip file"),
+    "gzip of nothing": (gzip.compress(b""), "is empty"),
+    "damaged Parquet": (b"PAR1" + bytes(100), "damaged parquet file"),
+    "all rows rejected": (
+        netflix([("u", 9, "m1")] * 50).encode(),
+        "50 of 50 rows (100.0%) must be rejected",
+    ),
+}
+
+
+@pytest.mark.parametrize(("ratings", "message"), BAD_RATINGS.values(), ids=BAD_RATINGS)
 def test_a_bad_ratings_file(tmp_path: Path, ratings: bytes, message: str) -> None:
     before = {"movies.csv", "ratings.csv"}
     with pytest.raises(UserError) as raised:
@@ -69,6 +69,7 @@ def test_a_bad_ratings_file(tmp_path: Path, ratings: bytes, message: str) -> Non
         (b"Movie_ID,Name\nm1,A\nm2,B\0\n", "NUL"),
         (gzip.compress(MOVIES.encode())[:-9], "damaged gzip file"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "file",
 )
 def test_a_bad_movie_table(tmp_path: Path, movies: bytes, message: str) -> None:
     with pytest.raises(UserError) as raised:
