@@ -90,6 +90,10 @@ test-kills: $(VENV)/.test-installed ## kill publishers at 500 random moments (KI
 	@TWOTOWER_KILLS=$(KILLS) $(BIN)/pytest -m slow tests/publish/test_kills.py
 KILLS ?= 500
 
+.PHONY: fuzz
+fuzz: $(VENV)/.test-installed ## 2,000 damaged ratings files for ingest
+	@$(BIN)/pytest --numprocesses auto -m campaign
+
 .PHONY: coverage
 coverage: $(VENV)/.test-installed ## the tests with line coverage of components and pipelines
 	@$(BIN)/coverage erase

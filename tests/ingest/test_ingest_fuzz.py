@@ -37,7 +37,7 @@ def damaged(random_: random.Random) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("seed", range(200, 2000))
 def test_nothing_is_lost_in_silence_at_length(tmp_path: Path, seed: int) -> None:
     test_nothing_is_lost_in_silence(tmp_path, seed)
