@@ -1,6 +1,7 @@
 """Settings that depend on how much data there is."""
 
 import dataclasses
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +26,18 @@ def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int) -
       UserError: if a setting is out of range.
     """
     users, ratings = int(np.count_nonzero(user_counts)), int(user_counts.sum())
-    # How many times fewer than a million; all three laws were fitted on validation rows (docs/model.md).
-    scarcity = 1e6 / ratings
+    # How many times fewer than a million. The laws that follow were fitted on validation rows of data sets of
+    # a million and of 80,000 ratings (docs/model.md); beyond these sizes they are not continued.
+    scarcity = float(np.clip(1e6 / max(ratings, 1), 1.0, 12.0))
     chosen = dataclasses.replace(
         settings,
         # Some eight steps an epoch at least: few users want smaller steps, not fewer.
         batch_users=settings.batch_users or int(np.clip(users // 8, 8, 256)),
         dimension=settings.dimension or int(np.clip(2 ** int(np.log2(_LARGEST_TABLE / movies)), 16, 128)),
-        masked=settings.masked or float(np.clip(0.2 + 0.3 * np.log10(scarcity), 0.2, 0.5)),
+        masked=settings.masked or 0.2 + 0.28 * math.log10(scarcity),
         retrieval_l2=settings.retrieval_l2 or 70.0 * scarcity**0.6,
-        learning_rate=settings.learning_rate or float(np.clip(0.01 * scarcity**-0.5, 0.001, 0.01)),
+        learning_rate=settings.learning_rate or 0.01 * scarcity**-0.5,
+        divergence_weight=settings.divergence_weight or 2.0 * scarcity**-0.28,
         retrieval_loss=settings.retrieval_loss or (FULL if movies <= _LARGEST_FULL_SOFTMAX else IN_BATCH),
     )
     _check(chosen)

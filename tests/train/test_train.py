@@ -16,7 +16,11 @@ from components.train.scoring import ScoringModel
 from components.train.step import train
 
 QUICK = {
-    "steps": 90,
+    "learning_rate": 0.03,
+    "masked": 0.2,
+    "retrieval_l2": 10,
+    "divergence_weight": 1,
+    "steps": 60,
     "validations": 3,
     "warmup_steps": 10,
     "dimension": 16,
