@@ -20,7 +20,15 @@ def _record(site, which: int = -1) -> dict:
 
 def test_the_screen_tells_the_story_in_order(published):
     _, done = published
-    order = ["15,000 rows read", "popularity", "rmse", "liked best", "Where it lies", "What to type next"]
+    order = [
+        "15,000 rows read",
+        "top-100 unseen",
+        "RMSE",
+        "Rules",
+        "liked best",
+        "Where it lies",
+        "What to type next",
+    ]
     places = [done.stdout.find(word) for word in order]
     assert -1 not in places, dict(zip(order, places, strict=True))
     assert places == sorted(places)
