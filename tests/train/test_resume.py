@@ -52,6 +52,6 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(world, tmp_path, pla
         _command(world, place, tmp_path / "resumed"), check=True, capture_output=True, text=True
     )
     assert "resuming" in resumed.stderr
-    assert "step 10:" not in resumed.stderr
+    assert "train: step 10:" not in resumed.stderr
     for one, other in zip(_log(undisturbed), _log(tmp_path / "resumed"), strict=True):
         assert one == pytest.approx(other, rel=1e-3)
