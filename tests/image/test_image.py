@@ -112,6 +112,6 @@ def test_both_runners_give_the_same_verdict_and_artifacts(image, stepped, tmp_pa
     assert one_files == other_files
     assert one["blessed"] == other["blessed"]
     assert [rule["verdict"] for rule in one["rules"]] == [rule["verdict"] for rule in other["rules"]]
-    # Threads add up in another order in another process: a few test rows may fall on the other side of rank k.
+    # Threads add up in another order in each process: a few test rows may change sides of rank k.
     for name, value in one["metrics"]["challenger"].items():
         assert other["metrics"]["challenger"][name] == pytest.approx(value, abs=2e-3), name
