@@ -32,7 +32,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     settings = sized(settings, train.counts, len(catalogue.known_counts))
     model = TwoTower(catalogue, settings, job.seed)
     training = EncodedRatings(catalogue, [train])
-    chosen = _search(job, settings, model, catalogue, training)
+    chosen = search(job, settings, model, catalogue, training)
     last = State()
     if len(held_out.movies) and settings.settling > 0:
         steps = max(round(chosen.log[chosen.best_line]["step"] * settings.settling), 1)
@@ -47,7 +47,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     )
 
 
-def _search(
+def search(
     job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue, ratings: EncodedRatings
 ) -> State:
     """Trains on the training rows; leaves the weights that validated best."""
