@@ -66,7 +66,7 @@ class EncodedRatings:
     """
 
     catalogue: Catalogue
-    parts: Sequence[UserRatings]
+    parts: Sequence["UserRatings | OfSomeUsers"]
 
     @property
     def counts(self) -> Array:
@@ -83,6 +83,29 @@ class EncodedRatings:
         movies, ratings, row_splits = _joined([part.rows(users) for part in self.parts])
         scaled = (ratings - np.float32(self.catalogue.mean)) / np.float32(self.catalogue.scale)
         return self.catalogue.rows[movies], scaled, row_splits
+
+
+@dataclass(frozen=True)
+class OfSomeUsers:
+    """The ratings of some users, as if the others had none.
+
+    Attributes:
+      ratings: of everybody.
+      chosen: bool [users].
+    """
+
+    ratings: UserRatings
+    chosen: Array
+
+    @property
+    def counts(self) -> Array:
+        """int64 [users]; 0 for users who were not chosen."""
+        return np.where(self.chosen, self.ratings.counts, 0)
+
+    def rows(self, users: Array) -> Ragged:
+        """As `UserRatings.rows`."""
+        known = np.maximum(users, 0)
+        return self.ratings.rows(np.where((users >= 0) & self.chosen[known], users, -1))
 
 
 def _joined(parts: Sequence[Ragged]) -> Ragged:

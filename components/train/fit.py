@@ -98,16 +98,16 @@ class Training:
         self.model.reset_metrics()
         results: dict[str, Any] = {}
         for _ in range(min(self.interval, self.steps - state.step)):
-            results = step(next(batches))
+            try:
+                results = step(next(batches))
+            except tf.errors.InvalidArgumentError as error:  # a matrix full of NaN has no inverse
+                raise _diverged(state.step) from error
             state.step += 1
             progress.advance(1, self._note(state))
         losses = {name: float(results[name]) for name in LOSSES}
         state.seconds += time.monotonic() - started
         if not all(math.isfinite(loss) for loss in losses.values()):
-            raise UserError(
-                f"the training diverged before step {state.step}: {losses}; "
-                "set a smaller learning_rate in --train-settings"
-            )
+            raise _diverged(state.step)
         return losses
 
     def _judge(self, state: State, losses: dict[str, float]) -> bool:
@@ -162,6 +162,13 @@ class Training:
         arrays = {f"variable_{number}": value for number, value in enumerate(self._values(self._variables))}
         arrays |= {f"best_{number}": value for number, value in enumerate(best)}
         self.checkpoints.save(arrays, vars(state))
+
+
+def _diverged(step: int) -> UserError:
+    return UserError(
+        f"the training diverged: before step {step:,} a loss was no finite number; "
+        "set a smaller learning_rate in --train-settings"
+    )
 
 
 def describe(line: dict[str, Any]) -> str:

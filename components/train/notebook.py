@@ -34,8 +34,8 @@ class NotebookSettings:
     # Ratings in a training step.
     batch_ratings: int = 8192
     epochs: int = 3
-    # Users that the validation after each epoch looks at.
-    validation_users: int = 4096
+    # Validation rows that are looked at after each epoch.
+    validation_ratings: int = 10_000
     # Weights of the retrieval loss, a SUM over the batch, and of the rating loss, a mean.
     retrieval_weight: float = 1.0
     rating_weight: float = 1.0

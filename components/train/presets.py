@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.train.batches import UserBatches
-from components.train.catalogue import Catalogue, EncodedRatings, Ragged
+from components.train.catalogue import Catalogue, EncodedRatings, OfSomeUsers, Ragged
 from components.train.estimate import log_estimate
 from components.train.fit import State, Training
 from components.train.job import Fitted, Job
@@ -19,24 +19,23 @@ from components.train.schedule import WarmupCosine
 from components.train.settings import Settings
 from components.train.sizing import sized
 from components.train.stopping import both_tasks
-from components.train.validation import Validation
+from components.train.validation import Validation, validating_users
 
 Array = npt.NDArray[Any]
 
 
 def fit_default(job: Job, settings: Settings) -> Fitted:
-    """Trains the two-tower model: on training rows, chosen by validation, and then on all known rows."""
+    """Trains the two-tower model: chosen by the validation rows of some users, then on all known rows."""
     rows = job.interactions
     catalogue = Catalogue.of(rows)
     train, held_out = rows.split("train"), rows.split("validation")
     settings = sized(settings, train.counts, len(catalogue.known_counts))
     model = TwoTower(catalogue, settings, job.seed)
-    training = EncodedRatings(catalogue, [train])
-    chosen = search(job, settings, model, catalogue, training)
+    chosen = search(job, settings, model, catalogue)
     last = State()
     if len(held_out.movies) and settings.settling > 0:
         steps = max(round(chosen.log[chosen.best_line]["step"] * settings.settling), 1)
-        last = _settle(job, settings, model, EncodedRatings(catalogue, [train, held_out]), steps)
+        last = settle(job, settings, model, EncodedRatings(catalogue, [train, held_out]), steps)
     return Fitted(
         scoring=ScoringModule(model, catalogue, job.vocabulary.movie_ids, rows.rating_scale),
         settings=settings,
@@ -47,21 +46,24 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     )
 
 
-def search(
-    job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue, ratings: EncodedRatings
-) -> State:
-    """Trains on the training rows; leaves the weights that validated best."""
+def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) -> State:
+    """Trains, and leaves the weights that did best on the validation rows of some users.
+
+    The validation rows of everybody else are trained on: to choose among a few weights needs no more than
+    some thousand rows, and the model can use the others.
+    """
     rows = job.interactions
+    held_out = rows.split("validation")
+    validating = validating_users(held_out.counts, settings.validation_ratings, job.seed)
+    ratings = EncodedRatings(catalogue, [rows.split("train"), OfSomeUsers(held_out, ~validating)])
     batches = UserBatches(ratings, settings.batch_users, settings.batch_ratings, job.seed)
-    held_out = EncodedRatings(catalogue, [rows.split("validation")])
-    validation = Validation.of(
-        ratings,
-        held_out,
-        settings.validation_users,
-        job.seed,
-        len(catalogue.known_counts),
-        catalogue.scale,
-        catalogue.bounds(rows.rating_scale),
+    validation = Validation(
+        known=ratings,
+        held_out=EncodedRatings(catalogue, [held_out]),
+        users=np.flatnonzero(validating),
+        movies=len(catalogue.known_counts),
+        scale=catalogue.scale,
+        bounds=catalogue.bounds(rows.rating_scale),
     )
     _compile(model, settings.learning_rate, settings.warmup_steps, settings.steps)
     _make_variables(model, batches.from_step(0))
@@ -79,7 +81,7 @@ def search(
     ).run()
 
 
-def _settle(job: Job, settings: Settings, model: TwoTower, ratings: EncodedRatings, steps: int) -> State:
+def settle(job: Job, settings: Settings, model: TwoTower, ratings: EncodedRatings, steps: int) -> State:
     """Goes on with all known rows while the learning rate falls to 0; nothing is chosen here."""
     batches = UserBatches(ratings, settings.batch_users, settings.batch_ratings, job.seed + 1)
     model.candidates.count(ratings.catalogue.known_counts)
@@ -102,8 +104,8 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
     model = NotebookModel(rows.training_users, rows.movies, settings)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
     _make_variables(model, batches.from_step(0))
-    users = settings.validation_users
-    validation = Validation.of(train, held_out, users, job.seed, rows.movies, 1.0, rows.rating_scale)
+    validating = validating_users(held_out.counts, settings.validation_ratings, job.seed)
+    validation = Validation(train, held_out, np.flatnonzero(validating), rows.movies, 1.0, rows.rating_scale)
     state = Training(
         title="train",
         model=model,

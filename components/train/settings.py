@@ -39,9 +39,10 @@ class Settings:
     learning_rate: float = 0.0
     warmup_steps: int = 100
     steps: int = 2000
-    # Validations in the whole training, and how many users each looks at.
+    # Validations in the whole training, and how many validation rows each looks at (half of them at most);
+    # the others are trained on.
     validations: int = 20
-    validation_users: int = 4096
+    validation_ratings: int = 10_000
     # The training stops after so many validations in a row that brought nothing.
     patience: int = 5
     # Afterwards it goes on with training and validation rows together, for this share of the steps that the

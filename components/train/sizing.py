@@ -62,7 +62,7 @@ def _check(settings: Settings) -> None:
         ("warmup_steps", 0, 1_000_000),
         ("steps", 1, 100_000_000),
         ("validations", 1, 100_000),
-        ("validation_users", 1, 100_000_000),
+        ("validation_ratings", 1, 100_000_000),
         ("patience", 1, 1_000_000),
         ("settling", 0.0, 10.0),
         ("settling_rate", 1e-9, 10.0),

@@ -1,7 +1,7 @@
 """Both metrics on the validation rows, read from the training rows alone."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -65,22 +65,6 @@ class Validation:
     scale: float
     bounds: tuple[float, float]
 
-    @classmethod
-    def of(
-        cls,
-        known: Ratings,
-        held_out: Ratings,
-        users: int,
-        seed: int,
-        movies: int,
-        scale: float,
-        bounds: tuple[float, float],
-    ) -> Self:
-        """The validation of at most `users` users, drawn at random."""
-        candidates = np.flatnonzero(held_out.counts)
-        drawn = np.random.default_rng(seed).permutation(candidates)[:users]
-        return cls(known, held_out, np.sort(drawn), movies, scale, bounds)
-
     def measure(self, model: Predictor) -> Metrics:
         """Asks `model` about every validation rating of the users."""
         if not len(self.users):
@@ -110,3 +94,18 @@ def _hits(scores: Array, history: Ragged, asked: Ragged) -> int:
     bounds = np.partition(scores, -TOP_K - 1, axis=1)[:, -TOP_K - 1]
     rows = np.repeat(np.arange(len(scores)), np.diff(asked[2]))
     return int(np.count_nonzero(scores[rows, asked[0]] > bounds[rows]))
+
+
+def validating_users(counts: Array, ratings: int, seed: int) -> Array:
+    """Draws the users whose validation rows choose the weights, bool [users].
+
+    Args:
+      counts: validation rows of each user, int64 [users].
+      ratings: as many users as have about so many rows together, or half of all rows if that is less.
+    """
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(counts))
+    enough = min(ratings, -(-int(counts.sum()) // 2))
+    taken = np.cumsum(counts[order]) - counts[order] < enough
+    validating = np.zeros(len(counts), np.bool_)
+    validating[order[taken]] = True
+    return validating

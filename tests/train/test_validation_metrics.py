@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from components.train.stopping import both_tasks
-from components.train.validation import Metrics, Validation
+from components.train.validation import Metrics, Validation, validating_users
 from components.vocabulary.interactions import UserRatings
 
 
@@ -56,7 +56,8 @@ def test_a_small_catalogue_is_all_hits():
 
 
 def test_without_rows_there_are_no_metrics():
-    validation = Validation.of(_rows([[(0, 1.0)]]), _rows([[]]), 10, 1, 3, 1.0, (1.0, 5.0))
+    known, held_out = _rows([[(0, 1.0)]]), _rows([[]])
+    validation = Validation(known, held_out, np.array([], np.int64), 3, 1.0, (1.0, 5.0))
     assert validation.measure(_Fixed(None, 0.0)) == Metrics(None, None)
 
 
@@ -65,3 +66,19 @@ def test_either_task_alone_can_make_a_model_better():
     assert both_tasks(Metrics(0.9, 0.3)) > base
     assert both_tasks(Metrics(1.0, 0.31)) > base
     assert both_tasks(Metrics(1.1, 0.31)) < base
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows"), [(20, range(20, 30)), (10_000, range(250, 260)), (1, range(1, 11))]
+)
+def test_some_users_are_drawn_to_validate(wanted, rows):
+    counts = np.array([0, 10] * 50)
+    validating = validating_users(counts, wanted, seed=3)
+    assert counts[validating].sum() in rows
+    assert not validating[counts == 0].any()
+    np.testing.assert_array_equal(validating, validating_users(counts, wanted, seed=3))
+    assert not np.array_equal(validating, validating_users(counts, wanted, seed=4))
+
+
+def test_nobody_validates_where_there_are_no_rows():
+    assert not validating_users(np.zeros(5, np.int64), 10, seed=1).any()
