@@ -16,7 +16,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import numpy as np
 import tensorflow as tf
 
-from components.train.catalogue import Catalogue, EncodedRatings
+from components.train.catalogue import Catalogue
 from components.train.job import Job
 from components.train.model import TwoTower
 from components.train.presets import search
@@ -62,7 +62,7 @@ def validated(rows: Interactions, part: str, steps: int, seed: int) -> tuple[flo
     model = Ablated(catalogue, settings, seed)
     model.frozen = frozen
     job = Job(rows, None, seed, "")  # the vocabulary is needed for scoring only
-    state = search(job, settings, model, catalogue, EncodedRatings(catalogue, [train]))
+    state = search(job, settings, model, catalogue)
     kept = state.log[state.best_line]
     return kept["validation_rmse"], kept["validation_top_100_accuracy_unseen"]
 
