@@ -80,6 +80,7 @@ def publish(
     with output_directory(output) as staging:
         store.clean()
         version = _add(store, run, index, model)
+        store.finish_serving()
         if force:
             entry = _crown_by_force(store, version.version, run_id, reason)
         else:

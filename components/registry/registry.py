@@ -1,6 +1,7 @@
 """The registry: one directory or gs:// prefix that outlives all runs."""
 
 from components.errors import UserError
+from components.progress import log
 from components.registry.champion_log import ROLLBACK, ChampionEntry, ChampionLog, SupersededError
 from components.registry.run_records import RunRecords
 from components.registry.serving import Serving
@@ -42,9 +43,23 @@ class Registry:
         version = version or self._before(champion)
         if version != champion.version:
             self.versions.check(version)
+            self.finish_serving()
             champion = self._append_rollback(champion, version, reason)
         self.serving.complete(champion)
         return champion
+
+    def finish_serving(self) -> None:
+        """Completes what a killed publisher of the present champion left for the server to load.
+
+        Done before another champion is named, so that of the champions a server may load, only the last one
+        can ever be incomplete. One that cannot be completed does not stand in the way of the next.
+        """
+        champion = self.champion_log.latest()
+        try:
+            if champion is not None:
+                self.serving.complete(champion)
+        except UserError as error:
+            log(f"going on without it: {error}")
 
     def clean(self) -> None:
         """Deletes what killed publishers left a day ago or earlier."""

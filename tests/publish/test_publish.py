@@ -316,3 +316,22 @@ def test_the_subcommand_names_the_run_itself(tmp_path: Path, artifacts) -> None:
     assert record is not None
     assert entry.run_id.startswith("by-hand-")
     assert record.rows == {}
+
+
+def test_completes_what_a_killed_publisher_left_to_serve(place: str, artifacts) -> None:
+    """Else killed publishers in a row could leave a server without any whole champion."""
+    publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    registry = Registry(place)
+    registry.serving.remove(1)
+    publish(**artifacts("run-2"), registry=place, champion_sequence=1)
+    assert [registry.serving.is_complete(entry) for entry in registry.champion_log.entries()] == [True, True]
+
+
+def test_a_predecessor_that_cannot_be_completed_is_no_obstacle(place: str, artifacts, capfd) -> None:
+    first = publish(**artifacts("run-1"), registry=place, champion_sequence=0)
+    registry = Registry(place)
+    registry.serving.remove(1)
+    registry.storage.delete(f"versions/{first.version}/index/saved_model.pb")
+    assert publish(**artifacts("run-2"), registry=place, champion_sequence=1).sequence == 2
+    assert "going on without it" in capfd.readouterr().err
+    assert (published_index(place) / "saved_model.pb").read_text() == "the index of run-2"
