@@ -20,7 +20,7 @@ class Settings:
     # Share of a user's ratings that is hidden in each step; the fewer ratings, the more: 0.2 to 0.5.
     masked: float = 0.0
     # Weight of the Gaussian prior of the movies' vectors, as ratings' worth (it is divided by their number):
-    # 70 for a million ratings, about four times as much for a tenth of them.
+    # 40 for a million ratings, about four times as much for a tenth of them.
     retrieval_l2: float = 0.0
     # The divergence of the rating head's Gaussians from their priors, times this, is part of the loss. 1
     # makes it the evidence bound; a million ratings want 2.
@@ -47,5 +47,5 @@ class Settings:
     patience: int = 5
     # Afterwards it goes on with training and validation rows together, for this share of the steps that the
     # kept weights took, from this share of the learning rate down to 0.
-    settling: float = 0.2
-    settling_rate: float = 0.3
+    settling: float = 0.1
+    settling_rate: float = 0.2

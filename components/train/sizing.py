@@ -35,7 +35,7 @@ def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int) -
         batch_users=settings.batch_users or int(np.clip(users // 8, 8, 256)),
         dimension=settings.dimension or int(np.clip(2 ** int(np.log2(_LARGEST_TABLE / movies)), 16, 128)),
         masked=settings.masked or 0.2 + 0.28 * math.log10(scarcity),
-        retrieval_l2=settings.retrieval_l2 or 70.0 * scarcity**0.6,
+        retrieval_l2=settings.retrieval_l2 or 40.0 * scarcity**0.6,
         learning_rate=settings.learning_rate or 0.01 * scarcity**-0.5,
         divergence_weight=settings.divergence_weight or 2.0 * scarcity**-0.28,
         retrieval_loss=settings.retrieval_loss or (FULL if movies <= _LARGEST_FULL_SOFTMAX else IN_BATCH),
