@@ -55,6 +55,11 @@ class Movies(NamedTuple):
     bias_variances: tf.Tensor
     noise: tf.Tensor
 
+    def gather(self, rows: tf.Tensor) -> "Movies":
+        """Of the whole table, [movies] instead of [c, L], the movies in `rows` [c, L]."""
+        parts = {name: tf.gather(part, rows) for name, part in self._asdict().items() if name != "noise"}
+        return self._replace(**parts)
+
     def residuals(self, ratings: tf.Tensor) -> tf.Tensor:
         """What the biases leave of `ratings` [c, L]."""
         return (ratings - self.biases) / self.noise
@@ -94,18 +99,19 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     def movies(self, rows: tf.Tensor) -> Movies:
         """What is known of the movies in the rows [c, L] of the tables."""
         # Computed for every movie once and then gathered: there are far fewer movies than ratings.
+        return self.table().gather(rows)
+
+    def table(self) -> Movies:
+        """What is known of every movie: `Movies` of the shapes [movies, K] and [movies]."""
         precision = tf.exp(-self.log_noise)
         means = self.features.means
         constant = tf.fill([tf.shape(means)[0], 1], 1.0) * self.user_deviation
-        features = tf.concat([means, constant], axis=1) * precision
-        variances = tf.pad(self.features.variances() * tf.square(precision), [[0, 0], [0, 1]])
-        prior = tf.matmul(tf.stop_gradient(self._embeddings), self.implicit)
         return Movies(
-            features=tf.gather(features, rows),
-            variances=tf.gather(variances, rows),
-            prior=tf.gather(prior, rows),
-            biases=tf.gather(self.biases.means[:, 0], rows),
-            bias_variances=tf.gather(self.biases.variances()[:, 0], rows),
+            features=tf.concat([means, constant], axis=1) * precision,
+            variances=tf.pad(self.features.variances() * tf.square(precision), [[0, 0], [0, 1]]),
+            prior=tf.matmul(tf.stop_gradient(self._embeddings), self.implicit),
+            biases=self.biases.means[:, 0],
+            bias_variances=self.biases.variances()[:, 0],
             noise=tf.exp(self.log_noise),
         )
 
