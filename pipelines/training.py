@@ -25,9 +25,14 @@ def training(
     registry: str,
     movies: str = "",
     test_ratings: str = "",
+    format: str = "",
     columns: str = "",
     rating_scale: str = "",
     split: str = "random",
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    min_user_ratings: int = 0,
+    min_movie_ratings: int = 0,
     preset: str = "default",
     train_settings: dict = {},  # noqa: B006  # kfp reads the default, nobody changes it
     rating_weight: float = 0.0,
@@ -63,9 +68,15 @@ def training(
         registry: The registry that the recommender is published to: a directory or gs:// prefix.
         movies: The movie table: a path or gs:// URI.
         test_ratings: A ready-made test split in the layout of `ratings`; "" splits at random.
+        format: The layout of the ratings: "netflix", "netflix-prize", "movielens", "movielens-dat",
+            "movielens-tab", "csv", "tsv" or "parquet"; "" finds it from the content.
         columns: The columns of ratings in another layout: "user=…,movie=…,rating=…[,time=…]"; "" finds them.
         rating_scale: Least and greatest rating, such as "1,5"; "" finds them in the data.
         split: How test rows are chosen: "random", "leave-last-out" or "time".
+        validation_fraction: Share of the rows not for testing that are for early stopping, 0 to 1.
+        test_fraction: Share of the rows that are for testing, 0 to 1; not used with test_ratings.
+        min_user_ratings: Leaves out users with fewer ratings; 0 takes all.
+        min_movie_ratings: Leaves out the ratings of movies with fewer; 0 takes all.
         preset: The model: "default", or "notebook" for the original one.
         train_settings: Overrides of the preset's settings, by name.
         rating_weight: Weight of the rating loss; 0 takes the preset's.
@@ -110,13 +121,18 @@ def training(
                     ratings=ratings,
                     movies=movies,
                     test_ratings=test_ratings,
+                    format=format,
                     columns=columns,
                     rating_scale=rating_scale,
                     split=split,
+                    validation_fraction=validation_fraction,
+                    test_fraction=test_fraction,
                     fingerprint=identified.output,
                     seed=seed,
                     max_train_rows=max_train_rows,
                     max_test_rows=max_test_rows,
+                    min_user_ratings=min_user_ratings,
+                    min_movie_ratings=min_movie_ratings,
                     max_reject_rate=max_reject_rate,
                 ),
                 image,

@@ -25,6 +25,12 @@ def fingerprint(ratings: str, movies: str, test_ratings: str) -> None:
 @click.option("--output", required=True, help="RatingsDataset: the directory to write.")
 @click.option("--fingerprint", default="", help="What identifies the input files; computed if not given.")
 @click.option(
+    "--format",
+    default="",
+    help="netflix, netflix-prize, movielens, movielens-dat, movielens-tab, csv, tsv or parquet; found from "
+    "the content.",
+)
+@click.option(
     "--columns",
     default="",
     help="user=…,movie=…,rating=…[,time=…]: names or numbers of columns; usual ones are known.",

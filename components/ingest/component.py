@@ -29,6 +29,7 @@ def ingest(
     movies: str = "",
     test_ratings: str = "",
     fingerprint: str = "",
+    format: str = "",
     columns: str = "",
     rating_scale: str = "",
     split: str = "random",
@@ -50,6 +51,8 @@ def ingest(
       movies: The movie table: a path or gs:// URI; "" takes the rated movies, with their ids for titles.
       test_ratings: A ready-made test split; "" divides the ratings.
       fingerprint: What identifies the input files; "" computes it.
+      format: The layout of the ratings: "netflix", "netflix-prize", "movielens", "movielens-dat",
+        "movielens-tab", "csv", "tsv" or "parquet"; "" finds it from the content.
       columns: user=…,movie=…,rating=…[,time=…]: names or numbers of columns; "" knows the usual ones.
       rating_scale: Least and greatest rating, such as "1,5"; "" finds it from the data.
       split: "random" (by a hash of user, movie and seed), "leave-last-out" (each user's last rating) or
@@ -71,6 +74,7 @@ def ingest(
         movies=movies,
         test_ratings=test_ratings,
         fingerprint=fingerprint,
+        format=format,
         columns=columns,
         rating_scale=rating_scale,
         split=split,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import UserError
-from components.storage import fetch, is_remote
+from components.storage import fetch, is_pattern, is_remote, matches
 
 # The first bytes of a file -> how it is packed.
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "parquet"}
@@ -66,30 +66,20 @@ class InputFile:
 
 
 def names(text: str, flag: str) -> list[str]:
-    """The files that `text` names: paths or gs:// URIs, several by comma, local ones also by pattern.
+    """The files that `text` names: paths or gs:// URIs, several by comma or pattern.
 
     Raises:
       UserError: if a pattern matches nothing, or `text` is empty.
     """
     found: list[str] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
-        matches = _matches(word) if _is_pattern(word) else [word]
-        if not matches:
+        files = matches(word) if is_pattern(word) else [word]
+        if not files:
             raise UserError(f"{flag} {word} matches no file; name one that exists")
-        found += matches
+        found += files
     if not found:
         raise UserError(f"{flag} names no file; pass a path or gs:// URI")
     return found
-
-
-def _is_pattern(word: str) -> bool:
-    return not is_remote(word) and not Path(word).exists() and any(mark in word for mark in "*?[")
-
-
-def _matches(pattern: str) -> list[str]:
-    path = Path(pattern)
-    start = Path(path.anchor or ".")
-    return sorted(str(match) for match in start.glob(str(path.relative_to(path.anchor))) if match.is_file())
 
 
 def open_all(text: str, flag: str, scratch: Path) -> list[InputFile]:

@@ -8,9 +8,9 @@ from typing import Any
 from components.errors import UserError
 from components.ingest import (
     catalogue,
+    formats,
     inputs,
     judge,
-    layouts,
     lines,
     movie_tables,
     rejects,
@@ -58,7 +58,9 @@ def open_sources(ratings: str, movies: str, test_ratings: str, settings: Setting
         raise UserError(f"--movies {movies} names {len(tables)} files; name one movie table")
     training = inputs.open_all(ratings, "--ratings", scratch)
     testing = inputs.open_all(test_ratings, "--test-ratings", scratch) if test_ratings else []
-    found = [(file, layouts.detect(file, settings.columns)) for file in (*training, *testing)]
+    found = [
+        (file, formats.layout_of(file, settings.format, settings.columns)) for file in (*training, *testing)
+    ]
     sources = Sources(found, len(testing), tables[0] if tables else None)
     if settings.split != "random" and not sources.timed:
         raise UserError(

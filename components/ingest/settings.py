@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from components.errors import UserError
+from components.ingest.formats import FORMATS, WITH_COLUMNS
 
 SPLIT_KINDS = ("random", "leave-last-out", "time")
 
@@ -12,6 +13,7 @@ class Settings:
     """How ratings are read, bounded and divided. The flags of `twotower ingest` of the same names set them.
 
     Attributes:
+      format: the name of a layout; "" finds each file's own.
       columns: role (user, movie, rating, time) -> the name or the number, from 1, of its column; empty for
         the layouts that are known.
       rating_scale: least and greatest rating; None finds it from the data.
@@ -24,6 +26,7 @@ class Settings:
       max_reject_rate: share of the rows, 0 to 1.
     """
 
+    format: str
     columns: dict[str, str]
     rating_scale: tuple[float, float] | None
     split: str
@@ -37,6 +40,7 @@ class Settings:
     max_reject_rate: float
 
     def __post_init__(self) -> None:
+        self._check_layout()
         if self.split not in SPLIT_KINDS:
             raise UserError(f"--split {self.split} is not known; choose one of {', '.join(SPLIT_KINDS)}")
         for name in ("test_fraction", "validation_fraction"):
@@ -47,6 +51,15 @@ class Settings:
         for name in ("max_train_rows", "max_test_rows", "min_user_ratings", "min_movie_ratings"):
             if getattr(self, name) < 0:
                 raise UserError(f"{_flag(name)} {getattr(self, name)} must be 0 (no bound) or more")
+
+    def _check_layout(self) -> None:
+        if self.format and self.format not in FORMATS:
+            raise UserError(f"--format {self.format} is not known; choose one of {', '.join(FORMATS)}")
+        if self.columns and self.format and self.format not in WITH_COLUMNS:
+            raise UserError(
+                f"--columns goes with --format {', '.join(WITH_COLUMNS)} only: those of {self.format} are "
+                "known; leave one of the two out"
+            )
 
 
 def parse_columns(text: str) -> dict[str, str]:

@@ -33,6 +33,7 @@ def ingest(
     movies: str = "",
     test_ratings: str = "",
     fingerprint: str = "",
+    format: str = "",
     columns: str = "",
     rating_scale: str = "",
     split: str = "random",
@@ -54,6 +55,7 @@ def ingest(
       movies: The movie table; "" takes the movies that are rated, with their ids for titles.
       test_ratings: A ready-made test split; "" divides the ratings.
       fingerprint: What identifies the input files; "" computes it.
+      format: The layout of the ratings, one of `formats.FORMATS`; "" finds it from the content.
       columns: user=…,movie=…,rating=…[,time=…]: names or numbers of columns; "" knows the usual ones.
       rating_scale: Least and greatest rating, such as "1,5"; "" finds it from the data.
       split: random (by a hash of user, movie and seed), leave-last-out (each user's last rating) or time
@@ -80,6 +82,7 @@ def ingest(
 
     started = time.monotonic()
     settings = Settings(
+        format=format,
         columns=parse_columns(columns),
         rating_scale=parse_scale(rating_scale),
         split=split,

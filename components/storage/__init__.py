@@ -1,6 +1,7 @@
 """Files under a local directory or a gs:// prefix, behind one small interface."""
 
 from components.storage.locations import fetch, identity, is_remote, open_storage
+from components.storage.patterns import is_pattern, matches
 from components.storage.storage import (
     AlreadyExistsError,
     CorruptError,
@@ -18,7 +19,9 @@ __all__ = [
     "StoredFile",
     "fetch",
     "identity",
+    "is_pattern",
     "is_remote",
+    "matches",
     "open_storage",
     "stored_file",
 ]

@@ -92,6 +92,68 @@ def test_a_layout_is_known_by_its_content(tmp_path: Path, layout: str) -> None:
     assert {row["time"] for row in dataset.split("train")} == {expected}
 
 
+NAMES = {
+    "MovieLens": "movielens",
+    "MovieLens, double colons": "movielens-dat",
+    "MovieLens, tabs": "movielens-tab",
+    "dates": "csv",
+    "dates and times": "csv",
+    "columns by name": "csv",
+    "columns by number, no header": "csv",
+    "Netflix Prize": "netflix-prize",
+    "Parquet": "parquet",
+    "Parquet, columns by name": "parquet",
+}
+
+
+@pytest.mark.parametrize("layout", NAMES)
+def test_a_layout_may_be_named(tmp_path: Path, layout: str) -> None:
+    ratings, flags = LAYOUTS[layout]
+    dataset = ingest_text(tmp_path, ratings, name="file", max_reject_rate=0, format=NAMES[layout], **flags)
+    assert dataset.ratings() == EXPECTED
+
+
+def test_the_kaggle_layout_and_a_table_with_tabs_may_be_named(tmp_path: Path) -> None:
+    for name, text in (
+        ("netflix", joined(",", "User_ID,Movie_ID,Rating\n")),
+        ("tsv", joined("\t", "user\tmovie\trating\n")),
+    ):
+        assert ingest_text(tmp_path, text, max_reject_rate=0, format=name).ratings() == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("layout", "named", "message"),
+    [
+        ("MovieLens", "netflix", "is not in the layout of --format netflix: its first line is 'userId,"),
+        ("dates", "movielens", "is not in the layout of --format movielens"),
+        ("dates", "tsv", "is not in the layout of --format tsv"),
+        ("dates", "parquet", "is no Parquet file, against --format parquet"),
+        ("Parquet", "csv", "is a Parquet file, against --format csv"),
+        ("dates", "excel", "--format excel is not known; choose one of netflix, netflix-prize,"),
+        ("columns by name", "movielens", "--columns goes with --format csv, tsv, parquet only"),
+        ("columns by name", "tsv", "no such columns: --columns user=who"),
+    ],
+)
+def test_a_file_in_another_layout_than_the_one_named_is_refused(
+    tmp_path: Path, layout: str, named: str, message: str
+) -> None:
+    ratings, flags = LAYOUTS[layout]
+    with pytest.raises(UserError) as raised:
+        ingest_text(tmp_path, ratings, name="file", format=named, **flags)
+    assert message in str(raised.value)
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_a_named_layout_is_read_from_whatever_line_it_begins_with(tmp_path: Path) -> None:
+    prize = f"u0,3,2004-01-01\n{LAYOUTS['Netflix Prize'][0]!s}"
+    dataset = ingest_text(tmp_path, prize, format="netflix-prize")
+    assert dataset.reasons() == {1: "no movie"}
+    assert dataset.ratings() == EXPECTED
+    dataset = ingest_text(tmp_path, "u0::m1::good::0\n" + joined("::", time="0"), format="movielens-dat")
+    assert dataset.reasons() == {1: "rating not a number"}
+    assert dataset.ratings() == EXPECTED
+
+
 def test_rejects_of_the_netflix_prize_layout_have_their_lines(tmp_path: Path) -> None:
     text = "0:\nu1,3,2004-01-01\nm1:\nu1,9,2004-01-01\n\nu2,3,yesterday\nu3,3\n"
     text += "m2:\nu2,1,2004-01-01\nu2,2,2004-01-01\n"

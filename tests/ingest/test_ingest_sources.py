@@ -87,6 +87,24 @@ def test_files_in_google_cloud_storage(bucket: str, tmp_path: Path) -> None:
         ingest(ratings=f"{bucket}/in/absent.csv", output=str(tmp_path / "dataset"))
 
 
+def test_a_pattern_of_objects_in_google_cloud_storage(bucket: str, tmp_path: Path) -> None:
+    storage = open_storage(f"{bucket}/in")
+    rows = full()
+    storage.write_bytes("part-1.csv", netflix(rows[:100]).encode())
+    storage.write_bytes("part-2.csv.gz", gzip.compress(netflix([("u1", "x", "m1"), *rows[100:]]).encode()))
+    storage.write_bytes("below/part-3.csv", netflix([("u1", 1, "m1")] * 9).encode())
+    ratings = f"{bucket}/in/part-*"
+    ingest(ratings=ratings, output=str(tmp_path / "dataset"))
+    dataset = Dataset(tmp_path / "dataset")
+    assert len(dataset.ratings()) == 400
+    assert [(row["file"], row["line"]) for row in dataset.rejects] == [(f"{bucket}/in/part-2.csv.gz", "2")]
+    before = fingerprint(ratings=ratings)
+    storage.write_bytes("part-4.csv", netflix(rows).encode())
+    assert fingerprint(ratings=ratings) != before
+    with pytest.raises(UserError, match=r"--ratings gs://.*none\* matches no file"):
+        fingerprint(ratings=f"{bucket}/in/none*")
+
+
 @pytest.mark.parametrize("statistics", ["", "[]", "{", '{"format": 7}'])
 def test_a_directory_that_is_no_dataset_is_refused(tmp_path: Path, statistics: str) -> None:
     write(tmp_path / "statistics.json", statistics)

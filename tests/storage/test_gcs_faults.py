@@ -170,6 +170,31 @@ def test_bytes_lost_on_the_way_are_fetched_again(service: HTTPServer, tmp_path: 
     assert (tmp_path / "target").read_bytes() == b"data"
 
 
+def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(service: HTTPServer, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 4096
+    asked: list[str] = []
+
+    def half_the_rest(request: Request) -> Response:
+        asked.append(request.headers.get("Range", ""))
+        start = int(asked[-1].removeprefix("bytes=").rstrip("-") or 0)
+        rest = data[start:]
+        headers = {"X-Goog-Hash": f"crc32c={checksum_of(data)}", "X-Goog-Generation": "7"}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        # The server promises all of it and sends half, twice.
+        sent = rest[: len(rest) // 2] if len(asked) < 3 else rest
+        response = Response(iter([sent]), status=206 if start else 200, headers=headers)
+        response.headers["Content-Length"] = str(len(rest))
+        return response
+
+    service.expect_request(DOWNLOAD).respond_with_handler(half_the_rest)
+    open_storage("gs://bucket/root").download_file("key", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+    assert len(asked) == 3
+    assert all(range_.startswith("bytes=") for range_ in asked[1:])
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
 def test_bytes_stored_corrupt_are_refused(service: HTTPServer, tmp_path: Path) -> None:
     service.expect_request(DOWNLOAD).respond_with_handler(answers(content(b"dada", announced=b"data")))
     storage = open_storage("gs://bucket/root")
