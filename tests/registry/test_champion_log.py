@@ -44,6 +44,7 @@ def test_the_highest_entry_is_the_champion(place: str) -> None:
     assert log_of(place).latest() == entries[-1]
     assert [entry.sequence for entry in entries] == list(range(1, 12))
     assert [entry.previous for entry in entries] == ["", *(f"v{sequence}" for sequence in range(10))]
+    assert {entry.reason for entry in entries} == {""}
     assert log.of_run("run-3") == entries[3]
     assert open_storage(place).list() == [f"champion/{sequence:06d}.json" for sequence in range(1, 12)]
 
