@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.evaluate.calibration import Calibration
 from components.evaluate.held_out import HeldOut
-from components.evaluate.lists import LENGTH, diversity
-from components.evaluate.names import BIAS, CHALLENGER
+from components.evaluate.lists import LENGTH
+from components.evaluate.names import BIAS, CHALLENGER, LIST_METRICS
 from components.evaluate.scoring import Scored
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -17,17 +18,25 @@ Array = npt.NDArray[Any]
 DETAILS_FILE = "details.json"
 
 _CURVE = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500)
-_BUCKETS = 10
 _TYPICAL_USERS = 6
 _TITLES = 5
 
 
-def details(scored: Mapping[str, Scored], held_out: HeldOut, vocabulary: Vocabulary) -> dict[str, Any]:
+def details(
+    scored: Mapping[str, Scored],
+    metrics: Mapping[str, Mapping[str, float]],
+    calibrations: Mapping[str, Calibration],
+    held_out: HeldOut,
+    vocabulary: Vocabulary,
+) -> dict[str, Any]:
     """Tables and examples as JSON values; empty where there was nothing to score.
+
+    Args:
+      scored, metrics, calibrations: by scorer, its answers and what was measured of them.
 
     Returns:
       top_k: ks, and by scorer the share of held-out pairs that are among the k best unseen movies.
-      calibration: by scorer, buckets of equally many predictions with mean prediction and mean rating.
+      calibration: by scorer, buckets of about equally many predictions with mean prediction and mean rating.
       residuals: by scorer, for each rating that was given, how many there were and the mean error.
       lists: by scorer, how diverse its lists of the best 10 are.
       long_tail: by scorer, the share of its lists in each tenth of the known ratings, the most rated first.
@@ -38,18 +47,21 @@ def details(scored: Mapping[str, Scored], held_out: HeldOut, vocabulary: Vocabul
     rating = {name: one.ratings for name, one in scored.items() if one.ratings is not None}
     listed = {name: one.lists for name, one in scored.items() if one.lists is not None}
     counts = np.bincount(held_out.known.movies, minlength=len(held_out.movie_ids))
-    known_users = int(np.count_nonzero(held_out.known.counts))
     challenger = scored.get(CHALLENGER)
     return {
         "top_k": {
             "k": list(_CURVE),
             "accuracy": {name: curve for name, one in scored.items() if (curve := _curve(one))},
         },
-        "calibration": {name: _calibration(stars, held_out.ratings) for name, stars in rating.items()},
+        "calibration": {name: found.buckets for name, found in calibrations.items()},
         "residuals": {
             name: _residuals(rating[name], held_out.ratings) for name in (CHALLENGER, BIAS) if name in rating
         },
-        "lists": {name: diversity(lists, counts, known_users) for name, lists in listed.items()},
+        "lists": {
+            name: {metric: metrics[name][metric] for metric in LIST_METRICS if metric in metrics[name]}
+            | _popularity(lists, counts)
+            for name, lists in listed.items()
+        },
         "long_tail": {name: _long_tail(lists, counts) for name, lists in listed.items()},
         "users": [] if challenger is None else _users(challenger, held_out, vocabulary),
     }
@@ -59,21 +71,6 @@ def _curve(scored: Scored) -> list[float]:
     if scored.unseen_ranks is None:
         return []
     return [float(np.mean(scored.unseen_ranks < k)) for k in _CURVE]
-
-
-def _calibration(stars: Array, given: Array) -> list[dict[str, float]]:
-    """Whether a prediction of 4 stars is 4 stars on average; predictions that are no numbers are left out."""
-    finite = np.flatnonzero(np.isfinite(stars))
-    order = finite[np.argsort(stars[finite], kind="stable")]
-    return [
-        {
-            "rows": len(bucket),
-            "predicted": float(np.mean(stars[bucket], dtype=np.float64)),
-            "given": float(np.mean(given[bucket], dtype=np.float64)),
-        }
-        for bucket in np.array_split(order, _BUCKETS)
-        if len(bucket)
-    ]
 
 
 def _residuals(stars: Array, given: Array) -> list[dict[str, float]]:
@@ -86,6 +83,14 @@ def _residuals(stars: Array, given: Array) -> list[dict[str, float]]:
                 {"given": float(level), "rows": len(of_level), "mean_error": float(np.mean(of_level))}
             )
     return table
+
+
+def _popularity(lists: Array, counts: Array) -> dict[str, float]:
+    """The mean share of the catalogue that has fewer known ratings than what is recommended."""
+    shown = lists[lists >= 0]
+    if len(shown) == 0:
+        return {}
+    return {"popularity": float(np.mean(np.searchsorted(np.sort(counts), counts[shown])) / len(counts))}
 
 
 def _long_tail(lists: Array, counts: Array) -> list[float]:

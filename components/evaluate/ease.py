@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from components.evaluate.held_out import Batch
+from components.evaluate.ranking import Columns
 from components.evaluate.scoring import Predictions
 from components.vocabulary.interactions import UserRatings
 
 Array = npt.NDArray[Any]
 
-# The most rated movies that the model covers: to invert a matrix of so many rows takes seconds and 0.5 GB.
+# The most movies that the model takes: to invert a matrix of so many rows takes seconds and 0.5 GB.
 MAX_MOVIES = 4096
 # The arithmetic that counting pairs of movies may cost, in multiplications; beyond it, users are sampled.
 _MAX_COUNTING = 4e11
@@ -42,22 +43,28 @@ class Ease:
         counts = np.bincount(known.movies, minlength=movies)
         order = np.argsort(-counts, kind="stable")
         covered = order[: min(max_movies, int(np.count_nonzero(counts)))]
-        self._column = np.full(movies, -1, np.int32)
-        self._column[covered] = np.arange(len(covered), dtype=np.int32)
-        self._covered = covered
+        column = np.full(movies, -1, np.int32)
+        column[covered] = np.arange(len(covered), dtype=np.int32)
+        self._column, self._covered = column, len(covered)
         # Below any score of a covered movie, whatever the user: a sum of weights is far from a million.
-        self._background = (counts / (counts.max(initial=0) + 1) - 1e6).astype(np.float32)
-        gram, sampled = _counts_of_pairs(known, self._column, len(covered))
+        background = (counts / (counts.max(initial=0) + 1) - 1e6).astype(np.float32)
+        others = np.flatnonzero(column < 0)
+        self._background, level = np.unique(background[others], return_inverse=True)
+        of_movie = column.copy()
+        of_movie[others] = len(covered) + level
+        self._columns = Columns(of_movie, np.bincount(of_movie, minlength=len(covered)))
+        gram, sampled = _counts_of_pairs(known, column, len(covered))
         if regularisation is None:
             regularisation = 1000 * min(1, (sampled / 6040) ** 0.5)
         self._weights = _weights(gram, regularisation)
 
     def predict(self, batch: Batch) -> Predictions:
-        scores = np.tile(self._background, (len(batch.users), 1))
         movies, _, row_splits = batch.history
-        seen = _indicators(self._column[movies], row_splits, len(self._covered))
-        scores[:, self._covered] = seen @ self._weights
-        return Predictions(scores, None)
+        seen = _indicators(self._column[movies], row_splits, self._covered)
+        scores = np.empty((len(batch.users), len(self._columns.sizes)), np.float32)
+        np.matmul(seen, self._weights, out=scores[:, : self._covered])
+        scores[:, self._covered :] = self._background
+        return Predictions(scores, None, self._columns)
 
 
 def _indicators(columns: Array, row_splits: Array, width: int) -> Array:

@@ -1,10 +1,12 @@
 """The gate: which rules a challenger is held to, and what follows from them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from components.evaluate import rules
-from components.evaluate.bootstrap import Resampled
+from components.evaluate.bootstrap import Interval, Resampled
+from components.evaluate.data_checks import DataChange
+from components.evaluate.data_rules import DataBounds, data_rules
 from components.evaluate.names import (
     BIAS,
     CHALLENGER,
@@ -46,6 +48,7 @@ class GateSettings:
     # The same for a slice, where chance has many more occasions; smaller ones are left out.
     slice_tolerance: float = 0.02
     min_slice_rows: int = 1000
+    data: DataBounds = field(default_factory=DataBounds)
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,19 @@ class Measures:
     Attributes:
       rows, users: how many test rows there are, of how many users.
       metrics: scorer -> metric -> value; of the challenger, the champion if it was scored, and baselines.
-      resampled: the same metrics under random weightings of the users.
+      resampled: metrics that are sums over users, under random weightings of the users.
+      intervals: scorer -> metric -> 95% interval, of the others.
     """
 
     rows: int
     users: int
     metrics: Mapping[str, Mapping[str, float]]
     resampled: Resampled
+    intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+
+    def interval(self, scorer: str, metric: str) -> Interval | None:
+        """The 95% interval of a metric; None if it is not finite or there are too few users to say."""
+        return self.intervals.get(scorer, {}).get(metric) or self.resampled.interval(scorer, metric)
 
 
 @dataclass(frozen=True)
@@ -73,16 +82,29 @@ class Evidence:
       slices: the same of some of them, by the slice's name.
       failure: why the challenger could not be scored; "" if it was.
       non_finite_users: how many users got an answer of the challenger's that is no finite number.
+      trained_on: how many of the held-out rows the challenger was itself trained on, of those that it can be
+        told of; None if its model does not say.
       champion_failure: why the champion could not be scored; "" if it was, or there is none.
       no_champion: why there is no comparison with the champion, other than that; "" if there is one.
+      champion_part: the slice on which alone the champion is compared, for it was trained on other test
+        rows; "" for all rows.
+      data: how the data differ from the champion's; None if that is not known.
+      no_data: why it is not known.
     """
 
     whole: Measures
     slices: Mapping[str, Measures] = field(default_factory=dict)
     failure: str = ""
     non_finite_users: int = 0
+    trained_on: int | None = None
     champion_failure: str = ""
     no_champion: str = ""
+    champion_part: str = ""
+    data: DataChange | None = None
+    no_data: str = ""
+
+
+_NO_MEASURES = Measures(0, 0, {}, Resampled({}))
 
 
 def decide(evidence: Evidence, settings: GateSettings) -> tuple[Rule, ...]:
@@ -100,6 +122,7 @@ def _rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
     mine, resampled = whole.metrics.get(CHALLENGER, {}), whole.resampled
     yield rules.scorable("scorable", CHALLENGER, evidence.failure)
     yield rules.finite(evidence.non_finite_users, whole.users)
+    yield rules.unread(evidence.trained_on)
     yield rules.enough_test_rows(
         whole.rows,
         whole.users,
@@ -122,12 +145,31 @@ def _rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
         yield rules.skipped("champion_scorable", "", evidence.no_champion, CHAMPION)
     else:
         yield rules.scorable("champion_scorable", CHAMPION, evidence.champion_failure)
-    for metric in (TOP_100_UNSEEN, RMSE):
-        absence = evidence.no_champion or (_CHAMPION_FAILED if evidence.champion_failure else _NOTHING)
-        yield _comparison(whole, CHAMPION, metric, absence, settings.champion_tolerance)
+    yield from _champion_rules(evidence, settings)
+    yield from data_rules(evidence.data, evidence.no_data or evidence.no_champion or _NOTHING, settings.data)
+    if evidence.champion_part:
+        return
     for name, part in evidence.slices.items():
         if CHAMPION in part.metrics and CHALLENGER in part.metrics:
             yield from _slice_rules(name, part, settings)
+
+
+def _champion_rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
+    """Not worse than the champion, on rows that it was not trained on."""
+    part, tolerance = evidence.champion_part, settings.champion_tolerance
+    measures = evidence.slices.get(part, _NO_MEASURES) if part else evidence.whole
+    absence = evidence.no_champion or (_CHAMPION_FAILED if evidence.champion_failure else _NOTHING)
+    few = part and (measures.rows < settings.min_slice_rows or measures.users < settings.min_test_users)
+    for metric in (TOP_100_UNSEEN, RMSE):
+        if few and not evidence.champion_failure:
+            why = (
+                f"The champion was trained on some of the test rows; of {measures.rows:,} it is certain that "
+                f"it was not, too few to compare on."
+            )
+            yield rules.skipped(rules.comparison_name(metric, CHAMPION), metric, why, CHAMPION)
+        else:
+            rule = _comparison(measures, CHAMPION, metric, absence, tolerance, part)
+            yield replace(rule, name=rules.comparison_name(metric, CHAMPION))
 
 
 def _slice_rules(name: str, part: Measures, settings: GateSettings) -> Iterator[Rule]:

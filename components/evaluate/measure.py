@@ -2,26 +2,42 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from components.evaluate import baseline_cache
 from components.evaluate.baselines import Bias, GlobalMean, Popularity
-from components.evaluate.bootstrap import Resampled, resample_parts
-from components.evaluate.ease import Ease
+from components.evaluate.bootstrap import Interval, Resampled, resample_parts
+from components.evaluate.calibration import Calibration, calibration
+from components.evaluate.diversity import Diversity
+from components.evaluate.ease import MAX_MOVIES, Ease
 from components.evaluate.factors import Factors
 from components.evaluate.gate import Measures
 from components.evaluate.held_out import HeldOut
+from components.evaluate.item_knn import ItemKnn
 from components.evaluate.metrics import UserSums, user_sums
-from components.evaluate.model_scorer import ModelScorer
-from components.evaluate.names import BIAS, EASE, FACTORS, GLOBAL_MEAN, POPULARITY
+from components.evaluate.model_scorer import ModelScorer, ScoringModel
+from components.evaluate.names import (
+    BIAS,
+    CALIBRATION_ERROR,
+    EASE,
+    FACTORS,
+    GLOBAL_MEAN,
+    ITEM_KNN,
+    POPULARITY,
+)
 from components.evaluate.scoring import Scored, Scorer, score
-from components.evaluate.slices import slice_sums, slices
+from components.evaluate.slices import Slice, slice_sums, slices
 from components.progress import log
 
 Array = npt.NDArray[Any]
+
+# What opens a model, or raises whatever a broken one does.
+Opener = Callable[[], ScoringModel]
 
 _WHOLE = ""  # all rows, among the parts of them
 
@@ -35,6 +51,7 @@ class Measured:
       sums: scorer -> its sums over each user's pairs.
       whole: the metrics on all held-out pairs.
       slices: the gate's metrics on parts of them, by the slice's name.
+      calibrations: scorer -> whether its predictions are right on average, of all that rate.
       failures: scorer -> why it could not be scored.
     """
 
@@ -42,44 +59,56 @@ class Measured:
     sums: dict[str, UserSums]
     whole: Measures
     slices: dict[str, Measures] = field(default_factory=dict)
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def measure(models: Mapping[str, Path], held_out: HeldOut, years: Array, seed: int) -> Measured:
-    """Scores `models` (name -> Model directory) and the baselines on `held_out`.
+def measure(
+    models: Mapping[str, Opener],
+    held_out: HeldOut,
+    years: Array,
+    seed: int,
+    parts: tuple[Slice, ...] = (),
+    cache: Path | None = None,
+) -> Measured:
+    """Scores `models` (name -> what opens it) and the baselines on `held_out`.
 
     Args:
       years: int32 [M], the years of the movies, 0 where unknown.
       seed: decides the resampling of users.
+      parts: slices beside the usual ones.
+      cache: the directory in which the baselines' answers are kept; None keeps them nowhere.
 
     A model that cannot be loaded or scored is a failure in the result and not an exception: it is the gate's
     to judge. Nothing is scored where there are no held-out rows.
     """
-    from components.train.scoring import ScoringModel
-
     if len(held_out.movies) == 0:
         return Measured({}, {}, Measures(0, 0, {}, Resampled({})))
     scored: dict[str, Scored] = {}
     failures: dict[str, str] = {}
-    for name, directory in models.items():
+    for name, open_model in models.items():
         try:
-            scorer = ModelScorer(ScoringModel.load(directory), held_out.movie_ids)
-            scored[name] = score(scorer, held_out, name)
+            scored[name] = score(ModelScorer(open_model(), held_out.movie_ids), held_out, name)
         except MemoryError:
             raise
         except Exception as error:  # whatever a broken model does
             failures[name] = _one_line(error)
             log(f"the {name} cannot be scored: {failures[name]}")
-    for name, baseline in _baselines(held_out).items():
-        scored[name] = score(baseline(), held_out, name)
+    scored |= baseline_cache.answers(cache, held_out, _baselines(held_out))
     sums = {name: user_sums(answers, held_out) for name, answers in scored.items()}
-    parts = {_WHOLE: sums}
-    for part in slices(held_out, years):
-        parts[part.name] = {
+    sums_of_parts = {_WHOLE: sums}
+    for part in (*slices(held_out, years), *(part for part in parts if part.pairs.any())):
+        sums_of_parts[part.name] = {
             name: slice_sums(answers, held_out, part.pairs) for name, answers in scored.items()
         }
-    measures = _measures(parts, seed)
-    return Measured(scored, sums, measures.pop(_WHOLE), measures, failures)
+    measures = _measures(sums_of_parts, seed)
+    calibrations = {
+        name: calibration(answers.ratings, held_out)
+        for name, answers in scored.items()
+        if answers.ratings is not None
+    }
+    whole = _with_figures(measures.pop(_WHOLE), scored, calibrations, held_out)
+    return Measured(scored, sums, whole, measures, calibrations, failures)
 
 
 def _measures(parts: Mapping[str, Mapping[str, UserSums]], seed: int) -> dict[str, Measures]:
@@ -92,15 +121,45 @@ def _measures(parts: Mapping[str, Mapping[str, UserSums]], seed: int) -> dict[st
     return measures
 
 
-def _baselines(held_out: HeldOut) -> dict[str, Callable[[], Scorer]]:
+def _with_figures(
+    whole: Measures,
+    scored: Mapping[str, Scored],
+    calibrations: Mapping[str, Calibration],
+    held_out: HeldOut,
+) -> Measures:
+    """Adds the metrics that are no sums over users: of calibration, and of lists."""
+    metrics = {name: dict(values) for name, values in whole.metrics.items()}
+    intervals: dict[str, dict[str, Interval]] = {name: {} for name in metrics}
+    for name, found in calibrations.items():
+        metrics[name][CALIBRATION_ERROR] = found.error
+        if found.interval:
+            intervals[name][CALIBRATION_ERROR] = found.interval
+    diversity = Diversity(held_out.known, len(held_out.movie_ids))
+    for name, answers in scored.items():
+        if answers.lists is not None:
+            metrics[name] |= diversity.measure(answers.lists)
+            intervals[name] |= diversity.intervals(answers.lists)
+    return Measures(whole.rows, whole.users, metrics, whole.resampled, intervals)
+
+
+def _baselines(held_out: HeldOut) -> dict[str, baseline_cache.Answer]:
     known, movies = held_out.known, len(held_out.movie_ids)
-    return {
+    rated = np.count_nonzero(np.bincount(known.movies, minlength=movies))
+    fits: dict[str, Callable[[], Scorer]] = {
         POPULARITY: lambda: Popularity(known, movies),
         GLOBAL_MEAN: lambda: GlobalMean(known),
         BIAS: lambda: Bias(known, movies),
-        EASE: lambda: Ease(known, movies),
         FACTORS: lambda: Factors(known, movies),
     }
+    if rated <= MAX_MOVIES:
+        fits[EASE] = lambda: Ease(known, movies)
+    else:
+        fits[ITEM_KNN] = lambda: ItemKnn(known, movies)
+    return {name: partial(_answer, name, fit, held_out) for name, fit in fits.items()}
+
+
+def _answer(name: str, fit: Callable[[], Scorer], held_out: HeldOut) -> Scored:
+    return score(fit(), held_out, name)
 
 
 def _one_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.evaluate.held_out import Batch, History
+from components.evaluate.ranking import Columns
 from components.evaluate.scoring import Predictions
 
 Array = npt.NDArray[Any]
@@ -49,10 +50,12 @@ class ModelScorer:
         self._rows = np.array([row_of.get(str(movie), -1) for movie in movie_ids], np.int32)
         known = self._rows >= 0
         # The bias is one component more of a movie's vector, met by a 1 in the query.
-        self._vectors = np.zeros((len(movie_ids), model.vectors.shape[1] + 1), np.float32)
-        self._vectors[:, -1] = -np.inf
-        self._vectors[known, :-1] = model.vectors[self._rows[known]]
-        self._vectors[known, -1] = model.biases[self._rows[known]]
+        vectors = np.zeros((len(movie_ids), model.vectors.shape[1] + 1), np.float32)
+        vectors[:, -1] = -np.inf
+        vectors[known, :-1] = model.vectors[self._rows[known]]
+        vectors[known, -1] = model.biases[self._rows[known]]
+        self._columns, representatives = Columns.alike(vectors)
+        self._vectors = vectors[representatives]
 
     @property
     def unknown_movies(self) -> int:
@@ -65,6 +68,5 @@ class ModelScorer:
         queries = self._model.query(batch.user_ids, history)
         with np.errstate(invalid="ignore", over="ignore"):  # the gate finds what is not finite
             scores = np.column_stack([queries, np.ones_like(queries[:, :1])]) @ self._vectors.T
-        return Predictions(
-            scores, self._model.rate(batch.user_ids, history, batch.pair_rows, self._rows[batch.movies])
-        )
+        stars = self._model.rate(batch.user_ids, history, batch.pair_rows, self._rows[batch.movies])
+        return Predictions(scores, stars, self._columns)

@@ -12,8 +12,16 @@ MRR = "mrr"
 RMSE = "rmse"
 MAE = "mae"
 
+CALIBRATION_ERROR = "calibration_error"
+# Of the lists of the best movies of some users.
+COVERAGE = "coverage"
+GINI = "gini"
+POPULARITY_RANK = "popularity_rank"
+NOVELTY = "novelty"
+SIMILARITY = "intra_list_similarity"
+
 # The metrics in which less is better, in stars.
-ERRORS = frozenset({RMSE, MAE})
+ERRORS = frozenset({RMSE, MAE, CALIBRATION_ERROR})
 # The metrics that are a mean over users; the others are one over rows.
 OVER_USERS = frozenset({MRR, *(name.format(k) for name in (RECALL, NDCG) for k in LIST_K)})
 
@@ -25,7 +33,13 @@ METRICS = (
     MRR,
     RMSE,
     MAE,
+    CALIBRATION_ERROR,
 )
+# Neither more nor less of these is better in itself.
+LIST_METRICS = (COVERAGE, GINI, POPULARITY_RANK, NOVELTY, SIMILARITY)
+
+# The part of the test rows that the champion was certainly not trained on.
+UNREAD_BY_CHAMPION = "rows_unread_by_champion"
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -33,17 +47,25 @@ POPULARITY = "popularity"
 GLOBAL_MEAN = "global_mean"
 BIAS = "bias"
 EASE = "ease"
+ITEM_KNN = "item_knn"
 FACTORS = "factors"
 
 _WORDS = {
     RMSE: "RMSE",
     MAE: "mean absolute error",
     MRR: "mean reciprocal rank",
+    COVERAGE: "catalogue coverage of lists",
+    GINI: "Gini coefficient of lists",
+    POPULARITY_RANK: "mean popularity rank of lists",
+    NOVELTY: "novelty of lists",
+    SIMILARITY: "similarity within lists",
+    UNREAD_BY_CHAMPION: "test rows that the champion was not trained on",
     CHALLENGER: "the challenger",
     CHAMPION: "the champion",
     GLOBAL_MEAN: "the global mean",
     BIAS: "user and movie biases",
     EASE: "EASE",
+    ITEM_KNN: "nearest movies",
     FACTORS: "matrix factorisation",
     **{ACCURACY.format(k): f"top-{k} accuracy" for k in TOP_K},
     **{ACCURACY_UNSEEN.format(k): f"top-{k} accuracy among unseen movies" for k in TOP_K},

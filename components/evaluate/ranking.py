@@ -5,7 +5,8 @@ counts against the model; the movie is among the k best where its rank is below 
 pass over the user's row of scores counts it, in a twentieth of the time.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,43 +19,97 @@ Array = npt.NDArray[Any]
 MISS = np.iinfo(np.int32).max
 
 # From so many pairs of one user on, sorting the row once is faster than counting for each (17,770 movies).
-_SORT_FROM = 32
+_SORT_FROM = 28
 
 
-def ranks(scores: Array, movies: Array, row_splits: Array, history: History) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class Columns:
+    """Which column of a row of scores each movie of the catalogue has; alike movies may share one.
+
+    A model scores all movies alike that it knows nothing of. In a catalogue most of which nobody has rated,
+    that leaves a fraction of the arithmetic.
+
+    Attributes:
+      of_movie: int32 [M].
+      sizes: int64 [C], how many movies share each column.
+    """
+
+    of_movie: Array
+    sizes: Array
+
+    @classmethod
+    def each(cls, movies: int) -> Self:
+        """A column for each movie."""
+        return cls(np.arange(movies, dtype=np.int32), np.ones(movies, np.int64))
+
+    @classmethod
+    def alike(cls, features: Array) -> tuple[Self, Array]:
+        """A column for all movies with equal `features` [M, d], and a movie of each column, int64 [C]."""
+        width = features.dtype.itemsize * features.shape[1]
+        rows = np.ascontiguousarray(features).view(f"V{width}").ravel()
+        _, first, of_movie, sizes = np.unique(
+            rows, return_index=True, return_inverse=True, return_counts=True
+        )
+        return cls(of_movie.astype(np.int32), sizes), first
+
+
+def ranks(
+    scores: Array, movies: Array, row_splits: Array, history: History, columns: Columns | None = None
+) -> tuple[Array, Array]:
     """Ranks among all movies, and among those that the user has not rated yet.
 
     Args:
-      scores: float32 [n, M]; -inf for a movie that cannot be recommended. NaN counts against the model: as a
-        candidate it beats every movie, as a held-out movie it is a miss.
+      scores: float32 [n, C]; a row that all users share (`np.broadcast_to`) is sorted once. -inf for a movie
+        that cannot be recommended. NaN counts against the model: as a candidate it beats every movie, as a
+        held-out movie it is a miss.
       movies: int32 [p], the held-out movies of n users, one user after the other.
       row_splits: int64 [n + 1]; the i-th user's pairs are row_splits[i]:row_splits[i + 1].
       history: what is known of the n users; its movies are no candidates among the unseen.
+      columns: which column each movie has; None if each has its own.
 
     Returns:
       Two arrays, int32 [p]: 0 for the best-scored movie; `MISS` where the movie's own score is not finite
       and, among the unseen, where the movie is in the history itself.
     """
+    columns = columns or Columns.each(scores.shape[1])
+    catalogue = len(columns.of_movie)
     owners = np.repeat(np.arange(len(scores)), np.diff(row_splits))
-    own = scores[owners, movies]
-    at_least, at_least_seen = np.empty(len(movies), np.int32), np.empty(len(movies), np.int32)
+    own = scores[owners, columns.of_movie[movies]]
+    lower, at_least_seen = np.empty(len(movies), np.int64), np.empty(len(movies), np.int64)
+    seen_columns = columns.of_movie[history.movies]
     buffer = np.empty(scores.shape[1], np.bool_)
+    one_for_all = scores.strides[0] == 0 and len(scores) > 0
+    if one_for_all:
+        lower[:] = np.searchsorted(np.sort(scores[0]), own)
     for i, row in enumerate(scores):
         pairs = slice(row_splits[i], row_splits[i + 1])
-        seen = history.movies[history.row_splits[i] : history.row_splits[i + 1]]
-        at_least[pairs] = len(row) - _count_lower(row, own[pairs], buffer)
-        at_least_seen[pairs] = len(seen) - np.searchsorted(np.sort(row[seen]), own[pairs])
-    others = at_least - 1  # the movie itself is one of them
+        seen = row[seen_columns[history.row_splits[i] : history.row_splits[i + 1]]]
+        if not one_for_all:
+            lower[pairs] = _count_lower(row, own[pairs], buffer)
+        at_least_seen[pairs] = len(seen) - np.searchsorted(np.sort(seen), own[pairs])
+    lower += _shared_lower(scores, owners, own, columns.sizes)
+    others = catalogue - lower - 1  # the movie itself is one of those that are not lower
     miss = ~np.isfinite(own)
-    miss_unseen = miss | _is_seen(owners, movies, history, scores.shape[1])
-    return np.where(miss, MISS, others), np.where(miss_unseen, MISS, others - at_least_seen)
+    miss_unseen = miss | _is_seen(owners, movies, history, catalogue)
+    return (
+        np.where(miss, MISS, others).astype(np.int32),
+        np.where(miss_unseen, MISS, others - at_least_seen).astype(np.int32),
+    )
 
 
-def _count_lower(row: Array, bounds: Array, buffer: Array) -> Array:
+def _count_lower(row: Array, bounds: Array, buffer: Array) -> Any:
     """How many of `row` are below each of `bounds`; what cannot be compared is not below."""
     if len(bounds) >= _SORT_FROM:
         return np.searchsorted(np.sort(row), bounds)
-    return np.array([np.count_nonzero(np.less(row, bound, out=buffer)) for bound in bounds])
+    return [np.count_nonzero(np.less(row, bound, out=buffer)) for bound in bounds]
+
+
+def _shared_lower(scores: Array, owners: Array, own: Array, sizes: Array) -> Array:
+    """How many movies are lower beyond the first of each column, int64 [p]."""
+    lower = np.zeros(len(own), np.int64)
+    for column in np.flatnonzero(sizes > 1):
+        lower += (sizes[column] - 1) * (scores[owners, column] < own)
+    return lower
 
 
 def _is_seen(owners: Array, movies: Array, history: History, catalogue: int) -> Array:

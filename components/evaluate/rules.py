@@ -74,6 +74,22 @@ def finite(non_finite_users: int, users: int) -> Rule:
     return Rule("finite", "non_finite_users", "<=", float(non_finite_users), 0.0, verdict, why)
 
 
+def unread(trained_on: int | None) -> Rule:
+    """The model may not have been trained on the rows that it is measured on.
+
+    Args:
+      trained_on: on how many of them it was, of those that can be told; None if none can.
+    """
+    name, metric = "unread_test_rows", "trained_test_rows"
+    if trained_on is None:
+        return skipped(name, metric, "The model does not say which rows it was trained on.", comparison="<=")
+    why = "The challenger was trained on none of the test rows."
+    if trained_on:
+        why = f"The challenger was trained on test rows, at least {trained_on:,}: it says what it has read."
+    verdict = FAIL if trained_on else PASS
+    return Rule(name, metric, "<=", float(trained_on), 0.0, verdict, why)
+
+
 def enough_test_rows(
     rows: int, users: int, interval: Interval | None, min_users: int, max_half_width: float
 ) -> Rule:
@@ -113,6 +129,20 @@ def bounded(name: str, metric: str, value: float, bound: float, interval: Interv
     return Rule(name, metric, comparison, known, bound, PASS if holds else FAIL, why, interval=interval)
 
 
+def within(name: str, metric: str, value: float, bound: float, comparison: str, why: str) -> Rule:
+    """A figure of the data, which may reach its bound.
+
+    Args:
+      comparison: what the value has to be to the bound, ">=" or "<=".
+      why: what was found, as the beginning of a sentence.
+    """
+    holds = value >= bound if comparison == ">=" else value <= bound
+    if not holds:
+        why += "; if that is meant, publish it with --gate report"
+    known = finite_or_none(value)
+    return Rule(name, metric, comparison, known, bound, PASS if holds else FAIL, f"{why}.")
+
+
 def not_worse(
     metric: str,
     against: str,
@@ -142,9 +172,10 @@ def not_worse(
     )
 
 
-def skipped(name: str, metric: str, why: str, against: str = "") -> Rule:
+def skipped(name: str, metric: str, why: str, against: str = "", comparison: str = "") -> Rule:
     """A rule that cannot be applied."""
-    comparison = "" if not metric else "<=" if metric in ERRORS else ">="
+    if metric and not comparison:
+        comparison = "<=" if metric in ERRORS else ">="
     return Rule(name, metric, comparison, None, None, SKIPPED, why, against)
 
 

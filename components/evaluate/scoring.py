@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from components.evaluate.held_out import Batch, HeldOut
 from components.evaluate.lists import best_unseen
-from components.evaluate.ranking import ranks
+from components.evaluate.ranking import Columns, ranks
 from components.progress import Progress
 
 Array = npt.NDArray[Any]
@@ -25,12 +25,13 @@ _WORKERS = len(os.sched_getaffinity(0))
 class Predictions(NamedTuple):
     """A scorer's answers for a batch of n users with p pairs; None where it has no such answer.
 
-    retrieval: float32 [n, M], the greater the rather to be recommended; -inf for a movie that it cannot
-    recommend. ratings: float32 [p], in stars.
+    retrieval: float32 [n, C], the greater the rather to be recommended; -inf for a movie that it cannot
+    recommend. ratings: float32 [p], in stars. columns: the column of each movie; None if each has its own.
     """
 
     retrieval: Array | None
     ratings: Array | None
+    columns: Columns | None = None
 
 
 class Scorer(Protocol):
@@ -83,12 +84,13 @@ class _Judged(NamedTuple):
 
 
 def _judge(predictions: Predictions, batch: Batch) -> _Judged:
-    scores, ratings = predictions
+    scores, ratings, columns = predictions
     non_finite = int(np.count_nonzero(_has_non_finite(predictions, batch)))
     if scores is None:
         return _Judged(None, None, ratings, None, non_finite)
-    all_ranks, unseen = ranks(scores, batch.movies, batch.row_splits, batch.history)
-    return _Judged(all_ranks, unseen, ratings, best_unseen(scores, batch.history, batch.listed), non_finite)
+    all_ranks, unseen = ranks(scores, batch.movies, batch.row_splits, batch.history, columns)
+    lists = best_unseen(scores, batch.history, batch.listed, columns)
+    return _Judged(all_ranks, unseen, ratings, lists, non_finite)
 
 
 def _has_non_finite(predictions: Predictions, batch: Batch) -> Array:
@@ -96,7 +98,8 @@ def _has_non_finite(predictions: Predictions, batch: Batch) -> Array:
     bad = np.zeros(len(batch.users), np.bool_)
     if predictions.retrieval is not None:
         # The maximum is NaN if one score is; -inf stands for "not to be recommended".
-        best = predictions.retrieval.max(axis=1)
+        shared = predictions.retrieval.strides[0] == 0
+        best = predictions.retrieval[: 1 if shared else None].max(axis=1)
         bad |= np.isnan(best) | np.isposinf(best)
     if predictions.ratings is not None:
         bad[batch.pair_rows[~np.isfinite(predictions.ratings)]] = True

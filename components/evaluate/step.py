@@ -1,29 +1,22 @@
 """The step `evaluate`: measures a model beside champion and baselines, and decides whether it may go live."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.errors import UserError
-from components.evaluate.champion import SAVED_MODEL, Champion, split_of
-from components.evaluate.details import DETAILS_FILE, details
-from components.evaluate.gate import GATES, Evidence, GateSettings, decide
+from components.evaluate.champion import SAVED_MODEL, Champion, comparison
+from components.evaluate.gate import GATES, GateSettings
 from components.evaluate.held_out import HeldOut
-from components.evaluate.measure import Measured, measure
-from components.evaluate.names import CHALLENGER, CHAMPION
-from components.evaluate.rules import finite_or_none, split_mismatch
-from components.evaluate.tables import write_user_sums
-from components.evaluate.verdict import (
-    SCHEMA_VERSION,
-    VERDICT_FILE,
-    conclusion,
-    encode_intervals,
-    encode_metrics,
-    encode_rules,
-    encode_slices,
-)
+from components.evaluate.judgement import Case, judge
+from components.evaluate.measure import Measured
+from components.evaluate.model_scorer import ScoringModel
+from components.evaluate.names import CHALLENGER
+from components.evaluate.rules import finite_or_none
 from components.outputs import output_directory, write_json
 from components.progress import log
 from components.step import step
+from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -83,37 +76,35 @@ def evaluate(
         raise UserError(
             f"--model {model} is no Model: it has no {SAVED_MODEL}/; make one with `twotower train`"
         )
-    data, numbering = _load(interactions, vocabulary)
-    held_out = HeldOut.test_of(data, numbering)
-    served = Champion.load(champion)
-    no_champion = _no_champion(served, data, ignore_champion)
-    models = {CHALLENGER: Path(model)}
-    if served.model is not None and not no_champion:
-        models[CHAMPION] = served.model
-
-    measured = measure(models, held_out, numbering.years, seed)
-    rules = decide(_evidence(measured, no_champion), settings)
-    verdict = {
-        "schema_version": SCHEMA_VERSION,
-        **conclusion(rules, gate, scored=CHALLENGER in measured.scored),
-        "rules": encode_rules(rules),
-        "metrics": encode_metrics(measured.whole.metrics, CHALLENGER),
-        "intervals": encode_intervals(measured.whole),
-        "slices": encode_slices(measured.slices),
-        "champion": served.as_json(),
-        "test_rows": len(held_out.movies),
-        "test_users": len(held_out.users),
-        "movies": data.movies,
-        "fingerprint": data.fingerprint,
-        "split": data.split_settings,
-    }
+    data, names = _load(interactions, vocabulary)
+    held_out, served = HeldOut.test_of(data, names), Champion.load(champion)
+    case = Case(
+        challenger=partial(open_model, Path(model)),
+        trained=DataSummary.load(Path(model)),
+        champion=partial(open_model, served.model) if served.model else None,
+        comparison=comparison(served, held_out, names, data.split_settings, ignore_champion),
+        held_out=held_out,
+        names=names,
+        facts={
+            "champion": served.as_json(),
+            "fingerprint": data.fingerprint,
+            "split": data.split_settings,
+        },
+    )
+    judgement = judge(case, settings, gate, seed, cache=Path(interactions))
     with output_directory(output) as directory:
-        write_json(directory / VERDICT_FILE, verdict)
-        write_json(directory / DETAILS_FILE, details(measured.scored, held_out, numbering))
-        write_user_sums(directory, held_out.user_ids, measured.sums)
-    _log_metrics(measured, metrics_path, metrics_metadata)
+        judgement.write(directory)
+    verdict = judgement.verdict
+    _log_metrics(judgement.measured, metrics_path, metrics_metadata)
     log(verdict["reason"])
     return EvaluateSummary(verdict["blessed"], verdict["publish"], verdict["reason"])
+
+
+def open_model(directory: Path) -> ScoringModel:
+    """The scoring model of a Model directory."""
+    from components.train import scoring
+
+    return scoring.ScoringModel.load(directory)
 
 
 def _settings(gate: str, min_top_100_accuracy: float, max_rmse: float) -> GateSettings:
@@ -136,27 +127,6 @@ def _load(interactions: str, vocabulary: str) -> tuple[Interactions, Vocabulary]
             "name the two outputs of one `twotower vocabulary`"
         )
     return data, numbering
-
-
-def _no_champion(served: Champion, data: Interactions, ignored: bool) -> str:
-    """Why the champion is left out, or ""."""
-    if served.model is None:
-        return "There is no champion yet."
-    if ignored:
-        return "The champion was left out, as asked."
-    return split_mismatch(split_of(served.model), data.split_settings)
-
-
-def _evidence(measured: Measured, no_champion: str) -> Evidence:
-    challenger = measured.scored.get(CHALLENGER)
-    return Evidence(
-        whole=measured.whole,
-        slices=measured.slices,
-        failure=measured.failures.get(CHALLENGER, ""),
-        non_finite_users=challenger.non_finite_users if challenger else 0,
-        champion_failure=measured.failures.get(CHAMPION, ""),
-        no_champion=no_champion,
-    )
 
 
 def _log_metrics(measured: Measured, path: str, metadata: dict[str, Any] | None) -> None:

@@ -83,7 +83,7 @@ def encode_rules(rules: Iterable[Rule]) -> list[dict[str, Any]]:
 def encode_intervals(measures: Measures) -> dict[str, dict[str, list[float] | None]]:
     """scorer -> metric -> its 95% interval; None where the metric is not finite."""
     return {
-        scorer: {metric: _as_list(measures.resampled.interval(scorer, metric)) for metric in values}
+        scorer: {metric: _as_list(measures.interval(scorer, metric)) for metric in values}
         for scorer, values in measures.metrics.items()
     }
 

@@ -65,6 +65,7 @@ def train(
     from components.train.overrides import override
     from components.train.presets import PRESETS
     from components.train.scoring import SAVED_MODEL
+    from components.vocabulary.data_summary import DataSummary
     from components.vocabulary.interactions import Interactions
     from components.vocabulary.vocabulary import Vocabulary
 
@@ -103,5 +104,6 @@ def train(
             **summary._asdict(),
         }
         write_json(directory / "model.json", record)
+        DataSummary.of(rows.known(), names.user_ids, names.movie_ids, rows.rating_scale).save(directory)
     log(f"model in {Path(output)}")
     return summary

@@ -7,6 +7,7 @@ from held_out_world import grouped, held_out_of
 from components.evaluate.baselines import Bias, GlobalMean, Popularity, fit_biases
 from components.evaluate.ease import Ease
 from components.evaluate.factors import Factors
+from components.evaluate.item_knn import ItemKnn
 from components.evaluate.metrics import user_sums
 from components.evaluate.scoring import score
 
@@ -107,7 +108,8 @@ def test_ease_is_the_closed_form_of_its_paper():
     b = np.eye(6) - precision / np.diag(precision)
     order = [int(movie) for movie in range(6)]
     ease = Ease(held_out.known, 7, regularisation=2.0)
-    scores = ease.predict(next(held_out.batches(30))).retrieval
+    predictions = ease.predict(next(held_out.batches(30)))
+    scores = predictions.retrieval[:, predictions.columns.of_movie]
     np.testing.assert_allclose(scores[:, order], x @ b, atol=1e-5)
     assert (scores[:, 6] < scores[:, order].min(axis=1)).all()
 
@@ -117,6 +119,52 @@ def test_ease_learns_from_a_sample_of_users_where_counting_all_would_take_long(m
     held_out = _pairs_world()
     scored = score(Ease(held_out.known, 25, regularisation=1.0), held_out, "ease")
     assert np.mean(scored.unseen_ranks == 0) >= 0.9
+
+
+def test_ease_orders_what_it_does_not_take_by_popularity_below_all_else():
+    known = {(user, movie): 3.0 for movie in range(5) for user in range(9 - movie)}
+    held_out = held_out_of(known, {(8, 4): 3.0}, 9, 7)
+    ease = Ease(held_out.known, 7, regularisation=1.0, max_movies=2)
+    predictions = ease.predict(next(held_out.batches(1)))
+    scores = predictions.retrieval[0, predictions.columns.of_movie]
+    assert min(scores[:2]) > scores[2] > scores[3] > scores[4] > scores[5] == scores[6]
+
+
+def _cosines(known, users, movies):
+    rated = np.zeros((users, movies))
+    for cell in known:
+        rated[cell] = 1
+    common = rated.T @ rated
+    np.fill_diagonal(common, 0)
+    counts = rated.sum(axis=0)
+    lengths = np.sqrt(np.outer(counts, counts))
+    cosines = np.divide(common, lengths, out=np.zeros_like(common), where=lengths > 0)
+    return rated, cosines * common / (common + 10), counts
+
+
+def test_nearest_movies_are_those_of_the_shrunk_cosine():
+    random = np.random.default_rng(6)
+    known = {(user, movie): 3.0 for user in range(40) for movie in range(9) if random.random() < 0.4}
+    held_out = held_out_of(known, {(user, 9): 3.0 for user in range(40)}, 40, 10)
+    rated, cosines, counts = _cosines(known, 40, 10)
+    for movie in range(10):
+        cosines[movie, np.argsort(-cosines[movie], kind="stable")[3:]] = 0
+    scores = ItemKnn(held_out.known, 10, neighbours=3).predict(next(held_out.batches(40))).retrieval
+    np.testing.assert_allclose(scores, rated @ cosines + 1e-9 * counts, atol=1e-6)
+
+
+def test_nearest_movies_are_found_in_a_sample_of_a_movies_raters(monkeypatch):
+    monkeypatch.setattr("components.evaluate.item_knn._ROWS_A_MOVIE", 100)
+    held_out = _pairs_world()
+    scored = score(ItemKnn(held_out.known, 25), held_out, "item_knn")
+    assert np.mean(scored.unseen_ranks == 0) >= 0.9
+
+
+def test_nearest_movies_of_nothing_are_the_most_rated():
+    known = {(user, movie): 3.0 for movie in range(4) for user in range(9 - movie)}
+    held_out = held_out_of(known, {(9, 2): 3.0}, 10, 6)
+    scores = ItemKnn(held_out.known, 6).predict(next(held_out.batches(1))).retrieval[0]
+    assert scores[0] > scores[1] > scores[2] > scores[3] > scores[4] == scores[5]
 
 
 @pytest.mark.parametrize("most_rows", [10**9, 2000])

@@ -7,7 +7,7 @@ from held_out_world import TableScorer, held_out_of
 from components.evaluate.bootstrap import Resampled
 from components.evaluate.gate import Evidence, GateSettings, Measures, decide
 from components.evaluate.held_out import History
-from components.evaluate.lists import best_unseen, diversity
+from components.evaluate.lists import best_unseen
 from components.evaluate.scoring import score
 from components.evaluate.slices import slice_sums, slices
 
@@ -75,14 +75,3 @@ def test_lists_hold_the_best_unseen_movies_best_first():
     assert best_unseen(scores, history, np.array([0]), k=2).tolist() == [[5, 2]]
     assert best_unseen(scores, history, np.array([0]), k=5).tolist() == [[5, 2, 0, -1, -1]]
     assert best_unseen(scores, history, np.array([], int), k=5).shape == (0, 5)
-
-
-def test_diversity_of_one_movie_for_all_and_of_every_movie_once():
-    counts = np.array([8, 4, 2, 1])
-    same = diversity(np.array([[0], [0]]), counts, users=8)
-    assert same == {"coverage": 0.25, "gini": 0.75, "novelty": 0.0, "popularity": 0.75}
-    every = diversity(np.array([[0, 1], [2, 3]]), counts, users=8)
-    assert every["coverage"] == 1
-    assert every["gini"] == pytest.approx(0)
-    assert every["novelty"] == pytest.approx(np.mean([0, 1, 2, 3]))
-    assert diversity(np.full((2, 3), -1), counts, users=8) == {}

@@ -1,0 +1,91 @@
+"""How diverse lists of recommendations are."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.evaluate.bootstrap import Interval
+from components.evaluate.jackknife import jackknife
+from components.evaluate.names import COVERAGE, GINI, NOVELTY, POPULARITY_RANK, SIMILARITY
+from components.vocabulary.interactions import UserRatings
+
+Array = npt.NDArray[Any]
+
+# Likeness of movies is taken from the ratings of so many users at most, evenly spread.
+_RATERS = 8192
+
+
+class Diversity:
+    """How much of the catalogue lists show, how popular it is, and how alike the movies of a list are.
+
+    docs/metrics.md has the formulas.
+    """
+
+    def __init__(self, known: UserRatings, movies: int) -> None:
+        """Prepares for lists of a catalogue of `movies`, of which `known` are the known ratings."""
+        self._counts = np.bincount(known.movies, minlength=movies)
+        self._users = int(np.count_nonzero(known.counts))
+        ascending = np.sort(self._counts)
+        self._more_popular = movies - np.searchsorted(ascending, self._counts, side="right")
+        self._raters = _raters(known, movies)
+        self._sampled_counts = np.bitwise_count(self._raters).sum(axis=1, dtype=np.int64)
+
+    def measure(self, lists: Array) -> dict[str, float]:
+        """Metric -> value for `lists`, int32 [s, k], -1 for none; empty if nothing is recommended."""
+        return self._of(lists, self.similarities(lists))
+
+    def intervals(self, lists: Array) -> dict[str, Interval]:
+        """Metric -> its 95% interval over users; empty if there are too few of them."""
+        similarities = self.similarities(lists)
+        return jackknife(lambda kept: self._of(lists[kept], similarities[kept]), len(lists))
+
+    def similarities(self, lists: Array) -> Array:
+        """The mean cosine similarity of two movies of each list, float64 [s]; NaN for under two movies.
+
+        The vector of a movie says which users rated it.
+        """
+        first, second = np.triu_indices(lists.shape[1], 1)
+        sums, pairs = np.zeros(len(lists)), np.zeros(len(lists), np.int64)
+        for one, other in zip(lists[:, first].T, lists[:, second].T, strict=True):
+            both = (one >= 0) & (other >= 0)
+            sums[both] += self._cosines(one[both], other[both])
+            pairs += both
+        means: Array = np.divide(sums, pairs, out=np.full(len(lists), np.nan), where=pairs > 0)
+        return means
+
+    def _cosines(self, one: Array, other: Array) -> Array:
+        common = np.bitwise_count(self._raters[one] & self._raters[other]).sum(axis=1, dtype=np.int64)
+        lengths = np.sqrt(self._sampled_counts[one] * self._sampled_counts[other])
+        cosines: Array = np.divide(common, lengths, out=np.zeros(len(one)), where=lengths > 0)
+        return cosines
+
+    def _of(self, lists: Array, similarities: Array) -> dict[str, float]:
+        shown = lists[lists >= 0]
+        if len(shown) == 0:
+            return {}
+        times = np.sort(np.bincount(shown, minlength=len(self._counts)))
+        places = np.arange(1, len(times) + 1)
+        share = np.maximum(self._counts[shown], 1) / max(self._users, 1)
+        alike = similarities[~np.isnan(similarities)]
+        metrics = {
+            COVERAGE: np.count_nonzero(times) / len(times),
+            GINI: np.sum((2 * places - len(times) - 1) * times) / (len(times) * times.sum()),
+            POPULARITY_RANK: np.mean(self._more_popular[shown]) + 1,
+            NOVELTY: np.mean(-np.log2(share)),
+        }
+        if len(alike):
+            metrics[SIMILARITY] = np.mean(alike)
+        return {name: float(value) for name, value in metrics.items()}
+
+
+def _raters(known: UserRatings, movies: int) -> Array:
+    """Which of some users, evenly spread, rated each movie: a bit for each, uint64 [M, ceil(users / 64)]."""
+    users = np.flatnonzero(known.counts)
+    if len(users) > _RATERS:
+        users = users[np.linspace(0, len(users) - 1, _RATERS).astype(np.int64)]
+    rated, _, row_splits = known.rows(users)
+    owners = np.repeat(np.arange(len(users)), np.diff(row_splits))
+    bits = np.zeros((movies, max(-(-len(users) // 64), 1)), np.uint64)
+    np.bitwise_or.at(bits, (rated, owners // 64), np.uint64(1) << (owners % 64).astype(np.uint64))
+    return bits

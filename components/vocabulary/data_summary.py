@@ -1,0 +1,163 @@
+"""What a model was trained on, in figures and samples small enough to lie beside the model."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from components.outputs import write_json
+from components.vocabulary.interactions import UserRatings
+
+FORMAT = 1
+SUMMARY_FILE = "data.json"
+SAMPLES_FILE = "data.npz"
+
+Hashes = npt.NDArray[np.uint64]
+
+_SAMPLE = 1 << 18
+_LEVELS = 200
+_ROWS_AT_ONCE = 1 << 21
+_LARGEST = np.uint64(2**64 - 1)
+
+
+@dataclass(frozen=True)
+class HashSample:
+    """The least hashes of a set: a uniform sample of it, whose absence from another is certain.
+
+    A bottom-k sample (Cohen & Kaplan 2007). Small sets are held whole.
+
+    Attributes:
+      hashes: uint64, ascending, each once.
+      bound: what hashes to at most this is in the set only if it is among `hashes`.
+    """
+
+    hashes: Hashes
+    bound: np.uint64
+
+    @classmethod
+    def of(cls, parts: Iterable[Hashes], size: int = _SAMPLE) -> Self:
+        """The least `size` of all hashes in `parts`."""
+        least, bound = np.empty(0, np.uint64), _LARGEST
+        for part in parts:
+            least = np.unique(np.concatenate([least, part[part <= bound]]))[:size]
+            if len(least) == size:
+                bound = least[-1]
+        return cls(least, bound)
+
+    def covers(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
+        """Whether it can be said of each of `hashes` if the set has it."""
+        return hashes <= self.bound
+
+    def holds(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
+        """Whether each of `hashes` is in the sample."""
+        return np.isin(hashes, self.hashes)
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """The ratings that a model may have read: training and validation together.
+
+    Attributes:
+      ratings: how many there are.
+      rating_mean: in stars.
+      rating_histogram: level in stars, as text -> how many ratings.
+      users, movies: hashes of the ids of those who have ratings.
+      rows: hashes of (user, movie).
+    """
+
+    ratings: int
+    rating_mean: float
+    rating_histogram: dict[str, int]
+    users: HashSample
+    movies: HashSample
+    rows: HashSample
+
+    @classmethod
+    def of(
+        cls,
+        known: UserRatings,
+        user_ids: npt.NDArray[Any],
+        movie_ids: npt.NDArray[Any],
+        rating_scale: tuple[float, float],
+    ) -> Self:
+        """Summarises `known`, whose users are `user_ids` and whose movies are `movie_ids`."""
+        users, movies = id_hashes(user_ids), id_hashes(movie_ids)
+        rated = np.bincount(known.movies, minlength=len(movies)) > 0
+        return cls(
+            ratings=len(known.movies),
+            rating_mean=float(np.mean(known.ratings, dtype=np.float64)) if len(known.ratings) else 0.0,
+            rating_histogram=_histogram(known.ratings, rating_scale),
+            users=HashSample.of([users[known.counts > 0]]),
+            movies=HashSample.of([movies[rated]]),
+            rows=HashSample.of(_row_hashes_in_parts(known, users, movies)),
+        )
+
+    def save(self, directory: Path) -> None:
+        """Writes data.json, for people and programs, and data.npz with the samples."""
+        figures = {
+            "format": FORMAT,
+            "ratings": self.ratings,
+            "rating_mean": self.rating_mean,
+            "rating_histogram": self.rating_histogram,
+        }
+        write_json(directory / SUMMARY_FILE, figures)
+        arrays: dict[str, Any] = {}
+        for name in ("users", "movies", "rows"):
+            sample: HashSample = getattr(self, name)
+            arrays |= {name: sample.hashes, f"{name}_bound": np.asarray(sample.bound)}
+        np.savez(directory / SAMPLES_FILE, **arrays)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self | None:
+        """What lies in `directory`; None if it holds no summary that this version can read."""
+        try:
+            figures = json.loads((directory / SUMMARY_FILE).read_text(encoding="utf-8"))
+            if figures["format"] != FORMAT:
+                return None
+            with (directory / SAMPLES_FILE).open("rb") as source, np.load(source) as arrays:
+                users, movies, rows = (
+                    HashSample(arrays[name], np.uint64(arrays[f"{name}_bound"]))
+                    for name in ("users", "movies", "rows")
+                )
+            histogram = {str(level): int(count) for level, count in figures["rating_histogram"].items()}
+            ratings, mean = int(figures["ratings"]), float(figures["rating_mean"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile):
+            return None
+        return cls(ratings, mean, histogram, users, movies, rows)
+
+
+def id_hashes(ids: Iterable[Any]) -> Hashes:
+    """Hashes of ids, the same on every machine and in every version."""
+    digests = (hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in ids)
+    return np.frombuffer(b"".join(digests), np.dtype("<u8")).astype(np.uint64)
+
+
+def row_hashes(users: Hashes, movies: Hashes) -> Hashes:
+    """Hashes of (user, movie), of the hashes of both: the finisher of SplitMix64 (Steele et al. 2014)."""
+    mixed = users ^ (movies * np.uint64(0x9E3779B97F4A7C15))
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    finished: Hashes = mixed ^ (mixed >> np.uint64(31))
+    return finished
+
+
+def _row_hashes_in_parts(known: UserRatings, users: Hashes, movies: Hashes) -> Iterable[Hashes]:
+    owners = known.users()
+    for start in range(0, len(owners), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        yield row_hashes(users[owners[rows]], movies[known.movies[rows]])
+
+
+def _histogram(ratings: npt.NDArray[np.float32], rating_scale: tuple[float, float]) -> dict[str, int]:
+    """Counts on 201 levels of the scale, so that any number of distinct ratings stays a short table."""
+    low, high = rating_scale
+    step = (high - low) / _LEVELS or 1.0
+    places = np.clip(np.round((ratings - low) / step), 0, _LEVELS).astype(np.int64)
+    counts = np.bincount(places, minlength=_LEVELS + 1)
+    return {f"{low + place * step:g}": int(counts[place]) for place in np.flatnonzero(counts)}
