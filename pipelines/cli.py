@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": ("pipelines.kubeflow.doctor_cli:doctor", "check all that runs on Kubeflow need"),
     "sample": ("components.sample.cli:sample", "generate a ratings file and a movie table"),
     "fingerprint": ("components.ingest.cli:fingerprint", "print what identifies the input files"),
+    "describe": ("components.ingest.cli:describe", "what ingest would find in ratings and movie files"),
     "ingest": ("components.ingest.cli:ingest", "ratings and movie files -> RatingsDataset"),
     "vocabulary": ("components.vocabulary.cli:vocabulary", "RatingsDataset -> Vocabulary, Interactions"),
     "train": ("components.train.cli:train", "Interactions -> Model"),

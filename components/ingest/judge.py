@@ -1,11 +1,9 @@
 """Which rows are kept, and for which split: joins rows with the catalogue, finds duplicates, divides."""
 
-from pathlib import Path
 from typing import Any
 
-from components.errors import UserError
 from components.ingest import split
-from components.ingest.database import one_row
+from components.ingest.database import has_column, one_row
 from components.ingest.dataset import SPLITS
 from components.ingest.reasons import Reason
 from components.ingest.scale import Scale
@@ -74,7 +72,7 @@ def _reject(connection: Any, scale: Scale) -> None:
 
 
 def _join(connection: Any, scale: Scale) -> None:
-    time = ", time" if _timed(connection) else ""
+    time = ", time" if has_column(connection, "rows", "time") else ""
     connection.execute(
         f"""
         CREATE TABLE keyed AS
@@ -128,82 +126,6 @@ def _leave_out(connection: Any, of: str, least: int) -> None:
         """,
         [least],
     )
-
-
-def write_splits(connection: Any, settings: Settings, directory: Path) -> dict[str, int]:
-    """Writes the kept rows, or samples of them, by user, then movie; returns how many each split has.
-
-    Raises:
-      UserError: if a split is empty.
-    """
-    found = connection.execute(
-        "SELECT split, count(*) FROM judged WHERE reason = 0 GROUP BY split"
-    ).fetchall()
-    available = {name: dict(found).get(place, 0) for place, name in enumerate(SPLITS)}
-    wanted = _bounded(available, settings)
-    short = [name for name in SPLITS if not wanted[name]]
-    if short:
-        raise UserError(
-            f"too little data: of {sum(available.values()):,} usable ratings none is left for "
-            f"{' and '.join(short)}; at least 1 in each of train, validation and test is needed: bring more "
-            "ratings, or raise --validation-fraction and --test-fraction"
-        )
-    for name in SPLITS:
-        everything = wanted[name] == available[name]
-        up_to = split.HASHES if everything else _greatest_hash(connection, name, wanted[name])
-        wanted[name] = _write_split(connection, name, up_to, directory / f"{name}.parquet")
-    return wanted
-
-
-def _bounded(available: dict[str, int], settings: Settings) -> dict[str, int]:
-    """How many rows of each split are taken; validation rows are cut in the proportion of training rows."""
-    wanted = dict(available)
-    if 0 < settings.max_train_rows < available["train"]:
-        wanted["train"] = settings.max_train_rows
-        share = settings.max_train_rows / available["train"]
-        wanted["validation"] = max(1, round(available["validation"] * share))
-    if settings.max_test_rows:
-        wanted["test"] = min(settings.max_test_rows, available["test"])
-    return wanted
-
-
-def _greatest_hash(connection: Any, name: str, rows: int) -> int:
-    """The hash up to which a split holds `rows` rows: those form a uniform sample, the same at every run."""
-    (found,) = one_row(
-        connection,
-        "SELECT hash FROM judged WHERE split = ? AND reason = 0 ORDER BY hash LIMIT 1 OFFSET ?",
-        [SPLITS.index(name), rows - 1],
-    )
-    return int(found)
-
-
-def _write_split(connection: Any, name: str, up_to_hash: int, file: Path) -> int:
-    time = ", time" if _timed(connection) else ""
-    (rows,) = one_row(
-        connection,
-        f"""
-        COPY (
-            SELECT user_id, movie_id, rating {time}
-            FROM judged
-            JOIN users ON judged.user = users.index
-            JOIN movies ON judged.movie = movies.index
-            WHERE split = $split AND reason = 0 AND hash <= $hash
-        ) TO $file (FORMAT parquet)
-        """,
-        {"split": SPLITS.index(name), "hash": up_to_hash, "file": str(file)},
-    )
-    return int(rows)
-
-
-def _timed(connection: Any) -> bool:
-    (columns,) = one_row(
-        connection,
-        """
-        SELECT count(*) FROM duckdb_columns()
-        WHERE table_name IN ('rows', 'judged') AND column_name = 'time'
-        """,
-    )
-    return bool(columns)
 
 
 def _first_test_row(connection: Any) -> int:

@@ -15,14 +15,16 @@ from components.ingest import (
     movie_tables,
     rejects,
     rows,
+    sampling,
     scale,
     statistics,
 )
 from components.ingest.database import one_row
-from components.ingest.dataset import FORMAT, MOVIES_FILE, REJECTS_FILE
+from components.ingest.dataset import FORMAT, MOVIES_FILE, REJECTS_FILE, SPLITS
 from components.ingest.inputs import InputFile
 from components.ingest.layouts import Layout
 from components.ingest.reasons import Reason
+from components.ingest.rejects import Rejects
 from components.ingest.settings import Settings
 from components.progress import log
 
@@ -69,46 +71,77 @@ def open_sources(ratings: str, movies: str, test_ratings: str, settings: Setting
     return sources
 
 
-def prepare(connection: Any, sources: Sources, settings: Settings, directory: Path) -> dict[str, Any]:
-    """Writes all of a RatingsDataset but its statistics, which it returns.
+@dataclass(frozen=True)
+class Examined:
+    """What a RatingsDataset of the input files holds.
+
+    Attributes:
+      statistics: the content of statistics.json.
+      rejects: the rows that are not kept.
+      refusal: why there can be no such dataset; None if there can.
+    """
+
+    statistics: dict[str, Any]
+    rejects: Rejects
+    refusal: str | None
+
+
+def examine(connection: Any, sources: Sources, settings: Settings, rejects_file: Path) -> Examined:
+    """Reads, judges and divides all rows; lists the rejects in `rejects_file`, the rest is in `connection`.
 
     Raises:
-      UserError: if too many rows are rejected, or too few are left.
+      UserError: if a file cannot be read.
     """
     table = movie_tables.read(sources.movies) if sources.movies else None
     _read(connection, sources)
     table = table or catalogue.rated(connection)
     catalogue.create_table(connection, table)
-    catalogue.write(connection, directory / MOVIES_FILE)
     bounds = scale.find(connection, settings.rating_scale, [layout for _, layout in sources.ratings])
     judge.judge(connection, bounds, settings)
-    rejected = rejects.write(connection, [file for file, _ in sources.ratings], directory / REJECTS_FILE)
+    rejected = rejects.write(connection, [file for file, _ in sources.ratings], rejects_file)
     kept = one_row(connection, "SELECT count(*) FROM judged WHERE reason <= 0")[0]
     rows_read = kept + rejected.total
     log(f"{rows_read:,} rows read, {kept:,} kept, {rejected.total:,} rejected")
-    rejected.check_rate(rows_read, settings.max_reject_rate)
-    splits = judge.write_splits(connection, settings, directory)
-    log(", ".join(f"{name}: {count:,} rows" for name, count in splits.items()))
-    return {
+    taken = sampling.take(connection, settings)
+    found = {
         "format": FORMAT,
         "rows_read": rows_read,
         "rows_kept": kept,
         "rows_rejected": rejected.total,
         "rejected_by_reason": {reason.text: count for reason, count in rejected.by_reason.most_common()},
         "duplicates": rejected.by_reason[Reason.DUPLICATE],
-        "rows_left_out": kept - sum(splits.values()),
+        "rows_left_out": kept - sum(taken.values()),
         "movies": len(table.movie_ids),
         "movie_table": table.counts,
         "rating_scale": [float(bound) for bound in bounds],
-        "splits": splits,
+        "splits": taken,
         "split": {
             "kind": "given" if sources.test_files else settings.split,
             "seed": settings.seed,
             "validation_fraction": settings.validation_fraction,
             "test_fraction": settings.test_fraction,
         },
-        **statistics.of_ratings(connection, [directory / f"{name}.parquet" for name in splits]),
+        **statistics.of_ratings(connection, len(table.movie_ids), bounds),
     }
+    refusal = rejected.excess(rows_read, settings.max_reject_rate) or sampling.shortage(taken)
+    return Examined(found, rejected, refusal)
+
+
+def prepare(connection: Any, sources: Sources, settings: Settings, directory: Path) -> dict[str, Any]:
+    """Writes all of a RatingsDataset but its statistics, which it returns.
+
+    Raises:
+      UserError: if a file cannot be read, too many rows are rejected, or too few are left.
+    """
+    examined = examine(connection, sources, settings, directory / REJECTS_FILE)
+    if examined.refusal:
+        raise UserError(examined.refusal)
+    catalogue.write(connection, directory / MOVIES_FILE)
+    for name in SPLITS:
+        sampling.write(connection, name, directory / f"{name}.parquet")
+    counts = examined.statistics["splits"].items()
+    log(", ".join(f"{name}: {count:,} rows" for name, count in counts))
+    return examined.statistics
 
 
 def _read(connection: Any, sources: Sources) -> None:

@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.errors import UserError
 from components.ingest.inputs import InputFile
 from components.ingest.reasons import HARMLESS, Reason
 
@@ -43,14 +42,14 @@ class Rejects:
         """Those that count towards `--max-reject-rate`: all but duplicates and leaks into the test file."""
         return self.total - sum(self.by_reason[reason] for reason in HARMLESS)
 
-    def check_rate(self, rows_read: int, greatest: float) -> None:
-        """Raises `UserError` if more than the share `greatest` of the rows are bad."""
+    def excess(self, rows_read: int, greatest: float) -> str | None:
+        """What is wrong if more than the share `greatest` of the rows are bad; None if they are not."""
         if self.harmful <= greatest * rows_read:
-            return
+            return None
         reasons = [reason for reason, _ in self.by_reason.most_common() if reason not in HARMLESS][:3]
         counts = ", ".join(f"{reason.text} {self.by_reason[reason]:,}" for reason in reasons)
         first = self.examples[reasons[0]]
-        raise UserError(
+        return (
             f"{self.harmful:,} of {rows_read:,} rows ({self.harmful / rows_read:.1%}) must be rejected, "
             f"more than --max-reject-rate {greatest:g}: {counts}; the first: {first.file} line {first.line} "
             f"({first.reason.text}): {first.text[:80]!r}; mend the file, or raise --max-reject-rate"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from components.errors import UserError
 from components.ingest.database import one_row
 from components.ingest.layouts import Layout
 from components.progress import log
@@ -23,6 +24,9 @@ def find(connection: Any, asked: Scale | None, layouts: Sequence[Layout]) -> Sca
       connection: holds the table `rows`.
       asked: what `--rating-scale` says, if anything.
       layouts: those of the files.
+
+    Raises:
+      UserError: if there is no telling.
     """
     if asked:
         return asked
@@ -39,6 +43,10 @@ def find(connection: Any, asked: Scale | None, layouts: Sequence[Layout]) -> Sca
     if not rows:
         return 1.0, 5.0
     scale = _fitting(connection, _PARTS if parts > _SLIPS * rows else _WHOLE, rows) or (least, greatest)
+    if scale[0] == scale[1]:
+        raise UserError(
+            f"every rating is {least:g}, which is on no scale in use; name the scale with --rating-scale"
+        )
     log(f"ratings lie from {scale[0]:g} to {scale[1]:g}; --rating-scale says otherwise")
     return scale
 

@@ -1,6 +1,7 @@
 """What the user may decide about `ingest`, checked."""
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 from components.errors import UserError
 from components.ingest.formats import FORMATS, WITH_COLUMNS
@@ -38,6 +39,15 @@ class Settings:
     min_user_ratings: int
     min_movie_ratings: int
     max_reject_rate: float
+
+    @classmethod
+    def of(cls, *, columns: str, rating_scale: str, **others: Any) -> Self:
+        """Settings from the flags as the user writes them.
+
+        Raises:
+          UserError: if one of them is not understood, or out of bounds.
+        """
+        return cls(columns=parse_columns(columns), rating_scale=parse_scale(rating_scale), **others)
 
     def __post_init__(self) -> None:
         self._check_layout()

@@ -78,13 +78,13 @@ def ingest(
     from components.ingest.dataset import STATISTICS_FILE
     from components.ingest.fingerprint import fingerprint_of
     from components.ingest.prepare import open_sources, prepare
-    from components.ingest.settings import Settings, parse_columns, parse_scale
+    from components.ingest.settings import Settings
 
     started = time.monotonic()
-    settings = Settings(
+    settings = Settings.of(
         format=format,
-        columns=parse_columns(columns),
-        rating_scale=parse_scale(rating_scale),
+        columns=columns,
+        rating_scale=rating_scale,
         split=split,
         seed=seed,
         test_fraction=test_fraction,
