@@ -12,21 +12,39 @@ LOWEST_SCORE = float(np.finfo(np.float32).min)
 _BLOCK = 16
 
 
-class BiasedBruteForce(tfrs.layers.factorized_top_k.BruteForce):  # type: ignore[misc]
-    """TFRS's brute force, for scores with a bias and with movies excluded for each query.
+class BiasedBruteForce(tfrs.layers.factorized_top_k.TopK):  # type: ignore[misc]
+    """Exact search, for scores with a bias and with movies excluded for each query.
 
-    The bias is one component more of a movie's vector, met by a 1 in the query. TFRS's own exclusions look
-    k + (the longest list) movies up and compare strings; here each excluded score is overwritten.
+    The bias is one component more of a movie's vector, met by a 1 in the query. The table has a row for each
+    component, where TFRS's own layer has one for each movie: one query's product then takes a third less
+    time. TFRS's exclusions look k + (the longest list) movies up and compare strings; here each excluded
+    score is overwritten.
     """
+
+    def __init__(self, k: int = 10) -> None:
+        """Args: `k`: how many movies a call gives that does not say."""
+        super().__init__(k=k)
 
     def index_with_bias(self, vectors: np.ndarray, biases: np.ndarray) -> "BiasedBruteForce":
         """Indexes M candidates: `vectors` float32 [M, d], `biases` float32 [M]."""
-        self._count = len(vectors)
-        missing = -self._count % _BLOCK
-        padded_vectors = np.pad(vectors, ((0, missing), (0, 0)))
-        padded_biases = np.pad(biases, (0, missing), constant_values=LOWEST_SCORE)
-        self.index(tf.constant(np.column_stack([padded_vectors, padded_biases]), tf.float32))
+        return self.index(np.column_stack([vectors, biases]))
+
+    def index(self, candidates: np.ndarray, identifiers: None = None) -> "BiasedBruteForce":
+        """Indexes M candidates, float32 [M, d + 1], vector and bias; each is known by its position."""
+        self._count = len(candidates)
+        components = np.pad(candidates, ((0, -self._count % _BLOCK), (0, 0))).astype(np.float32)
+        components[self._count :, -1] = LOWEST_SCORE
+        self._components = tf.Variable(components.T, trainable=False, name="components")
         return self
+
+    def call(self, queries: tf.Tensor, k: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """`best` with nothing excluded."""
+        nothing = tf.zeros([0], tf.int64)
+        return self.best(queries, self._k if k is None else k, nothing, tf.cast(nothing, tf.int32))
+
+    def is_exact(self) -> bool:
+        """True."""
+        return True
 
     def best(
         self,
@@ -49,7 +67,7 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.BruteForce):  # type: ignore
           Scores float32 [n, k] and candidates int32 [n, k]; where fewer than k candidates are left,
           `LOWEST_SCORE` and M.
         """
-        scores = self._compute_score(queries, self._candidates)
+        scores = tf.matmul(tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0), self._components)
         pairs = tf.stack([excluded_rows, tf.cast(excluded, tf.int64)], axis=1)
         lowest = tf.fill(tf.shape(excluded), LOWEST_SCORE)
         scores = tf.tensor_scatter_nd_update(scores, pairs, lowest)
@@ -58,10 +76,6 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.BruteForce):  # type: ignore
             scores = tf.where(tf.pad(allowed, [[0, padding]]), scores, LOWEST_SCORE)
         values, candidates = _top_k_by_blocks(scores, tf.clip_by_value(k, 0, self._count))
         return values, tf.where(values > LOWEST_SCORE, candidates, self._count)
-
-    def _compute_score(self, queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-        ones = tf.ones([tf.shape(queries)[0], 1], tf.float32)
-        return super()._compute_score(tf.concat([queries, ones], axis=1), candidates)
 
 
 def _top_k_by_blocks(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -11,7 +11,7 @@ from components.train.catalogue import Catalogue
 from components.train.chunks import chunked
 from components.train.history import History, history
 from components.train.model import TwoTower
-from components.train.rating_head import RatingHead
+from components.train.rating_head import Movies, RatingHead
 from components.train.towers import QueryTower
 
 HISTORY_INPUTS = [
@@ -27,10 +27,15 @@ Outputs = dict[str, tf.Tensor]
 
 @dataclass(frozen=True)
 class _Layers:
-    """Keeps Keras layers from being saved as such: the signatures and the variables are enough."""
+    """Keeps Keras layers from being saved as such: the signatures and their variables are enough.
+
+    Attributes:
+      movies: the rating head's table of all movies, worked out once: a request gathers a few rows of it.
+    """
 
     queries: QueryTower
     rating_head: RatingHead
+    movies: Movies
 
 
 class ScoringModule(tf.Module):  # type: ignore[misc]
@@ -40,15 +45,17 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         self, model: TwoTower, catalogue: Catalogue, movie_ids: Any, rating_scale: tuple[float, float]
     ) -> None:
         super().__init__(name="scoring")
-        self._layers = _Layers(model.queries, model.rating_head)
-        self._layer_variables = [*model.queries.variables, *model.rating_head.variables]
+        self._layers = _Layers(model.queries, model.rating_head, _frozen(model.rating_head.table()))
         self._mean, self._scale, self._bounds = catalogue.mean, catalogue.scale, rating_scale
         self._tables = int(catalogue.rows.max()) + 1
-        self._rows = tf.Variable(catalogue.rows, trainable=False, name="rows")
+        # A constant, so that TensorFlow reads a history once when `query` and `rate` are asked together.
+        self._rows = tf.constant(catalogue.rows)
         self._movie_ids = tf.Variable(list(map(str, movie_ids)), trainable=False, name="movie_ids")
         vectors, biases = _candidates(model, catalogue)
         self._vectors = tf.Variable(vectors, trainable=False, name="vectors")
         self._biases = tf.Variable(biases, trainable=False, name="biases")
+        # What is not read when serving is not saved.
+        self._read_when_serving = [variable for f in signatures(self).values() for variable in f.variables]
 
     @tf.function(input_signature=HISTORY_INPUTS, autograph=False)  # type: ignore[untyped-decorator]
     def query(
@@ -85,13 +92,13 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     ) -> Outputs:
         """Stars for each pair [p], its own rating left out of the history."""
         read, keys = self._read(history_movie, history_rating, history_row_splits)
-        head = self._layers.rating_head
-        query = head.read(read, head.movies(read.movies))
+        head, table = self._layers.rating_head, self._layers.movies
+        query = head.read(read, table.gather(read.movies))
         order = tf.argsort(pair_row, stable=True)
         rows = tf.gather(pair_row, order)
         movies = self._table_rows(tf.gather(pair_movie, order))
         asked = self._asked(read, keys, rows, movies)
-        predicted = asked.chunks.collect(head.predict(query, asked, head.movies(asked.movies)))
+        predicted = asked.chunks.collect(head.predict(query, asked, table.gather(asked.movies)))
         unknown = tf.gather(head.predict_unknown(query), rows)
         predicted = tf.where(movies >= 0, predicted, unknown)
         stars = tf.clip_by_value(self._mean + self._scale * predicted, *self._bounds)
@@ -160,10 +167,18 @@ def _candidates(model: TwoTower, catalogue: Catalogue) -> tuple[Any, Any]:
     return vectors, biases
 
 
+def _frozen(table: Movies) -> Movies:
+    return Movies(*(tf.Variable(part, trainable=False, name=name) for name, part in table._asdict().items()))
+
+
+def signatures(module: tf.Module) -> dict[str, Any]:
+    """The concrete functions of a module with the methods `query`, `candidates` and `rate`."""
+    return {name: getattr(module, name).get_concrete_function() for name in ("query", "candidates", "rate")}
+
+
 def save(module: tf.Module, directory: Path) -> None:
     """Writes a module with the methods `query`, `candidates` and `rate` as a SavedModel."""
-    signatures = {name: getattr(module, name) for name in ("query", "candidates", "rate")}
-    tf.saved_model.save(module, str(directory), signatures=signatures)
+    tf.saved_model.save(module, str(directory), signatures=signatures(module))
     assets = directory / "assets"
     if assets.is_dir() and not any(assets.iterdir()):
         assets.rmdir()  # object stores know no empty directories

@@ -46,13 +46,14 @@ def test_finds_what_a_stable_sort_puts_first(search):
     np.testing.assert_array_equal(found, np.where(values == LOWEST_SCORE, len(vectors), order))
 
 
-def test_answers_like_its_base_class_without_exclusions():
+def test_answers_like_the_layer_of_tfrs():
+    import tensorflow_recommenders as tfrs  # after `components`, which chooses the Keras that it needs
+
     random = np.random.default_rng(0)
     vectors, queries = (random.normal(size=(count, 4)).astype(np.float32) for count in (100, 3))
     biases = random.normal(size=100).astype(np.float32)
-    index = BiasedBruteForce().index_with_bias(vectors, biases)
-    scores, found = index(queries, k=10)
-    nothing = tf.zeros([0], tf.int64)
-    best_scores, best = index.best(tf.constant(queries), 10, nothing, tf.cast(nothing, tf.int32))
+    theirs = tfrs.layers.factorized_top_k.BruteForce().index(np.column_stack([vectors, biases]))
+    scores, found = theirs(np.column_stack([queries, np.ones(3, np.float32)]), k=10)
+    best_scores, best = BiasedBruteForce().index_with_bias(vectors, biases)(tf.constant(queries), k=10)
     np.testing.assert_array_equal(found, best)
     np.testing.assert_allclose(scores, best_scores, rtol=1e-6)
