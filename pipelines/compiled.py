@@ -21,7 +21,7 @@ def compile_pipeline(output: str | Path, pods: "PodSettings | None" = None) -> P
     """
     from kfp import compiler
 
-    from pipelines.training import training
+    from pipelines.training import pipeline
 
     target = Path(output)
     if target.suffix not in (".yaml", ".yml"):
@@ -30,7 +30,7 @@ def compile_pipeline(output: str | Path, pods: "PodSettings | None" = None) -> P
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as staging:
             package = Path(staging) / target.name
-            compiler.Compiler().compile(training, str(package))
+            compiler.Compiler().compile(pipeline(), str(package))
             if pods is not None:
                 package.write_text(pods.apply(package.read_text("utf-8")), "utf-8")
             package.replace(target)

@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from pipelines.docker_outcome import require_outputs
+
 
 def execute(plan: dict[str, Any]) -> None:
     """Executes `plan["package"]`, a compiled pipeline, with `plan["arguments"]`.
@@ -26,11 +28,11 @@ def execute(plan: dict[str, Any]) -> None:
 
     # KFP says what it takes from its cache on the root logger, and sets that up only while a step runs.
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-    runner = (
-        local.SubprocessRunner(use_venv=False)
-        if plan["docker"] is None
-        else local.DockerRunner(**_with_mounts(plan["docker"]))
-    )
+    if plan["docker"] is None:
+        runner = local.SubprocessRunner(use_venv=False)
+    else:
+        require_outputs()
+        runner = local.DockerRunner(**_with_mounts(plan["docker"]))
     local.init(
         runner,
         pipeline_root=plan["pipeline_root"],

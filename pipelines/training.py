@@ -1,6 +1,7 @@
 """The training pipeline: the graph, and nothing else."""
 
 from kfp import dsl
+from kfp.dsl.graph_component import GraphComponent
 
 from components.evaluate.component import evaluate
 from components.export.component import export
@@ -14,12 +15,9 @@ from components.vocabulary.component import vocabulary
 from pipelines.resources import place
 
 NAME = "twotower-training"
+DESCRIPTION = "Turns a file of ratings into a published two-tower movie recommender, if it is good enough."
 
 
-@dsl.pipeline(
-    name=NAME,
-    description="Turns a file of ratings into a published two-tower movie recommender, if it is good enough.",
-)
 def training(
     ratings: str,
     registry: str,
@@ -212,3 +210,13 @@ def training(
                     ),
                     image,
                 )
+
+
+def pipeline() -> GraphComponent:
+    """The graph, drawn when it is called for and not at import.
+
+    At every setting of a step KFP looks up the module of each caller on the stack, and the frames of a
+    running import belong to none: it would search all modules for them, for seconds.
+    """
+    drawn: GraphComponent = dsl.pipeline(training, name=NAME, description=DESCRIPTION)
+    return drawn

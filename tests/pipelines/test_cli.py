@@ -1,5 +1,6 @@
 """The command line as a whole."""
 
+import os
 import subprocess
 import sys
 
@@ -55,3 +56,17 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: --output ")
     assert done.stderr.count("\n") == 1
+
+
+def _processor_seconds(arguments: list[str]) -> float:
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "pipelines.cli", *arguments], check=True, stdout=subprocess.DEVNULL)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+@pytest.mark.parametrize("command", ["compile", "submit --help", "schedule --help", "run --help"])
+def test_what_loads_no_model_answers_in_two_seconds(command, tmp_path):
+    arguments = ["compile", "--output", str(tmp_path / "p.yaml")] if command == "compile" else command.split()
+    # Of the processor's time, and once in three: the machine has other things to do.
+    assert any(_processor_seconds(arguments) < 2 for _ in range(3))
