@@ -18,7 +18,27 @@ GPU ?= 0
 
 .PHONY: help
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^# ---- / {printf "\n%s\n", substr($$0, 8)} \
+		/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+# ---- the pipeline on this machine
+
+.PHONY: run
+run: setup ## from ratings to a published recommender (RATINGS= MOVIES= REGISTRY= ARGS='--preset notebook …')
+ifeq ($(RATINGS),)
+	@[ -f data/sample/ratings.csv ] || $(BIN)/twotower sample --output data/sample
+	@$(BIN)/twotower run --ratings data/sample/ratings.csv --movies data/sample/movies.csv --registry "$(REGISTRY)" $(ARGS)
+else
+	@$(BIN)/twotower run --ratings "$(RATINGS)" --movies "$(MOVIES)" --registry "$(REGISTRY)" $(ARGS)
+endif
+
+.PHONY: pipeline
+pipeline: setup ## write the checked-in pipelines/training.yaml anew
+	@$(BIN)/twotower compile --output pipelines/training.yaml
+
+.PHONY: docs
+docs: setup ## write docs/cli.md anew
+	@$(BIN)/python docs/cli.py
 
 # ---- set up
 
@@ -48,25 +68,6 @@ lock: ## resolve the dependencies again and rewrite the lock files (needs uv)
 	sed -Ei -f requirements.sed requirements.lock requirements-test.lock requirements-gpu.lock
 LOCK_FLAGS := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
-
-# ---- the main job
-
-.PHONY: run
-run: setup ## from ratings to a published recommender (RATINGS= MOVIES= REGISTRY= ARGS='--preset notebook …')
-ifeq ($(RATINGS),)
-	@[ -f data/sample/ratings.csv ] || $(BIN)/twotower sample --output data/sample
-	@$(BIN)/twotower run --ratings data/sample/ratings.csv --movies data/sample/movies.csv --registry $(REGISTRY) $(ARGS)
-else
-	@$(BIN)/twotower run --ratings "$(RATINGS)" --movies "$(MOVIES)" --registry $(REGISTRY) $(ARGS)
-endif
-
-.PHONY: pipeline
-pipeline: setup ## write the checked-in pipelines/training.yaml anew
-	@$(BIN)/twotower compile --output pipelines/training.yaml
-
-.PHONY: docs
-docs: setup ## write docs/cli.md anew
-	@$(BIN)/python docs/cli.py
 
 # ---- tests
 
@@ -117,6 +118,8 @@ test-image: $(VENV)/.test-installed ## build the image and run the components in
 	@docker image inspect $(BASE_IMAGE) >/dev/null 2>&1 || docker pull --quiet $(BASE_IMAGE)
 	@$(MAKE) --no-print-directory image
 	@TWOTOWER_TEST_IMAGE=$(IMAGE) $(BIN)/pytest -m image
+
+# ---- tidy
 
 .PHONY: clean
 clean: ## delete what the verbs made here, but not the registry
