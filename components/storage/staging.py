@@ -14,6 +14,10 @@ STAGING_PREFIX = ".twotower-"
 CURE = "give yourself the permission, or name another directory"
 _CURE_IF_FULL = "free some space (`twotower prune` deletes old versions), or name another directory"
 
+_CURE_IF_FILE = "it is a file, or lies below one; name a directory"
+
+# What a file in the place of a directory answers.
+_FILE = (errno.EEXIST, errno.ENOTDIR)
 # What a full disk, or a user's full share of it, answers to a write.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -30,11 +34,18 @@ def staged(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield staging
     except OSError as error:
-        cure = _CURE_IF_FULL if error.errno in _FULL else CURE
-        raise UserError(f"cannot write {path}: {error.strerror}; {cure}") from error
+        # A staging name is nobody's but ours.
+        named = path.parent if is_staging(path) else path
+        raise UserError(f"cannot write {named}: {error.strerror}; {_cure(error)}") from error
     finally:
         if path.parent.is_dir():
             staging.unlink(missing_ok=True)
+
+
+def _cure(error: OSError) -> str:
+    if error.errno in _FULL:
+        return _CURE_IF_FULL
+    return _CURE_IF_FILE if error.errno in _FILE else CURE
 
 
 def staging_name() -> str:

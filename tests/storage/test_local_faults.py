@@ -32,9 +32,16 @@ def test_a_place_that_cannot_be_written_is_a_line(under_a_file: str, tmp_path: P
         lambda: storage.delete_prefix("directory"),
     ):
         with pytest.raises(
-            UserError, match=r"cannot (write|delete) .*file/registry.*: Not a directory; give"
+            UserError, match=r"cannot (write|delete) .*file/registry.*: Not a directory; .*name a"
         ):
             action()
+
+
+def test_the_probe_of_a_place_that_is_a_file_names_the_place_and_not_itself(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory")
+    for root in (tmp_path / "file", tmp_path / "file" / "registry"):
+        with pytest.raises(UserError, match=rf"^cannot write {root}: .*; it is a file, or lies below one"):
+            open_storage(str(root)).check_writable()
 
 
 def test_a_directory_that_cannot_be_read_is_not_taken_for_an_empty_one(under_a_file: str) -> None:
