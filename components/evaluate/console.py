@@ -15,6 +15,7 @@ from components.evaluate.names import (
     EASE,
     ERRORS,
     GLOBAL_MEAN,
+    ITEM_KNN,
     MAE,
     MRR,
     NDCG,
@@ -32,7 +33,12 @@ _ROWS = {
     RMSE: "RMSE (stars)",
     MAE: "MAE (stars)",
 }
-_COLUMNS = {POPULARITY: "popular", GLOBAL_MEAN: "mean", EASE: "EASE"}
+_COLUMNS = {POPULARITY: "popular", GLOBAL_MEAN: "mean", EASE: "EASE", ITEM_KNN: "nearest"}
+# Of each of these groups of rules only the failing ones are listed.
+_GROUPS = {
+    "data": "Rules about the data beside the champion's",
+    "slices": "Rules about users and movies of a kind",
+}
 _MARKS = {"pass": "[green]✓[/green]", "fail": "[red]✗[/red]", "skipped": "[dim]–[/dim]"}
 
 
@@ -78,20 +84,24 @@ def _rules(verdict: dict[str, Any]) -> Table:
     table = Table(title="Rules", title_justify="left", title_style="bold", box=None, pad_edge=False)
     for header in ("", "rule", "why"):
         table.add_column(header)
-    of_slices = Counter(rule["verdict"] for rule in verdict["rules"] if _is_of_slice(rule))
     for rule in verdict["rules"]:
-        if not _is_of_slice(rule) or rule["verdict"] == "fail":
+        if _group(rule) is None or rule["verdict"] == "fail":
             style = "dim" if rule["verdict"] == "skipped" else ""
             table.add_row(_MARKS[rule["verdict"]], rule["name"], escape(rule["why"]), style=style)
-    if of_slices:
-        counts = f"{of_slices['pass']} pass, {of_slices['fail']} fail, {of_slices['skipped']} skipped."
-        mark = _MARKS["fail" if of_slices["fail"] else "pass" if of_slices["pass"] else "skipped"]
-        table.add_row(mark, "slices", f"Rules about users and movies of a kind: {counts}")
+    for name, title in _GROUPS.items():
+        verdicts = Counter(rule["verdict"] for rule in verdict["rules"] if _group(rule) == name)
+        if verdicts:
+            counts = f"{verdicts['pass']} pass, {verdicts['fail']} fail, {verdicts['skipped']} skipped."
+            mark = _MARKS["fail" if verdicts["fail"] else "pass" if verdicts["pass"] else "skipped"]
+            table.add_row(mark, name, f"{title}: {counts}")
     return table
 
 
-def _is_of_slice(rule: dict[str, Any]) -> bool:
-    return f"_vs_{CHAMPION}_" in rule["name"]
+def _group(rule: dict[str, Any]) -> str | None:
+    """The group that a rule is counted in, unless it fails; None for a rule that stands for itself."""
+    if rule["name"].startswith("data_"):
+        return "data"
+    return "slices" if f"_vs_{CHAMPION}_" in rule["name"] else None
 
 
 def _conclusion(verdict: dict[str, Any]) -> Text:

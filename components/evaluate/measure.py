@@ -149,12 +149,12 @@ def _baselines(held_out: HeldOut) -> dict[str, baseline_cache.Answer]:
         POPULARITY: lambda: Popularity(known, movies),
         GLOBAL_MEAN: lambda: GlobalMean(known),
         BIAS: lambda: Bias(known, movies),
-        FACTORS: lambda: Factors(known, movies),
     }
     if rated <= MAX_MOVIES:
         fits[EASE] = lambda: Ease(known, movies)
     else:
         fits[ITEM_KNN] = lambda: ItemKnn(known, movies)
+    fits[FACTORS] = lambda: Factors(known, movies)
     return {name: partial(_answer, name, fit, held_out) for name, fit in fits.items()}
 
 

@@ -71,7 +71,7 @@ def evaluate(
     Raises:
       UserError: if an argument is out of range, or a directory does not hold what it should.
     """
-    settings = _settings(gate, min_top_100_accuracy, max_rmse)
+    settings = gate_settings(gate, min_top_100_accuracy, max_rmse)
     if not (Path(model) / SAVED_MODEL).is_dir():
         raise UserError(
             f"--model {model} is no Model: it has no {SAVED_MODEL}/; make one with `twotower train`"
@@ -107,7 +107,8 @@ def open_model(directory: Path) -> ScoringModel:
     return scoring.ScoringModel.load(directory)
 
 
-def _settings(gate: str, min_top_100_accuracy: float, max_rmse: float) -> GateSettings:
+def gate_settings(gate: str, min_top_100_accuracy: float, max_rmse: float) -> GateSettings:
+    """The bounds of the gate, from flags. Raises `UserError` if one is out of range."""
     if gate not in GATES:
         raise UserError(f"--gate {gate} is unknown; choose one of {', '.join(GATES)}")
     if not 0 <= min_top_100_accuracy <= 1:

@@ -1,0 +1,166 @@
+"""One exported index against another, outside a pipeline: on the same rows, which neither was trained on."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import UserError
+from components.evaluate.champion import Comparison
+from components.evaluate.data_checks import DataChange
+from components.evaluate.gate import ENFORCE, GateSettings
+from components.evaluate.held_out import HeldOut
+from components.evaluate.indexed_model import IndexedModel
+from components.evaluate.judgement import Case, Judgement, judge
+from components.evaluate.model_scorer import ScoringModel
+from components.evaluate.ratings_file import Ratings, read_ratings
+from components.progress import log
+from components.vocabulary.data_summary import DataSummary
+from components.vocabulary.interactions import UserRatings
+from components.vocabulary.vocabulary import Vocabulary
+
+Array = npt.NDArray[Any]
+
+
+def evaluate_indexes(
+    index: str,
+    against: str,
+    registry: str,
+    ratings: str,
+    columns: str,
+    settings: GateSettings,
+    gate: str = ENFORCE,
+    seed: int = 42,
+) -> Judgement:
+    """Measures the model of an index, beside another one's.
+
+    Both read the same: the ratings that either may have been trained on. Neither is measured on any of these.
+
+    Args:
+      index: an index directory, a version of `registry`, or "champion" for the one that it serves.
+      against: likewise; "" for none.
+      ratings: files of held-out ratings; "" for the test rows that the indexes hold.
+      columns: of these files, where their layout is not known.
+
+    Raises:
+      UserError: if something cannot be read, or no row is left to measure on.
+    """
+    mine = IndexedModel.load(_directory(index, registry))
+    theirs = IndexedModel.load(_directory(against, registry)) if against else None
+    both = [mine, theirs] if theirs else [mine]
+    known = _joined([one.trained for one in both])
+    wanted = (
+        read_ratings(ratings, columns, mine.rating_scale)
+        if ratings
+        else _joined([one.held_out for one in both])
+    )
+    names, held_out = _world(both, known, wanted)
+    if len(held_out.movies) == 0:
+        raise UserError(
+            f"{ratings or index} has no rating that the indexes were not trained on; "
+            "name held-out ratings with --ratings"
+        )
+    trained = _summary(mine, held_out, names)
+    case = Case(
+        challenger=partial(_model, mine),
+        trained=trained,
+        champion=partial(_model, theirs) if theirs else None,
+        comparison=_comparison(trained, _summary(theirs, held_out, names) if theirs else None, held_out),
+        held_out=held_out,
+        names=names,
+        facts={
+            "champion": {"exists": theirs is not None, "version": against, "sequence": 0},
+            "fingerprint": mine.fingerprint,
+            "split": mine.split,
+        },
+    )
+    return judge(case, settings, gate, seed)
+
+
+def _directory(name: str, registry: str) -> Path:
+    """The local directory of an index that the user named."""
+    from components.registry.published import published_index
+
+    if Path(name).is_dir():
+        return Path(name)
+    if "/" in name:
+        raise UserError(f"there is no index at {name}; name an index directory, or a version of --registry")
+    return published_index(registry, "" if name == "champion" else name)
+
+
+def _model(index: IndexedModel) -> ScoringModel:
+    return index.scoring
+
+
+def _joined(parts: list[Ratings]) -> Ratings:
+    return Ratings(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _world(indexes: list[IndexedModel], known: Ratings, wanted: Ratings) -> tuple[Vocabulary, HeldOut]:
+    """Users and movies of all that there is, and the wanted rows that are not known.
+
+    A movie of no index is in the catalogue all the same: a row with it counts as missed.
+    """
+    catalogue: dict[str, tuple[str, int]] = {}
+    for one in indexes:
+        for movie, title, year in zip(one.movie_ids, one.titles, one.years.tolist(), strict=True):
+            catalogue.setdefault(movie, (title, year))
+    for movie in wanted.movies:
+        catalogue.setdefault(movie, (movie, 0))
+    movie_row = {movie: row for row, movie in enumerate(catalogue)}
+    user_row = {user: row for row, user in enumerate(sorted({*known.users, *wanted.users}))}
+    names = Vocabulary(
+        user_ids=np.array(list(user_row), object),
+        movie_ids=np.array(list(catalogue), object),
+        titles=np.array([title for title, _ in catalogue.values()], object),
+        years=np.array([year for _, year in catalogue.values()], np.int32),
+        training_users=len(user_row),
+    )
+    of_known, stars_known = _keys(known, user_row, movie_row)
+    of_wanted, stars_wanted = _keys(wanted, user_row, movie_row)
+    new = ~np.isin(of_wanted, of_known)
+    if left_out := np.count_nonzero(~new):
+        log(f"{left_out:,} of {len(new):,} rows are left out: an index may have been trained on them")
+    test = _grouped(of_wanted[new], stars_wanted[new], names)
+    users = np.flatnonzero(test.counts)
+    held_out = HeldOut(
+        users=users,
+        user_ids=names.user_ids[users],
+        row_splits=np.append(test.offsets[users], test.offsets[-1]),
+        movies=test.movies,
+        ratings=test.ratings,
+        known=_grouped(of_known, stars_known, names),
+        movie_ids=names.movie_ids,
+        rating_scale=indexes[0].rating_scale,
+    )
+    return names, held_out
+
+
+def _keys(ratings: Ratings, user_row: dict[str, int], movie_row: dict[str, int]) -> tuple[Array, Array]:
+    """A number for each (user, movie), int64 ascending, each once, and its stars; of several the first."""
+    users = np.fromiter(map(user_row.__getitem__, ratings.users), np.int64, len(ratings.users))
+    movies = np.fromiter(map(movie_row.__getitem__, ratings.movies), np.int64, len(ratings.movies))
+    keys, first = np.unique(users * len(movie_row) + movies, return_index=True)
+    return keys, ratings.stars[first].astype(np.float32)
+
+
+def _grouped(keys: Array, stars: Array, names: Vocabulary) -> UserRatings:
+    users, movies = np.divmod(keys, max(len(names.movie_ids), 1))
+    counts = np.bincount(users, minlength=len(names.user_ids))
+    return UserRatings(np.append(0, np.cumsum(counts)), movies.astype(np.int32), stars)
+
+
+def _summary(index: IndexedModel, held_out: HeldOut, names: Vocabulary) -> DataSummary:
+    """What the index was trained on, in figures."""
+    user_row = {user: row for row, user in enumerate(names.user_ids)}
+    movie_row = {movie: row for row, movie in enumerate(names.movie_ids)}
+    trained = _grouped(*_keys(index.trained, user_row, movie_row), names)
+    return DataSummary.of(trained, names.user_ids, names.movie_ids, held_out.rating_scale)
+
+
+def _comparison(here: DataSummary, there: DataSummary | None, held_out: HeldOut) -> Comparison:
+    if there is None:
+        return Comparison("There is nothing to compare with; name another index with --against.")
+    return Comparison(data=DataChange.between(there, here, held_out.rating_scale))

@@ -1,0 +1,130 @@
+"""Exported indexes measured outside a pipeline, against each other and against what the step measures."""
+
+import dataclasses
+import json
+
+import pytest
+from click.testing import CliRunner
+from serving_world import small_world
+
+from components.errors import UserError
+from components.evaluate.cli import evaluate as command
+from components.evaluate.gate import GateSettings
+from components.evaluate.indexes import evaluate_indexes
+from components.evaluate.step import evaluate
+from components.evaluate.verdict import load_verdict
+from components.export.step import export
+
+
+def _exported(world, place):
+    place.mkdir()
+    artifacts = world.write(place)
+    inputs = {name: str(artifacts / name) for name in ("model", "vocabulary", "interactions")}
+    export(**inputs, output=str(artifacts / "index"))
+    return artifacts
+
+
+@pytest.fixture(scope="module")
+def world():
+    return small_world(seed=1, users=40)
+
+
+@pytest.fixture(scope="module")
+def first(world, tmp_path_factory):
+    return _exported(world, tmp_path_factory.mktemp("worlds") / "first")
+
+
+@pytest.fixture(scope="module")
+def second(world, tmp_path_factory):
+    """An index whose model is worse, has a smaller catalogue, and was trained on user2's held-out rows."""
+    known = {**world.known, "user2": {**world.known["user2"], **world.held_out["user2"]}}
+    held_out = {**world.held_out, "user2": {}}
+    other = dataclasses.replace(world, vectors=world.vectors[::-1], known=known, held_out=held_out)
+    return _exported(other, tmp_path_factory.mktemp("worlds") / "second")
+
+
+def _judged(index, against="", ratings="", columns=""):
+    names = {"index": str(index), "against": str(against) if against else ""}
+    settings = GateSettings(min_test_users=5)
+    return evaluate_indexes(
+        **names, registry="", ratings=str(ratings), columns=columns, settings=settings
+    ).verdict
+
+
+def test_an_index_alone_gives_the_figures_of_the_step_that_judged_its_model(first, tmp_path):
+    evaluate(
+        model=str(first / "model"),
+        interactions=str(first / "interactions"),
+        vocabulary=str(first / "vocabulary"),
+        output=str(tmp_path / "evaluation"),
+    )
+    theirs, mine = load_verdict(tmp_path / "evaluation"), _judged(first / "index")
+    for scorer in ("challenger", "baselines"):
+        for name, value in theirs["metrics"][scorer].items():
+            assert mine["metrics"][scorer][name] == pytest.approx(value)
+    assert mine["test_rows"] == theirs["test_rows"]
+    assert mine["metrics"]["champion"] is None
+
+
+def test_two_indexes_are_measured_on_rows_that_neither_was_trained_on(world, first, second):
+    verdict = _judged(first / "index", second / "index")
+    expected = sum(len(rows) for user, rows in world.held_out.items() if user != "user2")
+    assert verdict["test_rows"] == expected
+    assert verdict["champion"]["version"] == str(second / "index")
+    mine, theirs = verdict["metrics"]["challenger"], verdict["metrics"]["champion"]
+    assert mine["rmse"] != theirs["rmse"]
+    assert {rule["verdict"] for rule in verdict["rules"] if rule["name"].startswith("data_")} == {"pass"}
+
+
+def test_given_ratings_are_held_out_ratings_but_for_those_that_are_known(world, first, tmp_path):
+    new = [movie for movie in range(40) if movie not in world.history("user3", "all")][:2]
+    known = next(iter(world.known["user3"]))
+    file = tmp_path / "ratings.csv"
+    rows = [("user3", f"m{new[0]}", 4), ("user3", f"m{new[1]}", 2), ("user3", f"m{known}", 5)]
+    rows += [("stranger", "m1", 3), ("user3", "m_nobody_knows", 3), ("user3", f"m{new[0]}", 9)]
+    file.write_text("who,what,stars\n" + "".join(f"{u},{m},{s}\n" for u, m, s in rows))
+    verdict = _judged(first / "index", ratings=file, columns="user=who,movie=what,rating=stars")
+    assert (verdict["test_rows"], verdict["test_users"]) == (4, 2)
+    assert verdict["movies"] == 41
+    assert verdict["metrics"]["challenger"]["top_100_accuracy_unseen"] == 0.75
+
+
+def test_no_row_to_measure_on_is_said_with_its_cure(world, first, tmp_path):
+    known = next(iter(world.known["user3"]))
+    file = tmp_path / "ratings.csv"
+    file.write_text(f"userId,movieId,rating\nuser3,m{known},4\n")
+    with pytest.raises(UserError, match="has no rating that the indexes were not trained on"):
+        _judged(first / "index", ratings=file)
+    file.write_text("userId,movieId,rating\nuser3,m1,44\n")
+    with pytest.raises(UserError, match="holds no rating from 1 to 5"):
+        _judged(first / "index", ratings=file)
+
+
+def test_the_command_prints_the_tables_and_writes_an_evaluation_if_asked(first, second, tmp_path):
+    arguments = ["--index", str(first / "index"), "--against", str(second / "index")]
+    shown = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert "top-100 unseen" in shown.output
+    assert "champion" in shown.output
+    output = tmp_path / "evaluation"
+    again = CliRunner().invoke(command, [*arguments, "--output", str(output)], catch_exceptions=False)
+    assert again.stdout == shown.stdout
+    assert load_verdict(output)["champion"]["exists"]
+    assert json.loads((output / "details.json").read_text())["users"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--model, --interactions, --vocabulary, --output are missing"),
+        (["--model", "m", "--interactions", "i", "--vocabulary", "v"], "--output is missing"),
+        (["--index", "i", "--model", "m"], "--index and --model do not go together"),
+        (["--index", "i", "--ignore-champion"], "--index and --ignore-champion do not go together"),
+        (["--index", "no/where"], "there is no index at no/where"),
+        (["--index", "."], "is not an index"),
+        (["--index", "champion", "--registry", "none"], "none has no champion"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        CliRunner().invoke(command, arguments, catch_exceptions=False)
