@@ -123,7 +123,9 @@ def examine(connection: Any, sources: Sources, settings: Settings, rejects_file:
         },
         **statistics.of_ratings(connection, len(table.movie_ids), bounds),
     }
-    refusal = rejected.excess(rows_read, settings.max_reject_rate) or sampling.shortage(taken)
+    refusal = rejected.excess(rows_read, settings.max_reject_rate) or sampling.shortage(
+        taken, found["rows_left_out"]
+    )
     return Examined(found, rejected, refusal)
 
 

@@ -23,6 +23,7 @@ class Reason(IntEnum):
     UNKNOWN_MOVIE = 10
     DUPLICATE = 11
     ALSO_IN_TEST = 12
+    LINE_TOO_LONG = 13
 
     @property
     def text(self) -> str:

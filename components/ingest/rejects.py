@@ -98,11 +98,13 @@ def _numbered(connection: Any, number: int) -> dict[int, Reason]:
     first, after = _rows_of_file(connection, number)
     bounds = {"first": first, "after": after}
     blank = _column(connection, "SELECT row - $first FROM blank WHERE row >= $first AND row < $after", bounds)
-    lines = _column(connection, "SELECT line FROM unread WHERE file = $file", {"file": number})
+    unread = connection.execute(
+        "SELECT line, reason FROM unread WHERE file = ? ORDER BY line", [number]
+    ).fetchall()
     # How many rows stand before each line that could not be read as a row.
-    rows_before = [line - 1 - earlier for earlier, line in enumerate(lines)]
+    rows_before = [line - 1 - earlier for earlier, (line, _) in enumerate(unread)]
     found = {
-        before - bisect.bisect_left(blank, before) + earlier: Reason.NOT_UTF_8
+        before - bisect.bisect_left(blank, before) + earlier: Reason(unread[earlier][1])
         for earlier, before in enumerate(rows_before)
     }
     rejected = connection.execute(

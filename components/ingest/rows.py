@@ -29,13 +29,23 @@ _SECOND = "coalesce(try_cast({0} AS BIGINT), epoch(try_cast({0} AS TIMESTAMP))::
 # In the Netflix Prize files a line `MOVIE:` stands above the ratings of each movie.
 _MOVIE_LINE = "(line LIKE '%:' AND NOT contains(line, ','))"
 
+# The lines that the engine did not take, each once.
+_UNREAD = f"""
+    SELECT ?, line, min(
+        CASE error_type
+            WHEN 'LINE SIZE OVER MAXIMUM' THEN {Reason.LINE_TOO_LONG:d} ELSE {Reason.NOT_UTF_8:d}
+        END
+    )
+    FROM reject_errors GROUP BY line
+"""
+
 
 def create_tables(connection: Any, timed: bool) -> None:
     """Makes the empty tables `rows`, `files` and `unread`.
 
     rows: one row a line: user_id and movie_id (strings), rating (float32), reason (see `Reason`) and, if
     `timed`, time (int64, seconds since 1970). files: for each file its name, its first row in `rows` and
-    whether it is for testing. unread: the lines that no string can hold.
+    whether it is for testing. unread: the lines that no string can hold, and why.
     """
     connection.execute(
         f"""
@@ -43,7 +53,7 @@ def create_tables(connection: Any, timed: bool) -> None:
             user_id VARCHAR, movie_id VARCHAR, rating FLOAT, reason TINYINT{", time BIGINT" if timed else ""}
         );
         CREATE TABLE files (file INTEGER, name VARCHAR, first_row BIGINT, for_test BOOLEAN);
-        CREATE TABLE unread (file INTEGER, line BIGINT);
+        CREATE TABLE unread (file INTEGER, line BIGINT, reason TINYINT);
         """
     )
 
@@ -75,7 +85,7 @@ def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_te
             [first_row],
         )
     if not file.is_parquet:
-        connection.execute("INSERT INTO unread SELECT ?, line FROM reject_errors", [number])
+        connection.execute(f"INSERT INTO unread {_UNREAD}", [number])
         connection.execute("DELETE FROM reject_errors")
 
 

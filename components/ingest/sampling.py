@@ -26,15 +26,19 @@ def take(connection: Any, settings: Settings) -> dict[str, int]:
     return _counts(connection, "taken")
 
 
-def shortage(taken: dict[str, int]) -> str | None:
-    """Why rows so divided are too few to go on with; None if they are enough."""
+def shortage(taken: dict[str, int], left_out: int) -> str | None:
+    """Why rows so divided are too few to go on with, `left_out` others aside; None if they are enough."""
     short = [name for name in SPLITS if not taken[name]]
     if not short:
         return None
+    usable = f"{sum(taken.values()):,} usable ratings"
+    cure = "bring more ratings, or raise --validation-fraction and --test-fraction"
+    if left_out:
+        usable += f" ({left_out:,} were left out)"
+        cure += ", or lower --min-user-ratings and --min-movie-ratings"
     return (
-        f"too little data: of {sum(taken.values()):,} usable ratings none is left for {' and '.join(short)}; "
-        "at least 1 in each of train, validation and test is needed: bring more ratings, or raise "
-        "--validation-fraction and --test-fraction"
+        f"too little data: of {usable} none is left for {' and '.join(short)}; at least 1 in each of train, "
+        f"validation and test is needed: {cure}"
     )
 
 

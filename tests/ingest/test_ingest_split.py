@@ -3,11 +3,12 @@
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ratings_files import MOVIE_IDS, Row, full, ingest_text, netflix, write
+from ratings_files import MOVIE_IDS, full, ingest_text, netflix, write
 
 from components.errors import UserError
 from components.ingest.split import HASHES, row_hash
@@ -42,6 +43,52 @@ def test_a_row_keeps_its_side_when_rows_are_added(
     order.shuffle(rows)
     after = ingest_text(tmp_path, netflix(rows), seed=seed, **fractions).sides()
     assert {pair: after[pair] for pair in before} == before
+
+
+Timed = tuple[str, str, int]
+_PAIRS = st.lists(
+    st.tuples(st.sampled_from([f"u{user}" for user in range(6)]), st.sampled_from(MOVIE_IDS)),
+    min_size=40,
+    max_size=110,
+    unique=True,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pairs=_PAIRS, data=st.data())
+def test_with_leave_last_out_a_row_keeps_its_side_unless_its_user_goes_on(
+    tmp_path: Path, pairs: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    times = data.draw(st.lists(st.integers(0, 9), min_size=len(pairs), max_size=len(pairs)))
+    rows = [(user, movie, time) for (user, movie), time in zip(pairs, times, strict=True)]
+    # Others rate at any time; the same users rated something long ago.
+    others = [(f"other-{user}", movie, time) for user, movie, time in rows[::2]]
+    older = [(user, "m-old", -1) for user in {user for user, _, _ in rows}]
+    before = sides_of(tmp_path, rows, split="leave-last-out")
+    after = sides_of(tmp_path, [*older, *others, *rows[::-1]], split="leave-last-out")
+    counts = Counter(user for user, _ in pairs)
+    assert {pair: after[pair] for pair in before if counts[pair[0]] > 2} == {
+        pair: side for pair, side in before.items() if counts[pair[0]] > 2
+    }
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pairs=_PAIRS, added=st.integers(1, 60), data=st.data())
+def test_with_time_later_rows_move_a_row_towards_training_only(
+    tmp_path: Path, pairs: list[tuple[str, str]], added: int, data: st.DataObject
+) -> None:
+    times = data.draw(st.lists(st.integers(0, 9), min_size=len(pairs), max_size=len(pairs)))
+    rows = [(user, movie, time) for (user, movie), time in zip(pairs, times, strict=True)]
+    later = [(f"later-{place}", "m1", 10 + place) for place in range(added)]
+    before = sides_of(tmp_path, rows, split="time", test_fraction=0.3)
+    after = sides_of(tmp_path, [*later, *rows[::-1]], split="time", test_fraction=0.3)
+    order = ["train", "validation", "test"]
+    assert all(order.index(after[pair]) <= order.index(side) for pair, side in before.items())
+
+
+def sides_of(folder: Path, rows: list[Timed], **flags: Any) -> dict[tuple[str, str], str]:
+    """User and movie -> the split of their rating."""
+    return ingest_text(folder, timed(rows), movies=None, **flags).sides()
 
 
 def test_the_fractions_are_met_for_each_user_and_movie_alike(tmp_path: Path) -> None:
@@ -166,23 +213,3 @@ def test_users_and_movies_with_few_ratings_are_left_out(tmp_path: Path) -> None:
     statistics = dataset.statistics
     assert (statistics["rows_read"], statistics["rows_kept"], statistics["rows_left_out"]) == (404, 404, 2)
     assert len(dataset.movies) == 21
-
-
-@pytest.mark.parametrize(
-    ("rows", "short"),
-    [([("u1", 3, "m1")], "validation and test"), ([("u1", 3, "m1"), ("u1", 4, "m2")], "")],
-)
-def test_too_little_data_is_refused_with_what_is_needed(tmp_path: Path, rows: list[Row], short: str) -> None:
-    with pytest.raises(UserError, match=f"too little data: of {len(rows)} .* {short}.* at least 1 in each"):
-        ingest_text(tmp_path, netflix(rows))
-    assert not (tmp_path / "dataset").exists()
-
-
-def test_one_user_is_enough(tmp_path: Path) -> None:
-    dataset = ingest_text(
-        tmp_path,
-        netflix([("u", 3, movie) for movie in MOVIE_IDS]),
-        test_fraction=0.4,
-        validation_fraction=0.4,
-    )
-    assert len(dataset.ratings()) == 20
