@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineDeploymentConfig
 
 from pipelines.cli import twotower
 from pipelines.kubeflow.access import COOKIES, TOKEN
@@ -16,6 +17,7 @@ from pipelines.kubeflow.arguments import parse_arguments
 from pipelines.kubeflow.options import connection_options
 from pipelines.kubeflow.trigger import parse_trigger
 from pipelines.parameters import pipeline_parameters
+from pipelines.resources import REQUESTS
 from pipelines.training import NAME
 
 _DOCS = Path(__file__).parents[2] / "docs"
@@ -101,6 +103,30 @@ def test_the_volume_is_a_claim_and_a_pod_that_mounts_it():
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     (mount,) = pod["spec"]["containers"][0]["volumeMounts"]
     assert mount == {"name": volume["name"], "mountPath": "/data"}
+
+
+def test_the_page_has_what_each_step_asks_for():
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\S+) \| (\S+) \| (\S+) \| (\d+) \|$", _PAGES[0].read_text("utf-8"), re.MULTILINE
+    )
+    assert rows == [
+        (name, request.cpu, request.memory, f"{request.hours:g}", str(request.retries))
+        for name, request in REQUESTS.items()
+    ]
+
+
+def test_the_limits_give_disk_to_containers_that_ask_for_none():
+    limits = yaml.safe_load((_DOCS / "limits.yaml").read_text("utf-8"))
+    assert (limits["apiVersion"], limits["kind"]) == ("v1", "LimitRange")
+    (limit,) = limits["spec"]["limits"]
+    assert limit["type"] == "Container"
+    assert list(limit["defaultRequest"]) == ["ephemeral-storage"]
+
+
+def test_kfp_still_has_no_setting_for_disk():
+    """Where this fails, the steps can ask for disk themselves, and limits.yaml has had its day."""
+    resources = PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec.DESCRIPTOR.fields_by_name
+    assert not [name for name in resources if "storage" in name]
 
 
 def test_the_pipeline_is_uploaded_under_its_own_name():
