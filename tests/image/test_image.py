@@ -78,7 +78,16 @@ def test_any_user_can_run_a_step_without_a_network_or_a_place_to_write_but_the_o
 
 def test_a_step_that_wants_more_than_its_memory_limit_is_ended_and_leaves_nothing(image, stepped, tmp_path):
     done = _docker(
-        *("run", "--rm", "--memory", "250m", "--memory-swap", "250m"),
+        *(
+            "run",
+            "--rm",
+            "--memory",
+            "250m",
+            "--memory-swap",
+            "250m",
+            "--user",
+            f"{os.getuid()}:{os.getgid()}",
+        ),
         *("--volume", f"{stepped / 'steps'}:/in:ro", "--volume", f"{tmp_path}:/out", image),
         *("twotower", "train", "--interactions", "/in/interactions", "--vocabulary", "/in/vocabulary"),
         *("--output", "/out/model"),
