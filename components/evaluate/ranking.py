@@ -18,8 +18,12 @@ Array = npt.NDArray[Any]
 # The rank of a pair that no k can reach: its score is no number, or the model cannot recommend its movie.
 MISS = np.iinfo(np.int32).max
 
-# From so many pairs of one user on, sorting the row once is faster than counting for each (17,770 movies).
-_SORT_FROM = 28
+# From so many pairs of one user on, sorting the row once is faster than counting for each.
+_SORT_FROM = 40
+# What the comparisons of some pairs with all columns may take: they are counted while still in the cache.
+_BUFFER_BYTES = 1 << 20
+# Bytes of 0 and 1 are added up eight at a time, as 64-bit words: of so many words no byte overflows.
+_WORDS = 255
 
 
 @dataclass(frozen=True)
@@ -75,33 +79,82 @@ def ranks(
     catalogue = len(columns.of_movie)
     owners = np.repeat(np.arange(len(scores)), np.diff(row_splits))
     own = scores[owners, columns.of_movie[movies]]
-    lower, at_least_seen = np.empty(len(movies), np.int64), np.empty(len(movies), np.int64)
-    seen_columns = columns.of_movie[history.movies]
-    buffer = np.empty(scores.shape[1], np.bool_)
-    one_for_all = scores.strides[0] == 0 and len(scores) > 0
-    if one_for_all:
-        lower[:] = np.searchsorted(np.sort(scores[0]), own)
-    for i, row in enumerate(scores):
-        pairs = slice(row_splits[i], row_splits[i + 1])
-        seen = row[seen_columns[history.row_splits[i] : history.row_splits[i + 1]]]
-        if not one_for_all:
-            lower[pairs] = _count_lower(row, own[pairs], buffer)
-        at_least_seen[pairs] = len(seen) - np.searchsorted(np.sort(seen), own[pairs])
-    lower += _shared_lower(scores, owners, own, columns.sizes)
+    lower = _lower(scores, own, row_splits) + _shared_lower(scores, owners, own, columns.sizes)
     others = catalogue - lower - 1  # the movie itself is one of those that are not lower
     miss = ~np.isfinite(own)
     miss_unseen = miss | _is_seen(owners, movies, history, catalogue)
+    unseen = others - _seen_at_least(scores, owners, own, history, columns)
     return (
         np.where(miss, MISS, others).astype(np.int32),
-        np.where(miss_unseen, MISS, others - at_least_seen).astype(np.int32),
+        np.where(miss_unseen, MISS, unseen).astype(np.int32),
     )
 
 
-def _count_lower(row: Array, bounds: Array, buffer: Array) -> Any:
-    """How many of `row` are below each of `bounds`; what cannot be compared is not below."""
-    if len(bounds) >= _SORT_FROM:
-        return np.searchsorted(np.sort(row), bounds)
-    return [np.count_nonzero(np.less(row, bound, out=buffer)) for bound in bounds]
+def _lower(scores: Array, own: Array, row_splits: Array) -> Array:
+    """How many columns score less than each of `own`, int64 [p]; what cannot be compared is not less."""
+    if len(scores) and scores.strides[0] == 0:
+        return np.searchsorted(np.sort(scores[0]), own)
+    lower = np.empty(len(own), np.int64)
+    counter = _Counter(scores.shape[1], lower)
+    for i, row in enumerate(scores):
+        start, stop = int(row_splits[i]), int(row_splits[i + 1])
+        if stop - start >= _SORT_FROM:
+            lower[start:stop] = np.searchsorted(np.sort(row), own[start:stop])
+        else:
+            counter.compare(row, own[start:stop], start)
+    counter.count()
+    return lower
+
+
+class _Counter:
+    """Compares rows with bounds, many at a time, and counts what is below.
+
+    Counting the comparisons of one pair costs less than the call that does it, so they are gathered.
+    """
+
+    def __init__(self, width: int, lower: Array) -> None:
+        """Puts counts of rows of `width` into `lower`, int64 [p]."""
+        groups = max(-(-width // (8 * _WORDS)), 1)
+        words = -(-width // (8 * groups))
+        self._pairs = max(_BUFFER_BYTES // (8 * words * groups), _SORT_FROM)
+        self._buffer = np.zeros((self._pairs, groups, words), np.uint64)
+        self._flags = self._buffer.view(np.bool_).reshape(self._pairs, -1)[:, :width]
+        self._lower, self._places = lower, np.empty(self._pairs, np.int64)
+        self._filled = 0
+
+    def compare(self, row: Array, bounds: Array, place: int) -> None:
+        """Compares `row` with each bound; `count` puts what is below into `lower`, from `place` on."""
+        if self._filled + len(bounds) > self._pairs:
+            self.count()
+        into = slice(self._filled, self._filled + len(bounds))
+        np.less(row, bounds[:, np.newaxis], out=self._flags[into])
+        self._places[into] = np.arange(place, place + len(bounds))
+        self._filled = into.stop
+
+    def count(self) -> None:
+        """Counts what was compared since the last time."""
+        words = np.add.reduce(self._buffer[: self._filled], axis=2)
+        counts = words.view(np.uint8).sum(axis=1, dtype=np.int64)
+        self._lower[self._places[: self._filled]] = counts
+        self._filled = 0
+
+
+def _seen_at_least(scores: Array, owners: Array, own: Array, history: History, columns: Columns) -> Array:
+    """How many movies of the user's history score at least `own`, int64 [p]."""
+    rows = np.repeat(np.arange(len(scores)), np.diff(history.row_splits))
+    seen = _ordered(scores[rows, columns.of_movie[history.movies]], rows)
+    seen.sort()
+    below = np.searchsorted(seen, _ordered(own, owners))
+    at_least: Array = history.row_splits[owners + 1] - below
+    return at_least
+
+
+def _ordered(scores: Array, rows: Array) -> Array:
+    """Numbers in the order of the rows and, within a row, of the scores; NaN is as good as infinity."""
+    # Adding 0 makes -0 a 0; the bits of positive floats are in their order, of negative ones in reverse.
+    bits = (np.where(np.isnan(scores), np.float32(np.inf), scores) + np.float32(0)).view(np.uint32)
+    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    return (rows.astype(np.uint64) << np.uint64(32)) | ascending
 
 
 def _shared_lower(scores: Array, owners: Array, own: Array, sizes: Array) -> Array:

@@ -1,0 +1,261 @@
+"""Whether the gate refuses models that are broken, each by the right rule, and lets an equal one pass.
+
+    python benchmarks/broken_challengers.py MODEL INTERACTIONS VOCABULARY [--seeds N] [--train-settings JSON]
+
+MODEL is a good model, the champion, trained on INTERACTIONS with VOCABULARY (the directories that a run
+left; the figures in docs/verdict.md are of MovieLens 1M). Most challengers are the champion behind a wrapper
+that spoils one thing; the one with a hundredth of the data is trained. With --seeds, a champion is trained
+with the settings given and then N challengers that differ from it in nothing but the seed: none should be
+refused but by chance. Ends with status 1 if a verdict is not what it should be.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+import numpy as np
+import tensorflow as tf
+
+from components.evaluate.step import evaluate
+from components.evaluate.verdict import load_verdict
+from components.train.saved_model import HISTORY_INPUTS, PAIR_INPUTS, save
+from components.train.step import train
+from components.vocabulary.data_summary import DataSummary
+from components.vocabulary.interactions import Interactions, UserRatings, part_file
+from components.vocabulary.vocabulary import Vocabulary
+
+
+class Wrapped(tf.Module):
+    """The champion's scoring model with another answer to some questions."""
+
+    def __init__(self, model: Path, names: Vocabulary) -> None:
+        super().__init__()
+        self._loaded = tf.saved_model.load(str(model / "saved_model"))
+        self._signatures = self._loaded.signatures
+        found = self._signatures["candidates"]()
+        self.movies, self.users = len(names.movie_ids), names.user_ids
+        self._movie_ids = tf.Variable(found["movie_id"], trainable=False)
+        self._vectors = tf.Variable(found["vector"], trainable=False)
+        self._biases = tf.Variable(found["bias"], trainable=False)
+        order = np.random.default_rng(0).permutation(self.movies).astype(np.int32)
+        self.shuffled = tf.Variable(order, trainable=False)
+
+    @tf.function(input_signature=HISTORY_INPUTS)
+    def query(self, user_id, history_movie, history_rating, history_row_splits):
+        inputs = {
+            "user_id": user_id,
+            "history_movie": history_movie,
+            "history_rating": history_rating,
+            "history_row_splits": history_row_splits,
+        }
+        return {"query": self.spoil_query(inputs)}
+
+    @tf.function(input_signature=[])
+    def candidates(self):
+        vectors, biases = self.spoil_candidates(self._vectors.read_value(), self._biases.read_value())
+        return {"movie_id": self._movie_ids.read_value(), "vector": vectors, "bias": biases}
+
+    @tf.function(input_signature=[*HISTORY_INPUTS, *PAIR_INPUTS])
+    def rate(self, user_id, history_movie, history_rating, history_row_splits, pair_row, pair_movie):
+        inputs = {
+            "user_id": user_id,
+            "history_movie": history_movie,
+            "history_rating": history_rating,
+            "history_row_splits": history_row_splits,
+            "pair_row": pair_row,
+            "pair_movie": pair_movie,
+        }
+        return {"rating": self.spoil_ratings(inputs)}
+
+    def spoil_query(self, inputs: dict[str, Any]) -> tf.Tensor:
+        return self._signatures["query"](**inputs)["query"]
+
+    def spoil_candidates(self, vectors: tf.Tensor, biases: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return vectors, biases
+
+    def spoil_ratings(self, inputs: dict[str, Any]) -> tf.Tensor:
+        return self._signatures["rate"](**inputs)["rating"]
+
+
+class ShuffledRetrieval(Wrapped):
+    """Ratings good, retrieval spoilt: each movie has another one's vector."""
+
+    def spoil_candidates(self, vectors, biases):
+        return tf.gather(vectors, self.shuffled), tf.gather(biases, self.shuffled)
+
+
+class ShuffledLabels(ShuffledRetrieval):
+    """Each movie stands for another one altogether."""
+
+    def spoil_ratings(self, inputs):
+        return super().spoil_ratings({**inputs, "pair_movie": tf.gather(self.shuffled, inputs["pair_movie"])})
+
+
+class SpoiltRatings(Wrapped):
+    """Retrieval good, ratings spoilt: the best movies get the fewest stars."""
+
+    def spoil_ratings(self, inputs):
+        return 6.0 - super().spoil_ratings(inputs)
+
+
+class PopularityOnly(Wrapped):
+    """Whatever a user has rated is not read."""
+
+    def spoil_query(self, inputs):
+        return super().spoil_query(_forgotten(inputs))
+
+    def spoil_ratings(self, inputs):
+        return super().spoil_ratings(_forgotten(inputs))
+
+
+class Memorised(Wrapped):
+    """Recommends what a user has rated, and rates all else by the mean."""
+
+    def spoil_query(self, inputs):
+        rows = tf.ragged.row_splits_to_segment_ids(inputs["history_row_splits"])
+        known = tf.one_hot(inputs["history_movie"], self.movies)
+        return tf.math.unsorted_segment_sum(known, rows, tf.size(inputs["user_id"]))
+
+    def spoil_candidates(self, vectors, biases):
+        return tf.eye(self.movies), tf.zeros([self.movies])
+
+    def spoil_ratings(self, inputs):
+        return tf.fill(tf.shape(inputs["pair_row"]), 3.6)
+
+
+class AllEqual(Wrapped):
+    """One score for every movie."""
+
+    def spoil_candidates(self, vectors, biases):
+        return tf.zeros_like(vectors), tf.zeros_like(biases)
+
+
+class NanForOneUser(Wrapped):
+    """No number for one user with test rows."""
+
+    def spoil_query(self, inputs):
+        hit = tf.equal(inputs["user_id"], str(self.users[len(self.users) // 2]))
+        return tf.where(hit[:, tf.newaxis], np.float32("nan"), super().spoil_query(inputs))
+
+
+def _forgotten(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **inputs,
+        "history_movie": inputs["history_movie"][:0],
+        "history_rating": inputs["history_rating"][:0],
+        "history_row_splits": tf.zeros_like(inputs["history_row_splits"]),
+    }
+
+
+# Challenger -> the rules one of which has to be named as the reason.
+BROKEN: dict[type[Wrapped], set[str]] = {
+    ShuffledLabels: {"top_100_vs_popularity"},
+    PopularityOnly: {"top_100_vs_champion", "rmse_vs_bias"},
+    SpoiltRatings: {"rmse_vs_global_mean"},
+    ShuffledRetrieval: {"top_100_vs_popularity"},
+    Memorised: {"top_100_vs_popularity"},
+    AllEqual: {"top_100_vs_popularity"},
+    NanForOneUser: {"finite"},
+}
+OF_A_HUNDREDTH = {"top_100_vs_popularity", "rmse_vs_bias", "top_100_vs_champion"}
+
+
+def hundredth(interactions: Path, target: Path) -> Path:
+    """The same data with a hundredth of the training and validation rows."""
+    shutil.copytree(interactions, target, ignore=shutil.ignore_patterns("baselines.npz"))
+    data, random = Interactions.load(interactions), np.random.default_rng(0)
+    summary = json.loads((target / "interactions.json").read_text())
+    for split in ("train", "validation"):
+        rows = data.split(split)
+        chosen = np.flatnonzero(random.random(len(rows.movies)) < 0.01)
+        counts = np.bincount(rows.users()[chosen], minlength=data.users)
+        offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
+        few = UserRatings(offsets, np.asarray(rows.movies)[chosen], np.asarray(rows.ratings)[chosen])
+        for part in ("offsets", "movies", "ratings"):
+            np.save(target / part_file(split, part), getattr(few, part))
+        summary["splits"][split] = len(chosen)
+    (target / "interactions.json").write_text(json.dumps(summary))
+    return target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("model", "interactions", "vocabulary"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--seeds", type=int, default=0)
+    parser.add_argument("--train-settings", type=json.loads, default={})
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        right = (seeds if arguments.seeds else broken)(arguments, Path(place))
+    sys.exit(0 if right else 1)
+
+
+def broken(arguments: argparse.Namespace, place: Path) -> bool:
+    """Judges every broken challenger; whether each verdict is the right one."""
+    names, data = Vocabulary.load(arguments.vocabulary), Interactions.load(arguments.interactions)
+    champion = place / "champion"
+    shutil.copytree(arguments.model, champion)
+    DataSummary.of(data.known(), names.user_ids, names.movie_ids, data.rating_scale).save(champion)
+    right = True
+    for kind, rules in BROKEN.items():
+        challenger = place / kind.__name__
+        save(kind(champion, names), challenger / "saved_model")
+        right &= _report(kind.__name__, _judged(arguments, challenger, champion, place), rules)
+    few = place / "few"
+    train(
+        interactions=str(hundredth(arguments.interactions, place / "hundredth")),
+        vocabulary=str(arguments.vocabulary),
+        output=str(few),
+        train_settings=arguments.train_settings,
+    )
+    return right & _report("OneHundredth", _judged(arguments, few, champion, place), OF_A_HUNDREDTH)
+
+
+def seeds(arguments: argparse.Namespace, place: Path) -> bool:
+    """Judges models that differ in the seed alone; whether at most a tenth of them are refused."""
+    refused = 0
+    for seed in range(arguments.seeds + 1):
+        train(
+            interactions=str(arguments.interactions),
+            vocabulary=str(arguments.vocabulary),
+            output=str(place / str(seed)),
+            train_settings=arguments.train_settings,
+            seed=seed,
+        )
+        if seed:
+            verdict = _judged(arguments, place / str(seed), place / "0", place)
+            refused += not verdict["blessed"]
+            print(f"seed {seed}: {verdict['reason']}", flush=True)
+    print(f"{refused} of {arguments.seeds} refused")
+    return refused <= arguments.seeds / 10
+
+
+def _judged(arguments: argparse.Namespace, model: Path, champion: Path, place: Path) -> dict[str, Any]:
+    evaluate(
+        model=str(model),
+        champion=str(champion),
+        interactions=str(arguments.interactions),
+        vocabulary=str(arguments.vocabulary),
+        output=str(place / "evaluation"),
+    )
+    return load_verdict(place / "evaluation")
+
+
+def _report(name: str, verdict: dict[str, Any], rules: set[str]) -> bool:
+    failed = [rule["name"] for rule in verdict["rules"] if rule["verdict"] == "fail"]
+    right = not verdict["blessed"] and failed[0] in rules
+    print(f"{'ok   ' if right else 'WRONG'} {name}: {', '.join(failed[:4]) or 'nothing'} fails", flush=True)
+    return right
+
+
+if __name__ == "__main__":
+    main()
