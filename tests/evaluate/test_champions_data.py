@@ -1,5 +1,6 @@
 """A champion that says what it was trained on: on which rows it is compared, and how its data are."""
 
+import dataclasses
 import json
 import shutil
 
@@ -101,6 +102,18 @@ def test_a_champion_trained_on_nearly_all_test_rows_is_not_compared(world, judge
     for name in ("top_100_vs_champion", "rmse_vs_champion"):
         assert rules[name]["verdict"] == "skipped"
         assert "of 900 it is certain" in rules[name]["why"]
+
+
+def test_a_champion_that_knows_none_of_the_movies_misses_them_all(world, judge, tmp_path):
+    foreign = dataclasses.replace(world, movie_ids=np.array([f"x{movie}" for movie in range(150)], object))
+    champion = _trained_on(foreign, foreign.write_model(tmp_path / "champion"), world.splits != "test")
+    verdict = judge(world.write_model(tmp_path / "challenger"), champion)
+    rules = _rules(verdict)
+    assert verdict["metrics"]["champion"]["top_100_accuracy_unseen"] == 0
+    assert rules["top_100_vs_champion"]["verdict"] == "pass"
+    assert rules["rmse_vs_champion"]["verdict"] == "pass"
+    assert [name for name, rule in rules.items() if rule["verdict"] == "fail"] == ["data_new_movies_share"]
+    assert rules["data_new_movies_share"]["value"] == 1
 
 
 @pytest.mark.parametrize("read", [0, 1])

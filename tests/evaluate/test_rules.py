@@ -84,6 +84,35 @@ def test_too_few_test_rows_fail_and_say_how_many_are_needed(users, half_width, v
     assert verdict == "pass" or f"{rule.bound:,.0f}" in rule.why
 
 
+@pytest.mark.parametrize(("trained", "verdict"), [(None, "skipped"), (0, "pass"), (1, "fail")])
+def test_one_test_row_that_was_trained_on_fails(trained, verdict):
+    assert rules.unread(trained).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("rows", "users", "verdict"), [(999, 30, "skipped"), (1000, 29, "skipped"), (1000, 30, "fail")]
+)
+def test_the_rows_that_the_champion_did_not_read_must_be_enough_to_compare_on(rows, users, verdict):
+    """Worse on the part, better on the whole: the part alone counts, if it can."""
+    better, worse = {ACCURACY: 0.5, RMSE: 0.85}, {ACCURACY: 0.4, RMSE: 0.95}
+    whole = _measures(1000, 100, {"challenger": better, "champion": worse})
+    part = _measures(rows, users, {"challenger": worse, "champion": better})
+    decided = {
+        rule.name: rule
+        for rule in decide(Evidence(whole, {"part": part}, champion_part="part"), GateSettings())
+    }
+    assert decided["top_100_vs_champion"].verdict == decided["rmse_vs_champion"].verdict == verdict
+    assert not [name for name in decided if "_vs_champion_" in name]
+
+
+def _measures(rows, users, metrics):
+    draws = {
+        scorer: {name: np.full(5, value) for name, value in values.items()}
+        for scorer, values in metrics.items()
+    }
+    return Measures(rows, users, metrics, Resampled(draws))
+
+
 @pytest.mark.parametrize(
     ("value", "other", "verdict"),
     [(math.nan, 0.5, "fail"), (math.inf, 0.5, "fail"), (0.5, math.nan, "pass"), (math.nan, math.nan, "fail")],
