@@ -44,9 +44,9 @@ def output_directory(path: str | Path) -> Iterator[Path]:
 
 
 def _staging_directory(target: Path) -> Path:
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target} is a file, not a directory; name another output")
     try:
+        if target.exists() and not target.is_dir():
+            raise UserError(f"{target} is a file, not a directory; name another output")
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:

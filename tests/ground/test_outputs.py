@@ -67,6 +67,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         raise AssertionError("the block must not begin")
 
 
+def test_a_place_that_cannot_even_be_looked_at_is_named(tmp_path):
+    with pytest.raises(UserError, match="cannot write"), output_directory(tmp_path / ("long" * 100)):
+        raise AssertionError("the block must not begin")
+
+
 def test_other_users_can_read_an_output(tmp_path):
     with output_directory(tmp_path / "output"):
         assert (tmp_path).exists()
