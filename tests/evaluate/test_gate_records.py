@@ -1,0 +1,196 @@
+"""What the gate puts on record: which rules, of which values, and why one is skipped."""
+
+import numpy as np
+import pytest
+
+from components.evaluate import rules
+from components.evaluate.bootstrap import Resampled
+from components.evaluate.gate import Evidence, GateSettings, Measures, decide
+
+ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
+
+
+def _draws(**scorers):
+    """Draws of which the 95% interval is ±0.02 about each value: 41 of them, 0.001 apart but for two."""
+    spread = np.linspace(-0.02, 0.02, 41)
+    return Resampled(
+        {name: {key: v + spread for key, v in values.items()} for name, values in scorers.items()}
+    )
+
+
+def _measures(rows=2000, users=100, **scorers):
+    return Measures(rows=rows, users=users, metrics=scorers, resampled=_draws(**scorers))
+
+
+_MINE = {ACCURACY: 0.5, RMSE: 0.875}
+_THEIRS = {ACCURACY: 0.25, RMSE: 1.0}
+_BASELINES = {"popularity": {ACCURACY: 0.25}, "global_mean": {RMSE: 1.125}, "bias": {RMSE: 0.9375}}
+
+
+_NOTHING = "There is nothing to measure it by: the challenger was not scored, or there are no test rows."
+
+
+def _decided(evidence, settings=None):
+    return {rule.name: rule for rule in decide(evidence, settings or GateSettings())}
+
+
+def test_the_gate_compares_value_bound_and_interval_of_each_rule():
+    decided = _decided(Evidence(_measures(challenger=_MINE, champion=_THEIRS, **_BASELINES)))
+    for name, metric, against, other in (
+        ("top_100_vs_popularity", ACCURACY, "popularity", 0.25),
+        ("rmse_vs_global_mean", RMSE, "global_mean", 1.125),
+        ("rmse_vs_bias", RMSE, "bias", 0.9375),
+        ("top_100_vs_champion", ACCURACY, "champion", 0.25),
+        ("rmse_vs_champion", RMSE, "champion", 1.0),
+    ):
+        rule = decided[name]
+        assert (rule.metric, rule.against, rule.value, rule.bound) == (metric, against, _MINE[metric], other)
+        # The draws are paired: the spread that all have in common cancels.
+        assert rule.interval == pytest.approx((rule.difference, rule.difference)), name
+    for name, metric in (("min_top_100_accuracy", ACCURACY), ("max_rmse", RMSE)):
+        low, high = decided[name].interval
+        assert (low, high) == pytest.approx((_MINE[metric] - 0.019, _MINE[metric] + 0.019)), name
+
+
+def test_the_gate_measures_by_the_challengers_own_interval_whether_there_are_enough_rows():
+    evidence = Evidence(_measures(challenger=_MINE), no_champion="none")
+    assert _decided(evidence)["enough_test_rows"].verdict == "pass"
+    assert _decided(evidence, GateSettings(max_half_width=0.0095))["enough_test_rows"].bound == pytest.approx(
+        400, abs=1
+    )
+
+
+def test_what_was_not_measured_is_skipped_with_the_reason():
+    decided = _decided(Evidence(_measures(), failure="broken", no_champion="There is no champion yet."))
+    for name, metric, against in (
+        ("min_top_100_accuracy", ACCURACY, ""),
+        ("max_rmse", RMSE, ""),
+        ("top_100_vs_popularity", ACCURACY, "popularity"),
+        ("rmse_vs_global_mean", RMSE, "global_mean"),
+        ("rmse_vs_bias", RMSE, "bias"),
+    ):
+        assert decided[name] == rules.skipped(name, metric, _NOTHING, against)
+    for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
+        assert decided[name] == rules.skipped(name, metric, "There is no champion yet.", "champion")
+    expected = rules.skipped("champion_scorable", "", "There is no champion yet.", "champion")
+    assert decided["champion_scorable"] == expected
+
+
+def test_a_champion_that_fails_is_the_reason_for_what_is_skipped():
+    decided = _decided(Evidence(_measures(challenger=_MINE, **_BASELINES), champion_failure="no signature"))
+    assert decided["champion_scorable"].why == "The champion cannot be scored: no signature"
+    for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
+        expected = rules.skipped(name, metric, "The champion was not scored.", "champion")
+        assert decided[name] == expected
+
+
+def _with_slice(**part):
+    whole = _measures(challenger=_MINE, champion=_THEIRS, **_BASELINES)
+    return Evidence(whole, slices={"new_users": _measures(**part)})
+
+
+def test_a_slice_is_compared_with_the_champion_within_its_own_tolerance():
+    worse = {ACCURACY: 0.45, RMSE: 0.925}
+    evidence = _with_slice(challenger=worse, champion=_MINE)
+    strict, lenient = (
+        _decided(evidence, GateSettings(slice_tolerance=tolerance)) for tolerance in (0.04, 0.06)
+    )
+    for name, metric in (
+        ("top_100_vs_champion_new_users", ACCURACY),
+        ("rmse_vs_champion_new_users", RMSE),
+    ):
+        rule = strict[name]
+        assert (rule.verdict, lenient[name].verdict) == ("fail", "pass")
+        assert (rule.metric, rule.against, rule.value, rule.bound) == (
+            metric,
+            "champion",
+            worse[metric],
+            _MINE[metric],
+        )
+        assert rule.why.startswith("New users: ")
+
+
+@pytest.mark.parametrize(
+    ("rows", "users", "verdict"), [(1000, 30, "pass"), (999, 30, "skipped"), (1000, 29, "skipped")]
+)
+def test_a_slice_of_too_few_rows_or_users_is_not_judged(rows, users, verdict):
+    decided = _decided(_with_slice(rows=rows, users=users, challenger=_MINE, champion=_THEIRS))
+    for name, metric in (
+        ("top_100_vs_champion_new_users", ACCURACY),
+        ("rmse_vs_champion_new_users", RMSE),
+    ):
+        assert decided[name].verdict == verdict
+        if verdict == "skipped":
+            why = f"{rows:,} test rows of {users} users are too few to judge new users by."
+            assert decided[name] == rules.skipped(name, metric, why, "champion")
+
+
+def test_a_metric_that_a_slice_lacks_is_skipped_under_its_own_name():
+    decided = _decided(_with_slice(challenger={RMSE: 0.875}, champion=_THEIRS))
+    rule = decided["top_100_vs_champion_new_users"]
+    assert rule == rules.skipped("top_100_vs_champion_new_users", ACCURACY, _NOTHING, "champion")
+    assert decided["rmse_vs_champion_new_users"].verdict == "pass"
+
+
+@pytest.mark.parametrize("scorer", ["challenger", "champion"])
+def test_a_slice_that_only_one_of_the_two_was_scored_on_is_left_out(scorer):
+    decided = _decided(_with_slice(**{scorer: _MINE}))
+    assert not [name for name in decided if name.endswith("new_users")]
+
+
+@pytest.mark.parametrize("rows", [None, 0, 7])
+def test_the_gate_is_told_on_how_many_test_rows_the_challenger_was_trained(rows):
+    decided = _decided(Evidence(_measures(challenger=_MINE), no_champion="none", trained_on=rows))
+    assert decided["unread_test_rows"] == rules.unread(rows)
+
+
+def test_a_metric_has_the_interval_that_was_found_for_it_and_else_that_of_the_draws():
+    measures = Measures(
+        rows=9,
+        users=3,
+        metrics={"challenger": _MINE},
+        resampled=_draws(challenger=_MINE),
+        intervals={"challenger": {ACCURACY: (0.125, 0.25)}},
+    )
+    assert measures.interval("challenger", ACCURACY) == (0.125, 0.25)
+    assert measures.interval("challenger", RMSE) == pytest.approx((0.856, 0.894))
+    assert measures.interval("nobody", ACCURACY) is None
+    assert measures.interval("nobody", RMSE) is None
+
+
+def _compared_on_a_part(rows=1000, users=30, **facts):
+    """Evidence of a champion that was trained on all test rows but those of the slice `unread`."""
+    scored = {"challenger": {ACCURACY: 0.496, RMSE: 0.879}, "champion": _MINE}
+    whole = _measures(challenger=_MINE, champion=_THEIRS, **_BASELINES)
+    slices = {"unread": _measures(rows, users, **scored), "new_users": _measures(**scored)}
+    return Evidence(whole, slices=slices, champion_part="unread", **facts)
+
+
+def test_a_champion_that_read_test_rows_is_compared_on_the_others_alone():
+    strict, lenient = (
+        _decided(_compared_on_a_part(), GateSettings(champion_tolerance=tolerance))
+        for tolerance in (0.0035, 0.0045)
+    )
+    for name, value, bound in (("top_100_vs_champion", 0.496, 0.5), ("rmse_vs_champion", 0.879, 0.875)):
+        assert (strict[name].value, strict[name].bound) == (value, bound)
+        assert (strict[name].verdict, lenient[name].verdict) == ("fail", "pass")
+        assert strict[name].why.startswith("Unread: ")
+    assert not [name for name in strict if name.endswith(("unread", "new_users"))]
+
+
+@pytest.mark.parametrize(("rows", "users"), [(999, 30), (1000, 29)])
+def test_a_champion_that_read_nearly_all_test_rows_is_not_compared(rows, users):
+    decided = _decided(_compared_on_a_part(rows, users))
+    why = (
+        f"The champion was trained on some of the test rows; of {rows:,} it is certain that "
+        "it was not, too few to compare on."
+    )
+    for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
+        assert decided[name] == rules.skipped(name, metric, why, "champion")
+
+
+def test_a_champion_that_fails_is_that_before_it_has_too_few_rows():
+    whole = _measures(challenger=_MINE, **_BASELINES)
+    decided = _decided(Evidence(whole, champion_part="unread", champion_failure="no signature"))
+    for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
+        assert decided[name] == rules.skipped(name, metric, "The champion was not scored.", "champion")
