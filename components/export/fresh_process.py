@@ -3,10 +3,11 @@
     python -I fresh_process.py INDEX QUESTIONS ANSWERS
 
 QUESTIONS is JSON: {"questions": [{"signature": …, "inputs": {…}}], "timed": {"signature": …, "inputs":
-[{…}, …], "repeats": n}}. ANSWERS becomes {"answers": [{output: values}], "milliseconds": [n numbers],
-"load_seconds": …}.
+[{…}, …], "repeats": n}, "libraries": [names]}; the libraries hold the custom operations of the index, if it
+has any. ANSWERS becomes {"answers": [{output: values}], "milliseconds": [n numbers], "load_seconds": …}.
 """
 
+import importlib
 import itertools
 import json
 import sys
@@ -22,6 +23,8 @@ _WARM_UP = 10
 
 def main(index: str, questions_file: str, answers_file: str) -> None:
     asked = json.loads(Path(questions_file).read_text(encoding="utf-8"))
+    for library in asked["libraries"]:
+        importlib.import_module(library)
     started = time.monotonic()
     signatures = tf.saved_model.load(index).signatures
     load_seconds = time.monotonic() - started

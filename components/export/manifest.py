@@ -9,6 +9,7 @@ from components.errors import UserError
 
 if TYPE_CHECKING:
     from components.export.inputs import Inputs
+    from components.export.search import Chosen
     from components.export.validation import Validation
 
 MANIFEST_FILE = "manifest.json"
@@ -36,13 +37,13 @@ def _described(spec: Any) -> str:
 
 
 def describe(
-    inputs: "Inputs", signatures: dict[str, Any], validation: "Validation", size: int
+    inputs: "Inputs", search: "Chosen", signatures: dict[str, Any], validation: "Validation", size: int
 ) -> dict[str, Any]:
     """The manifest of an index of `size` bytes; `signatures` is its `signature_table`."""
     rows = inputs.interactions
     return {
         "format": FORMAT,
-        "search": "brute-force",
+        **search.record(),
         "movies": rows.movies,
         "users": rows.users,
         "training_users": rows.training_users,

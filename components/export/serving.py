@@ -9,6 +9,7 @@ import tensorflow as tf
 from components.export.brute_force import LOWEST_SCORE, BiasedBruteForce
 from components.export.catalogue import Catalogue
 from components.export.histories import ALL, Histories, History
+from components.export.search import Chosen
 
 # `k` of the signature that takes nothing but users.
 DEFAULT_K = 100
@@ -29,25 +30,26 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
     computed anew but the layout of its candidates.
     """
 
-    def __init__(self, scoring: Any, catalogue: Catalogue, histories: Histories, rated: np.ndarray) -> None:
+    def __init__(
+        self, scoring: Any, catalogue: Catalogue, histories: Histories, search: Chosen, rated: np.ndarray
+    ) -> None:
         """Wraps `scoring`, the loaded scoring SavedModel, whose candidates are the rows of `catalogue`.
 
-        `rated`, bool [M], says which movies have known ratings; the vectors of the others mean nothing.
+        `search` finds the best of them. `rated`, bool [M], says which movies have known ratings; the vectors
+        of the others mean nothing.
         """
         super().__init__(name="serving_index")
         self._scoring, self._catalogue, self._histories = scoring, catalogue, histories
-        candidates = scoring.signatures["candidates"]()
-        vectors, biases = candidates["vector"].numpy(), candidates["bias"].numpy()
+        vectors = scoring.signatures["candidates"]()["vector"].numpy()
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        by_score = BiasedBruteForce().index_with_bias(vectors, biases)
         by_likeness = BiasedBruteForce().index_with_bias(
             vectors / lengths, np.where(rated, 0.0, LOWEST_SCORE).astype(np.float32)
         )
-        self._best_by_score, self._best_by_likeness = by_score.best, by_likeness.best
+        self._best_by_score, self._best_by_likeness = search.best, by_likeness.best
         self._unit_vectors = tf.Variable(vectors / lengths, trainable=False, name="unit_vectors")
         self._rated = tf.Variable(rated, trainable=False, name="rated")
         # The layers' variables alone: kept whole, each layer would be saved once more, as a Keras model.
-        self._candidates = [*by_score.variables, *by_likeness.variables]
+        self._candidates = [*search.parts, *by_likeness.variables]
 
     def signatures(self) -> dict[str, Any]:
         """The concrete functions by the names that they are served under."""
@@ -203,7 +205,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
 
 def _concrete(method: Callable[..., Outputs], inputs: dict[str, tf.TensorSpec]) -> Any:
     specs = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in inputs.items()]
-    return tf.function(method, input_signature=specs).get_concrete_function()
+    return tf.function(method, input_signature=specs, autograph=False).get_concrete_function()
 
 
 def _means_by_rating(order: tf.Tensor) -> tf.Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
+from components.export.kinds import SCANN
 from components.export.manifest import read_manifest
 from components.recommend.titles import Titles
 
@@ -64,10 +65,15 @@ class PublishedIndex:
         """Loads the index at `directory`.
 
         Raises:
-          UserError: if there is no index, or it is damaged or of another format.
+          UserError: if there is no index, it is damaged or of another format, or it lacks its ScaNN.
         """
         manifest = read_manifest(directory)
         import tensorflow as tf
+
+        if manifest["search"] == SCANN:
+            from components.export.scann_search import require_scann
+
+            require_scann()  # before the index, whose operations it holds
 
         try:
             loaded = tf.saved_model.load(str(directory))

@@ -14,7 +14,7 @@ from serving_world import small_world
 
 from components.errors import UserError
 from components.export import validation
-from components.export.assemble import assemble
+from components.export.assemble import assemble, choose_search
 from components.export.brute_force import LOWEST_SCORE
 from components.export.inputs import Inputs
 from components.export.manifest import read_manifest
@@ -157,8 +157,8 @@ def test_a_movie_that_nobody_has_rated_is_like_no_other(world, tmp_path):
         for user, rated in world.known.items()
     }
     artifacts = replace(world, known=known).write(tmp_path)
-    paths = (str(artifacts / name) for name in ("model", "vocabulary", "interactions"))
-    answer = assemble(Inputs.load(*paths)).similar(tf.constant(["m7", "m8"]), 40)
+    inputs = Inputs.load(*(str(artifacts / name) for name in ("model", "vocabulary", "interactions")))
+    answer = assemble(inputs, choose_search(inputs, "brute-force")).similar(tf.constant(["m7", "m8"]), 40)
     assert answer["known_movie"].numpy().tolist() == [True, True]
     assert set(text(answer["movie_id"].numpy()[0])) == {""}
     found = set(text(answer["movie_id"].numpy()[1])) - {""}

@@ -1,0 +1,192 @@
+"""Which search an index takes, and what ScaNN answers where it is installed."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.errors import UserError
+from components.export import search
+from components.export.brute_force import LOWEST_SCORE
+from components.export.scann_search import FEWEST_MOVIES, ScannSearch
+from components.export.search import Questions, choose
+
+MOVIES, USERS = 8_000, 30
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Vectors in clusters, biases, and queries, each with twenty movies to leave out."""
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(40, 12))
+    vectors = (centres[np.arange(MOVIES) % 40] + 0.3 * random.normal(size=(MOVIES, 12))).astype(np.float32)
+    biases = random.normal(size=MOVIES).astype(np.float32)
+    queries = (centres[random.integers(0, 40, USERS)] + 0.3 * random.normal(size=(USERS, 12))).astype(
+        np.float32
+    )
+    excluded = np.argsort(-(queries @ vectors.T + biases), axis=1)[:, :20].astype(np.int32)
+    history = (excluded.ravel(), np.full(20 * USERS, 3.0, np.float32), np.arange(USERS + 1) * 20)
+    return vectors, biases, Questions(queries, history)
+
+
+def choose_in(world, kind):
+    vectors, biases, questions = world
+    return choose(kind, vectors, biases, lambda: questions)
+
+
+@pytest.fixture
+def no_scann(monkeypatch):
+    def refuse():
+        raise UserError("ScaNN is not installed")
+
+    monkeypatch.setattr(search, "require_scann", refuse)
+
+
+def test_takes_what_is_asked_for_without_measuring(world):
+    chosen = choose_in(world, "brute-force")
+    assert chosen.record() == {"search": "brute-force", "search_reason": "asked for", "search_measured": {}}
+
+
+def test_auto_without_scann_is_brute_force_and_says_so(world, no_scann, capsys):
+    chosen = choose_in(world, "auto")
+    assert (chosen.kind, chosen.why) == ("brute-force", "ScaNN is not installed")
+    assert "brute-force: ScaNN is not installed" in capsys.readouterr().err
+
+
+def test_scann_without_scann_is_refused(world, no_scann):
+    with pytest.raises(UserError, match="not installed"):
+        choose_in(world, "scann")
+
+
+def test_a_small_catalogue_is_not_worth_a_partition(world):
+    vectors, biases, questions = world
+    few = (vectors[: FEWEST_MOVIES - 1], biases[: FEWEST_MOVIES - 1], questions)
+    assert choose_in(few, "auto").why == "ScaNN wants 1,000 movies or more, and there are 999"
+    with pytest.raises(UserError, match="999; take --index brute-force"):
+        choose_in(few, "scann")
+
+
+class Double:
+    """Stands for ScaNN: finds what exact search finds, `missed` movies further down, after `seconds`."""
+
+    missed, seconds, leaves = 0, 0.0, 100
+
+    def __init__(self, exact, vectors, biases):
+        self._exact = exact
+
+    def search_leaves(self, share):
+        self.share = share
+
+    def best(self, queries, k, rows, movies, allowed=None):
+        tf.numpy_function(lambda: time.sleep(self.seconds), [], [])
+        scores, found = self._exact.best(queries, k + self.missed, rows, movies)
+        return scores[:, self.missed :], found[:, self.missed :]
+
+
+@pytest.fixture
+def with_double(monkeypatch):
+    def install(**traits):
+        monkeypatch.setattr(search, "require_scann", lambda: None)
+        monkeypatch.setattr(search, "ScannSearch", type("Fake", (Double,), traits))
+
+    return install
+
+
+def test_auto_does_not_take_what_misses_two_in_a_hundred(world, with_double):
+    with_double(missed=2)
+    chosen = choose_in(world, "auto")
+    assert (chosen.kind, chosen.why) == ("brute-force", "ScaNN finds less than 99% of the best 100 movies")
+    assert chosen.measured["recall_at_100"] == pytest.approx(0.98)
+    assert chosen.measured["leaves_searched_share"] == 1.0
+
+
+def test_auto_does_not_take_what_is_slower(world, with_double):
+    with_double(seconds=0.02)
+    chosen = choose_in(world, "auto")
+    assert (chosen.kind, chosen.why) == ("brute-force", "ScaNN is not faster on this catalogue")
+    assert chosen.measured["scann_p50_ms"] > 20 > chosen.measured["brute_force_p50_ms"] > 0
+    assert chosen.measured["leaves_searched_share"] == 0.05
+
+
+def test_scann_is_taken_when_asked_for_though_it_is_slower(world, with_double):
+    with_double(seconds=0.02)
+    chosen = choose_in(world, "scann")
+    assert (chosen.kind, chosen.why, chosen.measured["queries"]) == ("scann", "asked for", USERS)
+
+
+def test_auto_takes_what_is_faster_and_finds_all(world, with_double, monkeypatch):
+    with_double()
+    milliseconds = iter([2.0, 1.0] * USERS)
+    monkeypatch.setattr(search, "_milliseconds", lambda *_: next(milliseconds))
+    chosen = choose_in(world, "auto")
+    assert (chosen.kind, chosen.measured["recall_at_100"]) == ("scann", 1.0)
+
+
+@pytest.fixture(scope="module")
+def scann(world):
+    pytest.importorskip("scann", reason="ScaNN is not installed; pip install 'twotower[scann]'")
+    return choose_in(world, "scann"), choose_in(world, "brute-force")
+
+
+@pytest.fixture(scope="module")
+def asked(world):
+    """Queries, and the rows and movies that they exclude."""
+    questions = world[2]
+    rows = np.repeat(np.arange(USERS, dtype=np.int64), 20)
+    return tf.constant(questions.queries), tf.constant(rows), tf.constant(questions.history[0])
+
+
+def test_scann_finds_nearly_all_with_exact_scores_and_nothing_excluded(scann, asked, world):
+    approximate, exact = scann
+    queries, rows, movies = asked
+    scores, found = approximate.best(queries, 100, rows, movies)
+    _, best = exact.best(queries, 100, rows, movies)
+    both = [set(one) & set(other) for one, other in zip(found.numpy(), best.numpy(), strict=True)]
+    assert sum(map(len, both)) >= 0.98 * USERS * 100
+    every = queries.numpy() @ world[0].T + world[1]
+    np.testing.assert_allclose(scores, np.take_along_axis(every, found.numpy(), axis=1), rtol=1e-5)
+    for row, own in enumerate(movies.numpy().reshape(USERS, 20)):
+        assert not set(own) & set(found.numpy()[row])
+        assert len(set(found.numpy()[row])) == 100
+
+
+@pytest.mark.parametrize(("count", "k"), [(0, 5), (3, 0), (3, MOVIES + 5)])
+def test_scann_answers_the_extremes_as_exact_search_does(scann, asked, count, k):
+    queries, rows, movies = asked
+    kept = tf.boolean_mask(rows, rows < count), tf.boolean_mask(movies, rows < count)
+    for one, other in zip(*(chosen.best(queries[:count], k, *kept) for chosen in scann), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_restriction_is_searched_exactly(scann, asked, world):
+    queries, rows, movies = asked
+    allowed = tf.range(MOVIES) % 1000 == 0
+    scores, found = scann[0].best(queries, 10, rows, movies, allowed)
+    assert set(found.numpy().ravel()) <= {*range(0, MOVIES, 1000), MOVIES}
+    assert (scores.numpy() > LOWEST_SCORE).sum() >= 7 * USERS
+
+
+def test_the_partition_outlives_its_searcher(scann, asked, world, tmp_path):
+    vectors, biases, _ = world
+    exact = search.BiasedBruteForce().index_with_bias(vectors, biases)
+    module = ScannSearch(exact, vectors, biases)
+    module.exact = exact.variables
+    function = tf.function(
+        lambda queries: module.best(queries, 5, tf.zeros([0], tf.int64), tf.zeros([0], tf.int32))[1],
+        input_signature=[tf.TensorSpec([None, 12])],
+        autograph=False,
+    )
+    module.find = function
+    options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+    tf.saved_model.save(module, str(tmp_path / "saved"), options=options)
+    np.save(tmp_path / "queries.npy", asked[0].numpy())
+    code = (
+        "import scann, sys, numpy as np, tensorflow as tf; folder = sys.argv[1]; "
+        "saved = tf.saved_model.load(folder + '/saved'); "
+        "np.save(folder + '/found.npy', saved.find(np.load(folder + '/queries.npy')))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), function(asked[0]))
