@@ -76,24 +76,18 @@ def test_any_user_can_run_a_step_without_a_network_or_a_place_to_write_but_the_o
     assert {path.stat().st_uid for path in output.rglob("*")} == {user}
 
 
-def test_a_step_that_wants_more_than_its_memory_limit_is_ended_and_leaves_nothing(image, stepped, tmp_path):
+def test_a_step_that_wants_more_than_its_memory_limit_is_ended_and_leaves_no_output(
+    image, small_sample, tmp_path
+):
+    user = f"{os.getuid()}:{os.getgid()}"
     done = _docker(
-        *(
-            "run",
-            "--rm",
-            "--memory",
-            "250m",
-            "--memory-swap",
-            "250m",
-            "--user",
-            f"{os.getuid()}:{os.getgid()}",
-        ),
-        *("--volume", f"{stepped / 'steps'}:/in:ro", "--volume", f"{tmp_path}:/out", image),
-        *("twotower", "train", "--interactions", "/in/interactions", "--vocabulary", "/in/vocabulary"),
-        *("--output", "/out/model"),
+        *("run", "--rm", "--memory", "60m", "--memory-swap", "60m", "--user", user),
+        *("--volume", f"{small_sample}:/in:ro", "--volume", f"{tmp_path}:/out", image),
+        *("twotower", "ingest", "--ratings", "/in/ratings.csv", "--movies", "/in/movies.csv"),
+        *("--output", "/out/dataset"),
     )
     assert done.returncode == 137, done.stderr
-    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "dataset").exists()
 
 
 def test_the_image_ships_no_entry_point_another_user_than_root_and_its_labels(image):
