@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from components.errors import UserError
@@ -12,6 +13,7 @@ from components.storage import fetch, is_pattern, is_remote, matches
 # The first bytes of a file -> how it is packed.
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "parquet"}
 _HEAD_BYTES = 1 << 20
+_LONE_CR = re.compile(rb"\r(?!\n)")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,28 @@ class InputFile:
 
         try:
             return list(pq.read_schema(self.path).names)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise damaged(self.name, self.flag, self.packing) from error
+
+    @cached_property
+    def line_end(self) -> str:
+        """CRLF if every line ends so, else LF, by which lines end in CR, LF or both, as they come."""
+        found = re.search(rb"\r\n|\r|\n", self.head)
+        if not found or found[0] != b"\r\n":
+            return "\n"
+        return "\n" if any(_LONE_CR.search(piece) for piece in self._pieces()) else "\r\n"
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The content of a text file, in pieces that never part a CR from its LF."""
+        import pyarrow as pa
+
+        kept = b""
+        with pa.input_stream(str(self.path), compression=_codec(self.packing)) as stream:
+            while read := stream.read(_HEAD_BYTES):
+                piece = kept + read
+                kept = b"\r" if piece.endswith(b"\r") else b""
+                yield piece[: len(piece) - len(kept)]
+        yield kept
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """The lines of a text file that are not blank, each with its number from 1."""

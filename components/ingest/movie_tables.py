@@ -145,7 +145,8 @@ def _parquet_rows(file: InputFile) -> Iterator[list[str]]:
 
     try:
         table = pq.read_table(file.path)
-    except (OSError, pa.ArrowException) as error:
+        rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(file.name, file.flag, file.packing) from error
-    for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+    for row in rows:
         yield ["" if cell is None else str(cell) for cell in row]

@@ -92,8 +92,8 @@ def _of_file(connection: Any, number: int, file: InputFile) -> list[Reject]:
 def _numbered(connection: Any, number: int) -> dict[int, Reason]:
     """The place of each reject of a file among the lines that are not blank -> its reason.
 
-    Blank lines are not counted, because the engine finds one between a CR and an LF where both line ends
-    occur in one file.
+    Blank lines are not counted, because the engine finds one between a CR and an LF where other line ends
+    occur in the same file.
     """
     first, after = _rows_of_file(connection, number)
     bounds = {"first": first, "after": after}

@@ -166,7 +166,9 @@ def _parquet_reader(file: InputFile, layout: Layout) -> Any:
     def batches() -> Iterator[Any]:
         for batch in source.iter_batches(columns=[names[place] for place in places.values()]):
             columns = [batch.column(names[place]).cast(pa.string()) for place in places.values()]
-            yield pa.record_batch(columns, names=list(places))
+            record = pa.record_batch(columns, names=list(places))
+            record.validate(full=True)  # the engine takes it on trust that text is UTF-8
+            yield record
 
     schema = pa.schema([(name, pa.string()) for name in places])
     return pa.RecordBatchReader.from_batches(schema, batches())

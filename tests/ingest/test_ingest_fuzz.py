@@ -17,7 +17,7 @@ from damaged_files import (
     parquet,
     split_lines,
 )
-from ratings_files import MOVIE_IDS, Dataset, ingest_text
+from ratings_files import MOVIE_IDS, MOVIES, Dataset, ingest_text
 
 from components.errors import UserError
 from components.ingest.formats import FORMATS, PARQUET
@@ -35,11 +35,13 @@ def test_nothing_is_lost_in_silence(tmp_path: Path, seed: int) -> None:
     name = LAYOUTS[seed % len(LAYOUTS)]
     users = random_.choice([3, 20])
     if name == PARQUET:
-        content = bytearray(parquet(users))
-        flip(content, random_)
-        try_ingest(tmp_path, bytes(content), {})
+        flip(table := bytearray(parquet(users)), random_)
+        try_ingest(tmp_path, bytes(table), {})
         return
     layout = layouts(users)[name]
+    if random_.random() < 0.1:
+        try_ingest(tmp_path, layout.text.encode(), layout.flags, damage(MOVIES.encode(), random_))
+        return
     content = damage(layout.text.encode(), random_)
     packing = random_.choice(["none", "none", "gzip", "zstd"])
     flags = dict(layout.flags)
@@ -66,10 +68,12 @@ def test_a_packed_file_is_whole_or_refused(tmp_path: Path) -> None:
         assert dataset is None or len(dataset.ratings()) == dataset.statistics["rows_read"] == 400
 
 
-def try_ingest(folder: Path, content: bytes, flags: dict[str, str]) -> Dataset | None:
+def try_ingest(
+    folder: Path, content: bytes, flags: dict[str, str], movies: str | bytes = MOVIES
+) -> Dataset | None:
     """The dataset, which adds up; None if the files were refused, and nothing was written."""
     try:
-        dataset = ingest_text(folder, content, max_reject_rate=1.0, **flags)
+        dataset = ingest_text(folder, content, movies, max_reject_rate=1.0, **flags)
     except UserError:
         assert {path.name for path in folder.iterdir()} == {"ratings.csv", "movies.csv"}
         return None

@@ -77,6 +77,30 @@ def test_lines_are_right_in_a_file_that_is_read_in_parallel(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.parametrize("ends", ["\r\n", "\n", "\r", "\r\n \r", "\n\r", "\r\n \n", "\r \n \r\n"])
+@pytest.mark.parametrize("first", ["\r\n", "\n", "\r"])
+def test_lines_may_end_in_different_ways(tmp_path: Path, first: str, ends: str) -> None:
+    header, *lines = netflix(GOOD).splitlines()
+    lines[7:7] = ["u1,9,m1"]
+    text = (
+        header
+        + first
+        + "".join(line + ends.split(" ")[n % len(ends.split(" "))] for n, line in enumerate(lines))
+    )
+    dataset = ingest_text(tmp_path, text)
+    assert dataset.ratings() == EXPECTED
+    (reject,) = dataset.rejects
+    assert reject["text"] == "u1,9,m1"
+    assert reject["line"] == str(
+        text[: text.index("u1,9,m1")].replace("\r\n", "\n").replace("\r", "\n").count("\n") + 1
+    )
+
+
+def test_a_character_that_no_text_may_hold_is_kept_as_it_is(tmp_path: Path) -> None:
+    dataset = ingest_text(tmp_path, netflix([("\U0010ffffu", 3, "m1"), ("u\U0010ffff", 3, "m1"), *GOOD]))
+    assert {user for user, _ in dataset.ratings()} > {"\U0010ffffu", "u\U0010ffff"}
+
+
 def test_the_last_of_the_duplicates_wins_and_the_others_are_listed(tmp_path: Path) -> None:
     dataset = ingest_text(tmp_path, netflix([("u1", 1, "m1"), ("u1", 2, "m1"), *GOOD]), max_reject_rate=0)
     assert dataset.ratings() == EXPECTED

@@ -104,9 +104,9 @@ LAYOUTS = (*layouts(1), PARQUET)
 
 _PIECES = [
     b"", b"\n", b"\r\n", b"\r", b",", b",,", b'"', b'""', b'"a,b"', b" ", b"\t", b"::", b":", b";", b"|",
-    b"\\", b"'", b"NULL", b"-1", b"5e0", b"0x5", b"1_0", b"9" * 20, b"\xff", b"\xc3\x28", "é".encode(),
-    b"nan", b"\x0b", b"\0", b"\x01", "\u2028".encode(), "\ufeff".encode(), "\U0010ffff".encode(), b"m1:\n",
-    b"User_ID,Rating,Movie_ID\n", b"x" * 5000, b"'; DROP TABLE rows; --",
+    b"\\", b"'", b"NULL", b"nan", b"-1", b"5e0", b"0x5", b"1_0", b"9" * 20, b"\xff", b"\xc3\x28",
+    "é".encode(), b"\x0b", b"\0", b"\x01", b"$1", "\u2028".encode(), "\ufeff".encode(),
+    "\U0010ffff".encode(), b"m1:\n", b"User_ID,Rating,Movie_ID\n", b"x" * 5000, b"'; DROP TABLE rows; --",
 ]  # fmt: skip
 _ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "utf-8-sig", "latin-1", "cp1252", "cp037")
 
