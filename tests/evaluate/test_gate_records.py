@@ -5,6 +5,8 @@ import pytest
 
 from components.evaluate import rules
 from components.evaluate.bootstrap import Resampled
+from components.evaluate.data_checks import DataChange
+from components.evaluate.data_rules import DataBounds, data_rules
 from components.evaluate.gate import Evidence, GateSettings, Measures, decide
 
 ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
@@ -194,3 +196,28 @@ def test_a_champion_that_fails_is_that_before_it_has_too_few_rows():
     decided = _decided(Evidence(whole, champion_part="unread", champion_failure="no signature"))
     for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
         assert decided[name] == rules.skipped(name, metric, "The champion was not scored.", "champion")
+
+
+def test_the_data_are_held_to_the_bounds_that_are_set():
+    change = DataChange(0.5, 0.0, 0.0, 0.0, 0.0, scale=4.0)
+    bounds = DataBounds(min_rows_share=0.25)
+    evidence = Evidence(_measures(challenger=_MINE, champion=_THEIRS), data=change)
+    decided = _decided(evidence, GateSettings(data=bounds))
+    for rule in data_rules(change, "", bounds):
+        assert decided[rule.name] == rule
+    assert _decided(evidence)["data_rows_share"].verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"no_data": "It does not say.", "no_champion": "There is no champion yet."}, "It does not say."),
+        ({"no_data": "It does not say."}, "It does not say."),
+        ({"no_champion": "There is no champion yet."}, "There is no champion yet."),
+        ({}, _NOTHING),
+    ],
+)
+def test_data_that_are_compared_with_none_are_skipped_with_the_nearest_reason(facts, why):
+    decided = _decided(Evidence(_measures(challenger=_MINE), **facts))
+    for rule in data_rules(None, why, DataBounds()):
+        assert decided[rule.name] == rule
