@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from components.evaluate.blas import one_thread
 from components.evaluate.held_out import Batch, HeldOut
 from components.evaluate.lists import best_unseen
 from components.evaluate.ranking import Columns, ranks
@@ -18,7 +19,7 @@ Array = npt.NDArray[Any]
 # The scores of one batch, users times movies float32 values: small enough to stay in a processor's cache.
 _BATCH_BYTES = 16 << 20
 _BATCH_USERS = 1024
-# Ranks are counted in threads (numpy lets go of the interpreter meanwhile) while the next batch is predicted.
+# Batches are scored in threads; numpy and TensorFlow let go of the interpreter meanwhile.
 _WORKERS = len(os.sched_getaffinity(0))
 
 
@@ -37,7 +38,8 @@ class Predictions(NamedTuple):
 class Scorer(Protocol):
     """A model or a baseline."""
 
-    def predict(self, batch: Batch) -> Predictions: ...
+    def predict(self, batch: Batch) -> Predictions:
+        """Answers for a batch; called from several threads at once."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,14 @@ def score(scorer: Scorer, held_out: HeldOut, title: str) -> Scored:
     judged: list[Future[_Judged]] = []
     size = max(1, min(_BATCH_USERS, _BATCH_BYTES // (4 * max(len(held_out.movie_ids), 1))))
     with (
+        one_thread(),
         ThreadPoolExecutor(_WORKERS) as pool,
         Progress(f"score {title}", total=len(held_out.users), unit="users") as progress,
     ):
         for batch in held_out.batches(size):
-            judged.append(pool.submit(_judge, scorer.predict(batch), batch))
+            judged.append(pool.submit(_answered, scorer, batch))
             if len(judged) > _WORKERS:
-                judged[-_WORKERS - 1].result()  # no more batches at once than there are workers
+                judged[-_WORKERS - 1].result()  # one batch waits while the workers are at work
             progress.advance(len(batch.users))
     return _joined([future.result() for future in judged], held_out)
 
@@ -81,6 +84,10 @@ class _Judged(NamedTuple):
     ratings: Array | None
     lists: Array | None
     non_finite_users: int
+
+
+def _answered(scorer: Scorer, batch: Batch) -> _Judged:
+    return _judge(scorer.predict(batch), batch)
 
 
 def _judge(predictions: Predictions, batch: Batch) -> _Judged:
