@@ -98,5 +98,5 @@ def _next(shown: "Showcase | None", registry: str, console: Console) -> None:
         return
     at = "" if registry == "registry" else f" --registry {shlex.quote(registry)}"
     user, movie = shlex.quote(shown.user_id), shlex.quote(shown.recommended[0]["movie_id"])
-    for line in (f"recommend {user} -k 5", f"rate {user} {movie}", f"history {user}"):
+    for line in (f"recommend {user} -k 5 --order rating", f"rate {user} {movie}", f"history {user}"):
         console.print(f"  .venv/bin/twotower {line}{at}", highlight=False, soft_wrap=True)

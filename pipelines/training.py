@@ -8,6 +8,7 @@ from components.export.component import export
 from components.image import IMAGE
 from components.ingest.component import fingerprint, ingest
 from components.publish.component import notify, publish, refuse, skip
+from components.recommend.component import batch as recommend_to_all
 from components.registry.component import champion
 from components.report.component import report
 from components.train.component import train
@@ -42,6 +43,8 @@ def training(
     gate: str = "enforce",
     min_top_100_accuracy: float = 0.0,
     max_rmse: float = 0.0,
+    index: str = "brute-force",
+    batch: int = 0,
     fail_when_refused: bool = False,
     skip_unchanged: bool = False,
     checkpoint_root: str = "",
@@ -57,7 +60,8 @@ def training(
     5. `train` fits the two-tower model.
     6. `evaluate` measures challenger, champion and baselines on the test rows, and decides.
     7. `report` makes a page of it.
-    8. If it may go live: `export` builds the serving index and `publish` puts it into the registry.
+    8. If it may go live: `export` builds the serving index and `publish` puts it into the registry; if
+       asked, `batch` then recommends to every user.
        Else: `refuse` says why.
     9. `notify`, the exit handler, records how the run ended and tells the webhook.
 
@@ -86,6 +90,8 @@ def training(
         gate: "enforce" publishes only what passes; "report" publishes and records the verdict.
         min_top_100_accuracy: Least top-100 accuracy among unseen movies, 0 to 1; 0 sets no bound.
         max_rmse: Greatest root mean squared error, in stars; 0 sets no bound.
+        index: How movies are found: "brute-force", "scann", or "auto": ScaNN where it is measured faster.
+        batch: Movies that are recommended to every user after publishing, in a Parquet file; 0 writes none.
         fail_when_refused: Whether a refusal fails the run.
         skip_unchanged: Whether a run ends at once if the champion was trained on the same input files.
         checkpoint_root: Where training keeps its checkpoints: a mounted volume or gs:// prefix.
@@ -181,10 +187,11 @@ def training(
                         model=trained.outputs["model"],
                         vocabulary=encoded.outputs["vocabulary"],
                         interactions=encoded.outputs["interactions"],
+                        search=index,
                     ),
                     image,
                 )
-                place(
+                published = place(
                     publish(
                         index=exported.outputs["index"],
                         model=trained.outputs["model"],
@@ -197,6 +204,9 @@ def training(
                     ),
                     image,
                 )
+                with dsl.If(batch > 0, name="Recommend to all"):
+                    recommended = recommend_to_all(index=exported.outputs["index"], k=batch)
+                    place(recommended.after(published), image)
             with dsl.Else(name="Not good enough"):
                 place(
                     refuse(

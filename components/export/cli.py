@@ -13,7 +13,6 @@ from components.export.step import MAX_LATENCY_MS
 @click.option("--output", required=True, help="Directory to write the index to; replaced if it exists.")
 @click.option(
     "--index",
-    "search",
     default=BRUTE_FORCE,
     show_default=True,
     type=click.Choice(KINDS),
@@ -27,7 +26,7 @@ from components.export.step import MAX_LATENCY_MS
     help="Refuse the index if the median answer for one user takes longer, in milliseconds.",
 )
 def export(
-    model: str, vocabulary: str, interactions: str, output: str, search: str, max_latency_ms: float
+    model: str, vocabulary: str, interactions: str, output: str, index: str, max_latency_ms: float
 ) -> None:
     """Wrap a model into the SavedModel that a server loads, and prove it in a fresh process."""
     from components.export.step import export as export_step
@@ -37,7 +36,7 @@ def export(
         vocabulary=vocabulary,
         interactions=interactions,
         output=output,
-        search=search,
+        index=index,
         max_latency_ms=max_latency_ms,
     )
     click.echo(

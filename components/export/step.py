@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from components.export.kinds import BRUTE_FORCE, SCANN
+from components.errors import UserError
+from components.export.kinds import BRUTE_FORCE, KINDS, SCANN
 from components.export.manifest import MANIFEST_FILE, describe, size_of
 from components.outputs import output_directory, write_json
 from components.progress import log
@@ -42,7 +43,7 @@ def export(
     vocabulary: str,
     interactions: str,
     output: str,
-    search: str = BRUTE_FORCE,
+    index: str = BRUTE_FORCE,
     max_latency_ms: float = MAX_LATENCY_MS,
 ) -> ExportSummary:
     """Wraps a model into the SavedModel that a server loads, and proves it in a fresh process.
@@ -52,14 +53,14 @@ def export(
       vocabulary: the Vocabulary that the model was trained with.
       interactions: the Interactions whose ratings are read and excluded when serving.
       output: the directory to write: a SavedModel and manifest.json.
-      search: "brute-force", "scann", or "auto": ScaNN where it is measured faster on this catalogue and finds
+      index: "brute-force", "scann", or "auto": ScaNN where it is measured faster on this catalogue and finds
         0.99 of the best 100 movies of real users.
       max_latency_ms: the longest that the median answer for one user may take.
 
     Raises:
-      UserError: if ScaNN is asked for and cannot be used, if an input is not whole, if the model was trained
-        on another catalogue, or if the exported index does not load, answers otherwise than the model, or is
-        too slow. Nothing is written then.
+      UserError: if there is no such kind of index or ScaNN cannot be used, if an input is not whole, if the
+        model was trained on another catalogue, or if the exported index does not load, answers otherwise
+        than the model, or is too slow. Nothing is written then.
     """
     from components.export.assemble import assemble, choose_search, save
     from components.export.inputs import Inputs
@@ -68,13 +69,15 @@ def export(
     from components.export.validation import validate
     from components.export.warmup import warmup_requests
 
-    if search == SCANN:
+    if index not in KINDS:
+        raise UserError(f"--index {index}: choose {', '.join(KINDS)}")
+    if index == SCANN:
         require_scann()
     inputs = Inputs.load(model, vocabulary, interactions)
     sample = draw_sample(inputs.names.user_ids, inputs.known, inputs.held_out)
     requests = warmup_requests(sample.user_ids, [str(movie_id) for movie_id in inputs.names.movie_ids[:5]])
     with output_directory(output) as staging:
-        chosen = choose_search(inputs, search)
+        chosen = choose_search(inputs, index)
         log("writing the index")
         signatures = save(assemble(inputs, chosen), staging, requests)
         log("asking it in a fresh process")

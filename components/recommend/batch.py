@@ -42,7 +42,7 @@ class BatchSummary:
     unknown_users: int
 
 
-def batch(
+def write_recommendations(
     index: PublishedIndex, users: Sequence[str], k: int, output: str | Path, ratings: Ratings = "all"
 ) -> BatchSummary:
     """Writes the k best movies for each of `users`, in their order, to the Parquet file `output`.

@@ -47,7 +47,7 @@ _ratings = click.option(
 
 def _number_of_movies(default: int) -> Callable[..., Any]:
     return click.option(
-        "-k", default=default, show_default=True, type=click.IntRange(min=1), help="Number of movies."
+        "-k", "--k", default=default, show_default=True, type=click.IntRange(min=1), help="Number of movies."
     )
 
 
@@ -172,11 +172,10 @@ def similar(movie: str, k: int, registry: str, version: str, index: str, as_json
 @_reads_a_version
 def batch(users: str, output: str, k: int, ratings: Any, registry: str, version: str, index: str) -> None:
     """Recommend to many users, into one Parquet file. Repeated after a kill, it goes on where it was."""
-    from components.recommend.batch import batch as recommend_to_all
-    from components.recommend.batch import read_users
+    from components.recommend.step import batch as recommend_to_all
 
-    published = _open(registry, version, index)
-    summary = recommend_to_all(published, read_users(users, published), k, output, ratings)
+    directory = _directory(registry, version, index)
+    summary = recommend_to_all(index=directory, output=output, users=users, k=k, ratings=ratings)
     click.echo(
         f"{output}: {summary.rows:,} recommendations for {summary.users:,} users, "
         f"{summary.unknown_users:,} of them unknown"
@@ -190,10 +189,15 @@ def _movie_cells(movie: dict[str, Any]) -> list[str]:
 def _open(registry: str, version: str, index: str) -> "PublishedIndex":
     from components.recommend.index import PublishedIndex
 
+    return PublishedIndex.load(_directory(registry, version, index))
+
+
+def _directory(registry: str, version: str, index: str) -> str:
+    """The directory of the index that answers."""
     if index:
         if version:
             raise click.UsageError("--version names a version in a registry; leave it out with --index")
-        return PublishedIndex.load(index)
+        return index
     from components.registry.published import published_index
 
-    return PublishedIndex.load(published_index(registry, version))
+    return str(published_index(registry, version))

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from components.recommend.display import stars, table
 from components.recommend.index import PublishedIndex
 from components.recommend.titles import titled
 
 _USERS_LOOKED_AT = 200
+# Movies with the best scores, among which the predicted rating decides.
+_POOL = 100
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Showcase:
       user_id: the user.
       rated: how many movies the user rated.
       liked: the best rated ones, with movie_id, title, year and rating.
-      recommended: movie_id, title, year, score and predicted rating, best first.
+      recommended: movie_id, title, year, score and predicted rating: of the 100 movies that suit the user
+        best, those with the highest predicted ratings.
     """
 
     user_id: str
@@ -31,7 +35,7 @@ class Showcase:
 
 
 def showcase(index: str | Path, k: int = 5) -> Showcase:
-    """Picks a user of the index at `index` whose history is of a usual length and whose ratings differ most.
+    """Picks a user of the index at `index` whose ratings are of usual number, mean and spread.
 
     Args:
       k: how many liked and how many recommended movies to show.
@@ -41,7 +45,7 @@ def showcase(index: str | Path, k: int = 5) -> Showcase:
     """
     published = PublishedIndex.load(index)
     user_id, history = _typical_user(published)
-    recommended = published.recommend([user_id], k).movies(0)
+    recommended = published.recommend([user_id], k, order="rating", pool=_POOL).movies(0)
     return Showcase(user_id, len(history), history[:k], recommended)
 
 
@@ -51,8 +55,17 @@ def _typical_user(published: PublishedIndex) -> tuple[str, list[dict[str, Any]]]
     histories = dict(zip((ids := [user_ids[i] for i in places]), published.histories(ids), strict=True))
     median = np.median([len(history) for history in histories.values()])
     usual = {user: history for user, history in histories.items() if median <= len(history) <= 2 * median}
-    # A user who tells liked from disliked movies has a taste to be met.
-    return max(usual.items(), key=lambda item: np.std([movie["rating"] for movie in item[1]]))
+    taste = {user: _taste(history) for user, history in usual.items()}
+    typical = np.median(list(taste.values()), axis=0)
+    # Somebody of extremes would be shown movies that nobody else would call recommendable.
+    chosen = min(usual, key=lambda user: float(np.abs(taste[user] - typical).sum()))
+    return chosen, usual[chosen]
+
+
+def _taste(history: list[dict[str, Any]]) -> npt.NDArray[np.float64]:
+    """Mean and standard deviation of the ratings."""
+    ratings = [movie["rating"] for movie in history]
+    return np.array([np.mean(ratings), np.std(ratings)])
 
 
 def render(shown: Showcase) -> Any:
@@ -68,5 +81,10 @@ def render(shown: Showcase) -> Any:
             liked,
             ["rated"],
         ),
-        table("and should watch next", ["movie", "predicted"], wanted, ["predicted"]),
+        table(
+            f"and should watch next, of the {_POOL} that suit best by predicted rating",
+            ["movie", "predicted"],
+            wanted,
+            ["predicted"],
+        ),
     )

@@ -231,6 +231,12 @@ def test_refuses_interactions_of_another_vocabulary(inputs, tmp_path):
         export(**{**inputs, "interactions": str(other / "interactions")}, output=str(tmp_path / "index"))
 
 
+def test_refuses_another_kind_of_index(inputs, tmp_path):
+    with pytest.raises(UserError, match="--index annoy: choose brute-force, scann, auto"):
+        export(**inputs, output=str(tmp_path / "index"), index="annoy")
+    assert not list(tmp_path.iterdir())
+
+
 def test_refuses_a_model_without_a_record(inputs, tmp_path):
     model = shutil.copytree(inputs["model"], tmp_path / "model")
     (model / "model.json").write_text("{")

@@ -18,6 +18,7 @@ _STEPS = {
     "evaluate": "components.evaluate.step",
     "report": "components.report.step",
     "export": "components.export.step",
+    "batch": "components.recommend.step",
     "publish": "components.publish.publish",
     "refuse": "components.publish.refuse",
     "notify": "components.publish.notify",

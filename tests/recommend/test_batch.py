@@ -7,7 +7,8 @@ from click.testing import CliRunner
 
 from components.errors import UserError
 from components.recommend import batch as batch_module
-from components.recommend.batch import batch, read_users
+from components.recommend.batch import read_users
+from components.recommend.batch import write_recommendations as batch
 from pipelines.cli import twotower
 
 
@@ -103,7 +104,7 @@ def test_refuses_an_output_that_cannot_be_written(index, tmp_path):
 
 def test_the_command_writes_the_file_and_says_how_much(index_directory, tmp_path):
     (tmp_path / "users.txt").write_text("user3\nstranger\n")
-    words = ["--users", str(tmp_path / "users.txt"), "--output", str(tmp_path / "x.parquet"), "-k", "5"]
+    words = ["--users", str(tmp_path / "users.txt"), "--output", str(tmp_path / "x.parquet"), "--k", "5"]
     result = CliRunner().invoke(twotower, ["batch", *words, "--index", str(index_directory)])
     assert result.exit_code == 0
     assert "10 recommendations for 2 users, 1 of them unknown" in result.stdout
