@@ -33,7 +33,7 @@ def end_screen(outcome: Outcome, registry: str) -> int:
         Console().print(f"Nothing to do: {record.reason}", highlight=False, soft_wrap=True)
         return 0
     verdict = json.loads(runs.document(run_id, "verdict.json"))
-    _story(record, verdict, registry, outcome.record, Console())
+    _story(record, verdict, registry, Console())
     return 1 if outcome.failed else 0
 
 
@@ -49,7 +49,7 @@ def _failed(outcome: Outcome, console: Console) -> int:
     return 1
 
 
-def _story(record: "RunRecord", verdict: dict[str, Any], registry: str, place: str, console: Console) -> None:
+def _story(record: "RunRecord", verdict: dict[str, Any], registry: str, console: Console) -> None:
     from components.evaluate.console import verdict_tables
 
     rows = record.rows
@@ -64,7 +64,7 @@ def _story(record: "RunRecord", verdict: dict[str, Any], registry: str, place: s
         from components.recommend.showcase import render
 
         console.print(Padding(render(shown), (1, 0, 0, 0)))
-    _places(record, registry, place, console)
+    _places(record, registry, console)
     _next(shown, registry, console)
 
 
@@ -80,10 +80,12 @@ def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
     return showcase(index)
 
 
-def _places(record: "RunRecord", registry: str, place: str, console: Console) -> None:
-    lines = {"report": f"{place}/report.html", "run record": place}
+def _places(record: "RunRecord", registry: str, console: Console) -> None:
+    root = registry.rstrip("/")
+    run = f"{root}/runs/{record.run_id}"
+    lines = {"report": f"{run}/report.html", "run record": run}
     if record.version:
-        lines = {"version": f"{registry.rstrip('/')}/versions/{record.version}", **lines}
+        lines = {"version": f"{root}/versions/{record.version}", **lines}
     console.print("\nWhere it lies", style="bold")
     for name, line in lines.items():
         console.print(f"  {name:<11}{line}", highlight=False, soft_wrap=True)
