@@ -1,16 +1,16 @@
 """How fast ingest and vocabulary are, and how much memory they take, beside pandas doing the same job.
 
-    python benchmarks/ingest.py [--rows 17337458] [--memory-gb 1.5] [--folder DIR] [--layout netflix|prize]
+    python benchmarks/ingest.py                        the Netflix files as on Kaggle, 17.3 million rows
+    python benchmarks/ingest.py --layout netflix-prize --rows 1000000,3000000,10000000
 
-Makes a sample of the Netflix data's shape at that size (or takes the one in DIR), then runs both in processes
-of their own. The pandas implementation reads, validates, joins, deduplicates, divides and encodes as the
-steps do, holds everything in memory and lists no rejects. Wall time suffers from what else the machine does;
-processor time hardly. More memory than the default does not make the steps faster. `--layout prize` writes
-the sample as the original Netflix Prize files.
+Generates files of that shape and size, or takes those in --folder, and runs both in processes of their own.
+Wall time suffers from what else the machine does, processor time hardly: the load is printed beside them.
+pandas holds everything in memory; it is left out beyond --pandas-rows.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,11 +25,11 @@ class Cost(NamedTuple):
     """What one process took: seconds, processor seconds, bytes at the peak."""
 
     wall: float
-    cpu: float
+    processor: float
     peak: int
 
     def __str__(self) -> str:
-        return f"{self.wall:6.1f} s wall  {self.cpu:6.1f} s processor  {self.peak / 1e9:5.2f} GB peak"
+        return f"{self.wall:7.1f} s wall {self.processor:7.1f} s processor {self.peak / 1e9:6.2f} GB peak"
 
 
 def main() -> None:
@@ -37,123 +37,93 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=FULL["ratings"], help="ratings in the sample")
-    parser.add_argument("--memory-gb", type=float, default=1.5, help="limit for the steps, GB")
-    parser.add_argument("--folder", default="", help="a sample that is there already")
-    parser.add_argument("--layout", choices=["netflix", "prize"], default="netflix")
+    parser.add_argument("--layout", choices=["netflix", "netflix-prize"], default="netflix")
+    parser.add_argument("--rows", default=str(FULL["ratings"]), help="ratings; several sizes by comma")
+    parser.add_argument("--memory-gb", type=float, default=3.0, help="limit for the steps, GB")
+    parser.add_argument("--pandas-rows", type=int, default=20_000_000, help="the most that pandas is given")
+    parser.add_argument("--folder", type=Path, help="files that are there already")
     parser.add_argument("--process", choices=["steps", "pandas"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ingest-benchmark-", dir=".") as scratch:
-        sample = Path(arguments.folder or make_sample(Path(scratch), arguments.rows, arguments.layout))
-        if arguments.process == "steps":
-            run_steps(sample, Path(scratch), arguments.memory_gb)
-        elif arguments.process == "pandas":
-            run_pandas(sample, Path(scratch))
-        else:
-            compare(sample, arguments.memory_gb)
+        if arguments.process:
+            run(arguments.process, arguments.folder, Path(scratch), arguments.memory_gb)
+            return
+        for rows in map(int, arguments.rows.split(",")):
+            folder = arguments.folder or generate(Path(scratch, "files"), arguments.layout, rows)
+            compare(folder, rows, arguments.memory_gb, with_pandas=rows <= arguments.pandas_rows)
 
 
-def make_sample(scratch: Path, rows: int, layout: str) -> Path:
-    """A world of the Netflix data's shape with that many ratings."""
+def generate(folder: Path, layout: str, rows: int) -> Path:
+    """Files of the shape of the original's with that many ratings, in place of those there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if layout == "netflix-prize":
+        import prize_files
+
+        prize_files.write(folder, rows)
+        return folder
     from components.sample.step import sample
 
-    share = rows / FULL["ratings"]
-    users = max(100, round(FULL["users"] * share))
-    rated = FULL["rated_movies"] if layout == "netflix" else FULL["movies"]
-    sample(
-        output=str(scratch / "sample"), users=users, movies=FULL["movies"], rated_movies=rated, ratings=rows
-    )
-    if layout == "prize":
-        write_as_prize(scratch / "sample" / "ratings.csv")
-    return scratch / "sample"
+    users = max(100, round(FULL["users"] * rows / FULL["ratings"]))
+    sizes = {"users": users, "movies": FULL["movies"], "rated_movies": FULL["rated_movies"], "ratings": rows}
+    sample(output=str(folder), **sizes)
+    return folder
 
 
-def write_as_prize(ratings: Path) -> None:
-    """Rewrites a ratings file, which is sorted by movie, as the Netflix Prize had it, with dates."""
-    movie = None
-    with ratings.open() as source, ratings.with_suffix(".txt").open("w") as target:
-        next(source)
-        for number, line in enumerate(source):
-            user, stars, name = line.rstrip("\n").split(",")
-            if name != movie:
-                movie = name
-                target.write(f"{movie}:\n")
-            target.write(f"{user},{stars},200{number % 6}-0{number % 9 + 1}-1{number % 10}\n")
-    ratings.unlink()
+def files(folder: Path) -> tuple[list[Path], Path]:
+    """The ratings files and the movie table in `folder`."""
+    ratings = sorted([*folder.glob("ratings.csv"), *folder.glob("combined_data_*.txt")])
+    return ratings, folder / ("movies.csv" if ratings[0].name == "ratings.csv" else "movie_titles.csv")
 
 
-def compare(sample: Path, memory_gb: float) -> None:
+def compare(folder: Path, rows: int, memory_gb: float, with_pandas: bool) -> None:
     """Runs both, each in a process of its own, and prints what they took."""
-    prize = (sample / "ratings.txt").exists()
-    steps = measure(sample, "steps", memory_gb)
-    print(f"ingest + vocabulary, --memory-gb {memory_gb:g}:  {steps}")
-    if prize:
-        return  # pandas has no reader for that layout
-    pandas = measure(sample, "pandas", memory_gb)
-    print(f"pandas:                             {pandas}")
+    print(f"{rows:,} rows, load {os.getloadavg()[0]:.1f}", flush=True)
+    steps = measure(folder, "steps", memory_gb)
+    print(f"  ingest + vocabulary, --memory-gb {memory_gb:g}: {steps}", flush=True)
+    if not with_pandas:
+        return
+    pandas = measure(folder, "pandas", memory_gb)
+    print(f"  pandas:                             {pandas}")
     print(
-        f"pandas / ours: {pandas.wall / steps.wall:.2f} wall, {pandas.cpu / steps.cpu:.2f} processor, "
-        f"{pandas.peak / steps.peak:.2f} memory"
+        f"  pandas / ours: {pandas.wall / steps.wall:.2f} wall, "
+        f"{pandas.processor / steps.processor:.2f} processor, {pandas.peak / steps.peak:.2f} memory",
+        flush=True,
     )
 
 
-def measure(sample: Path, process: str, memory_gb: float) -> Cost:
+def measure(folder: Path, process: str, memory_gb: float) -> Cost:
     """What one implementation takes."""
-    command = [sys.executable, __file__, "--folder", str(sample), "--process", process]
+    command = [sys.executable, __file__, "--folder", str(folder), "--process", process]
     command += ["--memory-gb", str(memory_gb)]
     started = time.monotonic()
-    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stderr=subprocess.PIPE)
+    log = child.stderr.read() if child.stderr else b""
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise SystemExit(f"{process} failed with status {child.returncode}")
+        raise SystemExit(f"{process} failed with status {child.returncode}: {log.decode()[-500:]}")
     return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
-def run_steps(sample: Path, scratch: Path, memory_gb: float) -> None:
-    """This project's way."""
+def run(process: str, folder: Path, scratch: Path, memory_gb: float) -> None:
+    """One implementation's way, in this process."""
+    ratings, movies = files(folder)
+    if process == "pandas":
+        import ingest_with_pandas
+
+        ingest_with_pandas.run(ratings, movies, scratch)
+        return
     from components.ingest.step import ingest
     from components.vocabulary.step import vocabulary
 
-    ratings = next(sample.glob("ratings.*"))
-    dataset = str(scratch / "dataset")
-    ingest(ratings=str(ratings), movies=str(sample / "movies.csv"), output=dataset, memory_gb=memory_gb)
+    names = {"ratings": ",".join(map(str, ratings)), "movies": str(movies)}
+    ingest(**names, output=str(scratch / "dataset"), memory_gb=memory_gb)
     vocabulary(
-        dataset=dataset,
+        dataset=str(scratch / "dataset"),
         vocabulary_output=str(scratch / "vocabulary"),
         output=str(scratch / "interactions"),
         memory_gb=memory_gb,
     )
-
-
-def run_pandas(sample: Path, scratch: Path) -> None:
-    """The same with pandas, string ids and all."""
-    import numpy as np
-    import pandas as pd
-
-    columns = {"User_ID": str, "Rating": np.float32, "Movie_ID": str}
-    ratings = pd.read_csv(sample / "ratings.csv", dtype=columns)
-    movies = pd.read_csv(sample / "movies.csv", dtype={"Movie_ID": str, "Name": str})
-    ratings = ratings[ratings["Rating"].between(1, 5) & ratings["Movie_ID"].isin(movies["Movie_ID"])]
-    ratings = ratings.drop_duplicates(["User_ID", "Movie_ID"], keep="last")
-    side = pd.util.hash_pandas_object(ratings[["User_ID", "Movie_ID"]], index=False).to_numpy() / 2.0**64
-    parts = {
-        "test": ratings[side < 0.1],
-        "validation": ratings[(side >= 0.1) & (side < 0.19)],
-        "train": ratings[side >= 0.19],
-    }
-    for name, part in parts.items():
-        part.to_parquet(scratch / f"{name}.parquet")
-    users = pd.Index(parts["train"]["User_ID"].unique()).sort_values()
-    users = users.append(pd.Index(ratings["User_ID"].unique()).difference(users))
-    catalogue = pd.Index(movies["Movie_ID"])
-    for name, part in parts.items():
-        user, movie = users.get_indexer(part["User_ID"]), catalogue.get_indexer(part["Movie_ID"])
-        order = np.lexsort((movie, user))
-        np.save(scratch / f"{name}.movies.npy", movie[order].astype(np.int32))
-        np.save(scratch / f"{name}.ratings.npy", part["Rating"].to_numpy()[order])
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=len(users)))])
-        np.save(scratch / f"{name}.offsets.npy", offsets)
 
 
 if __name__ == "__main__":

@@ -109,3 +109,11 @@ def test_the_image_is_a_parameter_of_every_step(document):
     }
     assert images
     assert all("image" in image and "inputs.parameters" in image for image in images.values()), images
+
+
+def test_what_ingest_can_be_told_the_pipeline_can_be_told(document):
+    of_the_step = set(document["components"]["comp-ingest"]["inputDefinitions"]["parameters"])
+    told = set(_tasks(document)["ingest"]["inputs"]["parameters"])
+    inputs = set(document["root"]["inputDefinitions"]["parameters"])
+    assert of_the_step - told <= {"memory_gb"}
+    assert of_the_step & told - inputs == {"fingerprint"}
