@@ -86,6 +86,12 @@ def test_a_champion_that_fails_is_the_reason_for_what_is_skipped():
         assert decided[name] == expected
 
 
+def test_a_champion_without_a_metric_has_nothing_to_be_compared_in():
+    decided = _decided(Evidence(_measures(challenger=_MINE, champion={RMSE: 1.0}, **_BASELINES)))
+    expected = rules.skipped("top_100_vs_champion", ACCURACY, _NOTHING, "champion")
+    assert decided["top_100_vs_champion"] == expected
+
+
 def _with_slice(**part):
     whole = _measures(challenger=_MINE, champion=_THEIRS, **_BASELINES)
     return Evidence(whole, slices={"new_users": _measures(**part)})

@@ -206,10 +206,11 @@ def test_a_comparison_with_what_is_no_number(value, other, expected):
     assert rule == Rule("rmse_vs_champion", RMSE, "<=", *expected, "champion")
 
 
+@pytest.mark.parametrize("against", ["", "champion"])
 @pytest.mark.parametrize(("metric", "comparison"), [("", ""), (ACCURACY, ">="), (RMSE, "<=")])
-def test_a_rule_that_cannot_be_applied(metric, comparison):
-    expected = Rule("name", metric, comparison, None, None, "skipped", "No reason.", "")
-    assert rules.skipped("name", metric, "No reason.") == expected
+def test_a_rule_that_cannot_be_applied(metric, comparison, against):
+    expected = Rule("name", metric, comparison, None, None, "skipped", "No reason.", against)
+    assert rules.skipped("name", metric, "No reason.", *[against] * bool(against)) == expected
 
 
 def test_all_that_differs_between_two_splits_is_said():
