@@ -31,6 +31,7 @@ import tensorflow_recommenders as tfrs
 from components.evaluate.held_out import HeldOut
 from components.evaluate.model_scorer import ModelScorer
 from components.evaluate.scoring import score
+from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions, UserRatings, part_file
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -186,6 +187,8 @@ def whole(interactions: Interactions, vocabulary: Vocabulary, splits: dict[str, 
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         _write_data(root, vocabulary, splits, interactions.split_settings)
+        known, scale = interactions.known(), interactions.rating_scale
+        summary = DataSummary.of(known, vocabulary.user_ids, vocabulary.movie_ids, scale)
         for name, seed in (("model", 1), ("champion", 2)):
             model = HistoryModel(seed)
             signatures = {
@@ -193,6 +196,7 @@ def whole(interactions: Interactions, vocabulary: Vocabulary, splits: dict[str, 
             }
             tf.saved_model.save(model, str(root / name / "saved_model"), signatures=signatures)
             (root / name / "model.json").write_text(json.dumps({"split": interactions.split_settings}))
+            summary.save(root / name)
         command = [sys.executable, "-m", "pipelines.cli", "evaluate", "--output", str(root / "evaluation")]
         for name in ("model", "champion", "interactions", "vocabulary"):
             command += [f"--{name}", str(root / name)]
