@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +61,8 @@ def write_recommendations(
     parts = target.with_name(f".{target.name}.parts")
     try:
         _open_parts(parts, {"manifest": index.manifest, "k": k, "ratings": ratings, "users": _digest(users)})
-        files = list(_write_parts(parts, index, users, k, ratings))
-        rows = _concatenate(files, target)
+        rows = _join(_write_parts(parts, index, users, k, ratings), parts / "whole.parquet")
+        (parts / "whole.parquet").replace(target)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; name another --output") from error
     shutil.rmtree(parts)
@@ -117,12 +119,22 @@ def _write_part(
     staging = file.with_suffix(".partial")
     with pq.ParquetWriter(staging, SCHEMA, compression="zstd") as writer:
         tables = []
-        for start in range(0, len(users), _BATCH):
-            some = users[start : start + _BATCH]
-            tables.append(_table(some, index.ranking(some, k, ratings)))
+        for table, some in _tables(index, users, k, ratings):
+            tables.append(table)
             progress.advance(len(some))
         writer.write_table(pa.concat_tables(tables) if tables else SCHEMA.empty_table())
     staging.replace(file)
+
+
+def _tables(
+    index: PublishedIndex, users: Sequence[str], k: int, ratings: Ratings
+) -> Iterator[tuple[pa.Table, Sequence[str]]]:
+    """The answers for `users`, a request each time, with those it was about."""
+    batches = [users[start : start + _BATCH] for start in range(0, len(users), _BATCH)]
+    # Much of an answer is work of one thread: several at once keep all processors busy.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        tables = pool.map(lambda some: _table(some, index.ranking(some, k, ratings)), batches)
+        yield from zip(tables, batches, strict=True)
 
 
 def _table(users: Sequence[str], answer: dict[str, np.ndarray]) -> pa.Table:
@@ -143,17 +155,18 @@ def _table(users: Sequence[str], answer: dict[str, np.ndarray]) -> pa.Table:
     return table.filter(pa.array(ids.ravel() != b""))
 
 
-def _concatenate(files: Iterable[Path], target: Path) -> int:
+def _join(files: Iterable[Path], target: Path) -> int:
     """Joins the parts into `target` and returns the number of rows."""
-    staging = target.with_name(f".{target.name}.partial")
-    rows = 0
-    with pq.ParquetWriter(staging, SCHEMA, compression="zstd") as writer:
-        for file in files:
-            table = pq.read_table(file)
-            writer.write_table(table)
-            rows += len(table)
-    staging.replace(target)
-    return rows
+    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer, ThreadPoolExecutor(1) as background:
+        # While one part is added, the next is made.
+        added = [background.submit(_add, writer, file) for file in files]
+        return sum(rows.result() for rows in added)
+
+
+def _add(writer: pq.ParquetWriter, file: Path) -> int:
+    table = pq.read_table(file)
+    writer.write_table(table)
+    return len(table)
 
 
 def _digest(users: Sequence[str]) -> str:
