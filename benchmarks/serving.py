@@ -1,6 +1,7 @@
 """How fast the published index answers, beside the notebook's way and plain numpy.
 
     python benchmarks/serving.py [--movies 17770] [--users 143458] [--ratings 17300000] [--world DIR]
+        [--many-movies 1000000]
 
 A world with long-tailed activity and popularity is generated, and the default model is trained on it for two
 steps (the arithmetic of serving does not depend on what was learned) and exported. Three ways to give one
@@ -11,6 +12,10 @@ user, and a batch of 256, the best 100 movies are timed in turn, so that a busy 
 - notebook: a Keras model of `StringLookup` and `Embedding` under TFRS's `factorized_top_k.BruteForce` over
   string ids. It knows neither biases nor what the user has rated, and predicts no ratings.
 - numpy: the query vector by the index's scoring model, then a product, a mask and a partition. No ratings.
+
+Then `twotower batch` recommends 100 movies to every user, and exact search and ScaNN (where it is installed)
+are set side by side on a catalogue of a million movies, of generated vectors. The load of the machine stands
+beside each figure: more than the benchmark's own means that others slowed it down.
 """
 
 import argparse
@@ -31,11 +36,17 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from components.errors import UserError
+from components.export.kinds import SCANN
+from components.export.search import Questions, choose
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import Interactions
 from components.vocabulary.vocabulary import Vocabulary
 
 K, BATCH, NOTEBOOK_DIMENSION = 100, 256, 32
+# Of the generated catalogue: genres, the width of its vectors (that of a model of so many movies), and the
+# ratings of each user who asks.
+GENRES, MANY_DIMENSION, RATED = 300, 32, 100
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
@@ -146,7 +157,42 @@ def measure(answers: dict[str, Callable[[np.ndarray], object]], users: int, size
         p50, p99 = np.percentile(values, [50, 99])
         ratio = p50 / np.median(times["index"])
         print(f"{size:4} users  {name:9} p50 {p50:7.2f} ms  p99 {p99:7.2f} ms", end="")
-        print(f"  {size / p50 * 1e3:8,.0f} users/s  {ratio:5.2f} x the index's time")
+        print(f"  {size / p50 * 1e3:8,.0f} users/s  {ratio:5.2f} x the index's time{load()}")
+
+
+def recommend_to_all(directory: Path, users: int) -> None:
+    """Prints how long `twotower batch` takes, start and end of the process included."""
+    started = time.perf_counter()
+    words = ["--users", "all", "--k", str(K), "--output", str(directory / "recommendations.parquet")]
+    twotower("batch", *words, "--index", str(directory / "index"))
+    seconds = time.perf_counter() - started
+    print(f"batch: {users:,} users in {seconds:.1f} s, {users / seconds:,.0f} users/s{load()}")
+
+
+def search_many(movies: int) -> None:
+    """Prints recall and latency of exact search and ScaNN, for one query of a generated catalogue."""
+    random = np.random.default_rng(0)
+    genres = random.normal(size=(GENRES, MANY_DIMENSION)).astype(np.float32)
+    spread = 0.4 * random.normal(size=(movies, MANY_DIMENSION)).astype(np.float32)
+    vectors = genres[random.integers(0, GENRES, movies)] + spread
+    biases = np.log1p(random.lognormal(2, 2, movies)).astype(np.float32)
+    queries = 0.7 * genres[random.integers(0, GENRES, 100)]
+    queries += 0.3 * random.normal(size=queries.shape).astype(np.float32)
+    rated = (random.random((len(queries), RATED)) ** 3 * movies).astype(np.int32)
+    row_splits = np.arange(len(queries) + 1) * RATED
+    questions = Questions(queries, (rated.ravel(), np.full(rated.size, 3.0, np.float32), row_splits))
+    try:
+        measured = choose(SCANN, vectors, biases, lambda: questions).measured
+    except UserError as error:
+        print(f"{movies:,} movies: {error}")
+        return
+    print(f"{movies:,} movies, one query{load()}")
+    print(f"  exact  p50 {measured['brute_force_p50_ms']:7.2f} ms  recall@{K} 1")
+    print(f"  ScaNN  p50 {measured['scann_p50_ms']:7.2f} ms  recall@{K} {measured['recall_at_100']:.4f}")
+
+
+def load() -> str:
+    return f"  (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors)"
 
 
 def main() -> None:
@@ -154,6 +200,7 @@ def main() -> None:
     parser.add_argument("--movies", type=int, default=17_770)
     parser.add_argument("--users", type=int, default=143_458)
     parser.add_argument("--ratings", type=int, default=17_300_000)
+    parser.add_argument("--many-movies", type=int, default=1_000_000, help="generated ones; 0 for none")
     parser.add_argument("--world", default="", help="keep the generated world in this directory, or reuse it")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -161,13 +208,16 @@ def main() -> None:
         paths = [f"--{name}={directory / name}" for name in ("vocabulary", "interactions")]
         if not (directory / "index").is_dir():
             write_world(directory, arguments.movies, arguments.users, arguments.ratings)
-            settings = json.dumps({"steps": 2, "validations": 1, "validation_users": 64})
+            settings = json.dumps({"steps": 2, "validations": 1, "validation_ratings": 5000})
             twotower("train", *paths, f"--output={directory / 'model'}", f"--train-settings={settings}")
             twotower("export", *paths, f"--model={directory / 'model'}", f"--output={directory / 'index'}")
         print(f"export: {step_record(directory / 'index')}")
         answers = ways(directory)
         measure(answers, arguments.users, 1, 300)
         measure(answers, arguments.users, BATCH, 20)
+        recommend_to_all(directory, arguments.users)
+    if arguments.many_movies:
+        search_many(arguments.many_movies)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,10 @@ class Catalogue(tf.Module):  # type: ignore[misc]
         nowhere, named = tf.zeros([self.nothing + 1], tf.bool), tf.ones_like(rows, tf.bool)
         return tf.tensor_scatter_nd_update(nowhere, rows[:, tf.newaxis], named)[:-1]
 
+    def unknown(self, movie_id: tf.Tensor) -> tf.Tensor:
+        """How many of `movie_id` (string [m]) are not there, int32 []."""
+        return tf.math.count_nonzero(self.rows(movie_id) == self.nothing, dtype=tf.int32)
+
     def describe(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """movie_id and title (string) and year (int32, 0 = unknown), each of the shape of `rows`."""
         return {

@@ -97,7 +97,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         order: tf.Tensor,
         pool: tf.Tensor,
     ) -> Outputs:
-        """`recommend` among the movies `only` (none: all) without `exclude`; unknown ids are skipped.
+        """`recommend` among the movies `only` (none: all) without `exclude`; unknown ids are counted.
 
         With the order "rating" the first `pool` movies by score are ordered by predicted rating.
         """
@@ -113,7 +113,8 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         keys = tf.where(by_rating, stars, answer["score"])
         _, places = tf.math.top_k(keys, tf.clip_by_value(k, 0, tf.shape(keys)[1]))
         ordered = {name: tf.gather(values, places, batch_dims=1) for name, values in answer.items()}
-        return {**ordered, "known_user": users >= 0}
+        unknown = self._catalogue.unknown(exclude) + self._catalogue.unknown(only)
+        return {**ordered, "known_user": users >= 0, "ignored": tf.fill(tf.shape(users), unknown)}
 
     def serving_default(self, user_id: tf.Tensor) -> Outputs:
         """`recommend` with k = 100 and all ratings: the signature for servers that batch requests."""

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -112,7 +112,8 @@ class PublishedIndex:
             inputs |= {"include_rated": include_rated, "exclude": exclude, "only": only}
             inputs |= {"order": order, "pool": pool}
         answers = [self._ask(signature, user_id=some, **inputs) for some in _batches(user_ids, _BATCH)]
-        return Recommendations(**_joined(answers))
+        answer = _joined(answers)
+        return Recommendations(**{field.name: answer[field.name] for field in fields(Recommendations)})
 
     def ranking(
         self, user_ids: Sequence[str], k: int, ratings: Ratings = "all"

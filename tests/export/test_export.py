@@ -264,6 +264,8 @@ def filtered(signatures, world, user="user3", **changed):
     inputs = {**plain, "order": "score", "pool": 10, **changed}
     answer = ask(signatures, "recommend_filtered", user_id=[user, "stranger"], **inputs)
     assert answer["known_user"].tolist() == [True, False]
+    unknown = sum(movie_id not in world.movie_ids for movie_id in [*inputs["exclude"], *inputs["only"]])
+    assert answer["ignored"].tolist() == [unknown] * 2
     return [world.movie_ids.index(movie_id) for movie_id in answer["movie_id"][0] if movie_id]
 
 
