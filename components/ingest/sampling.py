@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from components.ingest import split
 from components.ingest.database import has_column, one_row
 from components.ingest.dataset import SPLITS
 from components.ingest.settings import Settings
@@ -13,17 +12,13 @@ def take(connection: Any, settings: Settings) -> dict[str, int]:
     """Makes the view `taken` of the rows of `judged` that go into a split; returns how many each has."""
     available = _counts(connection, "judged WHERE reason = 0")
     wanted = _bounded(available, settings)
-    up_to = [
-        split.HASHES if wanted[name] == available[name] else _greatest_hash(connection, name, wanted[name])
-        for name in SPLITS
-    ]
-    connection.execute(
-        f"""
-        CREATE VIEW taken AS SELECT * FROM judged
-        WHERE reason = 0 AND hash <= [{", ".join(map(str, up_to))}][split + 1]
-        """
+    samples = "".join(
+        f" AND (split <> {place} OR hash <= {_greatest_hash(connection, name, wanted[name])})"
+        for place, name in enumerate(SPLITS)
+        if wanted[name] < available[name]
     )
-    return _counts(connection, "taken")
+    connection.execute(f"CREATE VIEW taken AS SELECT * FROM judged WHERE reason = 0{samples}")
+    return _counts(connection, "taken") if samples else available
 
 
 def shortage(taken: dict[str, int], left_out: int) -> str | None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from damaged_files import (
     LAYOUTS,
@@ -107,7 +108,7 @@ def check(layout: TextLayout, content: bytes, dataset: Dataset) -> None:
     for number, line in read(layout, lines):
         if number in rows:
             assert line.movie in MOVIE_IDS
-            assert ratings[(line.user, line.movie)] == line.rating
+            assert ratings[(line.user, line.movie)] == np.float32(line.rating)
 
 
 def read(layout: TextLayout, lines: list[bytes]) -> Iterator[tuple[int, Line]]:
