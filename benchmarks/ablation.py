@@ -1,8 +1,8 @@
 """What each part of the default model brings: one part switched off at a time, both metrics, two seeds.
 
-    python benchmarks/ablation.py INTERACTIONS [--steps 800] [--seeds 1 2]
+    python benchmarks/ablation.py INTERACTIONS VOCABULARY [--steps 800] [--seeds 1 2]
 
-INTERACTIONS is a directory that `twotower vocabulary` wrote. Metrics are of its validation rows, at the step
+Both are directories that `twotower vocabulary` wrote. Metrics are of its validation rows, at the step
 that validated best, before the model settles; test rows are never read.
 """
 
@@ -16,18 +16,22 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import numpy as np
 import tensorflow as tf
 
-from components.train.catalogue import Catalogue
+from components.train.catalogue import Catalogue, EncodedRatings
 from components.train.job import Job
 from components.train.model import TwoTower
 from components.train.presets import search
 from components.train.settings import Settings
 from components.train.sizing import sized
+from components.train.spectral import spectral_vectors
 from components.vocabulary.interactions import Interactions
+from components.vocabulary.vocabulary import Vocabulary
 
 # Part -> settings that switch it off, and variables that stay as they were made (all of them at zero).
 PARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "whole model": ({}, ()),
     "no ratings in the query": ({}, ("opinions",)),
+    "no years": ({}, ("year_embeddings",)),
+    "random start": ({}, ()),
     "no learned popularity": ({}, ("deviation",)),
     "no dropout": ({"dropout": 0.0}, ()),
     "no prior on movie vectors": ({"retrieval_l2": 1e-6}, ()),
@@ -51,15 +55,20 @@ class Ablated(TwoTower):
         return [one for one in variables if not one.name.split("/")[-1].startswith(self.frozen or ("?",))]
 
 
-def validated(rows: Interactions, part: str, steps: int, seed: int) -> tuple[float, float]:
+def validated(rows: Interactions, years: Any, part: str, steps: int, seed: int) -> tuple[float, float]:
     """RMSE and top-100 accuracy among unseen movies, without `part`."""
     changes, frozen = PARTS[part]
-    catalogue = Catalogue.of(rows)
-    train = rows.split("train")
+    catalogue = Catalogue.of(rows, years)
+    train, movies = rows.split("train"), len(catalogue.known_counts)
     chosen = dataclasses.replace(Settings(), **{"steps": steps, "validations": 8, **changes})
-    settings = sized(chosen, train.counts, len(catalogue.known_counts))
+    settings = sized(chosen, train.counts, movies)
     tf.keras.utils.set_random_seed(seed)
-    model = Ablated(catalogue, settings, seed)
+    if part == "random start":
+        vectors = np.random.default_rng(seed).normal(scale=0.05, size=(movies, settings.dimension))
+    else:
+        ratings = EncodedRatings(catalogue, [train])
+        vectors = spectral_vectors(ratings, movies, settings.dimension, seed)
+    model = Ablated(catalogue, settings, vectors, seed)
     model.frozen = frozen
     job = Job(rows, None, seed, "")  # the vocabulary is needed for scoring only
     state = search(job, settings, model, catalogue)
@@ -72,13 +81,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("interactions")
+    parser.add_argument("vocabulary")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     arguments = parser.parse_args()
     rows = Interactions.load(arguments.interactions)
+    years = Vocabulary.load(arguments.vocabulary).years
     print("| part | RMSE | top-100 unseen |\n|---|---|---|")
     for part in PARTS:
-        results = np.array([validated(rows, part, arguments.steps, seed) for seed in arguments.seeds])
+        runs = [validated(rows, years, part, arguments.steps, seed) for seed in arguments.seeds]
+        results = np.array(runs)
         cells = [" / ".join(f"{value:.4f}" for value in column) for column in results.T]
         print(f"| {part} | {cells[0]} | {cells[1]} |", flush=True)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 from evaluation import data
@@ -26,6 +27,7 @@ from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookSettings, RowBatches
 from components.train.settings import Settings
 from components.train.sizing import sized
+from components.train.spectral import spectral_vectors
 from components.vocabulary.interactions import Interactions
 
 STEPS, NOTEBOOK_STEPS = 100, 3
@@ -48,14 +50,16 @@ def ratings_per_second(step: Any, batches: Iterator[Any], steps: int, rows: int)
 
 
 def default(interactions: Interactions, steps: int) -> float:
-    catalogue = Catalogue.of(interactions)
+    catalogue = Catalogue.of(interactions, np.zeros(interactions.movies, np.int32))
     train = interactions.split("train")
     settings = sized(Settings(), train.counts, len(catalogue.known_counts))
-    model = TwoTower(catalogue, settings, 1)
+    started = time.perf_counter()
+    ratings = EncodedRatings(catalogue, [train])
+    vectors = spectral_vectors(ratings, len(catalogue.known_counts), settings.dimension, 1)
+    print(f"  spectral start: {time.perf_counter() - started:.0f} s")
+    model = TwoTower(catalogue, settings, vectors, 1)
     model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate))
-    users = UserBatches(
-        EncodedRatings(catalogue, [train]), settings.batch_users, settings.batch_ratings, 1
-    ).from_step(0)
+    users = UserBatches(ratings, settings.batch_users, settings.batch_ratings, 1).from_step(0)
     model.compute_loss(tuple(map(tf.constant, next(users))))  # makes the variables
     signature = [
         (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int64))

@@ -16,6 +16,9 @@ Ragged = tuple[Array, Array, Array]
 # Ratings that are looked at in one piece, so that 100 million of them need no memory.
 _PIECE = 1 << 24
 
+# Years outside these are mistakes, and would make a table as long as the mistake is large.
+_FIRST_YEAR, _YEARS = 1850, 300
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -27,6 +30,8 @@ class Catalogue:
       rows: int32 [M], the row of each movie in the model's tables; -1 for a movie without known ratings.
       training_counts, known_counts: int64 [rated movies], ratings of each in the training split, and in the
         training and validation splits together.
+      years: int32 [rated movies], the year of each, counted from the first one before which there is none;
+        0 where it is not known.
       mean: of the training ratings, in stars.
       scale: their standard deviation, in stars; 1 if all are equal. Inside the model a rating is
         (stars - mean) / scale, so that no setting depends on whether people give 1-5 or 1-100.
@@ -35,12 +40,20 @@ class Catalogue:
     rows: Array
     training_counts: Array
     known_counts: Array
+    years: Array
     mean: float
     scale: float
 
     @classmethod
-    def of(cls, interactions: Interactions) -> Self:
-        """Raises `UserError` if there are no training ratings."""
+    def of(cls, interactions: Interactions, years: Array) -> Self:
+        """Takes what the model needs of `interactions`.
+
+        Args:
+          years: int32 [M], of each movie of the catalogue; 0 where it is not known.
+
+        Raises:
+          UserError: if there are no training ratings.
+        """
         train, validation = interactions.split("train"), interactions.split("validation")
         if not len(train.movies):
             raise UserError("the interactions hold no training ratings; give `twotower ingest` more rows")
@@ -49,7 +62,14 @@ class Catalogue:
         rated = known_counts > 0
         rows = np.where(rated, np.cumsum(rated) - 1, -1).astype(np.int32)
         mean, deviation = _moments(train.ratings)
-        return cls(rows, training_counts[rated], known_counts[rated], mean, deviation or 1.0)
+        return cls(
+            rows=rows,
+            training_counts=training_counts[rated],
+            known_counts=known_counts[rated],
+            years=_counted_from_one(years[rated]),
+            mean=mean,
+            scale=deviation or 1.0,
+        )
 
     def bounds(self, rating_scale: tuple[float, float]) -> tuple[float, float]:
         """The least and the greatest rating in the model's units."""
@@ -116,6 +136,13 @@ def _joined(parts: Sequence[Ragged]) -> Ragged:
     order = np.argsort(owners, kind="stable")
     movies, ratings = (np.concatenate(column)[order] for column in list(zip(*parts, strict=True))[:2])
     return movies, ratings, np.sum([splits for *_, splits in parts], axis=0)
+
+
+def _counted_from_one(years: Array) -> Array:
+    """Years as rows of a table as long as they span, and 0 for those not known; odd ones count as unknown."""
+    known = (years >= _FIRST_YEAR) & (years < _FIRST_YEAR + _YEARS)
+    first = int(years[known].min(initial=_FIRST_YEAR + _YEARS))
+    return np.where(known, years - first + 1, 0).astype(np.int32)
 
 
 def _counts(movies: Array, size: int) -> Array:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 # Ratings in a chunk. A user's last chunk is half empty on average, so longer ones waste more.
-LENGTH = 32
+LENGTH = 64
 
 
 class Chunks(NamedTuple):

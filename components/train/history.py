@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from components.train.chunks import Chunks, chunked
+from components.train.tables import pool
 
 
 class History(NamedTuple):
@@ -32,6 +33,17 @@ class History(NamedTuple):
     def sum_by_user(self, values: tf.Tensor) -> tf.Tensor:
         """Adds up the values [c, ...] of each user's chunks: [n, ...]."""
         return tf.math.unsorted_segment_sum(values, self.chunks.row, self.users)
+
+    def pool(self, table: tf.Tensor) -> tf.Tensor:
+        """Adds up the rows of `table` [movies, K] of each user's visible movies: [n, K]."""
+        owners = tf.where(self.visible > 0, self.chunks.row[:, tf.newaxis], self.users)
+        return pool(table, self.movies, owners, self.users)
+
+    def matrix(self, values: tf.Tensor, movies: int) -> tf.Tensor:
+        """The values [c, L] of each user's movies in their places: [n, movies], else 0."""
+        places = self.chunks.row[:, tf.newaxis] * movies + self.movies
+        flat = tf.reshape(values, [-1]), tf.reshape(places, [-1])
+        return tf.reshape(tf.math.unsorted_segment_sum(*flat, self.users * movies), [self.users, movies])
 
     def sum_visible(self, values: tf.Tensor) -> tf.Tensor:
         """Adds up the values [c, L, K] of each user's visible ratings: [n, K]."""

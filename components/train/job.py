@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from components.train.checkpoints import Checkpoints
@@ -35,7 +36,7 @@ class Job:
             "phase": phase,
             "settings": dataclasses.asdict(settings),
             "seed": self.seed,
-            "data": digest(self.interactions),
+            "data": digest(self.interactions, self.vocabulary.years),
         }
         return Checkpoints.open(self.checkpoint_root, identity)
 
@@ -61,11 +62,12 @@ class Fitted:
     seconds: float
 
 
-def digest(interactions: Interactions) -> str:
-    """A fingerprint of the ratings that are trained on, whatever files they came from."""
+def digest(interactions: Interactions, years: npt.NDArray[np.int32]) -> str:
+    """A fingerprint of the ratings and years that are trained on, whatever files they came from."""
     sha = hashlib.sha256(repr((interactions.rating_scale, interactions.movies)).encode())
     for name in ("train", "validation"):
         part = interactions.split(name)
         for array in (part.offsets, part.movies, part.ratings):
             sha.update(np.ascontiguousarray(array).data)
+    sha.update(np.ascontiguousarray(years).data)
     return sha.hexdigest()

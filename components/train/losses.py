@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.train.history import History
-from components.train.towers import CandidateTower
+from components.train.towers import Candidates
 
 # Takes a candidate out of a softmax. Not infinity: its gradient would be NaN.
 _EXCLUDED = -1e9
@@ -24,17 +24,15 @@ class FullSoftmaxRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ign
     of one row per rating (Liang et al. 2018).
     """
 
-    def call(self, candidates: CandidateTower, queries: tf.Tensor, history: History) -> tf.Tensor:
+    def call(self, candidates: Candidates, queries: tf.Tensor, history: History) -> tf.Tensor:
         """The loss per hidden movie, float32 []; 0 if none is hidden. `queries`: [n, dimension]."""
-        scores = candidates(queries)
-        present, row = history.chunks.present > 0, history.chunks.row[:, tf.newaxis]
-        cells = _cells(row, history.movies)
-        hidden = tf.boolean_mask(cells, present & (history.visible == 0))
-        read = tf.boolean_mask(cells, history.visible > 0)
-        own = tf.gather_nd(scores, hidden)
-        scores = tf.tensor_scatter_nd_update(scores, read, tf.fill(tf.shape(read)[:1], _EXCLUDED))
-        normalisers = tf.gather(tf.reduce_logsumexp(scores, axis=1), hidden[:, 0])
-        return tf.math.divide_no_nan(tf.reduce_sum(normalisers - own), tf.cast(tf.size(own), tf.float32))
+        scores = candidates.scores(queries)
+        hidden = history.matrix(history.chunks.present - history.visible, scores.shape[1])
+        read = history.matrix(history.visible, scores.shape[1])
+        normalisers = tf.reduce_logsumexp(scores + _EXCLUDED * read, axis=1)
+        counts = tf.reduce_sum(hidden, axis=1)
+        total = tf.reduce_sum(counts * normalisers) - tf.reduce_sum(hidden * scores)
+        return tf.math.divide_no_nan(total, tf.reduce_sum(counts))
 
 
 def _cells(row: tf.Tensor, movies: tf.Tensor) -> tf.Tensor:
@@ -56,7 +54,7 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         # In a function of its own, since TFRS needs AutoGraph and the training step does without.
         self._task = tf.function(tfrs.tasks.Retrieval(remove_accidental_hits=True))
 
-    def call(self, candidates: CandidateTower, queries: tf.Tensor, history: History) -> tf.Tensor:
+    def call(self, candidates: Candidates, queries: tf.Tensor, history: History) -> tf.Tensor:
         """The loss per hidden movie, float32 []; 0 if none is hidden. `queries`: [n, dimension]."""
         row = history.chunks.row[:, tf.newaxis]
         is_hidden = (history.chunks.present > 0) & (history.visible == 0)
@@ -73,12 +71,12 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         )
 
     def _mean_loss(
-        self, candidates: CandidateTower, queries: tf.Tensor, movies: tf.Tensor, pairs: tf.Tensor
+        self, candidates: Candidates, queries: tf.Tensor, movies: tf.Tensor, pairs: tf.Tensor
     ) -> tf.Tensor:
         popularity = tf.exp(candidates.popularity)
-        bias = tf.gather(candidates.popularity + candidates.deviation, movies)
+        bias = tf.gather(candidates.biases, movies)
         # The bias goes in as one more dimension, whose query is 1.
-        with_bias = tf.concat([tf.gather(candidates.embeddings, movies), bias[:, tf.newaxis]], axis=1)
+        with_bias = tf.concat([tf.gather(candidates.vectors, movies), bias[:, tf.newaxis]], axis=1)
         total = self._task(
             tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0),
             with_bias,

@@ -1,5 +1,7 @@
 """The model: two towers, a rating head on what the towers know, and the sum of both losses."""
 
+from typing import Any
+
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
@@ -20,13 +22,15 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
     hidden movies; the rating head reads the rest and must predict every rating, each without itself.
     """
 
-    def __init__(self, catalogue: Catalogue, settings: Settings, seed: int) -> None:
+    def __init__(self, catalogue: Catalogue, settings: Settings, vectors: Any, seed: int) -> None:
+        """Args: `vectors`: where the movies' vectors start, float32 [rated movies, dimension]."""
         super().__init__()
         self._settings, self._seed = settings, seed
         self._ratings = float(catalogue.training_counts.sum())
-        self.candidates = CandidateTower(catalogue.training_counts, settings.dimension)
-        self.queries = QueryTower(self.candidates, settings.hidden, settings.dropout)
-        self.rating_head = RatingHead(self.candidates.embeddings, settings.rating_weights)
+        self.candidates = CandidateTower(catalogue, vectors)
+        movies, dimension = vectors.shape
+        self.queries = QueryTower(movies, dimension, settings.hidden, settings.dropout)
+        self.rating_head = RatingHead(movies, dimension, settings.rating_weights)
         self._retrieval = (
             InBatchRetrieval(settings.in_batch_pairs)
             if settings.retrieval_loss == IN_BATCH
@@ -42,12 +46,14 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         Args:
           inputs: movies int32 [t], ratings float32 [t] (centred and scaled), row_splits int64 [n + 1].
         """
-        batch = self._hide(history(*inputs))
+        seed = self._step_seed()
+        batch = self._hide(history(*inputs), seed)
         settings, head = self._settings, self.rating_head
-        movies = head.movies(batch.movies)
+        candidates = self.candidates.table()
+        movies = head.table(candidates.vectors).gather(batch.movies)
         known = head.read(batch, movies)
-        queries = self.queries(batch, training=training)
-        retrieval = self._retrieval(self.candidates, queries, batch)
+        queries = self.queries(batch, candidates.vectors, seed + 1 if training else None)
+        retrieval = self._retrieval(candidates, queries, batch)
         rating = self._rating(
             labels=batch.chunks.collect(batch.ratings)[:, tf.newaxis],
             predictions=batch.chunks.collect(head.predict(known, batch, movies))[:, tf.newaxis],
@@ -64,7 +70,8 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
     @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def scores(self, read: Batch) -> tf.Tensor:
         """Retrieval scores of every movie in the tables, float32 [n, movies]; `read` as in `compute_loss`."""
-        return self.candidates(self.queries(history(*read)))
+        candidates = self.candidates.table()
+        return candidates.scores(self.queries(history(*read), candidates.vectors))
 
     @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def ratings(self, read: Batch, asked: Batch) -> tf.Tensor:
@@ -72,17 +79,22 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         known, pairs = history(*read), history(*asked)
         pairs = pairs.with_visible(tf.zeros_like(pairs.visible))
         head = self.rating_head
-        query = head.read(known, head.movies(known.movies))
-        return pairs.chunks.collect(head.predict(query, pairs, head.movies(pairs.movies)))
+        table = head.table(self.candidates.table().vectors)
+        query = head.read(known, table.gather(known.movies))
+        return pairs.chunks.collect(head.predict(query, pairs, table.gather(pairs.movies)))
 
-    def _hide(self, batch: History) -> History:
-        """Hides a random share of the ratings; the draw depends on the seed and the step alone."""
-        seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), self._seed])
+    def _step_seed(self) -> tf.Tensor:
+        """int32 [2]. All draws depend on the seed and the step alone, so a resumed training repeats them."""
+        return tf.stack([2 * tf.cast(self.optimizer.iterations, tf.int32), self._seed])
+
+    def _hide(self, batch: History, seed: tf.Tensor) -> History:
+        """Hides a random share of the ratings."""
         draw = tf.random.stateless_uniform(tf.shape(batch.movies), seed)
         return batch.with_visible(tf.cast(draw >= self._settings.masked, tf.float32))
 
     def _regularisation(self) -> tf.Tensor:
         """Gaussian priors on the tables: a sum over movies, so it weighs less the more ratings there are."""
         settings = self._settings
-        squares = tf.reduce_sum(tf.square(self.candidates.embeddings) + tf.square(self.queries.opinions))
+        tables = (self.candidates.embeddings, self.candidates.year_embeddings, self.queries.opinions)
+        squares = tf.add_n([tf.reduce_sum(tf.square(table)) for table in tables])
         return settings.retrieval_weight * settings.retrieval_l2 * squares / self._ratings

@@ -18,6 +18,7 @@ from components.train.saved_model import ScoringModule
 from components.train.schedule import WarmupCosine
 from components.train.settings import Settings
 from components.train.sizing import sized
+from components.train.spectral import spectral_vectors
 from components.train.stopping import both_tasks
 from components.train.validation import Validation, validating_users
 
@@ -27,10 +28,10 @@ Array = npt.NDArray[Any]
 def fit_default(job: Job, settings: Settings) -> Fitted:
     """Trains the two-tower model: chosen by the validation rows of some users, then on all known rows."""
     rows = job.interactions
-    catalogue = Catalogue.of(rows)
+    catalogue = Catalogue.of(rows, job.vocabulary.years)
     train, held_out = rows.split("train"), rows.split("validation")
     settings = sized(settings, train.counts, len(catalogue.known_counts))
-    model = TwoTower(catalogue, settings, job.seed)
+    model = start(job, settings, catalogue)
     chosen = search(job, settings, model, catalogue)
     last = State()
     if len(held_out.movies) and settings.settling > 0:
@@ -44,6 +45,13 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
         steps=chosen.step + last.step,
         seconds=chosen.seconds + last.seconds,
     )
+
+
+def start(job: Job, settings: Settings, catalogue: Catalogue) -> TwoTower:
+    """The model before its first step."""
+    ratings = EncodedRatings(catalogue, [job.interactions.split("train")])
+    vectors = spectral_vectors(ratings, len(catalogue.known_counts), settings.dimension, job.seed)
+    return TwoTower(catalogue, settings, vectors, job.seed)
 
 
 def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) -> State:

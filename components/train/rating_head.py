@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from components.train.gaussian_table import GaussianTable
 from components.train.history import History
+from components.train.tables import gather
 
 # What is learned starts here, in units of the ratings' standard deviation; only the magnitude matters.
 _FEATURE_SPREAD = 0.07
@@ -57,7 +58,7 @@ class Movies(NamedTuple):
 
     def gather(self, rows: tf.Tensor) -> "Movies":
         """Of the whole table, [movies] instead of [c, L], the movies in `rows` [c, L]."""
-        parts = {name: tf.gather(part, rows) for name, part in self._asdict().items() if name != "noise"}
+        parts = {name: gather(part, rows) for name, part in self._asdict().items() if name != "noise"}
         return self._replace(**parts)
 
     def residuals(self, ratings: tf.Tensor) -> tf.Tensor:
@@ -82,11 +83,9 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     them (Lim & Teh 2007, variational matrix factorisation).
     """
 
-    def __init__(self, embeddings: tf.Variable, weights: int, **options: Any) -> None:
-        """Args: `weights`: K, at least 2."""
+    def __init__(self, movies: int, dimension: int, weights: int, **options: Any) -> None:
+        """Args: `dimension`: of the candidate tower's vectors; `weights`: K, at least 2."""
         super().__init__(**options)
-        movies, dimension = embeddings.shape
-        self._embeddings = embeddings
         self.features = GaussianTable(movies, weights - 1, _FEATURE_SPREAD, name="features")
         self.biases = GaussianTable(movies, 1, _BIAS_SPREAD, name="biases")
         self.user_deviation = self._constant("user_deviation", [], _USER_DEVIATION)
@@ -96,20 +95,19 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     def _constant(self, name: str, shape: list[int], value: float) -> tf.Variable:
         return self.add_weight(name=name, shape=shape, initializer=tf.keras.initializers.Constant(value))
 
-    def movies(self, rows: tf.Tensor) -> Movies:
-        """What is known of the movies in the rows [c, L] of the tables."""
-        # Computed for every movie once and then gathered: there are far fewer movies than ratings.
-        return self.table().gather(rows)
+    def table(self, vectors: tf.Tensor) -> Movies:
+        """What is known of every movie: `Movies` of the shapes [movies, K] and [movies].
 
-    def table(self) -> Movies:
-        """What is known of every movie: `Movies` of the shapes [movies, K] and [movies]."""
+        Args:
+          vectors: the candidate tower's, float32 [movies, dimension]. The rating loss does not move them.
+        """
         precision = tf.exp(-self.log_noise)
         means = self.features.means
         constant = tf.fill([tf.shape(means)[0], 1], 1.0) * self.user_deviation
         return Movies(
             features=tf.concat([means, constant], axis=1) * precision,
             variances=tf.pad(self.features.variances() * tf.square(precision), [[0, 0], [0, 1]]),
-            prior=tf.matmul(tf.stop_gradient(self._embeddings), self.implicit),
+            prior=tf.matmul(tf.stop_gradient(vectors), self.implicit),
             biases=self.biases.means[:, 0],
             bias_variances=self.biases.variances()[:, 0],
             noise=tf.exp(self.log_noise),

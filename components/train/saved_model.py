@@ -30,11 +30,13 @@ class _Layers:
     """Keeps Keras layers from being saved as such: the signatures and their variables are enough.
 
     Attributes:
-      movies: the rating head's table of all movies, worked out once: a request gathers a few rows of it.
+      vectors, movies: the tables of all movies of the candidate tower and the rating head, worked out once:
+        a request gathers a few rows of them.
     """
 
     queries: QueryTower
     rating_head: RatingHead
+    vectors: tf.Variable
     movies: Movies
 
 
@@ -45,7 +47,13 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         self, model: TwoTower, catalogue: Catalogue, movie_ids: Any, rating_scale: tuple[float, float]
     ) -> None:
         super().__init__(name="scoring")
-        self._layers = _Layers(model.queries, model.rating_head, _frozen(model.rating_head.table()))
+        candidates = model.candidates.table()
+        self._layers = _Layers(
+            queries=model.queries,
+            rating_head=model.rating_head,
+            vectors=tf.Variable(candidates.vectors, trainable=False, name="rated_vectors"),
+            movies=_frozen(model.rating_head.table(candidates.vectors)),
+        )
         self._mean, self._scale, self._bounds = catalogue.mean, catalogue.scale, rating_scale
         self._tables = int(catalogue.rows.max()) + 1
         # A constant, so that TensorFlow reads a history once when `query` and `rate` are asked together.
@@ -67,7 +75,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     ) -> Outputs:
         """Query vectors [n, dimension + 1]; zeros, hence popularity's order, where nothing can be read."""
         read, _ = self._read(history_movie, history_rating, history_row_splits)
-        vectors = self._layers.queries(read)
+        vectors = self._layers.queries(read, self._layers.vectors)
         extended = tf.concat([vectors, tf.ones_like(vectors[:, :1])], axis=1)
         return {"query": tf.where(read.counts[:, tf.newaxis] > 0, extended, 0.0)}
 
@@ -156,10 +164,10 @@ def _candidates(model: TwoTower, catalogue: Catalogue) -> tuple[Any, Any]:
     The last component is the learned deviation from popularity; a query's is 1, or 0 where nothing is known
     of the user. Movies without ratings have the least deviation and nothing else.
     """
-    deviation = model.candidates.deviation.numpy()
+    deviation, table = model.candidates.deviation.numpy(), model.candidates.table().vectors.numpy()
     rated = catalogue.rows >= 0
-    vectors = np.zeros((len(rated), model.candidates.embeddings.shape[1] + 1), np.float32)
-    vectors[rated, :-1] = model.candidates.embeddings.numpy()
+    vectors = np.zeros((len(rated), table.shape[1] + 1), np.float32)
+    vectors[rated, :-1] = table
     vectors[rated, -1] = deviation
     vectors[~rated, -1] = min(0.0, float(deviation.min()))
     biases = np.zeros(len(rated), np.float32)

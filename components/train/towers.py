@@ -1,32 +1,56 @@
 """The two towers: a movie's vector, and the vector of a user made of the movies that the user rated."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.train.catalogue import Catalogue
 from components.train.history import History
+from components.train.tables import gather
+
+
+class Candidates(NamedTuple):
+    """What the candidate tower makes of every movie.
+
+    Attributes:
+      vectors: float32 [movies, dimension].
+      biases: float32 [movies], added to every user's score.
+      popularity: float32 [movies], log(count + 1), the part of the biases that is not learned.
+    """
+
+    vectors: tf.Tensor
+    biases: tf.Tensor
+    popularity: tf.Tensor
+
+    def scores(self, queries: tf.Tensor) -> tf.Tensor:
+        """The score of every movie for each query: [n, dimension] -> [n, movies]."""
+        return tf.matmul(queries, self.vectors, transpose_b=True) + self.biases
 
 
 class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """A vector and a bias for each movie.
 
-    The bias is log(count + 1), the movie's popularity, plus a learned deviation. The deviation is kept
-    apart so that a user of whom nothing is known can be given popularity's order exactly.
+    The vector is the movie's own embedding plus that of its year, so that a movie with few ratings starts
+    where others of its year are. The bias is log(count + 1), the movie's popularity, plus a learned
+    deviation. The deviation is kept apart so that a user of whom nothing is known can be given popularity's
+    order exactly.
     """
 
-    def __init__(self, counts: npt.NDArray[np.int64], dimension: int, **options: Any) -> None:
+    def __init__(self, catalogue: Catalogue, vectors: npt.NDArray[np.float32], **options: Any) -> None:
+        """Args: `vectors`: where the embeddings start, float32 [movies, dimension]."""
         super().__init__(**options)
-        movies = len(counts)
+        movies, dimension = vectors.shape
         self.popularity = self.add_weight(
             name="popularity", shape=[movies], initializer="zeros", trainable=False
         )
-        self.count(counts)
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=[movies, dimension],
-            initializer=tf.keras.initializers.RandomNormal(0, 0.05),
+        self.count(catalogue.training_counts)
+        self.embeddings = self.add_weight(name="embeddings", shape=[movies, dimension])
+        self.embeddings.assign(vectors)
+        self._years = tf.constant(catalogue.years)
+        self.year_embeddings = self.add_weight(
+            name="year_embeddings", shape=[catalogue.years.max() + 1, dimension], initializer="zeros"
         )
         self.deviation = self.add_weight(name="deviation", shape=[movies], initializer="zeros")
 
@@ -34,40 +58,47 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
         """Takes popularity from `counts`, the ratings of each movie."""
         self.popularity.assign(np.log1p(counts))
 
-    def call(self, queries: tf.Tensor) -> tf.Tensor:
-        """The score of every movie for each query: [n, dimension] -> [n, movies]."""
-        return tf.matmul(queries, self.embeddings, transpose_b=True) + self.popularity + self.deviation
+    def table(self) -> Candidates:
+        """All movies at once: there are far fewer of them than ratings in a batch."""
+        return Candidates(
+            vectors=self.embeddings + tf.gather(self.year_embeddings, self._years),
+            biases=self.popularity + self.deviation,
+            popularity=tf.convert_to_tensor(self.popularity),
+        )
 
 
 class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """A user's vector, read from the visible part of the history.
 
     x = sum of (e_m + rating_m f_m) / sqrt(n + 1) + start; query = x + W2 dropout(gelu(W1 layer_norm(x))).
-    e_m is the candidate tower's own embedding (tied), f_m says what a rating above or below the user's mean
+    e_m is the candidate tower's own vector (tied), f_m says what a rating above or below the user's mean
     adds to it. A linear item-to-item model (SLIM, EASE) has such a sum with free weights; the hidden layer
     makes it a denoising autoencoder (Wu et al. 2016, CDAE; Liang et al. 2018, Mult-DAE).
     """
 
-    def __init__(self, candidates: CandidateTower, hidden: int, dropout: float, **options: Any) -> None:
+    def __init__(self, movies: int, dimension: int, hidden: int, dropout: float, **options: Any) -> None:
         super().__init__(**options)
-        dimension = candidates.embeddings.shape[1]
-        self._embeddings = candidates.embeddings
-        self.opinions = self.add_weight(
-            name="opinions", shape=candidates.embeddings.shape, initializer="zeros"
-        )
+        self.opinions = self.add_weight(name="opinions", shape=[movies, dimension], initializer="zeros")
         self.start = self.add_weight(name="start", shape=[dimension], initializer="zeros")
         self._norm = tf.keras.layers.LayerNormalization()
         self._expand = tf.keras.layers.Dense(hidden, tf.nn.gelu)
-        self._dropout = tf.keras.layers.Dropout(dropout)
+        self._dropped = dropout
         self._project = tf.keras.layers.Dense(dimension)
 
-    def call(self, history: History, training: bool = False) -> tf.Tensor:
-        """[n, dimension]; a user without visible ratings gets what `start` alone gives."""
+    def call(self, history: History, vectors: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """[n, dimension]; a user without visible ratings gets what `start` alone gives.
+
+        Args:
+          vectors: the candidate tower's, float32 [movies, dimension].
+          seed: int32 [2], of the dropout in training; None drops nothing.
+        """
         counts = history.counts
-        pooled = history.sum_visible(tf.gather(self._embeddings, history.movies))
-        pooled += history.sum_weighted(tf.gather(self.opinions, history.movies), _above_mean(history))
+        pooled = history.pool(vectors)
+        pooled += history.sum_weighted(gather(self.opinions, history.movies), _above_mean(history))
         x = pooled * tf.math.rsqrt(counts + 1.0)[:, tf.newaxis] + self.start
-        hidden = self._dropout(self._expand(self._norm(x)), training=training)
+        hidden = self._expand(self._norm(x))
+        if seed is not None:
+            hidden = tf.nn.experimental.stateless_dropout(hidden, self._dropped, seed)
         return x + self._project(hidden)
 
 

@@ -15,7 +15,8 @@ def _ratings(counts, movies=5000):
         offsets, np.concatenate(rows).astype(np.int32), np.arange(offsets[-1], dtype=np.float32)
     )
     ones = np.ones(movies, np.int64)
-    return EncodedRatings(Catalogue(np.arange(movies, dtype=np.int32), ones, ones, 0.0, 1.0), [ratings])
+    rows = np.arange(movies, dtype=np.int32)
+    return EncodedRatings(Catalogue(rows, ones, ones, np.zeros_like(rows), 0.0, 1.0), [ratings])
 
 
 def test_an_epoch_has_every_user_with_ratings_once():
@@ -59,7 +60,7 @@ def test_epochs_differ_and_a_seed_repeats_them():
 
 def test_known_ratings_are_those_of_both_splits(world):
     rows = Interactions.load(world.interactions)
-    catalogue = Catalogue.of(rows)
+    catalogue = Catalogue.of(rows, np.zeros(rows.movies, np.int32))
     known = EncodedRatings(catalogue, [rows.split("train"), rows.split("validation")])
     users = np.array([3, 0, -1, 3])
     movies, ratings, row_splits = known.rows(users)

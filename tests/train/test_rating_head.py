@@ -9,13 +9,14 @@ from components.train.history import history
 from components.train.rating_head import RatingHead
 
 MOVIES, WEIGHTS = 50, 4
+VECTORS = np.random.default_rng(2).normal(size=(MOVIES, 5)).astype(np.float32)
 ROWS = [list(range(40)), [], [7], [3, 9, 21]]
 
 
 @pytest.fixture
 def head():
     random = np.random.default_rng(3)
-    head = RatingHead(tf.Variable(random.normal(size=(MOVIES, 5)).astype(np.float32)), WEIGHTS)
+    head = RatingHead(MOVIES, 5, WEIGHTS)
     tables = (head.features, head.biases)
     variables = [variable for table in tables for variable in table.trainable_variables]
     for variable in (*variables, head.implicit):
@@ -33,7 +34,7 @@ def batch():
 
 
 def _predict(head, batch):
-    movies = head.movies(batch.movies)
+    movies = head.table(tf.constant(VECTORS)).gather(batch.movies)
     return batch.chunks.collect(head.predict(head.read(batch, movies), batch, movies)).numpy()
 
 
@@ -43,7 +44,7 @@ def _one_by_one(head, batch):
     constant = np.full((MOVIES, 1), head.user_deviation.numpy())
     features = np.hstack([head.features.means.numpy(), constant])
     variances = np.hstack([head.features.variances().numpy(), np.zeros((MOVIES, 1))])
-    implicit = head._embeddings.numpy() @ head.implicit.numpy()
+    implicit = VECTORS @ head.implicit.numpy()
     biases = head.biases.means.numpy()[:, 0]
     ratings = batch.chunks.collect(batch.ratings).numpy()
     visible = batch.chunks.collect(batch.visible).numpy()
@@ -91,7 +92,7 @@ def test_a_user_with_one_rating_gets_the_bias_alone(head, batch):
 
 
 def test_unsure_features_and_biases_widen_the_error(head, batch):
-    movies = head.movies(batch.movies)
+    movies = head.table(tf.constant(VECTORS)).gather(batch.movies)
     query = head.read(batch, movies)
     unsure = batch.chunks.collect(head.unsure(query, batch, movies)).numpy()
     taste = query.taste().numpy()[0] * np.exp(head.log_noise.numpy())

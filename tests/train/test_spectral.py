@@ -1,0 +1,55 @@
+"""The spectral start against a singular value decomposition, and where there is little to find."""
+
+import numpy as np
+import pytest
+
+from components.train.spectral import spectral_vectors
+
+
+class Matrix:
+    """Who rated what, from a matrix of zeros and ones [users, movies]."""
+
+    def __init__(self, rated):
+        self.rated = rated
+        self.counts = rated.sum(axis=1)
+
+    def rows(self, users):
+        lists = [np.flatnonzero(self.rated[user]).astype(np.int32) for user in users]
+        splits = np.cumsum([0] + [len(row) for row in lists])
+        return np.concatenate(lists), np.zeros(splits[-1], np.float32), splits
+
+
+def test_dot_products_are_those_of_the_principal_directions():
+    # Strong blocks, so that the directions wanted stand out from the rest.
+    random = np.random.default_rng(3)
+    block = np.arange(200)[:, np.newaxis] % 4 == np.arange(60) % 4
+    rated = (random.random((200, 60)) < np.where(block, 0.8, 0.05)).astype(np.int64)
+    vectors = spectral_vectors(Matrix(rated), 60, 3, seed=1).astype(np.float64)
+    scaled = rated / np.sqrt(rated.sum(axis=1, keepdims=True)) / np.sqrt(rated.sum(axis=0))
+    _, strengths, directions = np.linalg.svd(scaled)
+    exact = directions[1:4].T * strengths[1:4]
+    similarity, expected = vectors @ vectors.T, exact @ exact.T
+    assert np.corrcoef(similarity.ravel(), expected.ravel())[0, 1] > 0.97
+    assert np.mean(np.sum(vectors**2, axis=1)) == pytest.approx(1.25, rel=0.15)
+
+
+def test_movies_of_one_taste_are_close():
+    rated = np.kron(np.eye(2, dtype=np.int64), np.ones((30, 8), np.int64))
+    rated[::3] = 1  # some like both
+    vectors = spectral_vectors(Matrix(rated), 16, 4, seed=1)
+    similarity = vectors @ vectors.T
+    assert similarity[:8, :8].min() > 0.3 > -0.3 > similarity[:8, 8:].max()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 1), (3, 2)])
+def test_little_data_leaves_small_random_vectors(shape):
+    vectors = spectral_vectors(Matrix(np.ones(shape, np.int64)), shape[1], 8, seed=1)
+    assert vectors.shape == (shape[1], 8)
+    assert np.isfinite(vectors).all()
+    assert len(np.unique(vectors)) == vectors.size
+
+
+def test_a_seed_repeats_it():
+    rated = (np.random.default_rng(2).random((50, 20)) < 0.3).astype(np.int64)
+    one, other = (spectral_vectors(Matrix(rated), 20, 4, seed=9) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
