@@ -1,5 +1,7 @@
 """An exported index as something to measure: its scoring model, and the ratings that it holds."""
 
+import contextlib
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +61,9 @@ class IndexedModel:
                 f"{directory} is not an index: it has no readable {_MANIFEST}; "
                 "name a directory that `twotower export` wrote, or a version of --registry"
             )
+        if manifest.get("search") == "scann":
+            with contextlib.suppress(ImportError):  # without its operations, loading says what is lacking
+                importlib.import_module("scann")
         loaded = _loaded(directory)
         catalogue = {name: value.numpy() for name, value in loaded.signatures["catalogue"]().items()}
         trained, held_out = _ratings(loaded.signatures)

@@ -65,6 +65,19 @@ def test_every_step_of_the_house_is_in_the_graph_once(document):
     assert set(_tasks(document)) == set(REQUESTS)
 
 
+def test_everybody_is_recommended_to_after_publishing_only(document):
+    dags = [component["dag"]["tasks"] for component in document["components"].values() if "dag" in component]
+    (good_enough,) = (tasks for tasks in dags if "publish" in tasks)
+    (inner,) = (
+        name
+        for name, tasks in document["components"].items()
+        if "batch" in tasks.get("dag", {}).get("tasks", {})
+    )
+    task = next(task for task in good_enough.values() if task["componentRef"]["name"] == inner)
+    assert "publish" in task["dependentTasks"]
+    assert "batch'" in task["triggerPolicy"]["condition"]
+
+
 def test_steps_that_look_at_the_world_outside_are_never_cached(document):
     tasks = _tasks(document)
     uncached = {name for name, task in tasks.items() if not task["cachingOptions"].get("enableCache")}
