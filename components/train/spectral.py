@@ -69,7 +69,8 @@ def _batches(ratings: EncodedRatings, random: np.random.Generator) -> list[tuple
 
 def _rated_together(table: Array, batches: list[tuple[Array, Array, int]]) -> Array:
     """X' D X times `table` [movies, K], X being who rated what, and D one over each user's ratings."""
-    return np.sum([_of_batch(tf.constant(table), *map(tf.constant, batch)) for batch in batches], axis=0)
+    parts = [_of_batch(tf.constant(table), *map(tf.constant, batch)) for batch in batches]
+    return np.asarray(tf.add_n(parts))
 
 
 @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
