@@ -8,7 +8,7 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,7 +16,8 @@ from components.errors import UserError
 from components.outputs import write_json
 from components.progress import log
 
-# Where a step leaves its own duration and peak memory, inside the directory that it writes.
+# Where a step leaves its own duration and peak memory, and those of the steps before it, inside each
+# directory that it writes.
 STEP_FILE = "step.json"
 
 P = ParamSpec("P")
@@ -26,9 +27,10 @@ R = TypeVar("R")
 def step(function: Callable[P, R]) -> Callable[P, R]:
     """Marks the function behind a component and a subcommand of the same name.
 
-    Such a function takes keyword arguments only; `output` is the directory that it writes. The step's
-    duration and peak memory are left in it. Inside a pipeline, the equivalent `twotower …` line is logged
-    first, and a `UserError` ends the process with one line and status 2.
+    Such a function takes keyword arguments only; `output` and any `…_output` are the directories that it
+    writes. The step's duration and peak memory are left in them, with what its inputs say of the steps before
+    it: so the artifacts that the last step is given tell of the whole run. Inside a pipeline, the equivalent
+    `twotower …` line is logged first, and a `UserError` ends the process with one line and status 2.
     """
 
     @functools.wraps(function)
@@ -60,15 +62,44 @@ def command_line(function: Callable[..., Any], arguments: dict[str, Any]) -> str
     return shlex.join(words)
 
 
+def step_records(directories: Iterable[str | Path]) -> list[dict[str, Any]]:
+    """What the steps that wrote `directories`, and those before them, left of themselves, in order.
+
+    Each has "step", "seconds" and "peak_memory_bytes". A directory without a record, or with a broken one, is
+    passed over: a record is no reason to fail.
+    """
+    records: dict[str, dict[str, Any]] = {}
+    for directory in directories:
+        try:
+            own = json.loads((Path(directory) / STEP_FILE).read_text(encoding="utf-8"))
+            before = own.pop("before", [])
+            for record in [*before, own]:
+                records.setdefault(record["step"], record)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return list(records.values())
+
+
 def _timed(function: Callable[..., R], arguments: dict[str, Any]) -> R:
+    # Read now: an output may replace an input.
+    before = step_records(value for name, value in arguments.items() if _is_input(name, value))
     started = time.monotonic()
     result = function(**arguments)
-    output = arguments.get("output")
-    if output is not None and Path(output).is_dir():
-        record = {
-            "step": function.__name__,
-            "seconds": round(time.monotonic() - started, 3),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        }
-        write_json(Path(output) / STEP_FILE, record)
+    record = {
+        "step": function.__name__,
+        "seconds": round(time.monotonic() - started, 3),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "before": [record for record in before if record["step"] != function.__name__],
+    }
+    for name, value in arguments.items():
+        if _is_output(name) and value and Path(value).is_dir():
+            write_json(Path(value) / STEP_FILE, record)
     return result
+
+
+def _is_input(name: str, value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and not _is_output(name) and "://" not in value
+
+
+def _is_output(name: str) -> bool:
+    return name == "output" or name.endswith("_output")

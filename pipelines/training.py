@@ -197,6 +197,7 @@ def training(
                         model=trained.outputs["model"],
                         evaluation=evaluated.outputs["evaluation"],
                         report=reported.outputs["report"],
+                        model_card=reported.outputs["model_card"],
                         dataset=ingested.outputs["dataset"],
                         registry=registry,
                         champion_sequence=served.outputs["sequence"],

@@ -20,6 +20,11 @@ _run_id = click.option("--run-id", default="", help="Names the run record; by de
 @click.option("--model", required=True, help="The Model that `twotower train` wrote.")
 @_evaluation
 @_report
+@click.option(
+    "--model-card",
+    default="",
+    help="The model card that `twotower report` wrote; by default, model_card.md beside the page, if any.",
+)
 @_dataset
 @_registry
 @_run_id
@@ -40,6 +45,7 @@ def publish(
     model: str,
     evaluation: str,
     report: str,
+    model_card: str,
     dataset: str,
     registry: str,
     run_id: str,
@@ -59,6 +65,7 @@ def publish(
         model=model,
         evaluation=evaluation,
         report=report,
+        model_card=model_card,
         registry=registry,
         run_id=run_id or _run_id_by_time(),
         champion_sequence=champion_sequence,

@@ -13,6 +13,7 @@ def publish(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
     report: dsl.Input[dsl.HTML],
+    model_card: dsl.Input[dsl.Markdown],
     dataset: dsl.Input[dsl.Dataset],
     registry: str,
     run_id: str,
@@ -26,6 +27,7 @@ def publish(
         model: The Model of `train`.
         evaluation: The Evaluation of `evaluate`.
         report: The page of `report`.
+        model_card: The model card of `report`.
         dataset: The RatingsDataset of `ingest`, for the run record.
         registry: The registry: a directory or gs:// prefix.
         run_id: The pipeline run.
@@ -44,6 +46,7 @@ def publish(
         model=model.path,
         evaluation=evaluation.path,
         report=report.path,
+        model_card=model_card.path,
         registry=registry,
         run_id=run_id,
         champion_sequence=champion_sequence,

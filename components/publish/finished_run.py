@@ -7,11 +7,13 @@ from typing import Any
 
 from components.errors import UserError
 from components.evaluate.verdict import VERDICT_FILE, load_verdict
+from components.ingest.dataset import STATISTICS_FILE
 from components.registry.manifest import Provenance
 from components.registry.run_records import RunRecord, check_run_id
-from components.step import STEP_FILE
+from components.step import step_records
 
 REPORT = "report.html"
+CARD = "model_card.md"
 
 # What the run record takes from model.json and statistics.json.
 _MODEL_KEYS = ("preset", "settings")
@@ -27,7 +29,7 @@ class FinishedRun:
       verdict: the evaluation's `verdict.json`.
       model: the model's `model.json`; empty if there is no model at hand.
       statistics: the dataset's `statistics.json`; empty if there is no dataset at hand.
-      steps: the `step.json` of the artifacts at hand.
+      steps: what the steps that made the artifacts at hand left of themselves.
       files: the documents of the run record, by their name in it.
     """
 
@@ -86,11 +88,13 @@ def read_finished_run(
         run_id=run_id,
         verdict=load_verdict(evaluation),
         model=_read(Path(model) / "model.json", _MODEL_KEYS) if model else {},
-        statistics=_read(Path(dataset) / "statistics.json", _ROW_KEYS) if dataset else {},
-        steps=[
-            _read(path / STEP_FILE, ("step", "seconds")) for path in artifacts if (path / STEP_FILE).is_file()
-        ],
-        files={VERDICT_FILE: Path(evaluation) / VERDICT_FILE, REPORT: _report(report)},
+        statistics=_read(Path(dataset) / STATISTICS_FILE, _ROW_KEYS) if dataset else {},
+        steps=step_records(artifacts),
+        files={
+            VERDICT_FILE: Path(evaluation) / VERDICT_FILE,
+            REPORT: _report(report),
+            **({STATISTICS_FILE: Path(dataset) / STATISTICS_FILE} if dataset else {}),
+        },
     )
 
 
@@ -107,6 +111,20 @@ def _read(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; run the step that writes it again")
     return dict(document)
+
+
+def find_card(model_card: str, run: FinishedRun) -> Path | None:
+    """The model card: `model_card` itself or, if that is "", the one beside the page, if there is one.
+
+    Raises:
+      UserError: if `model_card` does not exist.
+    """
+    card = Path(model_card) if model_card else run.files[REPORT].with_name(CARD)
+    if card.is_file():
+        return card
+    if model_card:
+        raise UserError(f"{model_card} does not exist; name the model card that `twotower report` wrote")
+    return None
 
 
 def _report(report: str) -> Path:

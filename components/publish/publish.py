@@ -6,7 +6,7 @@ from typing import NamedTuple
 from components.errors import UserError
 from components.outputs import output_directory, write_json
 from components.progress import log
-from components.publish.finished_run import REPORT, FinishedRun, read_finished_run
+from components.publish.finished_run import CARD, REPORT, FinishedRun, find_card, read_finished_run
 from components.registry import champion_log, run_records
 from components.registry.champion_log import ChampionEntry, SupersededError
 from components.registry.manifest import Manifest
@@ -42,6 +42,7 @@ def publish(
     registry: str,
     run_id: str,
     champion_sequence: int = AS_THE_VERDICT_SAYS,
+    model_card: str = "",
     dataset: str = "",
     force: bool = False,
     reason: str = "",
@@ -60,6 +61,7 @@ def publish(
       registry: a directory or gs:// prefix.
       run_id: the pipeline run.
       champion_sequence: the end of the champion log when the verdict was taken; -1: as the verdict says.
+      model_card: the model card; "" for the one beside the page, if there is one.
       dataset: the RatingsDataset, for the run record; "" for none.
       force: whether to publish whatever the verdict says and whichever champion came in between.
       reason: why it is forced, for the champion log.
@@ -79,7 +81,7 @@ def publish(
     store = Registry(registry)
     with output_directory(output) as staging:
         store.clean()
-        version = _add(store, run, index, model)
+        version = _add(store, run, index, model, find_card(model_card, run))
         store.finish_serving()
         if force:
             entry = _crown_by_force(store, version.version, run_id, reason)
@@ -112,10 +114,10 @@ def _check_files(index: str, model: str) -> None:
             raise UserError(f"{path} holds no saved_model.pb; run the step that writes it again")
 
 
-def _add(store: Registry, run: FinishedRun, index: str, model: str) -> Manifest:
+def _add(store: Registry, run: FinishedRun, index: str, model: str, card: Path | None) -> Manifest:
     log(f"copying model and index into {store.root}")
     sources = {MODEL: Path(model), INDEX: Path(index), REPORT: run.files[REPORT]}
-    return store.versions.add(run.provenance, sources)
+    return store.versions.add(run.provenance, sources | ({CARD: card} if card else {}))
 
 
 def _crown(store: Registry, expected: int, version: str, run_id: str) -> ChampionEntry | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ SKIPPED = "skipped"
 _DIRECTORY = "runs"
 _RECORD = "run.json"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+_READERS = 8
 _CURE = "restore it from a backup, or delete it"
 
 
@@ -39,7 +41,7 @@ class RunRecord:
       settings: of the training.
       fingerprint: identifies the input files.
       rows: of the ratings: "read", "kept" and "rejected".
-      steps: of each step that the publisher knows of: "step", "seconds", "peak_memory_bytes".
+      steps: of each step that the publisher's artifacts tell of: "step", "seconds", "peak_memory_bytes".
       time: when the record was written, in ISO 8601.
     """
 
@@ -68,6 +70,13 @@ class RunRecords:
         """The runs that have a record."""
         keys = (key.split("/") for key in self._storage.list(f"{_DIRECTORY}/"))
         return [run_id for _, run_id, *name in keys if name == [_RECORD]]
+
+    def newest_first(self) -> list[RunRecord]:
+        """All records, by the time at which they were written. Raises `UserError` if one is corrupt."""
+        # In Google Cloud Storage each is a request of its own.
+        with ThreadPoolExecutor(_READERS) as pool:
+            records = [record for record in pool.map(self.read, self.ids()) if record is not None]
+        return sorted(records, key=lambda record: record.time, reverse=True)
 
     def write(self, record: RunRecord, files: Mapping[str, Path]) -> None:
         """Creates or replaces a record, with local `files` by their name in it."""

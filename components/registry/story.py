@@ -1,16 +1,15 @@
 """All that a registry knows of one version."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from components.errors import UserError
 from components.registry.champion_log import ChampionEntry
+from components.registry.lookup import VERDICT, document_of
 from components.registry.manifest import Manifest
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
-from components.storage import NotFoundError
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def version_story(registry: Registry, version: str = "") -> VersionStory:
         places=places,
         replaced_by=after[0] if after else None,
         record=record,
-        verdict=_verdict(registry, record) if record else {},
+        verdict=document_of(registry, record.run_id, VERDICT) if record else {},
     )
 
 
@@ -75,16 +74,3 @@ def _record(registry: Registry, manifest: Manifest) -> RunRecord | None:
     """The record of the version's run, unless a later run of the same name has overwritten it."""
     record = registry.runs.read(manifest.run_id)
     return record if record and record.version == manifest.version else None
-
-
-def _verdict(registry: Registry, record: RunRecord) -> dict[str, Any]:
-    try:
-        verdict = json.loads(registry.runs.document(record.run_id, "verdict.json"))
-    except NotFoundError:
-        return {}
-    except ValueError as error:
-        raise UserError(
-            f"verdict.json of the run {record.run_id} in {registry.root} is corrupt ({error}); restore it "
-            "from a backup, or delete it"
-        ) from error
-    return dict(verdict)

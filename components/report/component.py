@@ -11,6 +11,7 @@ def report(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
+    model_card: dsl.Output[dsl.Markdown],
 ) -> None:
     """Makes one page of what was decided, why, and what the model is good at.
 
@@ -19,7 +20,14 @@ def report(
         model: The Model that was evaluated.
         dataset: The RatingsDataset that it was trained on.
         report: One self-contained HTML file.
+        model_card: What the model is, what it was trained on and where it is weak, as Markdown.
     """
     from components.report.step import report as write_report
 
-    write_report(evaluation=evaluation.path, model=model.path, dataset=dataset.path, output=report.path)
+    write_report(
+        evaluation=evaluation.path,
+        model=model.path,
+        dataset=dataset.path,
+        output=report.path,
+        model_card=model_card.path,
+    )

@@ -1,60 +1,142 @@
 """The page: what is told, in which words and in which order."""
 
-from importlib import resources
+import platform
+from importlib import metadata, resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from components.evaluate.names import BIAS, CHALLENGER, CHAMPION, EASE, FACTORS, POPULARITY, words
+from components import __version__
+from components.evaluate.names import (
+    CHALLENGER,
+    CHAMPION,
+    EASE,
+    FACTORS,
+    ITEM_KNN,
+    POPULARITY,
+    RMSE,
+    TOP_100_UNSEEN,
+    words,
+)
 from components.report import charts, tables
+from components.report.headline import headline, in_words
 from components.report.sources import Sources
+from components.report.svg import Picture
+from components.report.units import sentence
 
 # The scorers in pictures that all of them would crowd.
-_COMPARED = (CHALLENGER, CHAMPION, POPULARITY, EASE, FACTORS)
-# So many failing rules stand in the first lines of the page.
-_DECIDING = 2
-_STEPS = {"ingest": "Ingest", "vocabulary": "Vocabularies", "train": "Training", "evaluate": "Evaluation"}
+_COMPARED = (CHALLENGER, CHAMPION, POPULARITY, EASE, ITEM_KNN, FACTORS)
+_STEPS = {
+    "ingest": "Ingest",
+    "vocabulary": "Vocabularies",
+    "train": "Training",
+    "champion": "Fetching the champion",
+    "evaluate": "Evaluation",
+}
+# The rules about the data, not about the model, begin with this.
+_OF_DATA = "data_"
+_LIBRARIES = ("tensorflow", "tensorflow-recommenders", "numpy", "kfp")
+
+
+def environment(**options: Any) -> Environment:
+    """Jinja's, for the templates in this room."""
+    templates = Environment(
+        loader=FunctionLoader(_template),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        **options,
+    )
+    templates.filters |= {
+        "number": _number,
+        "size": _size,
+        "seconds": _seconds,
+        "words": words,
+        "sentence": sentence,
+        "setting": _setting,
+        "in_words": in_words,
+    }
+    return templates
 
 
 def render(sources: Sources) -> str:
     """The whole page as HTML. It loads nothing, runs no script and has no link."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return (
+        environment(autoescape=True)
+        .get_template("page.html")
+        .render(
+            head=headline(sources.verdict, sources.details, sources.training_log),
+            curves=charts.training_curves(sources.training_log, sources.kept),
+            **facts(sources),
+            **_pictures(sources),
+        )
     )
-    environment.filters |= {"number": _number, "size": _size, "seconds": _seconds, "words": words}
-    text = resources.files("components.report").joinpath("page.html").read_text(encoding="utf-8")
+
+
+def facts(sources: Sources) -> dict[str, Any]:
+    """What both the page and the model card tell."""
+    verdict = sources.verdict
+    return {
+        "verdict": verdict,
+        "cards": tables.cards(verdict),
+        "table": tables.metrics(verdict),
+        "slices": tables.slices(verdict),
+        "lengths": tables.lengths(sources.details.get("top_k", {})),
+        "lists": tables.lists(verdict, sources.details),
+        "users": sources.details.get("users", []),
+        "model": sources.model,
+        "statistics": sources.statistics,
+        "rejects": sources.rejects,
+        "data_rules": [rule for rule in verdict["rules"] if rule["name"].startswith(_OF_DATA)],
+        "steps": [{**step, "title": _STEPS.get(step["step"], step["step"])} for step in sources.steps],
+        "versions": _versions(),
+    }
+
+
+def _pictures(sources: Sources) -> dict[str, Any]:
+    """The pictures that there are figures for, by the part of the page that they stand in."""
     verdict, details = sources.verdict, sources.details
-    return environment.from_string(text).render(
-        verdict=verdict,
-        outcome=outcome(verdict),
-        deciding=_deciding(verdict),
-        cards=tables.cards(verdict),
-        table=tables.metrics(verdict),
-        slices=tables.slices(verdict),
-        pictures=_pictures(details),
-        lists=details.get("lists", {}),
-        users=details.get("users", []),
-        curves=charts.training_curves(sources.training_log),
-        model=sources.model,
-        statistics=sources.statistics,
-        rejects=sources.rejects,
-        steps=[{**record, "title": _STEPS.get(record["step"], record["step"])} for record in sources.steps],
+    return {
+        "standings": {card["metric"]: _standings(card) for card in tables.cards(verdict)},
+        "retrieval": _top_k(details),
+        "stars": _stars(details),
+        "by_slice": [
+            charts.by_slice(title, note, rows)
+            for metric, title, note in (
+                (TOP_100_UNSEEN, "Movies found of 100", "Farther right is better."),
+                (RMSE, "Stars off", "Farther left is better."),
+            )
+            if (rows := tables.slice_standings(verdict, metric))
+        ],
+        "tail": _tail(details),
+    }
+
+
+def _standings(card: dict[str, Any]) -> Picture:
+    found = card["metric"] == TOP_100_UNSEEN
+    return charts.standings(
+        f"{'Movies found of 100: more' if found else 'Stars off: less'} is better; ± is the 95% interval.",
+        "found" if found else "stars",
+        card["standings"],
     )
 
 
-def _pictures(details: dict[str, Any]) -> list[Markup]:
-    """The pictures of what the model is good at, as far as there are figures for them."""
-    if not details:
-        return []
-    top_k, residuals = details["top_k"], details["residuals"]
-    calibration, tail = _compared(details["calibration"]), _compared(details["long_tail"])
+def _top_k(details: dict[str, Any]) -> list[Picture]:
+    curve = details.get("top_k", {})
+    return [charts.top_k_curve(curve["k"], curve["accuracy"])] if curve.get("accuracy") else []
+
+
+def _stars(details: dict[str, Any]) -> list[Picture]:
+    calibration, residuals = _compared(details.get("calibration", {})), details.get("residuals", {})
     return [
-        *([charts.top_k_curve(top_k["k"], top_k["accuracy"])] if top_k["accuracy"] else []),
         *([charts.calibration(calibration)] if calibration else []),
-        *([charts.residuals(residuals)] if residuals else []),
-        *([charts.long_tail(tail)] if tail else []),
+        *([charts.residuals(residuals)] if any(residuals.values()) else []),
     ]
+
+
+def _tail(details: dict[str, Any]) -> list[Picture]:
+    shares = _compared(details.get("long_tail", {}))
+    return [charts.long_tail(shares)] if shares else []
 
 
 def _compared(by_scorer: dict[str, Any]) -> dict[str, Any]:
@@ -62,31 +144,25 @@ def _compared(by_scorer: dict[str, Any]) -> dict[str, Any]:
     return {name: by_scorer[name] for name in _COMPARED if by_scorer.get(name)}
 
 
-def outcome(verdict: dict[str, Any]) -> dict[str, str]:
-    """The state of the verdict (a CSS class) and its headline."""
-    if verdict["blessed"]:
-        return {"state": "pass", "headline": "Good enough to go live"}
-    if verdict["publish"]:
-        return {"state": "warn", "headline": "Would be refused, published all the same"}
-    return {"state": "fail", "headline": "Refused: it does not go live"}
+def _versions() -> dict[str, str]:
+    """What made the page and, in a pipeline, the model: all steps run on one image."""
+    return {
+        "twotower": __version__,
+        "Python": platform.python_version(),
+        **{name: metadata.version(name) for name in _LIBRARIES},
+    }
 
 
-def _deciding(verdict: dict[str, Any]) -> list[str]:
-    """The first rules that fail; of a blessed model, how it compares with the champion, or with baselines."""
-    failing = [rule["why"] for rule in verdict["rules"] if rule["verdict"] == "fail"]
-    if failing:
-        more = len(failing) - _DECIDING
-        rest = f"{more} more {'rule fails' if more == 1 else 'rules fail'}, see below."
-        return [*failing[:_DECIDING], *([rest] if more > 0 else [])]
-    passing = {rule["name"]: rule["why"] for rule in verdict["rules"] if rule["verdict"] == "pass"}
-    champion = f"rmse_vs_{CHAMPION}" in passing
-    others = (CHAMPION, CHAMPION) if champion else (POPULARITY, BIAS)
-    telling = (f"top_100_vs_{others[0]}", f"rmse_vs_{others[1]}")
-    return [passing[name] for name in telling if name in passing]
+def _template(name: str) -> str:
+    return resources.files("components.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _setting(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _size(count: int) -> str:

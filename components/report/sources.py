@@ -10,7 +10,7 @@ from typing import Any, Self
 from components.evaluate.details import DETAILS_FILE
 from components.evaluate.verdict import load_verdict
 from components.ingest.dataset import REJECTS_FILE, RatingsDataset
-from components.step import STEP_FILE
+from components.step import step_records
 
 _REJECTS_SHOWN = 8
 
@@ -26,7 +26,7 @@ class Sources:
       training_log: one entry for each validation, in order.
       statistics: statistics.json of the dataset.
       rejects: the first rows of rejects.csv.
-      steps: step.json of every artifact that has one, in the order of the pipeline.
+      steps: what the steps up to the evaluation left of themselves, in order.
     """
 
     verdict: dict[str, Any]
@@ -46,7 +46,6 @@ class Sources:
           UserError: if there is no verdict or no dataset.
         """
         data = RatingsDataset.load(dataset)
-        records = (_json_object(Path(directory) / STEP_FILE) for directory in (dataset, model, evaluation))
         return cls(
             verdict=load_verdict(evaluation),
             model=_json_object(Path(model) / "model.json"),
@@ -54,8 +53,15 @@ class Sources:
             training_log=_training_log(Path(model) / "training_log.jsonl"),
             statistics=data.statistics,
             rejects=_rejects(data.path / REJECTS_FILE),
-            steps=[record for record in records if record],
+            steps=step_records((dataset, model, evaluation)),
         )
+
+    @property
+    def kept(self) -> int:
+        """The place in the training log of the weights that became the model; -1 if it is not known."""
+        final = self.model.get("validation_rmse")
+        errors = [entry.get("validation_rmse") for entry in self.training_log]
+        return errors.index(final) if final is not None and final in errors else -1
 
 
 def _json_object(file: Path) -> dict[str, Any]:

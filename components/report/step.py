@@ -1,30 +1,42 @@
-"""The step `report`: one page that says what was decided and why."""
+"""The step `report`: one page that says what was decided and why, and the model card."""
+
+from pathlib import Path
 
 from components.errors import UserError
 from components.outputs import write_text
 from components.progress import log
 from components.step import step
 
+CARD = "model_card.md"
+
 
 @step
-def report(*, evaluation: str, model: str, dataset: str, output: str) -> None:
-    """Writes one self-contained HTML file to `output`.
+def report(*, evaluation: str, model: str, dataset: str, output: str, model_card: str = "") -> None:
+    """Writes one self-contained HTML file to `output`, and the model card beside it.
 
     Args:
       evaluation: the Evaluation that `evaluate` wrote.
       model: the Model that was evaluated, for its settings and its training log.
       dataset: the RatingsDataset that it was trained on.
       output: the file to write.
+      model_card: the file for the model card, Markdown; "" for `model_card.md` beside `output`.
 
     Raises:
-      UserError: if there is no verdict or no dataset, or `output` cannot be written.
+      UserError: if there is no verdict or no dataset, or a file cannot be written.
     """
+    from components.report.card import render_card
     from components.report.page import render
     from components.report.sources import Sources
 
-    page = render(Sources.load(evaluation, model, dataset))
-    try:
-        write_text(output, page)
-    except OSError as error:
-        raise UserError(f"cannot write --output {output}: {error.strerror}; name another file") from error
+    sources = Sources.load(evaluation, model, dataset)
+    page, card = render(sources), render_card(sources)
+    _write("--output", output, page)
+    _write("--model-card", model_card or str(Path(output).with_name(CARD)), card)
     log(f"report of {len(page) / 1e3:,.0f} kB in {output}")
+
+
+def _write(flag: str, path: str, text: str) -> None:
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise UserError(f"cannot write {flag} {path}: {error.strerror}; name another file") from error

@@ -1,11 +1,12 @@
 """What surrounds the work of every step."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from components.errors import UserError
-from components.step import STEP_FILE, command_line, step
+from components.step import STEP_FILE, command_line, step, step_records
 
 
 @step
@@ -61,3 +62,27 @@ def test_duration_and_peak_memory_are_left_in_the_output(tmp_path):
 def test_no_record_is_left_where_the_step_wrote_no_directory(tmp_path):
     count_rows(ratings="abc", output=str(tmp_path / "absent"))
     assert list(tmp_path.iterdir()) == []
+
+
+@step
+def number_rows(*, rows: str, numbers_output: str, output: str) -> None:
+    for path in (numbers_output, output):
+        Path(path).mkdir()
+
+
+def test_every_directory_tells_of_its_step_and_those_before(tmp_path):
+    counted, numbers, numbered = (str(tmp_path / name) for name in ("counted", "numbers", "numbered"))
+    Path(counted).mkdir()
+    count_rows(ratings="abc", output=counted)
+    number_rows(rows=counted, numbers_output=numbers, output=numbered)
+    for directory in (numbers, numbered):
+        assert [record["step"] for record in step_records([directory])] == ["count_rows", "number_rows"]
+    assert [record["step"] for record in step_records([numbers, counted])] == ["count_rows", "number_rows"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"step": "x", "before": 3}', "\x00"])
+def test_a_broken_record_is_passed_over(tmp_path, content):
+    (tmp_path / STEP_FILE).write_text(content)
+    assert step_records([tmp_path, tmp_path / "absent", "\x00"]) == []
+    count_rows(ratings=str(tmp_path), output=str(tmp_path))
+    assert [record["step"] for record in step_records([tmp_path])] == ["count_rows"]

@@ -65,6 +65,25 @@ def test_the_manifest_and_the_record_say_where_it_comes_from(place: str, artifac
     assert storage.read_bytes("runs/run-1/report.html") == b"<p>the report of run-1"
 
 
+def test_the_model_card_is_kept_with_the_version(place: str, tmp_path: Path, artifacts) -> None:
+    run = artifacts("run-1")
+    without = publish(**run, registry=place, champion_sequence=0)
+    Path(run["report"], "model_card.md").write_text("# beside the page")
+    beside = publish(**{**run, "run_id": "run-2"}, registry=place, champion_sequence=1)
+    (tmp_path / "card").write_text("# another")
+    named = publish(
+        **{**run, "run_id": "run-3"}, model_card=str(tmp_path / "card"), registry=place, champion_sequence=2
+    )
+    registry = Registry(place)
+    manifests = map(registry.versions.manifest, registry.versions.ids())
+    cards = {manifest.version: "model_card.md" in manifest.files for manifest in manifests}
+    assert cards == {without.version: False, beside.version: True, named.version: True}
+    key = f"versions/{named.version}/model_card.md"
+    assert registry.storage.read_bytes(key) == b"# another"
+    with pytest.raises(UserError, match="absent does not exist; name the model card"):
+        publish(**run, model_card=str(tmp_path / "absent"), registry=place, champion_sequence=3)
+
+
 def test_the_next_version_replaces_it(place: str, artifacts) -> None:
     first = publish(**artifacts("run-1"), registry=place, champion_sequence=0)
     second = publish(**artifacts("run-2"), registry=place, champion_sequence=1)

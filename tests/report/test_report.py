@@ -3,13 +3,10 @@
 import html
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from components.errors import UserError
 from components.report.step import report
@@ -55,13 +52,13 @@ def page(evaluated, dataset, tmp_path):
 def test_the_verdict_and_the_rule_that_decided_come_first(page, world):
     text = _Page(page("flat", scores=np.zeros_like(world.scores))).text
     assert text.index("Refused: it does not go live") < 60
-    assert text.index("Top-100 accuracy among unseen movies 0.0000 is worse than") < 120
+    assert text.index("It finds 0 of 100 movies that users went on to rate; popularity finds") < 120
 
 
 def test_a_good_model_is_told_in_peoples_units(page):
     text = _Page(page("good")).text
     assert "Good enough to go live" in text
-    assert re.search(r"finds \d+ of 100 movies that a user went on to rate", text)
+    assert re.search(r"finds \d+ of 100 movies that users went on to rate", text)
     assert re.search(r"0\.\d\d stars off", text)
 
 
@@ -91,38 +88,6 @@ def test_what_users_typed_stays_text(page):
     text = page("good")
     assert "<script" not in text
     assert html.escape("<script>alert(1)</script>") in text
-
-
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium on this machine")
-def test_nothing_sticks_out_on_a_phone(page, tmp_path):
-    """The page's right margin, 16 pixels, stays empty from top to bottom."""
-    page("good")
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        "--disable-background-networking",
-    ]
-    picture = tmp_path / "page.png"
-    subprocess.run(
-        [
-            "chromium",
-            *options,
-            "--disable-background-networking",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--window-size=500,6000",  # the least width that Chromium keeps to
-            f"--screenshot={picture}",
-            f"file://{tmp_path / 'report.html'}",
-        ],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
-    pixels = np.asarray(Image.open(picture).convert("RGB"))
-    margin = pixels[:, -12:]
-    assert (margin == margin[0, 0]).all()
-    assert not (pixels == margin[0, 0]).all()
 
 
 def test_the_same_evaluation_gives_the_same_page(page):
@@ -174,7 +139,8 @@ def test_a_page_without_a_champion_compares_with_the_baselines(evaluated, datase
         output=str(tmp_path / "report.html"),
     )
     text = _Page((tmp_path / "report.html").read_text("utf-8")).text
-    assert text.index("of popularity (difference") < 200
+    assert text.index("; popularity finds") < 200
+    assert text.index("those of user and movie biases are") < 250
     assert "of the champion" not in text
 
 

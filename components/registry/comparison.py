@@ -1,0 +1,162 @@
+"""Two runs or versions side by side: which is better, by how much, and what differs in how they were made."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from components.registry.lookup import Found
+
+# The verdict's metrics in which less is better.
+_LESS_IS_BETTER = frozenset({"rmse", "mae", "calibration_error"})
+# Those in which neither is.
+_NEITHER = frozenset({"coverage", "gini", "popularity_rank", "novelty", "intra_list_similarity"})
+
+# What the statistics of the data say that two people would compare.
+_DATA = (
+    "rows_kept",
+    "rows_rejected",
+    "users",
+    "movies",
+    "movies_rated",
+    "rating_mean",
+    "rating_scale",
+    "splits",
+)
+_VERDICT = ("split", "test_rows", "test_users", "movies")
+
+CHANCE = "chance"
+UNKNOWN = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of both.
+
+    Attributes:
+      metric: its name.
+      first, second: the values; None where one is not finite or not known.
+      first_interval, second_interval: the 95% intervals; None where not known.
+      by: second - first; None where one is not known.
+      better: "first" or "second"; "chance" if it cannot be told; "" if neither direction is better.
+    """
+
+    metric: str
+    first: float | None
+    second: float | None
+    first_interval: tuple[float, float] | None
+    second_interval: tuple[float, float] | None
+    by: float | None
+    better: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs or versions.
+
+    Attributes:
+      first, second: their ids.
+      same_rows: whether they were measured on the same test rows; else the metrics can hardly be compared.
+      metrics: those of either.
+      settings, data: what differs: name -> value of the first and of the second, None for none.
+    """
+
+    first: str
+    second: str
+    same_rows: bool
+    metrics: list[Difference]
+    settings: dict[str, tuple[Any, Any]]
+    data: dict[str, tuple[Any, Any]]
+
+    def as_json(self) -> dict[str, Any]:
+        """The comparison as plain values."""
+        return asdict(self)
+
+
+def compare(first: Found, second: Found) -> Comparison:
+    """Puts two runs or versions side by side.
+
+    A difference is told from chance where the gate has measured it on the same rows, because one was the
+    other's champion; else where the intervals of both do not overlap, which is the more cautious.
+    """
+    names = dict.fromkeys([*first.metrics, *second.metrics])
+    return Comparison(
+        first=first.name,
+        second=second.name,
+        same_rows=_rows(first) == _rows(second),
+        metrics=[_difference(name, first, second) for name in names],
+        settings=_differing(first.settings, second.settings),
+        data=_differing(_data(first), _data(second)),
+    )
+
+
+def _difference(metric: str, first: Found, second: Found) -> Difference:
+    values = first.metrics.get(metric), second.metrics.get(metric)
+    intervals = _interval(first, metric), _interval(second, metric)
+    by = None if values[0] is None or values[1] is None else values[1] - values[0]
+    return Difference(metric, *values, *intervals, by, _better(metric, by, first, second, intervals))
+
+
+def _better(
+    metric: str,
+    by: float | None,
+    first: Found,
+    second: Found,
+    intervals: tuple[tuple[float, float] | None, tuple[float, float] | None],
+) -> str:
+    if by is None or metric in _NEITHER:
+        return UNKNOWN
+    paired = _paired(metric, first, second)
+    beyond_chance = not paired[0] <= 0 <= paired[1] if paired else _apart(*intervals)
+    if by == 0 or not beyond_chance:
+        return CHANCE
+    return "second" if (by < 0) == (metric in _LESS_IS_BETTER) else "first"
+
+
+def _paired(metric: str, first: Found, second: Found) -> tuple[float, float] | None:
+    """The interval of the difference that the gate measured, if one was the other's champion."""
+    for challenger, champion in ((first, second), (second, first)):
+        served = challenger.verdict.get("champion", {}).get("version")
+        if not served or served not in (champion.name, champion.record.version if champion.record else None):
+            continue
+        for rule in challenger.verdict.get("rules", []):
+            named = rule["name"].partition("_vs_")[2] == rule.get("against") == "champion"
+            if named and rule.get("metric") == metric and rule.get("interval"):
+                return rule["interval"][0], rule["interval"][1]
+    return None
+
+
+def _apart(first: tuple[float, float] | None, second: tuple[float, float] | None) -> bool:
+    return first is None or second is None or first[1] < second[0] or second[1] < first[0]
+
+
+def _interval(found: Found, metric: str) -> tuple[float, float] | None:
+    interval = found.verdict.get("intervals", {}).get("challenger", {}).get(metric)
+    return (interval[0], interval[1]) if interval else None
+
+
+def _rows(found: Found) -> tuple[Any, ...]:
+    """What the test rows follow from; of runs whose verdict is gone, the input alone."""
+    return found.fingerprint, *(found.verdict.get(name) for name in ("split", "test_rows", "test_users"))
+
+
+def _data(found: Found) -> dict[str, Any]:
+    of_verdict = {name: found.verdict[name] for name in _VERDICT if name in found.verdict}
+    of_data = {name: found.statistics[name] for name in _DATA if name in found.statistics}
+    return {"fingerprint": found.fingerprint, **dict(_flat(of_verdict)), **dict(_flat(of_data))}
+
+
+def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Nested objects as entries of their own, so that only what differs in them is told."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{inner}", content) for inner, content in value.items())
+        else:
+            yield name, value
+
+
+def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {
+        name: (first.get(name), second.get(name))
+        for name in dict.fromkeys([*first, *second])
+        if first.get(name) != second.get(name)
+    }

@@ -1,0 +1,36 @@
+"""The same look and name for a scorer in every picture."""
+
+from typing import Any
+
+from components.evaluate.names import words
+from components.report.svg import BASELINE, CHALLENGER, CHAMPION, SECOND
+
+# Scorer -> colour and dashes.
+_LOOKS = {
+    "challenger": (CHALLENGER, "-"),
+    "champion": (CHAMPION, "-"),
+    "popularity": (BASELINE, ":"),
+    "ease": (SECOND, "--"),
+    "item_knn": (SECOND, "--"),
+    "factors": (SECOND, "--"),
+    "bias": (BASELINE, ":"),
+    "global_mean": (BASELINE, "-."),
+}
+# Names that would take a picture's whole width.
+_SHORT = {"bias": "biases", "factors": "factorisation"}
+
+
+def mark(name: str) -> str:
+    """The marker of a scorer's points."""
+    return "o" if name == "challenger" else "D"
+
+
+def line(name: str) -> dict[str, Any]:
+    """The same look for a scorer in every picture."""
+    colour, style = _LOOKS.get(name, (BASELINE, "-"))
+    return {"color": colour, "linestyle": style, "label": plain(name)}
+
+
+def plain(scorer: str) -> str:
+    """A scorer's name where it stands alone, short."""
+    return _SHORT.get(scorer, words(scorer).removeprefix("the "))
