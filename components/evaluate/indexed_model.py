@@ -1,6 +1,5 @@
 """An exported index as something to measure: its scoring model, and the ratings that it holds."""
 
-import contextlib
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -62,8 +61,7 @@ class IndexedModel:
                 "name a directory that `twotower export` wrote, or a version of --registry"
             )
         if manifest.get("search") == "scann":
-            with contextlib.suppress(ImportError):  # without its operations, loading says what is lacking
-                importlib.import_module("scann")
+            _register_scann(directory)
         loaded = _loaded(directory)
         catalogue = {name: value.numpy() for name, value in loaded.signatures["catalogue"]().items()}
         trained, held_out = _ratings(loaded.signatures)
@@ -80,6 +78,15 @@ class IndexedModel:
             split=manifest.get("split") or {},
             _loaded=loaded,
         )
+
+
+def _register_scann(directory: Path) -> None:
+    try:
+        importlib.import_module("scann")
+    except (ImportError, OSError) as error:
+        raise UserError(
+            f"{directory} searches by ScaNN, which is not installed; `pip install 'twotower[scann]'`"
+        ) from error
 
 
 def _loaded(directory: Path) -> Any:

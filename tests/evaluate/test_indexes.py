@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -87,6 +89,15 @@ def test_given_ratings_are_held_out_ratings_but_for_those_that_are_known(world, 
     assert (verdict["test_rows"], verdict["test_users"]) == (4, 2)
     assert verdict["movies"] == 41
     assert verdict["metrics"]["challenger"]["top_100_accuracy_unseen"] == 0.75
+
+
+def test_an_index_that_searches_by_scann_where_there_is_none(first, tmp_path, monkeypatch):
+    copy = shutil.copytree(first / "index", tmp_path / "index")
+    manifest = json.loads((copy / "manifest.json").read_text("utf-8"))
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "search": "scann"}))
+    monkeypatch.setitem(sys.modules, "scann", None)
+    with pytest.raises(UserError, match="searches by ScaNN, which is not installed"):
+        _judged(copy)
 
 
 def test_no_row_to_measure_on_is_said_with_its_cure(world, first, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -119,6 +120,13 @@ def test_a_directory_that_is_no_index(tmp_path, content):
 def test_an_index_of_a_later_format(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(UserError, match="format 99"):
+        PublishedIndex.load(tmp_path)
+
+
+def test_an_index_that_searches_by_scann_where_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scann.scann_ops.py.scann_ops", None)
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 1, "search": "scann"}))
+    with pytest.raises(UserError, match=r"ScaNN is not installed.*twotower\[scann\]"):
         PublishedIndex.load(tmp_path)
 
 
