@@ -10,7 +10,10 @@ from components.evaluate.step import evaluate
 
 @pytest.fixture(scope="session")
 def world():
-    return evaluation_world(seed=3)
+    """A world whose titles are markup."""
+    world = evaluation_world(seed=3)
+    world.titles[:] = [f"<script>stolen = {title!r}</script>" for title in world.titles]
+    return world
 
 
 @pytest.fixture(scope="session")

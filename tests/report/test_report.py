@@ -149,7 +149,8 @@ def test_what_some_users_would_be_shown_stands_beside_what_they_then_rated(page,
     details = json.loads((evaluated("good")[1] / "details.json").read_text())
     for user in details["users"]:
         assert f"User {user['user_id']}" in text
-        assert all(movie["title"] in text for movie in user["recommended"] + user["liked"] + user["then"])
+        movies = user["recommended"] + user["liked"] + user["then"]
+        assert all(movie["title"] in text for movie in movies), "a title is text, whatever is in it"
 
 
 def test_many_failing_rules_do_not_fill_the_first_screen(page, world):
