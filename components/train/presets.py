@@ -24,6 +24,10 @@ from components.train.validation import Validation, validating_users
 
 Array = npt.NDArray[Any]
 
+# Share of the known ratings that choosing the weights must have cost for a second training to bring more than
+# it disturbs.
+_WORTH_SETTLING = 0.02
+
 
 def fit_default(job: Job, settings: Settings) -> Fitted:
     """Trains the two-tower model: chosen by the validation rows of some users, then on all known rows."""
@@ -34,7 +38,8 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     model = start(job, settings, catalogue)
     chosen = search(job, settings, model, catalogue)
     last = State()
-    if len(held_out.movies) and settings.settling > 0:
+    left = held_out.counts[validating_users(held_out.counts, settings.validation_ratings, job.seed)].sum()
+    if settings.settling > 0 and left > _WORTH_SETTLING * catalogue.known_counts.sum():
         steps = max(round(chosen.log[chosen.best_line]["step"] * settings.settling), 1)
         last = settle(job, settings, model, EncodedRatings(catalogue, [train, held_out]), steps)
     return Fitted(

@@ -45,7 +45,7 @@ class Settings:
     validation_ratings: int = 10_000
     # The training stops after so many validations in a row that brought nothing.
     patience: int = 5
-    # Afterwards it goes on with training and validation rows together, for this share of the steps that the
-    # kept weights took, from this share of the learning rate down to 0.
+    # Where those rows are many of all, it goes on afterwards with all known rows, for this share of the steps
+    # that the kept weights took, from this share of the learning rate down to 0.
     settling: float = 0.1
     settling_rate: float = 0.2

@@ -193,6 +193,13 @@ def test_the_smallest_data(write, tmp_path, splits, movies):
     assert np.all((stars >= 1) & (stars <= 5))
 
 
+def test_settles_on_all_known_rows_where_choosing_cost_many(world, trained, tmp_path):
+    assert json.loads((trained[0] / "model.json").read_text())["steps"] > 60
+    few = QUICK | {"validation_ratings": 20, "steps": 10, "validations": 1}
+    _train(world, tmp_path / "model", train_settings=few)
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["steps"] == 10
+
+
 def test_in_batch_softmax_trains_too(world, tmp_path):
     summary = _train(world, tmp_path / "model", train_settings={**QUICK, "retrieval_loss": "in-batch"})
     assert summary.validation_top_100_accuracy_unseen > 0.6
