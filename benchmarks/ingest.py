@@ -39,7 +39,7 @@ def main() -> None:
     )
     parser.add_argument("--layout", choices=["netflix", "netflix-prize"], default="netflix")
     parser.add_argument("--rows", default=str(FULL["ratings"]), help="ratings; several sizes by comma")
-    parser.add_argument("--memory-gb", type=float, default=3.0, help="limit for the steps, GB")
+    parser.add_argument("--memory-gb", type=float, default=1.5, help="limit for the steps, GB")
     parser.add_argument("--pandas-rows", type=int, default=20_000_000, help="the most that pandas is given")
     parser.add_argument("--folder", type=Path, help="files that are there already")
     parser.add_argument("--process", choices=["steps", "pandas"], help=argparse.SUPPRESS)

@@ -54,7 +54,7 @@ _SETTINGS = (
         help="Fails if a greater share of the rows, 0 to 1, must be rejected; duplicates do not count.",
     ),
 )
-_MEMORY = click.option("--memory-gb", default=3.0, help="Memory that the step may hold, in GB.")
+_MEMORY = click.option("--memory-gb", default=1.5, help="Memory that the step may hold, in GB.")
 
 
 def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:

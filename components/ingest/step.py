@@ -45,7 +45,7 @@ def ingest(
     min_user_ratings: int = 0,
     min_movie_ratings: int = 0,
     max_reject_rate: float = 0.01,
-    memory_gb: float = 3.0,
+    memory_gb: float = 1.5,
 ) -> None:
     """Validates ratings, joins them with the movies, and divides them into train, validation and test.
 

@@ -10,7 +10,7 @@ def vocabulary(
     dataset: dsl.Input[dsl.Dataset],
     vocabulary: dsl.Output[dsl.Artifact],
     interactions: dsl.Output[dsl.Artifact],
-    memory_gb: float = 3.0,
+    memory_gb: float = 1.5,
 ) -> None:
     """Numbers the users and movies of a ratings dataset, and writes its ratings as integers.
 
