@@ -50,15 +50,11 @@ def _failed(outcome: Outcome, console: Console) -> int:
 
 
 def _story(record: "RunRecord", verdict: dict[str, Any], registry: str, console: Console) -> None:
-    from components.evaluate.console import verdict_tables
+    from components.report.terminal import story
 
-    rows = record.rows
     console.print()
-    console.print(
-        f"{rows['read']:,} rows read, {rows['kept']:,} kept, {rows['rejected']:,} rejected", highlight=False
-    )
-    for table in verdict_tables(verdict):
-        console.print(Padding(table, (1, 0, 0, 0)))
+    for part in story(record, verdict):
+        console.print(part, highlight=False)
     shown = _showcase(record, registry)
     if shown is not None:
         from components.recommend.showcase import render

@@ -1,15 +1,16 @@
 """One user who shows what the recommender does, for the end of a run."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.recommend.display import stars, table
+from components.recommend.display import stars
 from components.recommend.index import PublishedIndex
-from components.recommend.titles import titled
+from components.recommend.titles import printable, titled
 
 _USERS_LOOKED_AT = 200
 # Movies with the best scores, among which the predicted rating decides.
@@ -69,22 +70,19 @@ def _taste(history: list[dict[str, Any]]) -> npt.NDArray[np.float64]:
 
 
 def render(shown: Showcase) -> Any:
-    """The showcase as a `rich` renderable of at most 80 columns."""
-    from rich.console import Group
+    """The showcase as a `rich` renderable of at most 80 columns: the history beside the recommendations."""
+    from rich.table import Table
+    from rich.text import Text
 
-    liked = [[titled(movie["title"], movie["year"]), stars(movie["rating"])] for movie in shown.liked]
-    wanted = [[titled(movie["title"], movie["year"]), stars(movie["rating"])] for movie in shown.recommended]
-    return Group(
-        table(
-            f"User {shown.user_id} rated {shown.rated} movies and liked best",
-            ["movie", "rated"],
-            liked,
-            ["rated"],
-        ),
-        table(
-            f"and should watch next, of the {_POOL} that suit best by predicted rating",
-            ["movie", "predicted"],
-            wanted,
-            ["predicted"],
-        ),
-    )
+    title = Text(printable(f"User {shown.user_id} rated {shown.rated} movies"))
+    result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in ("liked best", "should watch next"):
+        result.add_column(name, no_wrap=True, overflow="ellipsis", max_width=32)
+        result.add_column("stars", justify="right")
+    for pair in zip_longest(shown.liked, shown.recommended):
+        result.add_row(*(Text(printable(cell)) for movie in pair for cell in _cells(movie)))
+    return result
+
+
+def _cells(movie: dict[str, Any] | None) -> tuple[str, str]:
+    return (titled(movie["title"], movie["year"]), stars(movie["rating"])) if movie else ("", "")

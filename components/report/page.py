@@ -22,7 +22,7 @@ from components.report import charts, tables
 from components.report.headline import headline, in_words
 from components.report.sources import Sources
 from components.report.svg import Picture
-from components.report.units import sentence
+from components.report.units import duration, sentence
 
 # The scorers in pictures that all of them would crowd.
 _COMPARED = (CHALLENGER, CHAMPION, POPULARITY, EASE, ITEM_KNN, FACTORS)
@@ -50,7 +50,7 @@ def environment(**options: Any) -> Environment:
     templates.filters |= {
         "number": _number,
         "size": _size,
-        "seconds": _seconds,
+        "seconds": duration,
         "words": words,
         "sentence": sentence,
         "setting": _setting,
@@ -167,8 +167,3 @@ def _setting(value: Any) -> str:
 
 def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
-
-
-def _seconds(value: float) -> str:
-    minutes, rest = divmod(value, 60)
-    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"

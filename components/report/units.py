@@ -1,4 +1,4 @@
-"""Figures in people's units: stars, and movies found of 100."""
+"""Figures in people's units: stars, movies found of 100, minutes."""
 
 from components.evaluate.names import ERRORS
 
@@ -23,3 +23,9 @@ def apart(value: float, other: float, metric: str) -> tuple[str, str]:
 def sentence(text: str) -> str:
     """`text` with a capital letter first."""
     return text[:1].upper() + text[1:]
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"

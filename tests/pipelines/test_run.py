@@ -22,9 +22,11 @@ def test_the_screen_tells_the_story_in_order(published):
     _, done = published
     order = [
         "15,000 rows read",
+        "Published: ",
         "top-100 unseen",
         "RMSE",
-        "Rules",
+        "Rules: ",
+        "Time: ingest",
         "liked best",
         "Where it lies",
         "What to type next",
@@ -33,6 +35,8 @@ def test_the_screen_tells_the_story_in_order(published):
     assert -1 not in places, dict(zip(order, places, strict=True))
     assert places == sorted(places)
     assert max(len(line) for line in done.stdout.splitlines() if "/" not in line) <= 80
+    assert len(done.stdout.splitlines()) <= 36
+    assert "\x1b" not in done.stdout
 
 
 def test_the_screen_names_commands_that_work(published):

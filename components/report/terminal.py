@@ -1,0 +1,68 @@
+"""The story of a run for a terminal: the page's first screen in a dozen lines."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from components.evaluate.names import ERRORS, RMSE, TOP_100_UNSEEN, words
+from components.registry.run_records import RunRecord
+from components.report.headline import headline
+from components.report.tables import compared
+from components.report.units import duration, figure
+
+_STYLES = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}
+_TITLES = {
+    TOP_100_UNSEEN: "Finds, of 100 movies that users went on to rate (top-100 unseen)",
+    RMSE: "Is off from the ratings that users gave, in stars (RMSE)",
+}
+
+
+def story(record: RunRecord, verdict: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """How a run ended and why, what it was compared with, its rules, its data and its time."""
+    rows = record.rows
+    if rows:
+        yield f"{rows['read']:,} rows read, {rows['kept']:,} kept, {rows['rejected']:,} rejected"
+    yield ""
+    head = headline(verdict)
+    yield Text(_ending(record) or head.title, style=_STYLES[head.state])
+    for line in (*(reason.text for reason in head.reasons), *head.hints, *([head.more] if head.more else [])):
+        yield Padding(Text(line), (0, 0, 0, 2), expand=False)
+    yield ""
+    for metric, title in _TITLES.items():
+        if of_scorers := compared(verdict, metric):
+            yield Text(title)
+            yield Padding(_ranking(of_scorers, metric), (0, 0, 0, 2), expand=False)
+    yield Text(_rules(verdict["rules"]))
+    if record.steps:
+        yield Text(
+            "Time: " + ", ".join(f"{step['step']} {duration(step['seconds'])}" for step in record.steps)
+        )
+
+
+def _ending(record: RunRecord) -> str:
+    """How it ended, for a run whose model may go live; "" where the verdict's own title says it."""
+    if not record.version:
+        return ""
+    if record.sequence:
+        return f"Published: {record.version} is served now, number {record.sequence} of the champion log"
+    return f"{record.outcome.capitalize()}: {record.reason}"
+
+
+def _ranking(of_scorers: Sequence[tuple[str, float]], metric: str) -> Text:
+    """All scorers with their figures, the best first; the model's own in bold."""
+    best_first = sorted(of_scorers, key=lambda one: one[1], reverse=metric not in ERRORS)
+    digits = 3 if metric in ERRORS else 1
+    parts = []
+    for name, value in best_first:
+        text = f"{figure(value, metric, digits)} {words(name).removeprefix('the ')}"
+        parts.append(Text(text, style="bold" if name == "challenger" else ""))
+    return Text(" · ").join(parts)
+
+
+def _rules(rules: Sequence[Mapping[str, Any]]) -> str:
+    counts = Counter(rule["verdict"] for rule in rules)
+    return f"Rules: {counts['pass']} pass, {counts['fail']} fail, {counts['skipped']} skipped"

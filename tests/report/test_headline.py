@@ -1,0 +1,140 @@
+"""The first lines: for each way in which a model can be broken they name what is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+
+from components.report.headline import headline, in_words
+from components.report.units import apart, duration
+
+
+@pytest.fixture
+def first_lines(evaluated):
+    """The headline of a model given as tables, beside a champion that is nearly right."""
+
+    def read(name, log=(), **tables):
+        _, evaluation = evaluated(name, **tables)
+        verdict, details = (
+            json.loads((evaluation / f"{file}.json").read_text()) for file in ("verdict", "details")
+        )
+        return headline(verdict, details, log)
+
+    return read
+
+
+def _text(head):
+    return " ".join([head.title, *(reason.text for reason in head.reasons), *head.hints])
+
+
+def test_a_good_model_is_compared_with_the_champion_and_has_no_hints(first_lines):
+    head = first_lines("good")
+    assert (head.state, head.title, head.hints, head.more) == ("pass", "Good enough to go live", [], "")
+    assert [reason.rule for reason in head.reasons] == ["top_100_vs_champion", "rmse_vs_champion"]
+    assert "the champion finds" in head.reasons[0].text
+    assert "those of the champion are" in head.reasons[1].text
+
+
+def test_shuffled_labels(first_lines, world):
+    order = np.random.default_rng(0).permutation(len(world.scores))
+    text = _text(first_lines("shuffled", scores=world.scores[order], stars=world.stars[order]))
+    assert "popularity finds" in text
+    assert "Its ratings are no better than the same mean for every movie." in text
+
+
+def test_popularity_only(first_lines, world):
+    popular = np.bincount(world.rows("train")[1], minlength=len(world.movie_ids)).astype(np.float32)
+    text = _text(first_lines("popular", scores=np.tile(popular, (len(world.user_ids), 1))))
+    assert "the champion finds" in text
+    assert "Only what it recommends is at fault" in text
+    assert "It recommends much the same to everybody" in text
+
+
+def test_spoilt_ratings(first_lines, world):
+    text = _text(first_lines("bad-stars", stars=6 - world.stars))
+    assert "Its ratings are" in text
+    assert "Only its ratings are at fault; what it recommends passes every rule." in text
+
+
+def test_spoilt_retrieval(first_lines, world):
+    text = _text(first_lines("bad-scores", scores=-world.scores))
+    assert "popularity finds" in text
+    assert "Only what it recommends is at fault; its ratings pass every rule." in text
+
+
+def test_equal_scores(first_lines, world):
+    text = _text(first_lines("flat", scores=np.zeros_like(world.scores)))
+    assert "It finds 0 of 100" in text
+    assert "it may score all movies alike" in text
+
+
+def test_training_rows_known_by_heart(first_lines, world):
+    log = [{"rating_loss": 0.04, "validation_rmse": 1.1}]
+    stars = np.full_like(world.stars, 3.5)
+    users, movies, given = world.rows("train")
+    stars[users, movies] = given
+    text = _text(first_lines("memory", log, stars=stars))
+    assert "It knows its training rows by heart: 0.20 stars off on those, 1.10 on validation rows." in text
+
+
+def test_one_user_without_numbers(first_lines, world):
+    scores = world.scores.copy()
+    scores[5] = np.nan
+    head = first_lines("nan", scores=scores)
+    assert head.reasons[0].rule == "finite"
+    assert "1 of 120 users get a score or a rating that is NaN or infinite." in head.reasons[0].text
+
+
+def test_a_refused_model_that_is_published_all_the_same(first_lines, evaluated, world):
+    _, evaluation = evaluated("flat", scores=np.zeros_like(world.scores))
+    verdict = json.loads((evaluation / "verdict.json").read_text())
+    head = headline({**verdict, "publish": True, "gate": "report"})
+    assert (head.state, head.title) == ("warn", "Would be refused, published all the same")
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (
+            {
+                "name": "rmse_vs_champion_tail_movies",
+                "metric": "rmse",
+                "against": "champion",
+                "value": 0.9,
+                "bound": 0.8,
+            },
+            "Tail movies: its ratings are 0.90 stars off; those of the champion are 0.80.",
+        ),
+        (
+            {
+                "name": "top_100_vs_champion",
+                "metric": "top_100_accuracy_unseen",
+                "against": "champion",
+                "value": 0.5381,
+                "bound": 0.5406,
+                "interval": [-0.01, 0.004],
+            },
+            "It finds 53.8 of 100 movies that users went on to rate; the champion finds 54.1, "
+            "which may be chance.",
+        ),
+        (
+            {"name": "max_rmse", "metric": "rmse", "value": 0.95, "bound": 0.9},
+            "Its ratings are 0.95 stars off; at most 0.90 is asked for.",
+        ),
+        ({"name": "finite", "metric": "non_finite_users", "value": 1.0, "bound": 0.0}, "As the rule says."),
+        ({"name": "max_rmse", "metric": "rmse", "value": None, "bound": 0.9}, "As the rule says."),
+    ],
+)
+def test_a_rule_in_words(rule, text):
+    assert in_words({"why": "As the rule says.", **rule}) == text
+
+
+def test_two_figures_have_the_digits_that_tell_them_apart():
+    assert apart(0.5, 0.29, "top_100_accuracy_unseen") == ("50", "29")
+    assert apart(0.538, 0.541, "top_100_accuracy_unseen") == ("53.8", "54.1")
+    assert apart(0.8312, 0.8313, "rmse") == ("0.8312", "0.8313")
+    assert apart(0.5, 0.5, "rmse") == ("0.5000", "0.5000")
+
+
+def test_times_are_said_in_minutes():
+    assert [duration(seconds) for seconds in (3.14, 59.97, 768.2)] == ["3.1 s", "1 min 0 s", "12 min 48 s"]
