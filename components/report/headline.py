@@ -78,7 +78,7 @@ def in_words(rule: Mapping[str, Any]) -> str:
     mine, theirs = apart(value, bound, metric)
     against = rule.get("against", "")
     if not against:
-        asked = f"at most {theirs}" if metric in ERRORS else f"at least {theirs}"
+        asked = f"at most {bound:g}" if metric in ERRORS else f"at least {100 * bound:g}"
         return f"{sentence(did(metric, mine))}; {asked} is asked for."
     part = _part(rule, against)
     start = f"{sentence(words(part))}: {did(metric, mine)}" if part else sentence(did(metric, mine))

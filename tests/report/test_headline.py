@@ -119,7 +119,7 @@ def test_a_refused_model_that_is_published_all_the_same(first_lines, evaluated, 
         ),
         (
             {"name": "max_rmse", "metric": "rmse", "value": 0.95, "bound": 0.9},
-            "Its ratings are 0.95 stars off; at most 0.90 is asked for.",
+            "Its ratings are 0.95 stars off; at most 0.9 is asked for.",
         ),
         ({"name": "finite", "metric": "non_finite_users", "value": 1.0, "bound": 0.0}, "As the rule says."),
         ({"name": "max_rmse", "metric": "rmse", "value": None, "bound": 0.9}, "As the rule says."),

@@ -3,6 +3,9 @@
 import html
 import json
 import re
+import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -156,3 +159,42 @@ def test_what_some_users_would_be_shown_stands_beside_what_they_then_rated(page,
 def test_many_failing_rules_do_not_fill_the_first_screen(page, world):
     text = _Page(page("useless", scores=0 * world.scores, stars=6 - world.stars)).text
     assert text.index("more rules fail, see below.") < 700
+
+
+def test_what_the_data_are_stands_beside_the_rules_about_them(page, evaluated):
+    text = _Page(page("good")).text
+    about_data = text[text.index("Against the champion's training data") :]
+    verdict = json.loads((evaluated("good")[1] / "verdict.json").read_text())
+    rules = [rule for rule in verdict["rules"] if rule["name"].startswith("data_")]
+    assert rules
+    assert all(rule["name"] in about_data and rule["why"] in about_data for rule in rules)
+    assert "3,600 kept of 3,605" in text
+    assert "unknown movie 3" in text
+
+
+def test_time_and_memory_of_every_step_are_told(page):
+    text = _Page(page("good")).text
+    steps = text[text.index("Time and memory") :]
+    assert "Ingest 1.2 s 300 MB" in steps
+    assert "Evaluation" in steps
+
+
+_TIMED = """
+import sys, time
+from components.report.step import report
+report(**dict(zip(("evaluation", "model", "dataset", "output"), sys.argv[1:])))
+print(time.process_time())
+"""
+
+
+def test_it_is_made_in_seconds_whatever_the_size_of_the_data(evaluated, dataset, tmp_path):
+    """A page is made of tables that do not grow with the data; only the log of a long training does."""
+    model, evaluation = evaluated("good")
+    entry = json.loads((model / "training_log.jsonl").read_text().splitlines()[-1])
+    shutil.copytree(model, tmp_path / "model")
+    log = "".join(json.dumps({**entry, "step": step}) + "\n" for step in range(500))
+    (tmp_path / "model" / "training_log.jsonl").write_text(log)
+    inputs = [str(path) for path in (evaluation, tmp_path / "model", dataset, tmp_path / "page.html")]
+    done = subprocess.run([sys.executable, "-c", _TIMED, *inputs], check=True, capture_output=True, text=True)
+    assert float(done.stdout) < 15
+    assert (tmp_path / "page.html").stat().st_size < 2_000_000
