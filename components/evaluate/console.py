@@ -1,6 +1,7 @@
 """The verdict on a terminal."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import RenderableType
@@ -85,11 +86,11 @@ def _rules(verdict: dict[str, Any]) -> Table:
     for header in ("", "rule", "why"):
         table.add_column(header)
     for rule in verdict["rules"]:
-        if _group(rule) is None or rule["verdict"] == "fail":
+        if rule_group(rule) is None or rule["verdict"] == "fail":
             style = "dim" if rule["verdict"] == "skipped" else ""
             table.add_row(_MARKS[rule["verdict"]], rule["name"], escape(rule["why"]), style=style)
     for name, title in _GROUPS.items():
-        verdicts = Counter(rule["verdict"] for rule in verdict["rules"] if _group(rule) == name)
+        verdicts = Counter(rule["verdict"] for rule in verdict["rules"] if rule_group(rule) == name)
         if verdicts:
             counts = f"{verdicts['pass']} pass, {verdicts['fail']} fail, {verdicts['skipped']} skipped."
             mark = _MARKS["fail" if verdicts["fail"] else "pass" if verdicts["pass"] else "skipped"]
@@ -97,7 +98,7 @@ def _rules(verdict: dict[str, Any]) -> Table:
     return table
 
 
-def _group(rule: dict[str, Any]) -> str | None:
+def rule_group(rule: Mapping[str, Any]) -> str | None:
     """The group that a rule is counted in, unless it fails; None for a rule that stands for itself."""
     if rule["name"].startswith("data_"):
         return "data"

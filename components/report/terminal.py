@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from components.evaluate.console import rule_group
 from components.evaluate.names import ERRORS, RMSE, TOP_100_UNSEEN, words
 from components.registry.run_records import RunRecord
 from components.report.headline import headline
@@ -15,6 +16,7 @@ from components.report.tables import compared
 from components.report.units import duration, figure
 
 _STYLES = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}
+_SIGNS = {"fail": "✗", "pass": "✓", "skipped": "–"}
 _TITLES = {
     TOP_100_UNSEEN: "Finds, of 100 movies that users went on to rate (top-100 unseen)",
     RMSE: "Is off from the ratings that users gave, in stars (RMSE)",
@@ -36,7 +38,7 @@ def story(record: RunRecord, verdict: Mapping[str, Any]) -> Iterator[RenderableT
         if of_scorers := compared(verdict, metric):
             yield Text(title)
             yield Padding(_ranking(of_scorers, metric), (0, 0, 0, 2), expand=False)
-    yield Text(_rules(verdict["rules"]))
+    yield from _rules(verdict["rules"])
     if record.steps:
         yield Text(
             "Time: " + ", ".join(f"{step['step']} {duration(step['seconds'])}" for step in record.steps)
@@ -63,6 +65,13 @@ def _ranking(of_scorers: Sequence[tuple[str, float]], metric: str) -> Text:
     return Text(" · ").join(parts)
 
 
-def _rules(rules: Sequence[Mapping[str, Any]]) -> str:
-    counts = Counter(rule["verdict"] for rule in rules)
-    return f"Rules: {counts['pass']} pass, {counts['fail']} fail, {counts['skipped']} skipped"
+def _rules(rules: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """The rules by name, those that failed first; of groups of many rules that did not fail, how many."""
+    yield Text("Rules")
+    for verdict, sign in _SIGNS.items():
+        ended_so = [rule for rule in rules if rule["verdict"] == verdict]
+        groups = Counter(rule_group(rule) for rule in ended_so if verdict != "fail")
+        alone = [rule["name"] for rule in ended_so if verdict == "fail" or rule_group(rule) is None]
+        counted = [f"{number} about {group}" for group, number in groups.items() if group]
+        if ended_so:
+            yield Padding(Text(f"{sign} {verdict}: {', '.join(alone + counted)}"), (0, 0, 0, 2), expand=False)

@@ -25,7 +25,7 @@ def test_the_screen_tells_the_story_in_order(published):
         "Published: ",
         "top-100 unseen",
         "RMSE",
-        "Rules: ",
+        "Rules\n",
         "Time: ingest",
         "liked best",
         "Where it lies",
@@ -35,7 +35,7 @@ def test_the_screen_tells_the_story_in_order(published):
     assert -1 not in places, dict(zip(order, places, strict=True))
     assert places == sorted(places)
     assert max(len(line) for line in done.stdout.splitlines() if "/" not in line) <= 80
-    assert len(done.stdout.splitlines()) <= 36
+    assert len(done.stdout.splitlines()) <= 40
     assert "\x1b" not in done.stdout
 
 

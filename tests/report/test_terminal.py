@@ -41,7 +41,11 @@ def test_a_published_run(told):
     assert lines[2].startswith("Published: 20261124-105900-3f9a1c02 is served now, number 12")
     assert any(line.startswith("  It finds ") and "the champion finds" in line for line in lines)
     assert any(" challenger" in line and " champion" in line and " popularity" in line for line in lines)
-    assert any(line.startswith("Rules: ") and ", 0 fail, " in line for line in lines)
+    told_rules = " ".join(lines[lines.index("Rules") :])
+    assert "fail:" not in told_rules
+    assert (
+        told_rules.index("pass: ") < told_rules.index("top_100_vs_champion") < told_rules.index("skipped: ")
+    )
     assert lines[-1] == "Time: ingest 1.2 s, train 12 min 48 s"
 
 
@@ -49,6 +53,7 @@ def test_a_refused_run_says_why_first(told, world):
     lines = told("useless", {"scores": 0 * world.scores, "stars": 6 - world.stars})
     assert lines[1] == "Refused: it does not go live"
     assert "It finds 0 of 100 movies" in lines[2]
+    assert any(line.startswith("  ✗ fail: ") and "top_100_vs_popularity" in line for line in lines)
 
 
 def test_a_superseded_run(told):
@@ -61,6 +66,6 @@ def test_a_superseded_run(told):
 def test_it_is_short_narrow_and_plain(told, world):
     for name, tables in (("good", {}), ("useless", {"scores": 0 * world.scores, "stars": 6 - world.stars})):
         lines = told(name, tables)
-        assert len(lines) <= 20
+        assert len(lines) <= 24
         assert max(map(len, lines)) <= 80
         assert not any("\x1b" in line for line in lines)
