@@ -38,7 +38,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     model = start(job, settings, catalogue)
     chosen = search(job, settings, model, catalogue)
     last = State()
-    left = held_out.counts[validating_users(held_out.counts, settings.validation_ratings, job.seed)].sum()
+    left = held_out.counts[_validating(job, settings)].sum()
     if settings.settling > 0 and left > _WORTH_SETTLING * catalogue.known_counts.sum():
         steps = max(round(chosen.log[chosen.best_line]["step"] * settings.settling), 1)
         last = settle(job, settings, model, EncodedRatings(catalogue, [train, held_out]), steps)
@@ -67,7 +67,7 @@ def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) 
     """
     rows = job.interactions
     held_out = rows.split("validation")
-    validating = validating_users(held_out.counts, settings.validation_ratings, job.seed)
+    validating = _validating(job, settings)
     ratings = EncodedRatings(catalogue, [rows.split("train"), OfSomeUsers(held_out, ~validating)])
     batches = UserBatches(ratings, settings.batch_users, settings.batch_ratings, job.seed)
     validation = Validation(
@@ -117,7 +117,7 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
     model = NotebookModel(rows.training_users, rows.movies, settings)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
     _make_variables(model, batches.from_step(0))
-    validating = validating_users(held_out.counts, settings.validation_ratings, job.seed)
+    validating = _validating(job, settings)
     validation = Validation(train, held_out, np.flatnonzero(validating), rows.movies, 1.0, rows.rating_scale)
     state = Training(
         title="train",
@@ -143,6 +143,12 @@ PRESETS: dict[str, tuple[Any, Callable[[Job, Any], Fitted]]] = {
     "default": (Settings(), fit_default),
     "notebook": (NotebookSettings(), fit_notebook),
 }
+
+
+def _validating(job: Job, settings: Settings | NotebookSettings) -> Array:
+    """The users whose validation rows choose the weights, bool [users]."""
+    counts = job.interactions.split("validation").counts
+    return validating_users(counts, settings.validation_ratings, job.seed)
 
 
 def _compile(model: TwoTower, rate: float, warmup_steps: int, steps: int) -> None:

@@ -6,16 +6,20 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.train.batches import UserBatches
 from components.train.catalogue import EncodedRatings
 from components.train.tables import pool
 
 Array = npt.NDArray[Any]
+# Movies rated int32 [t], by which user int32 [t], ascending, and how many users there are.
+Batch = tuple[Array, Array, int]
 
 # The mean squared length of the vectors.
 _LENGTH = 1.25
 # Ratings looked at, of users drawn at random: more of them hardly turn the directions.
 _RATINGS = 3_000_000
-_USERS_AT_ONCE = 1024
+_RATINGS_AT_ONCE = 1 << 19
+_USERS_AT_ONCE = 1 << 17
 _PASSES = 4
 # Directions looked for beside those that are wanted: they make the others exact sooner.
 _SPARE = 16
@@ -32,7 +36,7 @@ def spectral_vectors(ratings: EncodedRatings, movies: int, dimension: int, seed:
     (Halko, Martinsson & Tropp 2011). Started there, retrieval needs half of the steps.
     """
     random = np.random.default_rng(seed)
-    batches = _batches(ratings, random)
+    batches = _sample(ratings, seed)
     counts = sum((np.bincount(rows, minlength=movies) for rows, _, _ in batches), np.zeros(movies, np.int64))
     weights = np.maximum(counts, 1).astype(np.float32)[:, np.newaxis] ** -0.5
     basis = random.normal(size=(movies, min(dimension + 1 + _SPARE, movies))).astype(np.float32)
@@ -55,22 +59,24 @@ def _orthonormal(basis: Array) -> Array:
     return np.asarray(basis @ (turned[:, kept] / np.sqrt(squares[kept])), np.float32)
 
 
-def _batches(ratings: EncodedRatings, random: np.random.Generator) -> list[tuple[Array, Array, int]]:
-    """Of random users: movies rated int32 [t], by which user int32 [t], ascending, and how many users."""
-    users = random.permutation(np.flatnonzero(ratings.counts))
-    taken = int(np.searchsorted(np.cumsum(ratings.counts[users]), _RATINGS)) + 1
-    batches = []
-    for start in range(0, min(taken, len(users)), _USERS_AT_ONCE):
-        movies, _, splits = ratings.rows(np.sort(users[start : start + _USERS_AT_ONCE]))
+def _sample(ratings: EncodedRatings, seed: int) -> list[Batch]:
+    """Ratings of random users in large batches, `_RATINGS` of them or all."""
+    wanted, batches = min(_RATINGS, int(ratings.counts.sum())), []
+    for movies, _, splits in UserBatches(ratings, _USERS_AT_ONCE, _RATINGS_AT_ONCE, seed).from_step(0):
         owners = np.repeat(np.arange(len(splits) - 1, dtype=np.int32), np.diff(splits))
         batches.append((movies, owners, len(splits) - 1))
+        wanted -= len(movies)
+        if wanted <= 0:
+            break
     return batches
 
 
-def _rated_together(table: Array, batches: list[tuple[Array, Array, int]]) -> Array:
+def _rated_together(table: Array, batches: list[Batch]) -> Array:
     """X' D X times `table` [movies, K], X being who rated what, and D one over each user's ratings."""
-    parts = [_of_batch(tf.constant(table), *map(tf.constant, batch)) for batch in batches]
-    return np.asarray(tf.add_n(parts))
+    total = tf.zeros_like(table)
+    for batch in batches:  # one after the other: a table of a million movies is not to be held for each
+        total += _of_batch(tf.constant(table), *map(tf.constant, batch))
+    return np.asarray(total)
 
 
 @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]

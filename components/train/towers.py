@@ -46,8 +46,9 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
             name="popularity", shape=[movies], initializer="zeros", trainable=False
         )
         self.count(catalogue.training_counts)
-        self.embeddings = self.add_weight(name="embeddings", shape=[movies, dimension])
-        self.embeddings.assign(vectors)
+        self.embeddings = self.add_weight(
+            name="embeddings", shape=[movies, dimension], initializer=tf.constant_initializer(vectors)
+        )
         self._years = tf.constant(catalogue.years)
         self.year_embeddings = self.add_weight(
             name="year_embeddings", shape=[catalogue.years.max() + 1, dimension], initializer="zeros"
