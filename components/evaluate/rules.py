@@ -167,6 +167,8 @@ def not_worse(
         return Rule(name, metric, comparison, mine, None, PASS, why, against)
     worse = is_worse(mine - theirs, interval, metric, tolerance)
     why = (f"{_sentence(part)}: " if part else "") + _compared(metric, against, mine, theirs, interval)
+    if not worse and is_worse(mine - theirs, interval, metric):
+        why += f" That is within the tolerance of {tolerance:g}."
     return Rule(
         name, metric, comparison, mine, theirs, FAIL if worse else PASS, why, against, mine - theirs, interval
     )

@@ -130,6 +130,16 @@ def test_an_absolute_bound(metric, value, bound, expected):
 
 
 @pytest.mark.parametrize(
+    ("tolerance", "verdict", "end"),
+    [(0.12, "fail", "to +0.3750)."), (0.125, "pass", "to +0.3750). That is within the tolerance of 0.125.")],
+)
+def test_what_is_worse_and_still_passes_says_why(tolerance, verdict, end):
+    rule = rules.not_worse(RMSE, "champion", 1.0, 0.75, (0.125, 0.375), tolerance)
+    assert rule.verdict == verdict
+    assert rule.why.endswith(end)
+
+
+@pytest.mark.parametrize(
     ("metric", "value", "other", "interval", "verdict", "why"),
     [
         (
