@@ -1,15 +1,15 @@
 """How fast training is at Netflix shape, beside the notebook's way: its loop with its metrics.
 
-    python benchmarks/training.py [STEPS]
+    python benchmarks/training.py
 
 143,458 users, 17.3M generated ratings of 1,350 rated movies out of 17,770, 80% of them for training. Prints
 ratings a second of both, the time that the whole default budget takes at that speed, processor time (which
 other processes disturb less) and peak memory.
 """
 
+import argparse
 import os
 import resource
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -88,7 +88,11 @@ def notebook(interactions: Interactions) -> float:
 
 
 def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else STEPS
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps of the default model that are timed")
+    steps = parser.parse_args().steps
     interactions, _, _ = data()
     print("default")
     ours = default(interactions, steps)
