@@ -79,22 +79,24 @@ def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
 def _places(record: "RunRecord", registry: str, console: Console) -> None:
     root = registry.rstrip("/")
     run = f"{root}/runs/{record.run_id}"
-    lines = {"report": f"{run}/report.html", "run record": run}
+    places = {"report": f"{run}/report.html", "run record": run}
     if record.version:
-        lines = {"version": f"{root}/versions/{record.version}", **lines}
-    console.print("\nWhere it lies", style="bold")
-    for name, line in lines.items():
-        console.print(f"  {name:<11}{line}", highlight=False, soft_wrap=True)
+        places = {"version": f"{root}/versions/{record.version}", **places}
+    console.print()
+    for name, place in places.items():
+        console.print(f"{name:<12}{place}", highlight=False, soft_wrap=True)
 
 
 def _next(shown: "Showcase | None", registry: str, console: Console) -> None:
-    console.print("\nWhat to type next", style="bold")
     if shown is None:
         console.print(
-            "  the same command with --gate report publishes it all the same, the verdict on record"
+            f"{'type next':<12}the same command with --gate report publishes it all the same",
+            highlight=False,
+            soft_wrap=True,
         )
         return
     at = "" if registry == "registry" else f" --registry {shlex.quote(registry)}"
     user, movie = shlex.quote(shown.user_id), shlex.quote(shown.recommended[0]["movie_id"])
-    for line in (f"recommend {user} -k 5 --order rating", f"rate {user} {movie}", f"history {user}"):
-        console.print(f"  .venv/bin/twotower {line}{at}", highlight=False, soft_wrap=True)
+    lines = (f"recommend {user} -k 5 --order rating", f"rate {user} {movie}", f"history {user}")
+    for label, line in zip(("type next", "", ""), lines, strict=True):
+        console.print(f"{label:<12}.venv/bin/twotower {line}{at}", highlight=False, soft_wrap=True)

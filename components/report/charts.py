@@ -7,8 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from components.report.looks import line, mark, plain
+from components.report.looks import line, mark
 from components.report.svg import CHALLENGER, FAINT, SECOND, Picture, drawn
+from components.report.units import plain
 
 Interval = Sequence[float] | None
 

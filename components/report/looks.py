@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from components.evaluate.names import words
 from components.report.svg import BASELINE, CHALLENGER, CHAMPION, SECOND
+from components.report.units import plain
 
 # Scorer -> colour and dashes.
 _LOOKS = {
@@ -16,8 +16,6 @@ _LOOKS = {
     "bias": (BASELINE, ":"),
     "global_mean": (BASELINE, "-."),
 }
-# Names that would take a picture's whole width.
-_SHORT = {"bias": "biases", "factors": "factorisation"}
 
 
 def mark(name: str) -> str:
@@ -29,8 +27,3 @@ def line(name: str) -> dict[str, Any]:
     """The same look for a scorer in every picture."""
     colour, style = _LOOKS.get(name, (BASELINE, "-"))
     return {"color": colour, "linestyle": style, "label": plain(name)}
-
-
-def plain(scorer: str) -> str:
-    """A scorer's name where it stands alone, short."""
-    return _SHORT.get(scorer, words(scorer).removeprefix("the "))

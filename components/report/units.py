@@ -1,6 +1,9 @@
 """Figures in people's units: stars, movies found of 100, minutes."""
 
-from components.evaluate.names import ERRORS
+from components.evaluate.names import BIAS, ERRORS, FACTORS, words
+
+# Names that would take a picture's whole width.
+_SHORT = {BIAS: "biases", FACTORS: "factorisation"}
 
 
 def figure(value: float, metric: str, digits: int | None = None) -> str:
@@ -29,3 +32,18 @@ def duration(seconds: float) -> str:
     """A time as people say it."""
     minutes, rest = divmod(round(seconds, 1), 60)
     return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+
+
+def quantile_name(quantile: str) -> str:
+    """A quantile, "0" to "1", as people say it."""
+    return {"0": "least", "0.5": "half", "1": "most"}.get(quantile, f"{100 * float(quantile):g}%")
+
+
+def size(count: int) -> str:
+    """Bytes as people say them."""
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
+
+
+def plain(scorer: str) -> str:
+    """A scorer's name where it stands alone, short."""
+    return _SHORT.get(scorer, words(scorer).removeprefix("the "))
