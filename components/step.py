@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,6 +23,9 @@ STEP_FILE = "step.json"
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+# The name of the step that is running, and when it began, by the monotonic clock.
+_RUNNING: ContextVar[tuple[str, float]] = ContextVar("running step")
 
 
 def step(function: Callable[P, R]) -> Callable[P, R]:
@@ -80,17 +84,29 @@ def step_records(directories: Iterable[str | Path]) -> list[dict[str, Any]]:
     return list(records.values())
 
 
+def so_far() -> dict[str, Any]:
+    """What the step that is running would leave of itself if it ended now, for its last words.
+
+    Raises:
+      LookupError: if no step is running.
+    """
+    name, started = _RUNNING.get()
+    return {
+        "step": name,
+        "seconds": round(time.monotonic() - started, 3),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
 def _timed(function: Callable[..., R], arguments: dict[str, Any]) -> R:
     # Read now: an output may replace an input.
     before = step_records(value for name, value in arguments.items() if _is_input(name, value))
-    started = time.monotonic()
-    result = function(**arguments)
-    record = {
-        "step": function.__name__,
-        "seconds": round(time.monotonic() - started, 3),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "before": [record for record in before if record["step"] != function.__name__],
-    }
+    outer = _RUNNING.set((function.__name__, time.monotonic()))
+    try:
+        result = function(**arguments)
+        record = {**so_far(), "before": [one for one in before if one["step"] != function.__name__]}
+    finally:
+        _RUNNING.reset(outer)
     for name, value in arguments.items():
         if _is_output(name) and value and Path(value).is_dir():
             write_json(Path(value) / STEP_FILE, record)

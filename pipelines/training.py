@@ -59,7 +59,7 @@ def training(
     4. `vocabulary` gives users and movies their numbers and encodes every split once.
     5. `train` fits the two-tower model.
     6. `evaluate` measures challenger, champion and baselines on the test rows, and decides.
-    7. `report` makes a page of it.
+    7. `report` makes a page of it, to which 8 adds its time.
     8. If it may go live: `export` builds the serving index and `publish` puts it into the registry; if
        asked, `batch` then recommends to every user.
        Else: `refuse` says why.
@@ -105,7 +105,12 @@ def training(
         identified = place(fingerprint(ratings=ratings, movies=movies, test_ratings=test_ratings), image)
         # 2
         served = place(
-            champion(registry=registry, fingerprint=identified.output, skip_unchanged=skip_unchanged), image
+            champion(
+                registry=registry,
+                fingerprint=identified.outputs["Output"],
+                skip_unchanged=skip_unchanged,
+            ),
+            image,
         )
         with dsl.If(served.outputs["skip"] == True, name="Unchanged"):  # noqa: E712
             place(
@@ -114,7 +119,7 @@ def training(
                     run_id=run_id,
                     version=served.outputs["version"],
                     sequence=served.outputs["sequence"],
-                    fingerprint=identified.output,
+                    fingerprint=identified.outputs["Output"],
                 ),
                 image,
             )
@@ -131,7 +136,7 @@ def training(
                     split=split,
                     validation_fraction=validation_fraction,
                     test_fraction=test_fraction,
-                    fingerprint=identified.output,
+                    fingerprint=identified.outputs["Output"],
                     seed=seed,
                     max_train_rows=max_train_rows,
                     max_test_rows=max_test_rows,
@@ -177,6 +182,7 @@ def training(
                     evaluation=evaluated.outputs["evaluation"],
                     model=trained.outputs["model"],
                     dataset=ingested.outputs["dataset"],
+                    identity=identified.outputs["identity"],
                 ),
                 image,
             )

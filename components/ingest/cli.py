@@ -70,11 +70,12 @@ def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 @click.command()
 @_with(*_FILES)
-def fingerprint(ratings: str, movies: str, test_ratings: str) -> None:
+@click.option("--output", default="", help="The directory to write for `twotower report`; none by default.")
+def fingerprint(ratings: str, movies: str, test_ratings: str, output: str) -> None:
     """Prints a string that changes when one of the input files does."""
     from components.ingest.step import fingerprint as step
 
-    click.echo(step(ratings=ratings, movies=movies, test_ratings=test_ratings))
+    click.echo(step(ratings=ratings, movies=movies, test_ratings=test_ratings, output=output))
 
 
 @click.command()

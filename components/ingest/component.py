@@ -6,20 +6,23 @@ from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def fingerprint(ratings: str, movies: str = "", test_ratings: str = "") -> str:
+def fingerprint(
+    ratings: str, identity: dsl.Output[dsl.Artifact], movies: str = "", test_ratings: str = ""
+) -> str:
     """Identifies the input files without reading them, so that `ingest` can be cached. Never cached itself.
 
     Args:
       ratings: The ratings: a path or gs:// URI, several by comma, or a pattern.
+      identity: `fingerprint.json`: what is returned; and how long that took, for the report.
       movies: The movie table: a path or gs:// URI.
-      test_ratings: A ready-made test split ; "" if there is none.
+      test_ratings: A ready-made test split; "" if there is none.
 
     Returns:
       A string that changes when one of the files does.
     """
     from components.ingest import step
 
-    return step.fingerprint(ratings=ratings, movies=movies, test_ratings=test_ratings)
+    return step.fingerprint(ratings=ratings, movies=movies, test_ratings=test_ratings, output=identity.path)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

@@ -9,20 +9,25 @@ from components.step import step
 
 
 @step
-def fingerprint(*, ratings: str, movies: str = "", test_ratings: str = "") -> str:
+def fingerprint(*, ratings: str, movies: str = "", test_ratings: str = "", output: str = "") -> str:
     """Identifies the input files, without reading them: another content, another string.
 
     Args:
       ratings: The ratings file: path or gs:// URI, several by comma or pattern.
       movies: The movie table; "" if there is none.
       test_ratings: The ready-made test split; "" if there is none.
+      output: The directory to write: `fingerprint.json`; "" writes none.
 
     Raises:
       UserError: if a file is absent.
     """
     from components.ingest.fingerprint import fingerprint_of
 
-    return fingerprint_of(ratings, movies, test_ratings)
+    identified = fingerprint_of(ratings, movies, test_ratings)
+    if output:
+        with output_directory(output) as directory:
+            write_json(directory / "fingerprint.json", {"fingerprint": identified})
+    return identified
 
 
 @step

@@ -1,16 +1,17 @@
 """What a run has come to, read from the artifacts of its steps."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from components.errors import UserError
 from components.evaluate.verdict import VERDICT_FILE, load_verdict
 from components.ingest.dataset import STATISTICS_FILE
 from components.registry.manifest import Provenance
 from components.registry.run_records import RunRecord, check_run_id
-from components.step import step_records
+from components.report.steps import in_order, steps_of, with_steps
+from components.step import so_far, step_records
 
 REPORT = "report.html"
 CARD = "model_card.md"
@@ -29,7 +30,7 @@ class FinishedRun:
       verdict: the evaluation's `verdict.json`.
       model: the model's `model.json`; empty if there is no model at hand.
       statistics: the dataset's `statistics.json`; empty if there is no dataset at hand.
-      steps: what the steps that made the artifacts at hand left of themselves.
+      steps: what the steps that made the artifacts at hand left of themselves, in order.
       files: the documents of the run record, by their name in it.
     """
 
@@ -50,6 +51,16 @@ class FinishedRun:
             metrics=self.verdict["metrics"]["challenger"],
             verdict={name: self.verdict[name] for name in ("blessed", "gate", "reason")},
         )
+
+    def with_page(self, directory: Path) -> Self:
+        """The run with its page written anew to `directory`, with the time and memory of all its steps."""
+        page, text = directory / REPORT, _text(self.files[REPORT])
+        page.write_bytes(with_steps(text, self.steps).encode(errors="surrogateescape"))
+        return replace(self, files={**self.files, REPORT: page})
+
+    def ended(self, directory: Path) -> Self:
+        """The run with the step that is running as its last, and its page so, in `directory`."""
+        return replace(self, steps=in_order([so_far(), *self.steps])).with_page(directory)
 
     def record(self, outcome: str, reason: str, version: str = "", sequence: int = 0) -> RunRecord:
         """The run's record."""
@@ -84,15 +95,16 @@ def read_finished_run(
     """
     check_run_id(run_id)
     artifacts = [Path(path) for path in (dataset, model, evaluation, index) if path]
+    page = _report(report)
     return FinishedRun(
         run_id=run_id,
         verdict=load_verdict(evaluation),
         model=_read(Path(model) / "model.json", _MODEL_KEYS) if model else {},
         statistics=_read(Path(dataset) / STATISTICS_FILE, _ROW_KEYS) if dataset else {},
-        steps=step_records(artifacts),
+        steps=in_order([*steps_of(_text(page)), *step_records(artifacts)]),
         files={
             VERDICT_FILE: Path(evaluation) / VERDICT_FILE,
-            REPORT: _report(report),
+            REPORT: page,
             **({STATISTICS_FILE: Path(dataset) / STATISTICS_FILE} if dataset else {}),
         },
     )
@@ -125,6 +137,11 @@ def find_card(model_card: str, run: FinishedRun) -> Path | None:
     if model_card:
         raise UserError(f"{model_card} does not exist; name the model card that `twotower report` wrote")
     return None
+
+
+def _text(page: Path) -> str:
+    # Whatever else was given in the place of a page is kept as it is.
+    return page.read_bytes().decode(errors="surrogateescape")
 
 
 def _report(report: str) -> Path:

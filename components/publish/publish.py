@@ -1,6 +1,7 @@
 """The step `publish`."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from components.errors import UserError
@@ -79,16 +80,18 @@ def publish(
     if champion_sequence == AS_THE_VERDICT_SAYS:
         champion_sequence = run.verdict["champion"]["sequence"]
     store = Registry(registry)
-    with output_directory(output) as staging:
+    card = find_card(model_card, run)
+    with output_directory(output) as staging, TemporaryDirectory() as pages:
         store.clean()
-        version = _add(store, run, index, model, find_card(model_card, run))
+        # Without this step's time: called again, it must find that the version is the same.
+        version = _add(store, run.with_page(Path(pages)), index, model, card)
         store.finish_serving()
         if force:
             entry = _crown_by_force(store, version.version, run_id, reason)
         else:
             entry = _crown(store, champion_sequence, version.version, run_id)
         _serve(store)
-        summary = _record(store, run, version, entry)
+        summary = _record(store, run.ended(Path(pages)), version, entry)
         write_json(Path(staging) / "published.json", {**summary._asdict(), "registry": store.root})
     return summary
 

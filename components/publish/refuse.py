@@ -1,6 +1,7 @@
 """The step `refuse`."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from components.errors import UserError
 from components.outputs import output_directory, write_json
@@ -45,8 +46,9 @@ def refuse(
     log(reason)
     for rule in failing:
         log(f"rule {rule['name']} fails: {rule['why']}")
-    with output_directory(output) as staging:
-        Registry(registry).runs.write(run.record(REFUSED, reason), run.files)
+    with output_directory(output) as staging, TemporaryDirectory() as pages:
+        ended = run.ended(Path(pages))
+        Registry(registry).runs.write(ended.record(REFUSED, reason), ended.files)
         write_json(Path(staging) / "refused.json", {"reason": reason, "rules": failing})
     if fail:
         raise UserError(reason)

@@ -41,7 +41,7 @@ class RunRecord:
       settings: of the training.
       fingerprint: identifies the input files.
       rows: of the ratings: "read", "kept" and "rejected".
-      steps: of each step that the publisher's artifacts tell of: "step", "seconds", "peak_memory_bytes".
+      steps: of each step up to the one that wrote the record: "step", "seconds", "peak_memory_bytes".
       time: when the record was written, in ISO 8601.
     """
 

@@ -4,8 +4,9 @@ Its parts are those of Mitchell et al. 2019, "Model Cards for Model Reporting".
 """
 
 from components.report.headline import headline
-from components.report.page import environment, facts
+from components.report.page import facts
 from components.report.sources import Sources
+from components.report.templates import environment
 
 
 def render_card(sources: Sources) -> str:

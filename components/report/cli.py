@@ -4,7 +4,7 @@ import click
 
 from components.registry.cli import registry_option
 
-_MAKING = ("evaluation", "model", "dataset", "model_card")
+_MAKING = ("evaluation", "model", "dataset", "identity", "model_card")
 
 
 class TwoWays(click.Command):
@@ -37,6 +37,11 @@ class TwoWays(click.Command):
 )
 @click.option("--dataset", default="", help="RatingsDataset that `twotower ingest` wrote.")
 @click.option(
+    "--identity",
+    default="",
+    help="Directory that `twotower fingerprint` wrote, for its time; none by default.",
+)
+@click.option(
     "--model-card", default="", help="The model card to write; model_card.md beside the page by default."
 )
 def report(
@@ -47,6 +52,7 @@ def report(
     evaluation: str,
     model: str,
     dataset: str,
+    identity: str,
     model_card: str,
 ) -> None:
     """Says how a run ended and where its page lies; or makes a page.
@@ -57,7 +63,7 @@ def report(
     """
     from components.errors import UserError
 
-    if not (evaluation or model or dataset or model_card):
+    if not (evaluation or model or dataset or identity or model_card):
         _show(registry, run_or_version, output, open_)
         return
     if run_or_version:
@@ -67,14 +73,22 @@ def report(
     for flag, value in (("--evaluation", evaluation), ("--model", model), ("--dataset", dataset)):
         if not value:
             raise UserError(f"{flag} is missing: a page is made of --evaluation, --model and --dataset")
-    _make(evaluation, model, dataset, output or "report.html", model_card, open_)
+    _make(
+        open_,
+        evaluation=evaluation,
+        model=model,
+        dataset=dataset,
+        identity=identity,
+        output=output or "report.html",
+        model_card=model_card,
+    )
 
 
-def _make(evaluation: str, model: str, dataset: str, output: str, model_card: str, open_: bool) -> None:
+def _make(open_: bool, output: str, **inputs: str) -> None:
     from components.report.browser import show
     from components.report.step import report as step
 
-    step(evaluation=evaluation, model=model, dataset=dataset, output=output, model_card=model_card)
+    step(output=output, **inputs)
     click.echo(output)
     if open_:
         show(output)

@@ -10,6 +10,7 @@ def report(
     evaluation: dsl.Input[dsl.Artifact],
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
+    identity: dsl.Input[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     model_card: dsl.Output[dsl.Markdown],
 ) -> None:
@@ -19,6 +20,7 @@ def report(
         evaluation: What `evaluate` wrote.
         model: The Model that was evaluated.
         dataset: The RatingsDataset that it was trained on.
+        identity: What `fingerprint` wrote, for its time.
         report: One self-contained HTML file.
         model_card: What the model is, what it was trained on and where it is weak, as Markdown.
     """
@@ -28,6 +30,7 @@ def report(
         evaluation=evaluation.path,
         model=model.path,
         dataset=dataset.path,
+        identity=identity.path,
         output=report.path,
         model_card=model_card.path,
     )

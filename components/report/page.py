@@ -1,10 +1,8 @@
 """The page: what is told, in which words and in which order."""
 
 import platform
-from importlib import metadata, resources
+from importlib import metadata
 from typing import Any
-
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from components import __version__
 from components.evaluate.names import (
@@ -16,47 +14,19 @@ from components.evaluate.names import (
     POPULARITY,
     RMSE,
     TOP_100_UNSEEN,
-    words,
 )
-from components.report import charts, tables
-from components.report.headline import headline, in_words
+from components.report import charts, data_charts, tables
+from components.report.headline import headline
 from components.report.sources import Sources
+from components.report.steps import table
 from components.report.svg import Picture
-from components.report.units import duration, sentence
+from components.report.templates import environment
 
 # The scorers in pictures that all of them would crowd.
 _COMPARED = (CHALLENGER, CHAMPION, POPULARITY, EASE, ITEM_KNN, FACTORS)
-_STEPS = {
-    "ingest": "Ingest",
-    "vocabulary": "Vocabularies",
-    "train": "Training",
-    "champion": "Fetching the champion",
-    "evaluate": "Evaluation",
-}
 # The rules about the data, not about the model, begin with this.
 _OF_DATA = "data_"
 _LIBRARIES = ("tensorflow", "tensorflow-recommenders", "numpy", "kfp")
-
-
-def environment(**options: Any) -> Environment:
-    """Jinja's, for the templates in this room."""
-    templates = Environment(
-        loader=FunctionLoader(_template),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        **options,
-    )
-    templates.filters |= {
-        "number": _number,
-        "size": _size,
-        "seconds": duration,
-        "words": words,
-        "sentence": sentence,
-        "setting": _setting,
-        "in_words": in_words,
-    }
-    return templates
 
 
 def render(sources: Sources) -> str:
@@ -88,7 +58,7 @@ def facts(sources: Sources) -> dict[str, Any]:
         "statistics": sources.statistics,
         "rejects": sources.rejects,
         "data_rules": [rule for rule in verdict["rules"] if rule["name"].startswith(_OF_DATA)],
-        "steps": [{**step, "title": _STEPS.get(step["step"], step["step"])} for step in sources.steps],
+        "steps": table(sources.steps),
         "versions": _versions(),
     }
 
@@ -109,6 +79,7 @@ def _pictures(sources: Sources) -> dict[str, Any]:
             if (rows := tables.slice_standings(verdict, metric))
         ],
         "tail": _tail(details),
+        "data": _data(sources.statistics),
     }
 
 
@@ -139,6 +110,13 @@ def _tail(details: dict[str, Any]) -> list[Picture]:
     return [charts.long_tail(shares)] if shares else []
 
 
+def _data(statistics: dict[str, Any]) -> list[Picture]:
+    return [
+        data_charts.stars_given(statistics["rating_histogram"]),
+        data_charts.activity(statistics["ratings_per_user"], statistics["ratings_per_movie"]),
+    ]
+
+
 def _compared(by_scorer: dict[str, Any]) -> dict[str, Any]:
     """Only some scorers: a picture with all of them would be crowded."""
     return {name: by_scorer[name] for name in _COMPARED if by_scorer.get(name)}
@@ -151,19 +129,3 @@ def _versions() -> dict[str, str]:
         "Python": platform.python_version(),
         **{name: metadata.version(name) for name in _LIBRARIES},
     }
-
-
-def _template(name: str) -> str:
-    return resources.files("components.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
-
-
-def _setting(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"

@@ -38,9 +38,9 @@ class Sources:
     steps: list[dict[str, Any]]
 
     @classmethod
-    def load(cls, evaluation: str, model: str, dataset: str) -> Self:
-        """Reads the three directories. Only the verdict and the dataset must be whole: a model that broke
-        is reported like any other.
+    def load(cls, evaluation: str, model: str, dataset: str, identity: str = "") -> Self:
+        """Reads the directories that the steps wrote. Only the verdict and the dataset must be whole: a model
+        that broke is reported like any other, and `identity` may be "".
 
         Raises:
           UserError: if there is no verdict or no dataset.
@@ -53,7 +53,7 @@ class Sources:
             training_log=_training_log(Path(model) / "training_log.jsonl"),
             statistics=data.statistics,
             rejects=_rejects(data.path / REJECTS_FILE),
-            steps=step_records((dataset, model, evaluation)),
+            steps=step_records((*([identity] if identity else []), dataset, model, evaluation)),
         )
 
     @property

@@ -5,19 +5,25 @@ from pathlib import Path
 from components.errors import UserError
 from components.outputs import write_text
 from components.progress import log
-from components.step import step
+from components.step import so_far, step
 
 CARD = "model_card.md"
 
 
 @step
-def report(*, evaluation: str, model: str, dataset: str, output: str, model_card: str = "") -> None:
+def report(
+    *, evaluation: str, model: str, dataset: str, identity: str = "", output: str, model_card: str = ""
+) -> None:
     """Writes one self-contained HTML file to `output`, and the model card beside it.
+
+    The page tells the time and peak memory of the steps up to this one; the last step of the run adds those
+    that follow to the copy of the page in the registry.
 
     Args:
       evaluation: the Evaluation that `evaluate` wrote.
       model: the Model that was evaluated, for its settings and its training log.
       dataset: the RatingsDataset that it was trained on.
+      identity: the directory that `fingerprint` wrote, for its time; "" for none.
       output: the file to write.
       model_card: the file for the model card, Markdown; "" for `model_card.md` beside `output`.
 
@@ -27,9 +33,11 @@ def report(*, evaluation: str, model: str, dataset: str, output: str, model_card
     from components.report.card import render_card
     from components.report.page import render
     from components.report.sources import Sources
+    from components.report.steps import with_steps
 
-    sources = Sources.load(evaluation, model, dataset)
+    sources = Sources.load(evaluation, model, dataset, identity)
     page, card = render(sources), render_card(sources)
+    page = with_steps(page, [*sources.steps, so_far()])
     _write("--output", output, page)
     _write("--model-card", model_card or str(Path(output).with_name(CARD)), card)
     log(f"report of {len(page) / 1e3:,.0f} kB in {output}")

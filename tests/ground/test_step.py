@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import UserError
-from components.step import STEP_FILE, command_line, step, step_records
+from components.step import STEP_FILE, command_line, so_far, step, step_records
 
 
 @step
@@ -57,6 +57,22 @@ def test_duration_and_peak_memory_are_left_in_the_output(tmp_path):
     assert record["step"] == "count_rows"
     assert 0 <= record["seconds"] < 60
     assert 1e6 < record["peak_memory_bytes"] < 1e12
+
+
+@step
+def look_ahead(*, ratings: str, output: str) -> dict:
+    count_rows(ratings=ratings, output=output)
+    return so_far()
+
+
+def test_a_step_can_tell_what_it_will_leave(tmp_path):
+    ahead = look_ahead(ratings="abc", output=str(tmp_path))
+    record = json.loads((tmp_path / STEP_FILE).read_text())
+    assert ahead["step"] == record["step"] == "look_ahead"
+    assert set(ahead) == set(record) - {"before"}
+    assert 0 <= ahead["seconds"] <= record["seconds"]
+    with pytest.raises(LookupError):
+        so_far()
 
 
 def test_no_record_is_left_where_the_step_wrote_no_directory(tmp_path):

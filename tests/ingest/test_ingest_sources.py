@@ -60,6 +60,14 @@ def test_the_command_prints_the_fingerprint_that_the_dataset_holds(
     assert len(printed.strip()) == 32
 
 
+def test_the_fingerprint_is_written_where_it_is_asked_for(tmp_path: Path, files: dict[str, str]) -> None:
+    output = tmp_path / "identity"
+    arguments = ["--ratings", files["ratings"], "--output", str(output)]
+    printed = CliRunner().invoke(cli.fingerprint, arguments).stdout
+    assert json.loads((output / "fingerprint.json").read_text()) == {"fingerprint": printed.strip()}
+    assert json.loads((output / "step.json").read_text())["step"] == "fingerprint"
+
+
 def test_a_given_fingerprint_is_kept(tmp_path: Path, files: dict[str, str]) -> None:
     ingest(**files, output=str(tmp_path / "dataset"), fingerprint="given")
     assert RatingsDataset.load(tmp_path / "dataset").statistics["fingerprint"] == "given"

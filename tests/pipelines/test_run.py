@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from components.recommend.index import PublishedIndex
+from components.report.steps import steps_of
 
 
 def _record(site, which: int = -1) -> dict:
@@ -21,21 +22,21 @@ def _record(site, which: int = -1) -> dict:
 def test_the_screen_tells_the_story_in_order(published):
     _, done = published
     order = [
-        "15,000 rows read",
         "Published: ",
+        "15,000 rows read",
         "top-100 unseen",
         "RMSE",
-        "Rules\n",
-        "Time: ingest",
+        "✓ rules that pass: ",
+        "Took ",
         "liked best",
-        "Where it lies",
-        "What to type next",
+        "run record ",
+        "type next ",
     ]
     places = [done.stdout.find(word) for word in order]
     assert -1 not in places, dict(zip(order, places, strict=True))
     assert places == sorted(places)
     assert max(len(line) for line in done.stdout.splitlines() if "/" not in line) <= 80
-    assert len(done.stdout.splitlines()) <= 40
+    assert len(done.stdout.splitlines()) <= 30
     assert "\x1b" not in done.stdout
 
 
@@ -51,10 +52,19 @@ def test_the_screen_names_commands_that_work(published):
 
 def test_what_it_names_is_there(published):
     site, done = published
-    places = dict(re.findall(r"^  (version|report|run record) +(\S+)$", done.stdout, re.MULTILINE))
+    places = dict(re.findall(r"^(version|report|run record) +(\S+)$", done.stdout, re.MULTILINE))
     assert set(places) == {"version", "report", "run record"}
     for place in places.values():
         assert (site.folder / place).exists(), place
+
+
+def test_every_step_is_in_the_record_and_on_the_page(published):
+    site, _ = published
+    record = _record(site)
+    steps = "fingerprint champion ingest vocabulary train evaluate report export publish"
+    assert [step["step"] for step in record["steps"]] == steps.split()
+    page = (site.registry / "runs" / record["run_id"] / "report.html").read_text("utf-8")
+    assert steps_of(page) == record["steps"]
 
 
 def test_the_gates_figures_follow_from_the_published_index_alone(published):

@@ -8,11 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import UserError
+from components.outputs import write_json
 from components.publish.cli import publish as publish_command
 from components.publish.publish import publish
 from components.registry.champion_log import ChampionLog, SupersededError
 from components.registry.published import published_index
 from components.registry.registry import Registry
+from components.report.steps import steps_of, table
 from components.storage import Storage, StoredFile
 
 
@@ -59,10 +61,36 @@ def test_the_manifest_and_the_record_say_where_it_comes_from(place: str, artifac
     assert record.metrics == manifest.metrics
     assert record.settings == manifest.settings
     assert record.rows == {"read": 10, "kept": 9, "rejected": 1}
-    assert [(step["step"], step["seconds"]) for step in record.steps] == [("train", 12.5), ("evaluate", 2.5)]
+    assert [(step["step"], step["seconds"]) for step in record.steps[:-1]] == [
+        ("train", 12.5),
+        ("evaluate", 2.5),
+    ]
+    assert record.steps[-1]["step"] == "publish"
     storage = Registry(place).storage
     assert json.loads(storage.read_bytes("runs/run-1/verdict.json"))["reason"] == record.reason
     assert storage.read_bytes("runs/run-1/report.html") == b"<p>the report of run-1"
+
+
+def test_the_pages_tell_the_time_of_the_steps_that_came_after_them(place: str, artifacts) -> None:
+    run = artifacts("run-1")
+    page, index = Path(run["report"], "report.html"), Path(run["index"])
+    before = [{"step": name, "seconds": 1.0, "peak_memory_bytes": 1000} for name in ("fingerprint", "report")]
+    page.write_text(f"<p>above{table(before)}<p>below")
+    write_json(index / "step.json", {"step": "export", "seconds": 2.0, "peak_memory_bytes": 2000})
+    summary = publish(**run, registry=place, champion_sequence=0)
+    registry = Registry(place)
+    kept = {
+        name: registry.storage.read_bytes(f"{name}/report.html").decode()
+        for name in (f"versions/{summary.version}", "runs/run-1")
+    }
+    steps = ["fingerprint", "train", "evaluate", "report", "export"]
+    of_version, of_run = ([step["step"] for step in steps_of(text)] for text in kept.values())
+    assert (of_version, of_run) == (steps, [*steps, "publish"])
+    assert all(text.startswith("<p>above<") and text.endswith("><p>below") for text in kept.values())
+    record = registry.runs.read("run-1")
+    assert record is not None
+    assert record.steps == steps_of(kept["runs/run-1"])
+    assert publish(**run, registry=place, champion_sequence=0) == summary, "its own time makes no new version"
 
 
 def test_the_model_card_is_kept_with_the_version(place: str, tmp_path: Path, artifacts) -> None:

@@ -16,6 +16,10 @@ def world():
     return world
 
 
+def _quantiles(*counts):
+    return dict(zip(("0", "0.1", "0.25", "0.5", "0.75", "0.9", "0.99", "1"), counts, strict=True))
+
+
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
     """A RatingsDataset as far as the report reads it."""
@@ -27,13 +31,20 @@ def dataset(tmp_path_factory):
         "rows_read": 3605,
         "rows_kept": 3600,
         "rows_rejected": 5,
-        "rejected_by_reason": {"unknown movie": 3, "rating off the scale": 2},
+        "rejected_by_reason": {"unknown movie": 3, "duplicate": 2},
+        "duplicates": 2,
+        "rows_left_out": 0,
         "users": 120,
         "movies": 150,
         "movies_rated": 149,
+        "share_of_movies_rated": 149 / 150,
+        "density": 3600 / (120 * 149),
         "rating_scale": [1.0, 5.0],
         "rating_mean": 3.71,
         "rating_histogram": {"1": 200, "2": 400, "3": 900, "4": 1200, "5": 900},
+        "ratings_per_user": _quantiles(2, 12, 19, 28, 38, 51, 80, 96),
+        "ratings_per_movie": _quantiles(1, 4, 9, 20, 33, 50, 77, 110),
+        "time_span": [1_104_537_600, 1_136_073_599],
         "splits": {"train": 2520, "validation": 360, "test": 720},
         "split": SPLIT,
         "fingerprint": "world",

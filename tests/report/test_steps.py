@@ -1,0 +1,56 @@
+"""The page's table of steps, and how it is completed."""
+
+import html
+
+import pytest
+
+from components.report.steps import in_order, steps_of, table, with_steps
+
+RECORDS = [
+    {"step": "train", "seconds": 768.2, "peak_memory_bytes": 3 * 2**30},
+    {"step": "ingest", "seconds": 1.25, "peak_memory_bytes": 300 * 2**20},
+]
+LATER = "Later steps are on the page of the run"
+
+
+def test_what_is_put_on_a_page_is_read_from_it():
+    page = f"<p>above\n{table(RECORDS)}<p>below\n"
+    assert steps_of(page) == RECORDS[::-1]
+    assert "<td>Training</td>" in page
+    assert "12 min 48 s" in page
+    assert "3.0 GB" in page
+    assert LATER in page
+
+
+@pytest.mark.parametrize("last", ["publish", "refuse"])
+def test_a_page_is_completed(last):
+    page = f"<p>above\n{table(RECORDS[:1])}<p>below\n"
+    records = [*RECORDS, {"step": last, "seconds": 2.0, "peak_memory_bytes": 2**20}]
+    completed = with_steps(page, records)
+    assert [step["step"] for step in steps_of(completed)] == ["ingest", "train", last]
+    assert LATER not in completed
+    assert completed.startswith("<p>above\n<section")
+    assert completed.endswith("</section><p>below\n")
+    assert completed.count("<section") == 1
+
+
+def test_another_page_stays_as_it_is():
+    page = f"<p>{html.escape(str(table(RECORDS)))}"
+    assert steps_of(page) == []
+    assert with_steps(page, RECORDS) == page
+
+
+def test_names_stay_text():
+    strange = [{"step": "<b>\"'&\\1</section>", "seconds": 1.0, "peak_memory_bytes": 1}]
+    page = with_steps(str(table(RECORDS)), strange)
+    assert steps_of(page) == strange
+    assert "<b>" not in page
+    assert page.count("</section>") == 1
+
+
+def test_they_are_told_as_the_pipeline_runs_them_the_first_record_of_each():
+    names = ["export", "mine", "evaluate", "champion", "fingerprint", "train"]
+    records = [{"step": name, "seconds": place} for place, name in enumerate(names)]
+    told = [step["step"] for step in in_order([*records, {"step": "train", "seconds": 99}])]
+    assert told == ["fingerprint", "champion", "train", "evaluate", "export", "mine"]
+    assert in_order([records[0], {"step": "export", "seconds": 99}]) == records[:1]
