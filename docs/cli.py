@@ -3,7 +3,6 @@
 python docs/cli.py          # write it anew; a test fails when it is stale
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +21,6 @@ mistake that one line names together with its cure, 1 for anything else.
 
 def reference() -> str:
     """The text of docs/cli.md."""
-    os.environ["COLUMNS"] = "110"
     parts = [_HEAD]
     for name in COMMANDS:
         command = twotower.get_command(click.Context(twotower), name)
