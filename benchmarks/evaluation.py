@@ -1,4 +1,4 @@
-"""How fast evaluation is: ranking beside the notebook's way, and all of `evaluate` at Netflix shape.
+"""How fast evaluation is: ranking beside the notebook's way, and `evaluate` and `report` at Netflix shape.
 
     python benchmarks/evaluation.py [ranking] [whole]
 
@@ -7,12 +7,11 @@ once as the notebook did: `tfrs.metrics.FactorizedTopK`, one row of scores for e
 trained here, the movies that nobody rated share one vector; `distinct` is a model in which none do. Other
 processes disturb processor time less than time, so both are shown. `whole` writes
 a data set of 143,458 users, 17,770 movies (1,350 rated) and 17.3M ratings, a model and a champion, runs the
-step, and prints its time, its processor time (which other processes disturb less) and its peak memory.
+two steps, and prints the time, processor time and peak memory of each.
 """
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ import tensorflow_recommenders as tfrs
 from components.evaluate.held_out import HeldOut
 from components.evaluate.model_scorer import ModelScorer
 from components.evaluate.scoring import score
+from components.report.steps import steps_of
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions, UserRatings, part_file
 from components.vocabulary.vocabulary import Vocabulary
@@ -39,6 +39,8 @@ USERS, MOVIES, RATED, RATINGS, DIMENSION = 143_458, 17_770, 1_350, 17_337_458, 6
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 # The notebook's way costs milliseconds a row, so it is timed on fewer rows.
 NOTEBOOK_ROWS = 20_000
+# Validations of a long training.
+LOGGED = 200
 
 HISTORY = [
     tf.TensorSpec([None], tf.string, "user_id"),
@@ -183,29 +185,42 @@ class HistoryModel(tf.Module):
 
 
 def whole(interactions: Interactions, vocabulary: Vocabulary, splits: dict[str, UserRatings]) -> None:
-    """Seconds and peak memory of the step, in a process of its own, with a champion."""
+    """Seconds and peak memory of the steps, each in a process of its own, with a champion."""
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         _write_data(root, vocabulary, splits, interactions.split_settings)
         known, scale = interactions.known(), interactions.rating_scale
         summary = DataSummary.of(known, vocabulary.user_ids, vocabulary.movie_ids, scale)
+        facts = {"preset": "benchmark", "settings": {}, "split": interactions.split_settings}
         for name, seed in (("model", 1), ("champion", 2)):
             model = HistoryModel(seed)
             signatures = {
                 signature: getattr(model, signature) for signature in ("query", "candidates", "rate")
             }
             tf.saved_model.save(model, str(root / name / "saved_model"), signatures=signatures)
-            (root / name / "model.json").write_text(json.dumps({"split": interactions.split_settings}))
+            (root / name / "model.json").write_text(json.dumps(facts))
             summary.save(root / name)
-        command = [sys.executable, "-m", "pipelines.cli", "evaluate", "--output", str(root / "evaluation")]
-        for name in ("model", "champion", "interactions", "vocabulary"):
-            command += [f"--{name}", str(root / name)]
-        started = time.perf_counter()
-        subprocess.run(command, check=True)
-        seconds = time.perf_counter() - started
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        busy, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
-        print(f"evaluate  {seconds:.1f} s, {busy:.1f} s of processor, {peak:.2f} GB at peak")
+        _write_dataset(root / "dataset", known, interactions.split_settings)
+        (root / "model" / "training_log.jsonl").write_text("".join(map(_validation, range(LOGGED))))
+        _step(root, "evaluate", "evaluation", "model", "champion", "interactions", "vocabulary")
+        _step(root, "report", "report.html", "evaluation", "model", "dataset")
+        page = root / "report.html"
+        for record in steps_of(page.read_text("utf-8")):
+            print(f"{record['step']:9} {record['peak_memory_bytes'] / 2**30:.2f} GB at peak")
+        print(f"page      {page.stat().st_size / 1e3:,.0f} kB")
+
+
+def _step(root: Path, name: str, output: str, *inputs: str) -> None:
+    command = [sys.executable, "-m", "pipelines.cli", name, "--output", str(root / output)]
+    for flag in inputs:
+        command += [f"--{flag}", str(root / flag)]
+    started = time.perf_counter()
+    process = subprocess.Popen(command)
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    if status:
+        sys.exit(f"{name} failed")
+    print(f"{name:9} {seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of processor")
 
 
 def _write_data(root: Path, vocabulary: Vocabulary, splits: dict[str, UserRatings], split: dict) -> None:
@@ -223,6 +238,59 @@ def _write_data(root: Path, vocabulary: Vocabulary, splits: dict[str, UserRating
     sizes = {name: len(of_split.movies) for name, of_split in splits.items()}
     facts = {"rating_scale": [1, 5], "rating_mean": 3.0, "split": split, "fingerprint": "benchmark"}
     (numbers / "interactions.json").write_text(json.dumps({**counts, "splits": sizes, **facts}))
+
+
+def _write_dataset(root: Path, known: UserRatings, split: dict) -> None:
+    """A RatingsDataset as far as the report reads it, with the figures that ingest would find."""
+    root.mkdir()
+    for name in (*SHARES, "movies"):
+        pq.write_table(pa.table({"movie_id": ["0"]}), root / f"{name}.parquet")
+    (root / "rejects.csv").write_text("file,line,reason,text\n" + "ratings.csv,2,unknown movie,x\n" * 1000)
+    rows, stars = len(known.movies), np.bincount(known.ratings.astype(np.int64))
+    statistics = {
+        "format": 1,
+        "rows_read": rows + 1000,
+        "rows_kept": rows,
+        "rows_rejected": 1000,
+        "rejected_by_reason": {"unknown movie": 1000},
+        "duplicates": 0,
+        "rows_left_out": 0,
+        "users": USERS,
+        "movies": MOVIES,
+        "movies_rated": RATED,
+        "share_of_movies_rated": RATED / MOVIES,
+        "density": rows / (USERS * RATED),
+        "rating_scale": [1.0, 5.0],
+        "rating_mean": float(known.ratings.mean()),
+        "rating_histogram": {str(level): int(count) for level, count in enumerate(stars) if count},
+        "ratings_per_user": _quantiles(known.counts),
+        "ratings_per_movie": _quantiles(np.bincount(known.movies)),
+        "time_span": None,
+        "splits": {name: int(rows * share) for name, share in SHARES.items()},
+        "split": split,
+        "fingerprint": "benchmark",
+    }
+    (root / "statistics.json").write_text(json.dumps(statistics))
+
+
+def _quantiles(counts: np.ndarray) -> dict[str, int]:
+    places = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+    values = np.quantile(counts[counts > 0], places, method="lower")
+    return {f"{place:g}": int(value) for place, value in zip(places, values, strict=True)}
+
+
+def _validation(place: int) -> str:
+    """A line of a training log."""
+    falling = 1 / (1 + place)
+    entry = {
+        "step": 1000 * place,
+        "seconds": 10.0 * place,
+        "retrieval_loss": 4 + falling,
+        "rating_loss": 0.8 + falling,
+        "validation_rmse": 0.9 + falling,
+        "validation_top_100_accuracy_unseen": 0.5 - 0.4 * falling,
+    }
+    return json.dumps(entry) + "\n"
 
 
 def main() -> None:

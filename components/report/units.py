@@ -30,8 +30,8 @@ def sentence(text: str) -> str:
 
 def duration(seconds: float) -> str:
     """A time as people say it."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def quantile_name(quantile: str) -> str:

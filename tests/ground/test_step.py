@@ -1,6 +1,8 @@
 """What surrounds the work of every step."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,16 @@ def test_a_step_can_tell_what_it_will_leave(tmp_path):
     assert 0 <= ahead["seconds"] <= record["seconds"]
     with pytest.raises(LookupError):
         so_far()
+
+
+def test_the_peak_memory_is_not_that_of_the_process_that_started_the_step(tmp_path):
+    code = (
+        "import subprocess, sys; ballast = b'x' * (600 << 20); subprocess.run([sys.executable, '-c', "
+        "'import sys; from components.step import step\\n@step\\ndef nothing(*, output): return None\\n"
+        "nothing(output=sys.argv[1])', sys.argv[1]], check=True)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert json.loads((tmp_path / STEP_FILE).read_text())["peak_memory_bytes"] < 300 << 20
 
 
 def test_no_record_is_left_where_the_step_wrote_no_directory(tmp_path):

@@ -5,6 +5,7 @@ import html
 import pytest
 
 from components.report.steps import in_order, steps_of, table, with_steps
+from components.report.units import duration
 
 RECORDS = [
     {"step": "train", "seconds": 768.2, "peak_memory_bytes": 3 * 2**30},
@@ -54,3 +55,11 @@ def test_they_are_told_as_the_pipeline_runs_them_the_first_record_of_each():
     told = [step["step"] for step in in_order([*records, {"step": "train", "seconds": 99}])]
     assert told == ["fingerprint", "champion", "train", "evaluate", "export", "mine"]
     assert in_order([records[0], {"step": "export", "seconds": 99}]) == records[:1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (59.4, "59.4 s"), (59.96, "1 min 0 s"), (239.7, "4 min 0 s"), (3700, "61 min 40 s")],
+)
+def test_a_time_is_told_as_people_say_it(seconds, text):
+    assert duration(seconds) == text
