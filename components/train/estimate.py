@@ -5,6 +5,7 @@ from typing import Any
 
 from components.progress import log
 from components.train.settings import FULL, Settings
+from components.train.sizing import score_bytes
 
 # The parameters themselves, their gradients, Adam's two moments and the best weights so far.
 _COPIES = 5
@@ -18,8 +19,8 @@ def log_estimate(model: Any, settings: Settings, movies: int) -> None:
     """Says how many parameters there are, and how much memory and time they will take."""
     parameters = sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
     columns = movies if settings.retrieval_loss == FULL else settings.in_batch_pairs
-    # Scores and what the gradient keeps of them; then vectors of every rating of a batch.
-    scores = 4 * 4 * settings.batch_users * columns
+    scores = score_bytes(settings.batch_users, columns)
+    # Vectors of every rating of a batch.
     vectors = 4 * settings.batch_ratings * (2 * settings.dimension + 10 * settings.rating_weights)
     memory = _BASE_BYTES + _COPIES * 4 * parameters + scores + vectors
     log(

@@ -28,7 +28,8 @@ class Settings:
     # Weights of the two losses, each a mean over ratings.
     retrieval_weight: float = 1.0
     rating_weight: float = 1.0
-    # "full": softmax over the whole catalogue; "in-batch": over at most so many hidden movies of the batch.
+    # "full": softmax over the whole catalogue; "in-batch": over at most so many hidden movies of the batch,
+    # for more than 250,000 rated movies, or where the scores of a batch would take a quarter of the memory.
     retrieval_loss: str = ""
     in_batch_pairs: int = 2048
     # A batch has at most so many users (an eighth of them, from 8 to 256), and at most so many ratings.

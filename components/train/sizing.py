@@ -7,41 +7,55 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
+from components.train.memory import memory_limit
 from components.train.settings import FULL, IN_BATCH, Settings
 
-# A row of scores per user of a batch, for the catalogue; 128 users times this many are 128 MB a copy.
+# Beyond so many movies the exact softmax takes seconds a step on a small machine.
 _LARGEST_FULL_SOFTMAX = 250_000
+# It holds a row of scores for each user of a batch, and what the gradient keeps of them, in so many copies;
+# they may take this share of the memory.
+_SCORE_COPIES = 4
+_SHARE_FOR_SCORES = 0.25
 # Numbers in the table of movie vectors; Adam keeps three more of the same size.
 _LARGEST_TABLE = 1 << 25
 
 
-def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int) -> Settings:
+def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, memory: int = 0) -> Settings:
     """`settings` with everything that is 0 or "" decided by the data.
 
     Args:
       user_counts: training ratings of each user, int64 [users].
       movies: movies with known ratings.
+      memory: that may be used, in bytes; 0 for what this process may have.
 
     Raises:
       UserError: if a setting is out of range.
     """
+    memory = memory or memory_limit()
     users, ratings = int(np.count_nonzero(user_counts)), int(user_counts.sum())
     # How many times fewer than a million. The laws that follow were fitted on validation rows of data sets of
     # a million and of 80,000 ratings (docs/model.md); beyond these sizes they are not continued.
     scarcity = float(np.clip(1e6 / max(ratings, 1), 1.0, 12.0))
+    # Some eight steps an epoch at least: few users want smaller steps, not fewer.
+    batch_users = settings.batch_users or int(np.clip(users // 8, 8, 256))
+    exact = movies <= _LARGEST_FULL_SOFTMAX and score_bytes(batch_users, movies) <= _SHARE_FOR_SCORES * memory
     chosen = dataclasses.replace(
         settings,
-        # Some eight steps an epoch at least: few users want smaller steps, not fewer.
-        batch_users=settings.batch_users or int(np.clip(users // 8, 8, 256)),
+        batch_users=batch_users,
         dimension=settings.dimension or int(np.clip(2 ** int(np.log2(_LARGEST_TABLE / movies)), 16, 128)),
         masked=settings.masked or 0.2 + 0.28 * math.log10(scarcity),
         retrieval_l2=settings.retrieval_l2 or 40.0 * scarcity**0.6,
         learning_rate=settings.learning_rate or 0.01 * scarcity**-0.5,
         divergence_weight=settings.divergence_weight or 2.0 * scarcity**-0.28,
-        retrieval_loss=settings.retrieval_loss or (FULL if movies <= _LARGEST_FULL_SOFTMAX else IN_BATCH),
+        retrieval_loss=settings.retrieval_loss or (FULL if exact else IN_BATCH),
     )
     _check(chosen)
     return chosen
+
+
+def score_bytes(users: int, movies: int) -> int:
+    """What the scores of a batch take in training: float32 [users, movies] in several copies."""
+    return _SCORE_COPIES * np.dtype(np.float32).itemsize * users * movies
 
 
 def _check(settings: Settings) -> None:

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from components.errors import UserError
+from components.train.memory import memory_limit
 from components.train.notebook import NotebookSettings
 from components.train.overrides import override, parse
 from components.train.schedule import WarmupCosine
 from components.train.settings import FULL, IN_BATCH, Settings
-from components.train.sizing import sized
+from components.train.sizing import score_bytes, sized
 
 
 def test_whole_numbers_come_back_from_json():
@@ -61,6 +62,25 @@ def test_sizes_follow_the_data():
     assert (large.masked, large.learning_rate) == (0.2, 0.01)
     assert large.retrieval_l2 == 40.0 < small.retrieval_l2
     assert (large.batch_users, large.dimension, large.retrieval_loss) == (256, 32, IN_BATCH)
+
+
+def test_the_exact_softmax_is_taken_where_a_batch_of_scores_fits_into_memory():
+    users = np.full(5000, 20)
+    needed = score_bytes(256, 100_000)
+    assert sized(Settings(), users, 100_000, memory=4 * needed).retrieval_loss == FULL
+    assert sized(Settings(), users, 100_000, memory=4 * needed - 4).retrieval_loss == IN_BATCH
+    assert sized(Settings(retrieval_loss=FULL), users, 100_000, memory=1).retrieval_loss == FULL
+
+
+def test_a_containers_memory_limit_counts(tmp_path):
+    machine = memory_limit(str(tmp_path))
+    assert machine == memory_limit(str(tmp_path)) > 1 << 28
+    file = tmp_path / "sys/fs/cgroup/memory.max"
+    file.parent.mkdir(parents=True)
+    file.write_text("max\n")
+    assert memory_limit(str(tmp_path)) == machine
+    file.write_text("1048576\n")
+    assert memory_limit(str(tmp_path)) == 1 << 20
 
 
 def test_what_was_given_is_kept():
