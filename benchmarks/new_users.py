@@ -59,7 +59,7 @@ def trained(interactions: Interactions, vocabulary: Vocabulary, seed: int) -> Sc
     tf.keras.utils.set_random_seed(seed)
     fitted = fit_default(Job(interactions, vocabulary, seed, ""), Settings())
     with tempfile.TemporaryDirectory() as directory:
-        saved_model.save(fitted.scoring, Path(directory) / SAVED_MODEL)
+        saved_model.save(fitted.scoring(), Path(directory) / SAVED_MODEL)
         return ScoringModel.load(directory)
 
 

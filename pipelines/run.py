@@ -75,8 +75,13 @@ def run_pipeline(
         watch: Called with every event of the run as it happens.
 
     Raises:
-      UserError: if a path cannot be used, or no Docker engine answers.
+      UserError: if a path cannot be used, no Docker engine answers, or several workers are asked for.
     """
+    if parameters.get("workers", 1) != 1:
+        raise UserError(
+            f"--workers {parameters['workers']}: on this machine one process trains, on all its GPUs; "
+            "leave it out, or send the run to a cluster with `twotower submit`"
+        )
     space = Workspace(Path(workspace).resolve())
     arguments = _absolute(parameters)
     arguments.setdefault("image", IMAGE)

@@ -48,6 +48,7 @@ def training(
     fail_when_refused: bool = False,
     skip_unchanged: bool = False,
     checkpoint_root: str = "",
+    workers: int = 1,
     image: str = IMAGE,
 ):
     """Trains a recommender, evaluates it beside the one in use, and publishes it if it is no worse.
@@ -95,6 +96,8 @@ def training(
         fail_when_refused: Whether a refusal fails the run.
         skip_unchanged: Whether a run ends at once if the champion was trained on the same input files.
         checkpoint_root: Where training keeps its checkpoints: a mounted volume or gs:// prefix.
+        workers: Pods that train together, on a cluster with Kubeflow's training operator; more than 1 need a
+            checkpoint_root that they share: gs://, or a volume with the access mode ReadWriteMany.
         image: The container image that every step runs on.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
@@ -159,6 +162,7 @@ def training(
                     retrieval_weight=retrieval_weight,
                     seed=seed,
                     checkpoint_root=checkpoint_root,
+                    workers=workers,
                 ),
                 image,
             )

@@ -16,6 +16,13 @@ import click
 )
 @click.option("--seed", default=42, help="Decides the order of training and the initial weights.")
 @click.option("--checkpoint-root", default="", help="Directory or gs:// prefix for checkpoints.")
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    help="Pods that train together, as a TFJob that this pod starts; 1 trains here, on all GPUs. More need "
+    "--checkpoint-root on a volume that all pods share, or gs://.",
+)
 def train(
     interactions: str,
     vocabulary: str,
@@ -27,6 +34,7 @@ def train(
     retrieval_loss: str,
     seed: int,
     checkpoint_root: str,
+    workers: int,
 ) -> None:
     """Trains a model that recommends and rates."""
     from components.train.overrides import parse
@@ -45,6 +53,7 @@ def train(
         retrieval_weight=retrieval_weight,
         seed=seed,
         checkpoint_root=checkpoint_root,
+        workers=workers,
     )
     click.echo(f"{output}: {summary.steps:,} steps in {summary.seconds:.0f} s")
     if summary.validation_rmse is not None:

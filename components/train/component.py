@@ -16,6 +16,7 @@ def train(
     retrieval_weight: float = 0.0,
     seed: int = 42,
     checkpoint_root: str = "",
+    workers: int = 1,
 ) -> None:
     """Trains a model that recommends and rates.
 
@@ -30,6 +31,8 @@ def train(
       seed: Decides the order of training and the initial weights.
       checkpoint_root: Where checkpoints are kept, so that a retried step goes on: a mounted volume or gs://
         prefix; "" keeps none.
+      workers: 1 trains in the step's own pod; more, in so many pods of a TFJob, which need a checkpoint_root
+        that they all share: gs://, or a volume with the access mode ReadWriteMany.
     """
     from components.train import step
 
@@ -43,4 +46,5 @@ def train(
         retrieval_weight=retrieval_weight,
         seed=seed,
         checkpoint_root=checkpoint_root,
+        workers=workers,
     )

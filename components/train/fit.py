@@ -14,6 +14,8 @@ import tensorflow as tf
 from components.errors import UserError
 from components.progress import Progress, log
 from components.train.checkpoints import Checkpoints
+from components.train.replicas import require_same, this_worker
+from components.train.shares import deal
 from components.train.validation import Metrics
 
 Array = npt.NDArray[Any]
@@ -42,11 +44,14 @@ class State:
 
 @dataclass
 class Training:
-    """A model under training.
+    """A model under training, by the strategy in whose scope this is called.
+
+    With several workers, each does all that is done here; what they decide by (losses, metrics) are sums over
+    all workers, so they take the same decisions. Only the chief writes checkpoints, which all of them read.
 
     Attributes:
       title: what it is called in the progress.
-      model: compiled; its variables exist.
+      model: compiled; its variables exist, made in the strategy's scope.
       batches: the batches from a step on.
       steps, interval: how many steps, and how many between two validations.
       checkpoints: where to save after every interval; None saves nowhere.
@@ -75,18 +80,15 @@ class Training:
         self.model.optimizer.build(self.model.trainable_variables)
         state, best = self._restored()
         batches = self._prefetched(state.step)
-        # Nothing in a step depends on Python's control flow; AutoGraph would only take its time.
-        step = tf.function(
-            self.model.train_step, input_signature=[tuple(batches.element_spec)], autograph=False
-        )
+        step = self._compiled(tuple(batches.element_spec))
         with Progress(self.title, total=self.steps, unit="steps") as progress:
             progress.advance(state.step)
             while state.step < self.steps and len(state.log) - 1 - state.best_line < self.patience:
                 losses = self._interval(step, batches, state, progress)
                 if self._judge(state, losses):
-                    best = self._values(self.model.variables)
+                    best = self._values(self._weights)
                 self._save(state, best)
-        for variable, value in zip(self.model.variables, best, strict=True):
+        for variable, value in zip(self._weights, best, strict=True):
             variable.assign(value)
         return state
 
@@ -104,7 +106,8 @@ class Training:
                 raise _diverged(state.step) from error
             state.step += 1
             progress.advance(1, self._note(state))
-        losses = {name: float(results[name]) for name in LOSSES}
+        strategy = tf.distribute.get_strategy()
+        losses = {name: float(strategy.experimental_local_results(results[name])[0]) for name in LOSSES}
         state.seconds += time.monotonic() - started
         if not all(math.isfinite(loss) for loss in losses.values()):
             raise _diverged(state.step)
@@ -133,15 +136,47 @@ class Training:
     def _note(state: State) -> str:
         return describe(state.log[-1]) if state.log else ""
 
+    def _compiled(self, signature: tuple[Any, ...]) -> Callable[[Any], Any]:
+        """The training step, which takes each replica's share of a batch."""
+        strategy = tf.distribute.get_strategy()
+
+        # Nothing in a step depends on Python's control flow; AutoGraph would only take its time.
+        @tf.function(input_signature=[signature], autograph=False)  # type: ignore[untyped-decorator]
+        def step(batch: Any) -> Any:
+            return strategy.run(self.model.train_step, args=(batch,))
+
+        return step  # type: ignore[no-any-return]
+
     def _prefetched(self, step: int) -> Any:
+        """An iterator over the batches from `step` on, each dealt out to the replicas."""
         first = next(self.batches(step))
         signature = tuple(tf.TensorSpec([None], array.dtype) for array in first)
-        dataset = tf.data.Dataset.from_generator(lambda: self.batches(step), output_signature=signature)
-        return iter(dataset.prefetch(4))
+
+        def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            replicas = context.num_replicas_in_sync
+            own = replicas // context.num_input_pipelines
+            start = context.input_pipeline_id * own
+
+            def shares() -> Iterator[Any]:
+                for batch in self.batches(step):
+                    yield from deal(batch, replicas)[start : start + own]
+
+            batches = tf.data.Dataset.from_generator(shares, output_signature=signature)
+            # Else the workers would ask each other before every step whether any of them has run out.
+            endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+            return batches.apply(endless).prefetch(4 * own)
+
+        return iter(tf.distribute.get_strategy().distribute_datasets_from_function(dataset))
+
+    @property
+    def _weights(self) -> list[Any]:
+        """What is to be kept: all variables but the metrics', which begin anew with every interval."""
+        metrics = {id(variable) for metric in self.model.metrics for variable in metric.variables}
+        return [variable for variable in self.model.variables if id(variable) not in metrics]
 
     @property
     def _variables(self) -> list[Any]:
-        return [*self.model.variables, *self.model.optimizer.variables]
+        return [*self._weights, *self.model.optimizer.variables]
 
     @staticmethod
     def _values(variables: list[Any]) -> list[Array]:
@@ -149,15 +184,17 @@ class Training:
 
     def _restored(self) -> tuple[State, list[Array]]:
         saved = self.checkpoints.restore() if self.checkpoints else None
+        # A volume may show one worker an older file than another.
+        require_same(saved[1]["step"] if saved else 0)
         if saved is None:
-            return State(), self._values(self.model.variables)
+            return State(), self._values(self._weights)
         arrays, notes = saved
         for number, variable in enumerate(self._variables):
             variable.assign(arrays[f"variable_{number}"])
-        return State(**notes), [arrays[f"best_{number}"] for number in range(len(self.model.variables))]
+        return State(**notes), [arrays[f"best_{number}"] for number in range(len(self._weights))]
 
     def _save(self, state: State, best: list[Array]) -> None:
-        if self.checkpoints is None:
+        if self.checkpoints is None or this_worker().number > 0:
             return
         arrays = {f"variable_{number}": value for number, value in enumerate(self._values(self._variables))}
         arrays |= {f"best_{number}": value for number, value in enumerate(best)}

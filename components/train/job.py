@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ import tensorflow as tf
 from components.train.checkpoints import Checkpoints
 from components.vocabulary.interactions import Interactions
 from components.vocabulary.vocabulary import Vocabulary
+
+# Which variables a checkpoint holds, and in which order.
+_CHECKPOINT_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Job:
         if not self.checkpoint_root:
             return None
         identity = {
+            "format": _CHECKPOINT_FORMAT,
             "phase": phase,
             "settings": dataclasses.asdict(settings),
             "seed": self.seed,
@@ -46,7 +51,8 @@ class Fitted:
     """A trained model.
 
     Attributes:
-      scoring: a module with the methods `query`, `candidates` and `rate`.
+      scoring: makes a module with the methods `query`, `candidates` and `rate`, outside of the strategy's
+        scope: its variables are no replicas'.
       settings: as they were used, every default filled in.
       log: a line for each validation.
       kept: the line of the log whose weights were kept.
@@ -54,7 +60,7 @@ class Fitted:
       seconds: spent in them.
     """
 
-    scoring: tf.Module
+    scoring: Callable[[], tf.Module]
     settings: Any
     log: list[dict[str, Any]]
     kept: dict[str, Any]

@@ -9,10 +9,14 @@ from components.train.catalogue import Catalogue
 from components.train.history import History, history
 from components.train.losses import FullSoftmaxRetrieval, InBatchRetrieval
 from components.train.rating_head import RatingHead
+from components.train.replicas import of_all_replicas, replica_number
 from components.train.settings import IN_BATCH, Settings
 from components.train.towers import CandidateTower, QueryTower
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
+# Between the seeds of two replicas' draws: no seeds that people give lie so far apart.
+_BETWEEN_REPLICAS = 1_000_003
 
 
 class TwoTower(tfrs.Model):  # type: ignore[misc]
@@ -36,12 +40,17 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
             if settings.retrieval_loss == IN_BATCH
             else FullSoftmaxRetrieval()
         )
-        self._rating = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())
+        # Keras refuses to take a mean where there may be replicas, since it cannot know of what.
+        errors = tf.keras.losses.MeanSquaredError(tf.keras.losses.Reduction.SUM)
+        self._rating = tfrs.tasks.Ranking(loss=errors)
         self._retrieval_mean = tf.keras.metrics.Mean("retrieval_loss")
         self._rating_mean = tf.keras.metrics.Mean("rating_loss")
+        # The tower's layers draw their weights at the first call: now, and not in a replica's thread, where
+        # Keras draws without the seed.
+        self.queries(history([0], [0.0], [0, 1]), self.candidates.table().vectors)
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
-        """The weighted sum of both losses and the regularisation, float32 [].
+        """The weighted sum of both losses and the regularisation, float32 []; of it a replica's part.
 
         Args:
           inputs: movies int32 [t], ratings float32 [t] (centred and scaled), row_splits int64 [n + 1].
@@ -54,10 +63,12 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         known = head.read(batch, movies)
         queries = self.queries(batch, candidates.vectors, seed + 1 if training else None)
         retrieval = self._retrieval(candidates, queries, batch)
-        rating = self._rating(
-            labels=batch.chunks.collect(batch.ratings)[:, tf.newaxis],
+        labels = batch.chunks.collect(batch.ratings)
+        squares = self._rating(
+            labels=labels[:, tf.newaxis],
             predictions=batch.chunks.collect(head.predict(known, batch, movies))[:, tf.newaxis],
         )
+        rating = squares / tf.cast(tf.size(labels), tf.float32)
         self._retrieval_mean.update_state(retrieval)
         self._rating_mean.update_state(rating)
         # The evidence lower bound's other terms, in units of squared error.
@@ -65,7 +76,7 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         divergence = settings.divergence_weight * head.divergence() / self._ratings
         rating += 2.0 * tf.stop_gradient(rating) * divergence
         loss = settings.retrieval_weight * retrieval + settings.rating_weight * rating
-        return loss + self._regularisation()
+        return of_all_replicas(loss + self._regularisation())
 
     @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def scores(self, read: Batch) -> tf.Tensor:
@@ -84,8 +95,9 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         return pairs.chunks.collect(head.predict(query, pairs, table.gather(pairs.movies)))
 
     def _step_seed(self) -> tf.Tensor:
-        """int32 [2]. All draws depend on the seed and the step alone, so a resumed training repeats them."""
-        return tf.stack([2 * tf.cast(self.optimizer.iterations, tf.int32), self._seed])
+        """int32 [2]. Draws depend on seed, step and replica alone, so a resumed training repeats them."""
+        seed = self._seed + _BETWEEN_REPLICAS * replica_number()
+        return tf.stack([2 * tf.cast(self.optimizer.iterations, tf.int32), seed])
 
     def _hide(self, batch: History, seed: tf.Tensor) -> History:
         """Hides a random share of the ratings."""

@@ -43,7 +43,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
         steps = max(round(chosen.log[chosen.best_line]["step"] * settings.settling), 1)
         last = settle(job, settings, model, EncodedRatings(catalogue, [train, held_out]), steps)
     return Fitted(
-        scoring=ScoringModule(model, catalogue, job.vocabulary.movie_ids, rows.rating_scale),
+        scoring=lambda: ScoringModule(model, catalogue, job.vocabulary.movie_ids, rows.rating_scale),
         settings=settings,
         log=chosen.log,
         kept=chosen.log[chosen.best_line],
@@ -79,7 +79,6 @@ def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) 
         bounds=catalogue.bounds(rows.rating_scale),
     )
     _compile(model, settings.learning_rate, settings.warmup_steps, settings.steps)
-    _make_variables(model, batches.from_step(0))
     log_estimate(model, settings, len(catalogue.known_counts))
     return Training(
         title="train",
@@ -116,7 +115,7 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
     batches = RowBatches(train, settings.batch_ratings, job.seed)
     model = NotebookModel(rows.training_users, rows.movies, settings)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
-    _make_variables(model, batches.from_step(0))
+    model.compute_loss(tuple(map(tf.constant, next(batches.from_step(0)))))  # makes the variables
     validating = _validating(job, settings)
     validation = Validation(train, held_out, np.flatnonzero(validating), rows.movies, 1.0, rows.rating_scale)
     state = Training(
@@ -130,7 +129,7 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
     ).run()
     known = job.vocabulary.user_ids[: rows.training_users]
     return Fitted(
-        scoring=NotebookScoring(model, known, job.vocabulary.movie_ids, rows.rating_scale),
+        scoring=lambda: NotebookScoring(model, known, job.vocabulary.movie_ids, rows.rating_scale),
         settings=settings,
         log=state.log,
         kept=state.log[state.best_line],
@@ -153,10 +152,6 @@ def _validating(job: Job, settings: Settings | NotebookSettings) -> Array:
 
 def _compile(model: TwoTower, rate: float, warmup_steps: int, steps: int) -> None:
     model.compile(optimizer=tf.keras.optimizers.Adam(WarmupCosine(rate, warmup_steps, steps)))
-
-
-def _make_variables(model: Any, batches: Any) -> None:
-    model.compute_loss(tuple(map(tf.constant, next(batches))))
 
 
 class _Histories:

@@ -1,31 +1,10 @@
 """The step `train`."""
 
-import dataclasses
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from components.errors import UserError
-from components.outputs import output_directory, write_json
-from components.progress import log
 from components.step import step
-
-FORMAT = 1
-
-
-class TrainSummary(NamedTuple):
-    """What was trained.
-
-    Attributes:
-      steps: training steps in all.
-      seconds: spent in them.
-      validation_rmse: in stars, of the weights that were chosen; None without validation rows.
-      validation_top_100_accuracy_unseen: 0 to 1, likewise.
-    """
-
-    steps: int
-    seconds: float
-    validation_rmse: float | None
-    validation_top_100_accuracy_unseen: float | None
+from components.train.request import Request, check_shared_place, check_workers
+from components.train.summary import TrainSummary
 
 
 @step
@@ -40,6 +19,7 @@ def train(
     retrieval_weight: float = 0.0,
     seed: int = 42,
     checkpoint_root: str = "",
+    workers: int = 1,
 ) -> TrainSummary:
     """Trains a model that recommends and rates.
 
@@ -53,57 +33,23 @@ def train(
       retrieval_weight: Weight of the retrieval loss; 0 takes the preset's.
       seed: Decides the order of training and the initial weights.
       checkpoint_root: A directory or gs:// prefix for checkpoints; "" keeps none.
+      workers: 1 trains in this process, on all its GPUs; more, in so many pods of a TFJob that this pod
+        starts, follows and removes.
 
     Raises:
-      UserError: if an input is not whole, a setting is unknown or out of range, or the training diverges.
+      UserError: if an input is not whole, a setting is unknown or out of range, the training diverges, or
+        the cluster cannot be used.
     """
-    import tensorflow as tf
+    check_workers(workers, preset)
+    check_shared_place(workers, checkpoint_root)
+    request = Request(preset, train_settings, rating_weight, retrieval_weight, seed, checkpoint_root)
+    if workers > 1:
+        from components.train.tfjob.launch import train_in_pods
+        from components.train.tfjob.pod import OwnPod
 
-    from components.train import saved_model
-    from components.train.fit import write_log
-    from components.train.job import Job
-    from components.train.overrides import override
-    from components.train.presets import PRESETS
-    from components.train.scoring import SAVED_MODEL
-    from components.vocabulary.data_summary import DataSummary
-    from components.vocabulary.interactions import Interactions
-    from components.vocabulary.vocabulary import Vocabulary
+        return train_in_pods(OwnPod.find(workers), workers, request, interactions, vocabulary, output)
+    from components.train.replicas import replicas
+    from components.train.work import make_model
 
-    if preset not in PRESETS:
-        raise UserError(f"--preset {preset}: there is no such preset; choose from {', '.join(PRESETS)}")
-    defaults, fit = PRESETS[preset]
-    weights = {"rating_weight": rating_weight, "retrieval_weight": retrieval_weight}
-    chosen = {name: weight for name, weight in weights.items() if weight}
-    settings = override(defaults, {**train_settings, **chosen})
-    rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
-    if (len(names.user_ids), len(names.movie_ids)) != (rows.users, rows.movies):
-        raise UserError(
-            f"{interactions} was not made with {vocabulary}; take both from one `twotower vocabulary`"
-        )
-    tf.keras.utils.set_random_seed(seed)
-    with output_directory(output) as directory:
-        fitted = fit(Job(rows, names, seed, checkpoint_root), settings)
-        write_log(fitted.log, directory)
-        saved_model.save(fitted.scoring, directory / SAVED_MODEL)
-        summary = TrainSummary(
-            steps=fitted.steps,
-            seconds=round(fitted.seconds, 3),
-            validation_rmse=fitted.kept["validation_rmse"],
-            validation_top_100_accuracy_unseen=fitted.kept["validation_top_100_accuracy_unseen"],
-        )
-        record = {
-            "format": FORMAT,
-            "preset": preset,
-            "settings": dataclasses.asdict(fitted.settings),
-            "seed": seed,
-            "split": rows.split_settings,
-            "fingerprint": rows.fingerprint,
-            "rating_scale": list(rows.rating_scale),
-            "movies": rows.movies,
-            "training_users": rows.training_users,
-            **summary._asdict(),
-        }
-        write_json(directory / "model.json", record)
-        DataSummary.of(rows.known(), names.user_ids, names.movie_ids, rows.rating_scale).save(directory)
-    log(f"model in {Path(output)}")
-    return summary
+    with replicas(preset) as strategy:
+        return make_model(strategy, request, interactions, vocabulary, output)

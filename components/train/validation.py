@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.train.catalogue import Ragged
+from components.train.replicas import add_up, this_worker
 
 Array = npt.NDArray[Any]
 
@@ -66,13 +67,23 @@ class Validation:
     bounds: tuple[float, float]
 
     def measure(self, model: Predictor) -> Metrics:
-        """Asks `model` about every validation rating of the users."""
+        """Asks `model` about every validation rating of the users.
+
+        Each worker asks about a share of the users, and the sums are added up over all: that takes a worker's
+        share of the time, and all of them get the same figures, to the last bit, to decide by.
+        """
         if not len(self.users):
             return Metrics(None, None)
+        number, workers = this_worker()
+        squares, hits, total = add_up(self._sums(model, self.users[number::workers])).tolist()
+        return Metrics((squares / total) ** 0.5 * self.scale, hits / total)
+
+    def _sums(self, model: Predictor, asked_about: Array) -> Array:
+        """Squared errors, hits and ratings of some users, float64 [3]."""
         squares, hits, total = 0.0, 0, 0
         size = max(1, min(256, _SCORES_AT_ONCE // self.movies))
-        for start in range(0, len(self.users), size):
-            users = self.users[start : start + size]
+        for start in range(0, len(asked_about), size):
+            users = asked_about[start : start + size]
             history, asked = self.known.rows(users), self.held_out.rows(users)
             errors = np.clip(model.ratings(users, history, asked), *self.bounds) - np.clip(
                 asked[1], *self.bounds
@@ -80,7 +91,7 @@ class Validation:
             squares += float(np.sum(np.square(errors, dtype=np.float64)))
             hits += _hits(model.scores(users, history), history, asked)
             total += len(errors)
-        return Metrics((squares / total) ** 0.5 * self.scale, hits / total)
+        return np.array([squares, hits, total], np.float64)
 
 
 def _hits(scores: Array, history: Ragged, asked: Ragged) -> int:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from components.train.request import check_shared_place, check_workers
 from pipelines.compiled import compile_pipeline
 from pipelines.kubeflow.arguments import check_image, parse_arguments
 from pipelines.kubeflow.pods import PodSettings
@@ -16,6 +17,9 @@ def pipeline_arguments(texts: Sequence[str], pods: PodSettings) -> dict[str, Any
     """The pipeline's inputs that flags give, typed. Raises `UserError`."""
     parameters = pipeline_parameters()
     arguments = parse_arguments(texts, parameters)
+    workers = arguments.get("workers", 1)
+    check_workers(workers, arguments.get("preset", ""))
+    check_shared_place(workers, arguments.get("checkpoint_root", ""))
     check_image(arguments.get("image") or pods.image or str(parameters["image"].default))
     return arguments
 

@@ -4,6 +4,8 @@ import pytest
 
 from components.errors import UserError
 from pipelines.kubeflow.arguments import check_image, parse_arguments
+from pipelines.kubeflow.pods import PodSettings
+from pipelines.kubeflow.prepare import pipeline_arguments
 
 _NEEDED = ["ratings=gs://b/r.csv", "registry=gs://b/registry"]
 
@@ -49,6 +51,25 @@ def test_what_cannot_be_read_is_named_with_its_cure(parameters, texts, says):
     with pytest.raises(UserError) as refusal:
         parse_arguments(texts, parameters)
     assert says in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (["workers=0"], "--workers 0: give 1"),
+        (["workers=4"], "--workers 4 needs --checkpoint-root, a place that all pods share"),
+        (["workers=4", "preset=notebook", "checkpoint_root=gs://b/c"], "notebook trains in one process"),
+    ],
+)
+def test_workers_that_cannot_be_are_refused_before_anything_is_sent(texts, says):
+    with pytest.raises(UserError) as refusal:
+        pipeline_arguments([*_NEEDED, *texts], PodSettings(image="r.io/twotower:1.0"))
+    assert says in str(refusal.value)
+
+
+def test_workers_with_a_place_are_sent():
+    texts = [*_NEEDED, "workers=4", "checkpoint_root=gs://b/c"]
+    assert pipeline_arguments(texts, PodSettings(image="r.io/twotower:1.0"))["workers"] == 4
 
 
 @pytest.mark.parametrize("image", ["r.io/twotower", "r.io:5000/twotower", "r.io/twotower:latest"])

@@ -34,6 +34,13 @@ def test_a_path_that_kfp_would_change_is_refused(tmp_path, parameters, workspace
         run_pipeline(parameters, str(tmp_path / workspace))
 
 
+def test_several_workers_need_a_cluster(tmp_path):
+    inputs = {"ratings": "/data/r.csv", "registry": "r", "workers": 2}
+    with pytest.raises(UserError, match=r"^--workers 2: .*one process trains.*twotower submit"):
+        run_pipeline(inputs, str(tmp_path / "work"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_inputs_are_mounted_read_only_and_outputs_are_the_callers(tmp_path, engine):
     ratings = tmp_path / "in" / "ratings.csv"
     ratings.parent.mkdir()

@@ -1,0 +1,171 @@
+"""Where the model is trained: on this process's device, on all its GPUs, or on several workers together.
+
+The strategies are TensorFlow's own. Each replica trains on a share of every batch (`deal`), and the optimizer
+adds the gradients of all replicas up; so each divides its loss by their number (`of_all_replicas`).
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from components.errors import UserError
+from components.progress import log
+from components.train.request import NOTEBOOK, check_workers
+
+Array = npt.NDArray[Any]
+
+# What a worker exits with when it has lost another. Under `restartPolicy: ExitCode`, Kubeflow's training
+# operator starts a pod again whose exit code is 128 or more; 138 it keeps for programs that ask for it.
+LOST_WORKER = 138
+
+# The kinds of tasks in TF_CONFIG that train; the first task of the first kind there is the chief.
+_ROLES = ("chief", "worker")
+
+# What TensorFlow raises in one worker when another one dies, is started again, or does not answer: the
+# connection breaks at once, and a machine that vanishes misses the heartbeats of the coordination service,
+# which ends every collective operation after ten seconds of that.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnknownError,
+)
+
+
+class OutOfStepError(Exception):
+    """The workers have not read the same checkpoint."""
+
+
+class Worker(NamedTuple):
+    """One of the processes that train together.
+
+    Attributes:
+      number: 0 is the chief, who writes everything that is written.
+      of: how many there are.
+    """
+
+    number: int
+    of: int
+
+
+@contextmanager
+def replicas(preset: str) -> Iterator[tf.distribute.Strategy]:
+    """Yields the strategy to train `preset` with, and ends the work of all workers together.
+
+    It is TensorFlow's default for one device, `MirroredStrategy` for several GPUs, and
+    `MultiWorkerMirroredStrategy` where TF_CONFIG names several workers. When a worker is lost, the process
+    ends with the status `LOST_WORKER`, to be started again and go on from the checkpoint. Nothing else could
+    be done: TensorFlow's collective operations do not recover, and the others wait in them.
+
+    Raises:
+      UserError: if TF_CONFIG cannot be read, or names workers for a preset that needs one process.
+    """
+    worker = configured()
+    check_workers(worker.of, preset)
+    if worker.of == 1:
+        several = len(tf.config.list_physical_devices("GPU")) > 1 and preset != NOTEBOOK
+        yield tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+        return
+    try:
+        log(f"worker {worker.number} of {worker.of}: waiting for the others")
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        yield strategy
+        with strategy.scope():
+            _part()
+    except (*_LOST, OutOfStepError) as error:
+        _exit(worker, error)
+
+
+def configured() -> Worker:
+    """The worker that TF_CONFIG makes this process; one of one without it.
+
+    Raises:
+      UserError: if TF_CONFIG cannot be read.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        config = json.loads(text or "{}")
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        counts = [len(cluster.get(role, [])) for role in _ROLES]
+        if sum(counts) <= 1:
+            return Worker(0, 1)
+        role = _ROLES.index(task["type"])
+        return Worker(sum(counts[:role]) + int(task["index"]), sum(counts))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"TF_CONFIG is {text!r}: it must name a cluster of workers and this task among them, as the "
+            "training operator writes it; unset it to train in one process"
+        ) from error
+
+
+def this_worker() -> Worker:
+    """This process among those of the present strategy."""
+    together = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
+    return configured() if together else Worker(0, 1)
+
+
+def of_all_replicas(loss: tf.Tensor) -> tf.Tensor:
+    """A replica's part of a loss that is a mean: the gradients of the parts are going to be added up.
+
+    What does not depend on the replica's share, such as a regularisation, counts once this way.
+    """
+    return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def replica_number() -> Any:
+    """Which replica a step runs on, int32 []; 0 where there is one."""
+    return tf.distribute.get_replica_context().replica_id_in_sync_group
+
+
+def add_up(values: Array) -> Array:
+    """The sum over all workers of `values` [n]: the same for each of them, to the last bit."""
+    strategy, (_, workers) = tf.distribute.get_strategy(), this_worker()
+    if workers == 1:
+        return values
+    devices = strategy.num_replicas_in_sync // workers
+
+    def of_replica(context: Any) -> tf.Tensor:
+        first = context.replica_id_in_sync_group % devices == 0
+        return tf.constant(values if first else np.zeros_like(values))
+
+    parts = strategy.experimental_distribute_values_from_function(of_replica)
+    return np.asarray(strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None))
+
+
+def require_same(value: float) -> None:
+    """Raises `OutOfStepError` in every worker unless `value` is the same in all of them."""
+    total, squares, workers = add_up(np.array([value, value * value, 1.0]))
+    if squares * workers != total * total:
+        raise OutOfStepError("the workers have read different checkpoints")
+
+
+def _part() -> None:
+    """Waits until every worker is done, the chief with writing, before the first one ends.
+
+    Else the others would lose it. Having met once is enough; the second time keeps the first to leave from
+    breaking the connection while the sum of the first is still on its way to another.
+    """
+    add_up(np.ones(1))
+    with suppress(*_LOST):
+        add_up(np.ones(1))
+
+
+def _exit(worker: Worker, error: Exception) -> NoReturn:
+    reason = " ".join(str(getattr(error, "message", error)).split())[:200]
+    log(
+        f"worker {worker.number} of {worker.of} has lost the others ({reason}); it ends with status "
+        f"{LOST_WORKER}, and goes on from the checkpoint when all are started again"
+    )
+    sys.stdout.flush()
+    # TensorFlow's own end of the process waits for the lost worker.
+    os._exit(LOST_WORKER)

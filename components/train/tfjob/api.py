@@ -1,0 +1,148 @@
+"""The Kubernetes API, as far as the pod of a step needs it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from components.errors import UserError
+
+ROLE = "docs/tfjob-role.yaml"
+
+_GROUP, _VERSION, _PLURAL = "kubeflow.org", "v1", "tfjobs"
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+# Seconds for the connection, and for the answer.
+_TIME_LIMIT = (10, 30)
+
+Object = dict[str, Any]
+
+
+class NoAnswerError(UserError):
+    """The API is out of reach or overloaded: what may pass by itself."""
+
+
+class MissingError(UserError):
+    """There is no such object, or no such kind of object."""
+
+
+class ConflictError(UserError):
+    """There is an object of that name already."""
+
+
+class Api:
+    """What this project asks of a namespace. All methods raise `UserError`; objects are as in YAML."""
+
+    def __init__(self, client: Any, namespace: str) -> None:
+        """Args: `client`: a `kubernetes.client.ApiClient`."""
+        from kubernetes.client import CoreV1Api, CustomObjectsApi
+
+        self.namespace = namespace
+        self._client = client
+        self._core, self._custom = CoreV1Api(client), CustomObjectsApi(client)
+
+    @classmethod
+    def of_this_pod(cls) -> "Api | None":
+        """With the rights of this pod's service account, in its namespace; None if this is no pod."""
+        from kubernetes import client, config
+
+        configuration = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+            namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+        except (config.ConfigException, OSError):
+            return None
+        configuration.retries = urllib3.Retry(0)
+        return cls(client.ApiClient(configuration), namespace)
+
+    def pod(self, name: str) -> Object:
+        with _refusals():
+            found = self._core.read_namespaced_pod(name, self.namespace, _request_timeout=_TIME_LIMIT)
+        return self._plain(found)
+
+    def claim(self, name: str) -> Object:
+        """A persistent volume claim."""
+        read = self._core.read_namespaced_persistent_volume_claim
+        with _refusals():
+            found = read(name, self.namespace, _request_timeout=_TIME_LIMIT)
+        return self._plain(found)
+
+    def last_lines(self, pod: str, container: str, lines: int) -> list[str]:
+        """The end of what a container printed; nothing if it has not started."""
+        try:
+            with _refusals():
+                text = self._core.read_namespaced_pod_log(
+                    pod, self.namespace, container=container, tail_lines=lines, _request_timeout=_TIME_LIMIT
+                )
+        except UserError:
+            return []  # a log is no reason to fail
+        return str(text or "").splitlines()
+
+    def create_job(self, manifest: Object) -> None:
+        with _refusals():
+            self._custom.create_namespaced_custom_object(
+                *self._jobs, body=manifest, _request_timeout=_TIME_LIMIT
+            )
+
+    def job(self, name: str) -> Object:
+        with _refusals():
+            return dict(
+                self._custom.get_namespaced_custom_object(*self._jobs, name, _request_timeout=_TIME_LIMIT)
+            )
+
+    def delete_job(self, name: str) -> None:
+        """Deletes a job and its pods; none there is no error."""
+        try:
+            with _refusals():
+                self._custom.delete_namespaced_custom_object(
+                    *self._jobs, name, propagation_policy="Foreground", _request_timeout=_TIME_LIMIT
+                )
+        except MissingError:
+            return
+
+    @property
+    def _jobs(self) -> tuple[str, str, str, str]:
+        return _GROUP, _VERSION, self.namespace, _PLURAL
+
+    def _plain(self, found: Any) -> Object:
+        return dict(self._client.sanitize_for_serialization(found))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turns what the API answers into errors that say what to do."""
+    from kubernetes.client.exceptions import ApiException
+
+    try:
+        yield
+    except ApiException as error:
+        message = _message(error)
+        match error.status:
+            case HTTPStatus.FORBIDDEN | HTTPStatus.UNAUTHORIZED:
+                raise UserError(
+                    f"the cluster refuses what --workers needs: {message}; give the service account of this "
+                    f"pod the role in {ROLE}"
+                ) from error
+            case HTTPStatus.NOT_FOUND:
+                raise MissingError(message) from error
+            case HTTPStatus.CONFLICT:
+                raise ConflictError(message) from error
+            case status if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
+                raise NoAnswerError(
+                    f"the cluster's API answers {status}: {message}; run this step again"
+                ) from error
+        raise UserError(f"the cluster refuses the TFJob: {message}; report this") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise NoAnswerError(
+            f"the cluster's API does not answer ({type(error).__name__}); run this step again"
+        ) from error
+
+
+def _message(error: Any) -> str:
+    try:
+        return str(json.loads(error.body)["message"]).rstrip(".")
+    except (ValueError, KeyError, TypeError):
+        return f"{error.status} {error.reason}"

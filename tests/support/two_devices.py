@@ -1,0 +1,115 @@
+"""A program that trains on two devices of one process: the processor passes for both, in place of two GPUs.
+
+It is one of its own since TensorFlow wants to know its devices before anything else. Called with the
+directories of Interactions, Vocabulary and output, it prints as JSON what `Findings` says.
+"""
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from components.train.request import Request
+
+SETTINGS = {
+    "learning_rate": 0.03,
+    "steps": 20,
+    "validations": 1,
+    "warmup_steps": 5,
+    "dimension": 16,
+    "hidden": 32,
+    "rating_weights": 6,
+    "batch_users": 32,
+    "settling": 0,
+}
+REQUEST = Request("default", SETTINGS, 0.0, 0.0, 42, "")
+
+
+@dataclass
+class Findings:
+    """What two devices make of a training.
+
+    Attributes:
+      moved: how far one step of plain descent moves the variables, by the greatest component.
+      apart: how far from each other one and two devices move them, where nothing is hidden or dropped.
+      losses: of the two, when both are given the same user.
+      summary: what `train` says of a training on two.
+    """
+
+    moved: float
+    apart: float
+    losses: list[float]
+    summary: list[float]
+
+
+def main(interactions: str, vocabulary: str, output: str) -> None:
+    import tensorflow as tf
+
+    processor = tf.config.list_physical_devices("CPU")[0]
+    halves = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(processor, halves)
+    both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    one = tf.distribute.get_strategy()
+
+    from components.train.work import make_model
+
+    before, after_one, _ = _step(one, interactions, vocabulary)
+    _, after_both, losses = _step(both, interactions, vocabulary)
+    summary = make_model(both, REQUEST, interactions, vocabulary, output)
+    findings = Findings(
+        moved=_distance(before, after_one),
+        apart=_distance(after_one, after_both),
+        losses=losses,
+        summary=[float(figure or 0) for figure in summary],
+    )
+    print(json.dumps(dataclasses.asdict(findings)))
+
+
+def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any], list[Any], list[float]]:
+    """The variables before and after a step that hides nothing; then the losses of each device for a user."""
+    import tensorflow as tf
+
+    from components.train.batches import UserBatches
+    from components.train.catalogue import Catalogue, EncodedRatings
+    from components.train.job import Job
+    from components.train.presets import start
+    from components.train.settings import Settings
+    from components.train.shares import deal
+    from components.train.sizing import sized
+    from components.vocabulary.interactions import Interactions
+    from components.vocabulary.vocabulary import Vocabulary
+
+    tf.keras.utils.set_random_seed(1)
+    rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
+    catalogue = Catalogue.of(rows, names.years)
+    plain = Settings(dimension=8, hidden=8, rating_weights=4, dropout=0.0)
+    settings = sized(plain, rows.split("train").counts, len(catalogue.years))
+    ratings = EncodedRatings(catalogue, [rows.split("train")])
+    batch = next(UserBatches(ratings, 32, 1 << 16, 1).from_step(0))
+    with strategy.scope():
+        model = start(Job(rows, names, 1, ""), settings, catalogue)
+        model.compile(optimizer=tf.keras.optimizers.SGD(1.0))
+
+        def given(share: Any) -> Any:
+            of_replica = lambda context: tuple(map(tf.constant, share[context.replica_id_in_sync_group]))  # noqa: E731
+            return strategy.experimental_distribute_values_from_function(of_replica)
+
+        shares = deal(batch, strategy.num_replicas_in_sync)
+        hide, model._hide = model._hide, lambda read, _: read
+        before = [variable.numpy() for variable in model.trainable_variables]
+        step = tf.function(lambda share: strategy.run(model.train_step, args=(share,)), autograph=False)
+        step(given(shares))
+        after = [variable.numpy() for variable in model.trainable_variables]
+        model._hide = hide
+        same = deal(tuple(next(UserBatches(ratings, 1, 1 << 16, 1).from_step(0))), 2)
+        losses = strategy.run(model.compute_loss, args=(given(same),))
+        return before, after, [float(loss) for loss in strategy.experimental_local_results(losses)]
+
+
+def _distance(ones: list[Any], others: list[Any]) -> float:
+    return max(float(abs(one - other).max()) for one, other in zip(ones, others, strict=True))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

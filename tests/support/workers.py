@@ -1,0 +1,82 @@
+"""Worker processes that train together on this machine, as the pods of a TFJob do."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from training_world import World
+
+from components.train.request import Request
+from components.train.tfjob.exchange import Exchange
+
+# One thread for each kind of work: two workers on two cores are not to fight for them.
+_THREADS = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2", "OMP_NUM_THREADS": "1"}
+
+
+def staged(world: World, root: Path, request: Request) -> Exchange:
+    """A place with what the workers need."""
+    exchange = Exchange(str(root))
+    exchange.stage(request, world.interactions, world.vocabulary)
+    return exchange
+
+
+class Workers:
+    """Two workers on the loopback interface, by number; what they say goes to a file each."""
+
+    def __init__(self, exchange: Exchange, directory: Path) -> None:
+        self._place, self._directory = exchange.root, directory
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._starts = 0
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+            self._addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+
+    def start(self, number: int) -> None:
+        """Starts a worker, or starts it again."""
+        config = {"cluster": {"worker": self._addresses}, "task": {"type": "worker", "index": number}}
+        with self.log(number).open("ab") as log:
+            self._processes[number] = subprocess.Popen(
+                [sys.executable, "-m", "components.train.tfjob.worker", self._place],
+                env={**os.environ, **_THREADS, "TF_CONFIG": json.dumps(config)},
+                stdout=log,
+                stderr=log,
+            )
+
+    def log(self, number: int) -> Path:
+        return self._directory / f"worker-{number}.log"
+
+    def said(self, number: int) -> str:
+        return self.log(number).read_text("utf-8", errors="replace")
+
+    def ended(self, number: int) -> int | None:
+        """The exit status of a worker; None while it runs."""
+        return self._processes[number].poll()
+
+    def kill(self, number: int) -> None:
+        self._processes[number].kill()
+        self._processes[number].wait()
+
+    def wait(self, number: int, seconds: float) -> int:
+        return self._processes[number].wait(seconds)
+
+    def close(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def two_workers(exchange: Exchange, directory: Path) -> Iterator[Workers]:
+    """Both started; none is left at the end."""
+    workers = Workers(exchange, directory)
+    try:
+        workers.start(0)
+        workers.start(1)
+        yield workers
+    finally:
+        workers.close()
