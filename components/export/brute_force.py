@@ -70,12 +70,14 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.TopK):  # type: ignore[misc]
         scores = tf.matmul(tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0), self._components)
         pairs = tf.stack([excluded_rows, tf.cast(excluded, tf.int64)], axis=1)
         lowest = tf.fill(tf.shape(excluded), LOWEST_SCORE)
-        scores = tf.tensor_scatter_nd_update(scores, pairs, lowest)
+        # In place, where `tf.tensor_scatter_nd_update` copies; beside the least float any score is nothing.
+        scores = tf.raw_ops.ScatterNdNonAliasingAdd(input=scores, indices=pairs, updates=lowest)
         if allowed is not None:
             padding = scores.shape[1] - self._count
             scores = tf.where(tf.pad(allowed, [[0, padding]]), scores, LOWEST_SCORE)
         values, candidates = _top_k_by_blocks(scores, tf.clip_by_value(k, 0, self._count))
-        return values, tf.where(values > LOWEST_SCORE, candidates, self._count)
+        # What was excluded twice is at minus infinity.
+        return tf.maximum(values, LOWEST_SCORE), tf.where(values > LOWEST_SCORE, candidates, self._count)
 
 
 def _top_k_by_blocks(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -86,8 +88,8 @@ def _top_k_by_blocks(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
     """
     rows, blocks = tf.shape(scores)[0], scores.shape[1] // _BLOCK
     by_block = tf.reshape(scores, [rows, blocks, _BLOCK])
-    _, chosen = tf.math.top_k(tf.reduce_max(by_block, axis=2), tf.minimum(k, blocks))
-    chosen = tf.sort(chosen, axis=1)
+    leaders = tf.reduce_max(by_block, axis=2)
+    chosen = tf.sort(tf.math.top_k(leaders, tf.minimum(k, blocks), sorted=False).indices, axis=1)
     members = tf.reshape(tf.gather(by_block, chosen, batch_dims=1), [rows, tf.shape(chosen)[1] * _BLOCK])
     values, places = tf.math.top_k(members, k)
     return values, tf.gather(chosen, places // _BLOCK, batch_dims=1) * _BLOCK + places % _BLOCK

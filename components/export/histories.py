@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from components.train.ragged import owners
 from components.vocabulary.interactions import UserRatings
 
 # The two values of the input `ratings`.
@@ -23,7 +24,7 @@ class History(NamedTuple):
 
     def rows(self) -> tf.Tensor:
         """The row of the batch that each rating belongs to, int64 [h]."""
-        return tf.ragged.row_splits_to_segment_ids(self.row_splits)
+        return tf.cast(owners(self.row_splits), tf.int64)
 
     def unless(self, condition: tf.Tensor) -> "History":
         """This history, or for the same users an empty one if `condition` (bool scalar) holds."""
@@ -92,17 +93,20 @@ class Histories(tf.Module):  # type: ignore[misc]
         """Positions of the users, int64 of the shape of `user_id` (string); -1 for an unknown one."""
         return self._users.lookup(user_id)
 
+    @property
+    def count(self) -> int:
+        """How many users there are."""
+        return int(self._user_ids.shape[0])
+
     def user_ids(self) -> tf.Tensor:
         """Every user of the index, string [users]."""
         return tf.identity(self._user_ids)
 
-    def read(self, users: tf.Tensor, ratings: tf.Tensor | str) -> History:
+    def read(self, users: tf.Tensor, everything: tf.Tensor | bool) -> History:
         """The ratings of `users` (int64 [n]); an unknown user, -1, has none.
 
-        `ratings` is "all", or "train" for those known before the test split was looked at; anything else
-        is an InvalidArgumentError.
+        All of them, or without `everything` those that were known before the test split was looked at.
         """
-        everything = _means_all(ratings)
         user = tf.maximum(users, 0)
         starts = tf.gather(self._offsets, user)
         held_out_starts = starts + tf.cast(tf.gather(self._known_counts, user), tf.int64)
@@ -118,7 +122,8 @@ class Histories(tf.Module):  # type: ignore[misc]
         )
 
 
-def _means_all(ratings: tf.Tensor | str) -> tf.Tensor:
+def means_all(ratings: tf.Tensor) -> tf.Tensor:
+    """Whether the input `ratings` is "all", bool []; if it is not "train" either, an InvalidArgumentError."""
     everything = tf.equal(ratings, ALL)
     known = tf.logical_or(everything, tf.equal(ratings, TRAIN))
     tf.debugging.Assert(known, [f'the input "ratings" must be "{ALL}" or "{TRAIN}", not', ratings])

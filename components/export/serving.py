@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from components.export.brute_force import LOWEST_SCORE, BiasedBruteForce
 from components.export.catalogue import Catalogue
-from components.export.histories import ALL, Histories, History
+from components.export.histories import ALL, Histories, History, means_all
+from components.export.reading import Reader, Reading, stored_reader
 from components.export.search import Chosen
 
 # `k` of the signature that takes nothing but users.
@@ -40,6 +41,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         """
         super().__init__(name="serving_index")
         self._scoring, self._catalogue, self._histories = scoring, catalogue, histories
+        self._reader, self._stored = Reader(scoring), stored_reader(scoring, histories)
         vectors = scoring.signatures["candidates"]()["vector"].numpy()
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         by_likeness = BiasedBruteForce().index_with_bias(
@@ -55,6 +57,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         """The concrete functions by the names that they are served under."""
         inputs_of: dict[Callable[..., Outputs], dict[str, tf.TensorSpec]] = {
             self.recommend: {"user_id": _STRINGS, "k": _INT, "ratings": _STRING},
+            self.rank: {"user_id": _STRINGS, "k": _INT, "ratings": _STRING},
             self.recommend_filtered: {
                 "user_id": _STRINGS,
                 "k": _INT,
@@ -82,9 +85,15 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
 
     def recommend(self, user_id: tf.Tensor, k: tf.Tensor, ratings: tf.Tensor) -> Outputs:
         """The k best movies that each user has not rated; popularity's order for an unknown user."""
-        users = self._histories.users(user_id)
-        history = self._histories.read(users, ratings)
-        return {**self._recommend(user_id, history, history, k), "known_user": users >= 0}
+        ranked = self.rank(user_id, k, ratings)
+        return {**self._catalogue.describe(ranked.pop("row")), **ranked}
+
+    def rank(self, user_id: tf.Tensor, k: tf.Tensor, ratings: tf.Tensor) -> Outputs:
+        """`recommend` for bulk work, with movies as rows of `catalogue`, M where there is none."""
+        users, everything = self._histories.users(user_id), means_all(ratings)
+        seen = self._histories.read(users, everything)
+        reading = self._stored.read(user_id, users, everything)
+        return {**self._rank(reading, seen, k), "known_user": users >= 0}
 
     def recommend_filtered(
         self,
@@ -102,19 +111,26 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         With the order "rating" the first `pool` movies by score are ordered by predicted rating.
         """
         users = self._histories.users(user_id)
-        history = self._histories.read(users, ratings)
+        history = self._histories.read(users, means_all(ratings))
         by_rating = _means_by_rating(order)
         allowed = tf.logical_or(tf.equal(tf.size(only), 0), self._catalogue.among(only))
         allowed = tf.logical_and(allowed, tf.logical_not(self._catalogue.among(exclude)))
-        seen = history.unless(include_rated)
         wanted = tf.where(by_rating, tf.maximum(k, pool), k)
-        answer = self._recommend(user_id, history, seen, wanted, allowed)
+        # Movies that are in the history may be rated, so the short way will not do.
+        reading = self._reader.read(user_id, history)
+        answer = self._rank(reading, history.unless(include_rated), wanted, allowed)
         stars = tf.where(answer["score"] > LOWEST_SCORE, answer["rating"], LOWEST_SCORE)
         keys = tf.where(by_rating, stars, answer["score"])
         _, places = tf.math.top_k(keys, tf.clip_by_value(k, 0, tf.shape(keys)[1]))
         ordered = {name: tf.gather(values, places, batch_dims=1) for name, values in answer.items()}
+        movies = self._catalogue.describe(ordered.pop("row"))
         unknown = self._catalogue.unknown(exclude) + self._catalogue.unknown(only)
-        return {**ordered, "known_user": users >= 0, "ignored": tf.fill(tf.shape(users), unknown)}
+        return {
+            **movies,
+            **ordered,
+            "known_user": users >= 0,
+            "ignored": tf.fill(tf.shape(users), unknown),
+        }
 
     def serving_default(self, user_id: tf.Tensor) -> Outputs:
         """`recommend` with k = 100 and all ratings: the signature for servers that batch requests."""
@@ -137,13 +153,15 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         lengths = row_splits[1:] - row_splits[:-1]
         kept_lengths = history.row_splits[1:] - history.row_splits[:-1]
         ignored = tf.cast(lengths - kept_lengths, tf.int32)
-        return {**self._recommend(nobody, history, history, k), "ignored": ignored}
+        ranked = self._rank(self._reader.read(nobody, history), history, k)
+        return {**self._catalogue.describe(ranked.pop("row")), **ranked, "ignored": ignored}
 
     def rate(self, user_id: tf.Tensor, movie_id: tf.Tensor, ratings: tf.Tensor) -> Outputs:
         """Stars for pairs of a user and a movie. Each user's history is read once, however many the pairs."""
         distinct, pair_row = tf.unique(user_id)
-        history = self._histories.read(self._histories.users(distinct), ratings)
-        return {"rating": self._stars(distinct, history, pair_row, self._catalogue.rows(movie_id))}
+        history = self._histories.read(self._histories.users(distinct), means_all(ratings))
+        movies = self._catalogue.rows(movie_id)
+        return {"rating": self._reader.rate(distinct, history, pair_row, movies)}
 
     def similar(self, movie_id: tf.Tensor, k: tf.Tensor) -> Outputs:
         """The k rated movies whose vectors make the smallest angle with each movie's.
@@ -163,7 +181,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
     def history(self, user_id: tf.Tensor) -> Outputs:
         """All ratings of the users, flat; user i's are row_splits[i]:row_splits[i + 1]."""
         users = self._histories.users(user_id)
-        history = self._histories.read(users, ALL)
+        history = self._histories.read(users, True)
         return {
             **self._catalogue.describe(history.movies),
             "rating": history.ratings,
@@ -180,28 +198,12 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         """The ids of all known users."""
         return {"user_id": self._histories.user_ids()}
 
-    def _recommend(
-        self,
-        user_id: tf.Tensor,
-        history: History,
-        seen: History,
-        k: tf.Tensor,
-        allowed: tf.Tensor | None = None,
+    def _rank(
+        self, reading: Reading, seen: History, k: tf.Tensor, allowed: tf.Tensor | None = None
     ) -> Outputs:
-        query = self._scoring.signatures["query"](user_id=user_id, **_read_by_the_model(history))["query"]
-        score, rows = self._best_by_score(query, k, seen.rows(), seen.movies, allowed)
-        shape = tf.shape(rows)
-        pair_row = tf.repeat(tf.range(shape[0]), shape[1])
-        rating = tf.reshape(self._stars(user_id, history, pair_row, tf.reshape(rows, [-1])), shape)
-        rating = tf.where(rows < self._catalogue.nothing, rating, 0.0)
-        return {**self._catalogue.describe(rows), "score": score, "rating": rating}
-
-    def _stars(
-        self, user_id: tf.Tensor, history: History, pair_row: tf.Tensor, pair_movie: tf.Tensor
-    ) -> tf.Tensor:
-        rate = self._scoring.signatures["rate"]
-        pairs = {"pair_row": pair_row, "pair_movie": pair_movie}
-        return rate(user_id=user_id, **_read_by_the_model(history), **pairs)["rating"]
+        score, rows = self._best_by_score(reading.query, k, seen.rows(), seen.movies, allowed)
+        rating = tf.where(rows < self._catalogue.nothing, reading.stars(rows), 0.0)
+        return {"row": rows, "score": score, "rating": rating}
 
 
 def _concrete(method: Callable[..., Outputs], inputs: dict[str, tf.TensorSpec]) -> Any:
@@ -214,11 +216,3 @@ def _means_by_rating(order: tf.Tensor) -> tf.Tensor:
     known = tf.logical_or(by_rating, tf.equal(order, BY_SCORE))
     tf.debugging.Assert(known, [f'the input "order" must be "{BY_SCORE}" or "{BY_RATING}", not', order])
     return by_rating
-
-
-def _read_by_the_model(history: History) -> Outputs:
-    return {
-        "history_movie": history.movies,
-        "history_rating": history.ratings,
-        "history_row_splits": history.row_splits,
-    }

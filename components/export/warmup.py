@@ -42,7 +42,8 @@ def warmup_requests(user_ids: list[str], movie_ids: list[str]) -> list[Request]:
         ("history", {"user_id": user_ids[:1]}),
     ]
     for ratings in (ALL, TRAIN):
-        requests.append(("recommend", {"user_id": user_ids[:1], "k": 10, "ratings": ratings}))
+        for name in ("recommend", "rank"):
+            requests.append((name, {"user_id": user_ids[:1], "k": 10, "ratings": ratings}))
         pairs = {"user_id": user_ids[:1] * len(movie_ids), "movie_id": movie_ids}
         requests.append(("rate", {**pairs, "ratings": ratings}))
     return requests

@@ -131,28 +131,29 @@ def _tables(
 ) -> Iterator[tuple[pa.Table, Sequence[str]]]:
     """The answers for `users`, a request each time, with those it was about."""
     batches = [users[start : start + _BATCH] for start in range(0, len(users), _BATCH)]
+    movies = pa.array(index.movie_ids, pa.string())
     # Much of an answer is work of one thread: several at once keep all processors busy.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        tables = pool.map(lambda some: _table(some, index.ranking(some, k, ratings)), batches)
+        tables = pool.map(lambda some: _table(some, movies, index.ranking(some, k, ratings)), batches)
         yield from zip(tables, batches, strict=True)
 
 
-def _table(users: Sequence[str], answer: dict[str, np.ndarray]) -> pa.Table:
+def _table(users: Sequence[str], movies: pa.Array, answer: dict[str, np.ndarray]) -> pa.Table:
     """One row a recommendation; the padding of users whose movies ran out is left out."""
-    ids = answer["movie_id"]
-    width = ids.shape[1]
-    table = pa.table(
+    rows = answer["row"]
+    kept = rows < len(movies)
+    owner, rank = np.nonzero(kept)
+    return pa.table(
         {
-            "user_id": pa.array(np.repeat(np.asarray(users, object), width), pa.string()),
-            "rank": np.tile(np.arange(1, width + 1, dtype=np.int32), len(users)),
-            "movie_id": pa.array(ids.ravel(), pa.binary()).cast(pa.string()),
-            "score": answer["score"].ravel(),
-            "rating": answer["rating"].ravel(),
-            "known_user": np.repeat(answer["known_user"], width),
+            "user_id": pa.array(users, pa.string()).take(pa.array(owner)),
+            "rank": rank.astype(np.int32) + 1,
+            "movie_id": movies.take(pa.array(rows[kept])),
+            "score": answer["score"][kept],
+            "rating": answer["rating"][kept],
+            "known_user": answer["known_user"][owner],
         },
         schema=SCHEMA,
     )
-    return table.filter(pa.array(ids.ravel() != b""))
 
 
 def _join(files: Iterable[Path], target: Path) -> int:

@@ -1,7 +1,7 @@
 """A published index, asked from Python."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from components.errors import UserError
 from components.export.kinds import SCANN
 from components.export.manifest import read_manifest
+from components.recommend.answers import batches, decoded, joined, movies_of, records
 from components.recommend.titles import Titles
 
 # Which of a user's ratings are read and excluded: all, or only those known before the test split.
@@ -49,7 +50,7 @@ class Recommendations:
 
     def movies(self, row: int) -> list[dict[str, Any]]:
         """The movies for one user without the padding: movie_id, title, year, score, rating."""
-        return _movies(vars(self), row, "score", "rating")
+        return movies_of(vars(self), row, "score", "rating")
 
 
 class PublishedIndex:
@@ -111,16 +112,26 @@ class PublishedIndex:
             signature = "recommend_filtered"
             inputs |= {"include_rated": include_rated, "exclude": exclude, "only": only}
             inputs |= {"order": order, "pool": pool}
-        answers = [self._ask(signature, user_id=some, **inputs) for some in _batches(user_ids, _BATCH)]
-        answer = _joined(answers)
+        answers = [self._ask(signature, user_id=some, **inputs) for some in batches(user_ids, _BATCH)]
+        answer = joined(answers)
         return Recommendations(**{field.name: answer[field.name] for field in fields(Recommendations)})
 
     def ranking(
         self, user_ids: Sequence[str], k: int, ratings: Ratings = "all"
     ) -> dict[str, npt.NDArray[Any]]:
-        """`recommend` in one request, for bulk work: movie_id as bytes, score, rating, known_user."""
-        answer = self._call("recommend", user_id=user_ids, k=k, ratings=ratings)
-        return {name: answer[name].numpy() for name in ("movie_id", "score", "rating", "known_user")}
+        """`recommend` in one request, for bulk work: row, score, rating, known_user.
+
+        A row is the place in `movie_ids`, or their number where fewer than k movies are left.
+        """
+        signature = "rank" if "rank" in self._signatures else "recommend"
+        answer = self._call(signature, user_id=user_ids, k=k, ratings=ratings)
+        ranked = {name: answer[name].numpy() for name in ("score", "rating", "known_user")}
+        if signature == "rank":
+            return {"row": answer["row"].numpy(), **ranked}
+        # An index of an earlier release.
+        ids = decoded(answer["movie_id"].numpy())
+        rows = [self._row_of.get(movie_id, len(self._row_of)) for movie_id in ids.ravel()]
+        return {"row": np.array(rows, np.int32).reshape(ids.shape), **ranked}
 
     def recommend_from_history(self, history: Mapping[str, float], k: int) -> list[dict[str, Any]]:
         """The k best movies for someone with these ratings, movie id -> stars; unknown movies are not read.
@@ -134,7 +145,7 @@ class PublishedIndex:
             row_splits=[0, len(history)],
             k=k,
         )
-        return _movies(answer, 0, "score", "rating")
+        return movies_of(answer, 0, "score", "rating")
 
     def rate(
         self, user_ids: Sequence[str], movie_ids: Sequence[str], ratings: Ratings = "all"
@@ -143,11 +154,11 @@ class PublishedIndex:
 
         A rating that the user gave to that very movie is not read. Pairs of one user are best given together.
         """
-        pairs = zip(_batches(user_ids, _PAIRS_BATCH), _batches(movie_ids, _PAIRS_BATCH), strict=True)
+        pairs = zip(batches(user_ids, _PAIRS_BATCH), batches(movie_ids, _PAIRS_BATCH), strict=True)
         answers = [
             self._ask("rate", user_id=users, movie_id=movies, ratings=ratings) for users, movies in pairs
         ]
-        stars: npt.NDArray[np.float32] = _joined(answers)["rating"]
+        stars: npt.NDArray[np.float32] = joined(answers)["rating"]
         return stars
 
     def history(self, user_id: str) -> list[dict[str, Any]]:
@@ -162,14 +173,14 @@ class PublishedIndex:
         """`history` for several users; empty for an unknown one."""
         answer = self._ask("history", user_id=user_ids)
         splits = answer["row_splits"]
-        rows = _records({name: answer[name] for name in ("movie_id", "title", "year", "rating", "held_out")})
+        rows = records({name: answer[name] for name in ("movie_id", "title", "year", "rating", "held_out")})
         users = [rows[start:end] for start, end in itertools.pairwise(splits)]
         return [sorted(user, key=lambda movie: -movie["rating"]) for user in users]
 
     def similar(self, movie_id: str, k: int) -> list[dict[str, Any]]:
         """The k movies nearest to one: movie_id, title, year, similarity (cosine); none for an unknown id."""
         answer = self._ask("similar", movie_id=[movie_id], k=k)
-        return _movies(answer, 0, "similarity")
+        return movies_of(answer, 0, "similarity")
 
     def find_movie(self, text: str) -> dict[str, Any]:
         """The movie with that id or title: movie_id, title, year.
@@ -184,6 +195,15 @@ class PublishedIndex:
     def user_ids(self) -> list[str]:
         """All known users, those with training ratings first."""
         return list(self._ask("users")["user_id"])
+
+    @property
+    def movie_ids(self) -> list[str]:
+        """Every movie of the catalogue."""
+        return self._catalogue["movie_id"]
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {movie_id: row for row, movie_id in enumerate(self.movie_ids)}
 
     @cached_property
     def _catalogue(self) -> dict[str, list[Any]]:
@@ -200,7 +220,7 @@ class PublishedIndex:
         raise UserError(f'no ratings of a user "{user_id}" are known; known users are, for example, {some}')
 
     def _ask(self, signature: str, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
-        return {name: _decoded(value.numpy()) for name, value in self._call(signature, **inputs).items()}
+        return {name: decoded(value.numpy()) for name, value in self._call(signature, **inputs).items()}
 
     def _call(self, signature: str, **inputs: Any) -> dict[str, Any]:
         import tensorflow as tf
@@ -211,30 +231,3 @@ class PublishedIndex:
             **{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
         )
         return outputs
-
-
-def _movies(answer: Mapping[str, npt.NDArray[Any]], row: int, *figures: str) -> list[dict[str, Any]]:
-    found = _records({name: answer[name][row] for name in ("movie_id", "title", "year", *figures)})
-    return [movie for movie in found if movie["movie_id"]]
-
-
-def _records(columns: dict[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:
-    values = zip(*(column.tolist() for column in columns.values()), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in values]
-
-
-def _batches(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    # No values make one empty batch, so that the answer has its columns.
-    for start in range(0, max(len(values), 1), size):
-        yield values[start : start + size]
-
-
-def _joined(answers: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
-    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-
-
-def _decoded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if array.dtype != object:
-        return array
-    flat = [value.decode("utf-8") for value in array.ravel()]
-    return np.array(flat, dtype=object).reshape(array.shape)

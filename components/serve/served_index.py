@@ -79,8 +79,11 @@ class ServedIndex(PublishedIndex):
         for count in (1, len(users)):
             self.recommend(users[:count], 10)
             self.predict("serving_default", {"user_id": users[:count]})
-        if "recommend_filtered" in self.specs:  # which an index of an earlier release lacks
+        # Which an index of an earlier release lacks.
+        if "recommend_filtered" in self.specs:
             self.recommend(users[:1], 10, order="rating")
+        if "rank" in self.specs:
+            self.ranking(users[:1], 10)
         self.recommend_from_history(dict.fromkeys(movies, 3.0), 10)
         self.rate(users[:1], movies[:1])
         self.histories(users[:1])
@@ -89,10 +92,6 @@ class ServedIndex(PublishedIndex):
     @cached_property
     def _folded_titles(self) -> list[str]:
         return [_words(title) for title in self._catalogue["title"]]
-
-    @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return {movie_id: row for row, movie_id in enumerate(self._catalogue["movie_id"])}
 
     def _movie(self, row: int) -> dict[str, Any]:
         return {name: values[row] for name, values in self._catalogue.items()}

@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from components.train.catalogue import Catalogue
 from components.train.chunks import chunked
+from components.train.frozen import candidates, frozen, frozen_movies, rating_candidates
 from components.train.history import History, history
 from components.train.model import TwoTower
+from components.train.profiles import profile
 from components.train.rating_head import Movies, RatingHead
 from components.train.towers import QueryTower
 
@@ -22,6 +24,10 @@ HISTORY_INPUTS = [
 ]
 PAIR_INPUTS = [tf.TensorSpec([None], tf.int32, "pair_row"), tf.TensorSpec([None], tf.int32, "pair_movie")]
 
+# What every scoring SavedModel answers, and what it may answer beside, so that serving is faster.
+SIGNATURES = ("query", "candidates", "rate")
+OPTIONAL_SIGNATURES = ("profile", "rating_candidates")
+
 Outputs = dict[str, tf.Tensor]
 
 
@@ -31,7 +37,7 @@ class _Layers:
 
     Attributes:
       vectors, movies: the tables of all movies of the candidate tower and the rating head, worked out once:
-        a request gathers a few rows of them.
+        a request gathers a few rows of them. The last row, of zeros, is that of movies nothing is known of.
     """
 
     queries: QueryTower
@@ -47,21 +53,25 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         self, model: TwoTower, catalogue: Catalogue, movie_ids: Any, rating_scale: tuple[float, float]
     ) -> None:
         super().__init__(name="scoring")
-        candidates = model.candidates.table()
+        table = model.candidates.table()
         self._layers = _Layers(
             queries=model.queries,
             rating_head=model.rating_head,
-            vectors=tf.Variable(candidates.vectors, trainable=False, name="rated_vectors"),
-            movies=_frozen(model.rating_head.table(candidates.vectors)),
+            vectors=frozen(table.vectors, "rated_vectors"),
+            movies=frozen_movies(model.rating_head.table(table.vectors)),
         )
         self._mean, self._scale, self._bounds = catalogue.mean, catalogue.scale, rating_scale
         self._tables = int(catalogue.rows.max()) + 1
         # A constant, so that TensorFlow reads a history once when `query` and `rate` are asked together.
         self._rows = tf.constant(catalogue.rows)
+        self._rows_or_last = tf.constant(np.where(catalogue.rows < 0, self._tables, catalogue.rows))
         self._movie_ids = tf.Variable(list(map(str, movie_ids)), trainable=False, name="movie_ids")
-        vectors, biases = _candidates(model, catalogue)
+        vectors, biases = candidates(model, catalogue)
         self._vectors = tf.Variable(vectors, trainable=False, name="vectors")
         self._biases = tf.Variable(biases, trainable=False, name="biases")
+        vectors, biases = rating_candidates(model, catalogue)
+        self._rating_vectors = tf.Variable(vectors, trainable=False, name="rating_vectors")
+        self._rating_biases = tf.Variable(biases, trainable=False, name="rating_biases")
         # What is not read when serving is not saved.
         self._read_when_serving = [variable for f in signatures(self).values() for variable in f.variables]
 
@@ -75,9 +85,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     ) -> Outputs:
         """Query vectors [n, dimension + 1]; zeros, hence popularity's order, where nothing can be read."""
         read, _ = self._read(history_movie, history_rating, history_row_splits)
-        vectors = self._layers.queries(read, self._layers.vectors)
-        extended = tf.concat([vectors, tf.ones_like(vectors[:, :1])], axis=1)
-        return {"query": tf.where(read.counts[:, tf.newaxis] > 0, extended, 0.0)}
+        return {"query": _extended(self._layers.queries(read, self._layers.vectors), read.counts)}
 
     @tf.function(input_signature=[], autograph=False)  # type: ignore[untyped-decorator]
     def candidates(self) -> Outputs:
@@ -111,6 +119,39 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         predicted = tf.where(movies >= 0, predicted, unknown)
         stars = tf.clip_by_value(self._mean + self._scale * predicted, *self._bounds)
         return {"rating": tf.scatter_nd(order[:, tf.newaxis], stars, tf.shape(pair_row))}
+
+    @tf.function(input_signature=HISTORY_INPUTS, autograph=False)  # type: ignore[untyped-decorator]
+    def profile(
+        self,
+        user_id: tf.Tensor,
+        history_movie: tf.Tensor,
+        history_rating: tf.Tensor,
+        history_row_splits: tf.Tensor,
+    ) -> Outputs:
+        """The query of `query`, and the taste [n, K] for `rating_candidates`.
+
+        Only of histories that name no movie twice, and none outside the catalogue.
+        """
+        layers = self._layers
+        read = profile(
+            layers.queries,
+            layers.vectors,
+            layers.movies,
+            tf.gather(self._rows_or_last, history_movie),
+            (history_rating - self._mean) / self._scale,
+            history_row_splits,
+        )
+        return {"query": _extended(read.query, read.counts), "taste": read.taste}
+
+    @tf.function(input_signature=[], autograph=False)  # type: ignore[untyped-decorator]
+    def rating_candidates(self) -> Outputs:
+        """Every movie's vector [M, K] and bias [M]: taste . vector + bias, clipped to `bounds` [2], are the
+        stars that `rate` gives for a movie outside the history."""
+        return {
+            "vector": self._rating_vectors.read_value(),
+            "bias": self._rating_biases.read_value(),
+            "bounds": tf.constant(self._bounds, tf.float32),
+        }
 
     def _read(self, movie: tf.Tensor, rating: tf.Tensor, row_splits: tf.Tensor) -> tuple[History, tf.Tensor]:
         """The history without what the model does not know, and its keys (row, movie), int64 ascending.
@@ -158,34 +199,20 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         return tf.cast(rows, tf.int64) * self._tables + tf.cast(movies, tf.int64)
 
 
-def _candidates(model: TwoTower, catalogue: Catalogue) -> tuple[Any, Any]:
-    """Vectors [M, dimension + 1] and biases [M] of the whole catalogue.
-
-    The last component is the learned deviation from popularity; a query's is 1, or 0 where nothing is known
-    of the user. Movies without ratings have the least deviation and nothing else.
-    """
-    deviation, table = model.candidates.deviation.numpy(), model.candidates.table().vectors.numpy()
-    rated = catalogue.rows >= 0
-    vectors = np.zeros((len(rated), table.shape[1] + 1), np.float32)
-    vectors[rated, :-1] = table
-    vectors[rated, -1] = deviation
-    vectors[~rated, -1] = min(0.0, float(deviation.min()))
-    biases = np.zeros(len(rated), np.float32)
-    biases[rated] = model.candidates.popularity.numpy()
-    return vectors, biases
-
-
-def _frozen(table: Movies) -> Movies:
-    return Movies(*(tf.Variable(part, trainable=False, name=name) for name, part in table._asdict().items()))
+def _extended(queries: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """Queries with the component that meets the last of `candidates`; zeros where nothing could be read."""
+    extended = tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0)
+    return tf.where(counts[:, tf.newaxis] > 0, extended, 0.0)
 
 
 def signatures(module: tf.Module) -> dict[str, Any]:
-    """The concrete functions of a module with the methods `query`, `candidates` and `rate`."""
-    return {name: getattr(module, name).get_concrete_function() for name in ("query", "candidates", "rate")}
+    """The concrete functions of a module's methods `SIGNATURES`, and `OPTIONAL_SIGNATURES` if it has them."""
+    optional = [name for name in OPTIONAL_SIGNATURES if hasattr(module, name)]
+    return {name: getattr(module, name).get_concrete_function() for name in (*SIGNATURES, *optional)}
 
 
 def save(module: tf.Module, directory: Path) -> None:
-    """Writes a module with the methods `query`, `candidates` and `rate` as a SavedModel."""
+    """Writes a module with the methods of `signatures` as a SavedModel."""
     tf.saved_model.save(module, str(directory), signatures=signatures(module))
     assets = directory / "assets"
     if assets.is_dir() and not any(assets.iterdir()):

@@ -96,6 +96,10 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         counts = history.counts
         pooled = history.pool(vectors)
         pooled += history.sum_weighted(gather(self.opinions, history.movies), _above_mean(history))
+        return self.finish(pooled, counts, seed)
+
+    def finish(self, pooled: tf.Tensor, counts: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """[n, dimension], of the sums `pooled` [n, dimension] over `counts` [n] ratings of each user."""
         x = pooled * tf.math.rsqrt(counts + 1.0)[:, tf.newaxis] + self.start
         hidden = self._expand(self._norm(x))
         if seed is not None:

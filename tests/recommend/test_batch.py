@@ -61,6 +61,15 @@ def test_goes_on_after_a_kill_where_it_was(world, index, tmp_path, monkeypatch):
     assert pq.read_table(tmp_path / "x.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
 
 
+def test_an_index_of_an_earlier_release_is_ranked_as_well(world, index, tmp_path, monkeypatch):
+    users = [*world.user_ids, "stranger"]
+    batch(index, users, 35, tmp_path / "new.parquet")
+    older = {name: signature for name, signature in index._signatures.items() if name != "rank"}
+    monkeypatch.setattr(index, "_signatures", older)
+    batch(index, users, 35, tmp_path / "old.parquet")
+    assert pq.read_table(tmp_path / "old.parquet").equals(pq.read_table(tmp_path / "new.parquet"))
+
+
 def test_parts_of_another_call_are_not_taken_over(world, index, tmp_path, monkeypatch):
     users = world.user_ids
     with monkeypatch.context() as patched:

@@ -1,0 +1,56 @@
+"""The short way of reading a history against `query` and `rate`."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from random_model import random_scoring
+
+MOVIES = 300
+# Nothing, one movie, several chunks of movies, a whole chunk, and only movies that nobody had rated.
+LENGTHS = [0, 1, 200, 64, 3, 0]
+RATED = np.arange(MOVIES) % 10 != 0
+
+
+@pytest.fixture(scope="module")
+def scoring():
+    return random_scoring(RATED, [f"m{movie}" for movie in range(MOVIES)])
+
+
+@pytest.fixture(scope="module")
+def histories():
+    random = np.random.default_rng(1)
+    rows = [random.permutation(MOVIES)[:length] for length in LENGTHS]
+    rows[4] = np.array([20, 0, 110])
+    movies = np.concatenate(rows).astype(np.int32)
+    stars = random.integers(1, 6, len(movies)).astype(np.float32)
+    return movies, stars, np.cumsum([0, *LENGTHS])
+
+
+def _ask(signature, histories, **more):
+    movies, stars, row_splits = histories
+    users = tf.constant([""] * (len(row_splits) - 1), tf.string)
+    return signature(users, tf.constant(movies), tf.constant(stars), tf.constant(row_splits), **more)
+
+
+def test_the_query_is_the_same(scoring, histories):
+    short, whole = (_ask(signature, histories)["query"] for signature in (scoring.profile, scoring.query))
+    np.testing.assert_allclose(short, whole, rtol=1e-4, atol=1e-5)
+    assert np.abs(whole).max() > 1
+
+
+def test_taste_rates_what_is_not_in_the_history_as_rate_does(scoring, histories):
+    movies, *_ = histories
+    taste, table = _ask(scoring.profile, histories)["taste"], scoring.rating_candidates()
+    every = np.clip(taste @ tf.transpose(table["vector"]) + table["bias"], *table["bounds"])
+    unseen = np.ones_like(every, bool)
+    unseen[np.repeat(np.arange(len(LENGTHS)), LENGTHS), movies] = False
+    rows, asked = (side.astype(np.int32) for side in np.nonzero(unseen))
+    pairs = {"pair_row": tf.constant(rows), "pair_movie": tf.constant(asked)}
+    expected = _ask(scoring.rate, histories, **pairs)["rating"]
+    np.testing.assert_allclose(every[unseen], expected, rtol=1e-4, atol=1e-5)
+    assert len(np.unique(np.round(every[2], 2))) > 50
+
+
+def test_nobody_asked_is_nobody_answered(scoring):
+    answer = _ask(scoring.profile, (np.array([], np.int32), np.array([], np.float32), np.array([0])))
+    assert (answer["query"].shape, answer["taste"].shape) == ((0, 9), (0, 5))
