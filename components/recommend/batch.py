@@ -30,6 +30,9 @@ SCHEMA = pa.schema(
     ]
 )
 
+# The columns of few distinct values. Among the others a search for some takes time and makes the file larger.
+_REPEATING = ["user_id", "rank", "movie_id", "known_user"]
+
 # Users to a request, and to a part: what a killed run loses.
 _BATCH = 256
 _PART = 64 * _BATCH
@@ -117,7 +120,8 @@ def _write_part(
     file: Path, index: PublishedIndex, users: Sequence[str], k: int, ratings: Ratings, progress: Progress
 ) -> None:
     staging = file.with_suffix(".partial")
-    with pq.ParquetWriter(staging, SCHEMA, compression="zstd") as writer:
+    # Not compressed: it is read once more, and then only what is made of it stays.
+    with pq.ParquetWriter(staging, SCHEMA, compression="none", use_dictionary=_REPEATING) as writer:
         tables = []
         for table, some in _tables(index, users, k, ratings):
             tables.append(table)
@@ -158,7 +162,8 @@ def _table(users: Sequence[str], movies: pa.Array, answer: dict[str, np.ndarray]
 
 def _join(files: Iterable[Path], target: Path) -> int:
     """Joins the parts into `target` and returns the number of rows."""
-    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer, ThreadPoolExecutor(1) as background:
+    whole = pq.ParquetWriter(target, SCHEMA, compression="zstd", use_dictionary=_REPEATING)
+    with whole as writer, ThreadPoolExecutor(1) as background:
         # While one part is added, the next is made.
         added = [background.submit(_add, writer, file) for file in files]
         return sum(rows.result() for rows in added)
