@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from components.publish.cli import skip as skip_command
 from components.publish.skip import skip
 from components.registry.registry import Registry
 
@@ -20,3 +22,12 @@ def test_the_reason_is_told_and_kept(place: str, tmp_path: Path, capsys: pytest.
     assert (record.outcome, record.reason, record.version) == ("skipped", reason, "")
     assert record.champion == {"version": "v2", "sequence": 2}
     assert record.fingerprint == "f"
+
+
+def test_the_command_records_a_run_by_hand(tmp_path: Path) -> None:
+    words = ["--registry", str(tmp_path / "registry"), "--version", "v2", "--sequence", "2"]
+    words += ["--fingerprint", "f", "--output", str(tmp_path / "skipped")]
+    CliRunner().invoke(skip_command, words, catch_exceptions=False)
+    [record] = Registry(str(tmp_path / "registry")).runs.newest_first()
+    assert (record.outcome, record.fingerprint) == ("skipped", "f")
+    assert record.run_id.startswith("by-hand-")

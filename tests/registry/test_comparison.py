@@ -140,6 +140,23 @@ def test_the_terminal_says_who_is_better_and_by_how_much(place: str, add_run: Ad
     assert document["settings"] == {"preset": ["notebook", "default"]}
 
 
+@pytest.mark.parametrize(
+    ("found", "rmse", "conclusion"),
+    [
+        (0.305, 0.905, "Neither is better beyond chance."),
+        (0.20, 0.80, "Each is better in something."),
+        (0.20, 0.905, "A is better."),
+    ],
+)
+def test_the_conclusion_follows_from_all_metrics(
+    place: str, add_run: AddRun, found: float, rmse: float, conclusion: str
+) -> None:
+    add_run("a", {"top_100_accuracy_unseen": 0.30, "rmse": 0.90})
+    add_run("b", {"top_100_accuracy_unseen": found, "rmse": rmse})
+    text = CliRunner().invoke(compare_command, ["a", "b", "--registry", place], catch_exceptions=False).stdout
+    assert conclusion in text
+
+
 def test_figures_of_other_test_rows_are_taken_with_care(place: str, add_run: AddRun) -> None:
     add_run("a", {"rmse": 0.90})
     add_run("b", {"rmse": 0.80}, fingerprint="g")

@@ -1,6 +1,7 @@
 """The subcommands `champion`, `versions`, `show`, `rollback`, `prune` and `verify`."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from components.errors import UserError
 from components.registry.cli import champion, prune, rollback, show, verify, versions
 from components.registry.registry import Registry
+from components.registry.run_records import RunRecord
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +84,22 @@ def test_show_tells_the_story_of_a_version(tmp_path: Path, crown) -> None:
     assert story["replaced_by"]["reason"] == "it likes [sequels] only"
     champion_now = CliRunner().invoke(show, words[1:], catch_exceptions=False).output
     assert f"version {first}" in champion_now
+
+
+def test_show_tells_whom_a_version_beat_and_by_which_rules(tmp_path: Path, crown) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = crown(registry, "run-1").version
+    verdict = {
+        "metrics": {"champion": {"rmse": 0.95}, "baselines": {"global_mean": {"rmse": 1.125}}},
+        "rules": [{"verdict": "pass", "name": "rmse_vs_champion", "why": "0.9 is [less] than 0.95."}],
+    }
+    (tmp_path / "verdict.json").write_text(json.dumps(verdict))
+    record = RunRecord(run_id="run-1", outcome="published", reason="good", version=version, sequence=1)
+    registry.runs.write(record, {"verdict.json": tmp_path / "verdict.json"})
+    text = CliRunner().invoke(show, [version, "--registry", registry.root], catch_exceptions=False).output
+    assert re.search(r"metric +this version +champion then +global mean", text)
+    assert re.search(r"rmse +0\.9000 +0\.9500 +1\.1250", text)
+    assert re.search(r"pass +rmse_vs_champion +0\.9 is \[less\] than 0\.95\.", text)
 
 
 def test_prune_says_what_goes_and_deletes_it(tmp_path: Path, crown) -> None:

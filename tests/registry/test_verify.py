@@ -91,3 +91,19 @@ def test_a_byte_that_flips_in_the_bucket_is_found_by_reading_it(bucket: str, gcs
         "index/saved_model.pb",
         "report.html",
     ]
+
+
+def test_an_entry_of_the_log_under_another_number_is_a_fault(place: str, crown) -> None:
+    registry = Registry(place)
+    for number in (1, 2):
+        crown(registry, f"run-{number}")
+    entry = registry.storage.read_bytes("champion/000001.json")
+    registry.storage.write_bytes("champion/000001.json", entry.replace(b'"sequence": 1', b'"sequence": 7'))
+    assert verify(registry).faults == ["entry 1 of the champion log says that it is 7"]
+
+
+def test_a_registry_without_a_champion_has_no_faults(place: str, add_version) -> None:
+    registry = Registry(place)
+    add_version(registry, "run-1")
+    found = verify(registry)
+    assert (found.versions, found.served, found.faults) == (1, 0, [])

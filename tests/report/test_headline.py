@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from components.report.headline import headline, in_words
+from components.report.hints import hints
 from components.report.units import apart, duration
 
 
@@ -138,3 +139,15 @@ def test_two_figures_have_the_digits_that_tell_them_apart():
 
 def test_times_are_said_in_minutes():
     assert [duration(seconds) for seconds in (3.14, 59.97, 768.2)] == ["3.1 s", "1 min 0 s", "12 min 48 s"]
+
+
+@pytest.mark.parametrize(("found", "told"), [(0.019, True), (0.021, False)])
+def test_a_ranking_as_if_by_lot(found, told):
+    """Among 10,000 movies lists of 100 drawn by lot find 1 of 100."""
+    verdict = {
+        "rules": [{"name": "top_100_vs_popularity", "metric": "top_100_accuracy_unseen", "verdict": "fail"}],
+        "metrics": {"challenger": {"top_100_accuracy_unseen": found}, "baselines": {}},
+        "movies": 10_000,
+    }
+    said = "It ranks hardly better than lists drawn by lot, which find 1.0 of 100: it finds 1.9."
+    assert (said in list(hints(verdict, {}, ()))) == told
