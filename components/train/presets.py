@@ -12,8 +12,10 @@ from components.train.catalogue import Catalogue, EncodedRatings, OfSomeUsers, R
 from components.train.estimate import log_estimate
 from components.train.fit import State, Training
 from components.train.job import Fitted, Job
+from components.train.memory import memory_limit
 from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookScoring, NotebookSettings, RowBatches
+from components.train.replicas import of_all_workers
 from components.train.saved_model import ScoringModule
 from components.train.schedule import WarmupCosine
 from components.train.settings import Settings
@@ -34,7 +36,9 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     rows = job.interactions
     catalogue = Catalogue.of(rows, job.vocabulary.years)
     train, held_out = rows.split("train"), rows.split("validation")
-    settings = sized(settings, train.counts, len(catalogue.known_counts))
+    # The least of all workers' memory: what is decided by it must be the same for all of them.
+    memory = int(of_all_workers(memory_limit()).min())
+    settings = sized(settings, train.counts, len(catalogue.known_counts), memory)
     model = start(job, settings, catalogue)
     chosen = search(job, settings, model, catalogue)
     last = State()

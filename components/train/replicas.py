@@ -6,6 +6,7 @@ adds the gradients of all replicas up; so each divides its loss by their number 
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -142,10 +143,17 @@ def add_up(values: Array) -> Array:
     return np.asarray(strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None))
 
 
+def of_all_workers(value: float) -> Array:
+    """What `value` is in each of them, float64 [workers]."""
+    number, workers = this_worker()
+    values = np.zeros(workers)
+    values[number] = value
+    return add_up(values)
+
+
 def require_same(value: float) -> None:
     """Raises `OutOfStepError` in every worker unless `value` is the same in all of them."""
-    total, squares, workers = add_up(np.array([value, value * value, 1.0]))
-    if squares * workers != total * total:
+    if len(set(of_all_workers(value))) > 1:
         raise OutOfStepError("the workers have read different checkpoints")
 
 
@@ -161,10 +169,12 @@ def _part() -> None:
 
 
 def _exit(worker: Worker, error: Exception) -> NoReturn:
-    reason = " ".join(str(getattr(error, "message", error)).split())[:200]
+    # TensorFlow puts the names of its operations in front.
+    message = re.sub(r"\{\{.*?\}\}", "", str(getattr(error, "message", error)))
+    reason = " ".join(message.split())[:200]
     log(
         f"worker {worker.number} of {worker.of} has lost the others ({reason}); it ends with status "
-        f"{LOST_WORKER}, and goes on from the checkpoint when all are started again"
+        f"{LOST_WORKER}, to be started again and go on from the checkpoint"
     )
     sys.stdout.flush()
     # TensorFlow's own end of the process waits for the lost worker.

@@ -48,11 +48,11 @@ def _record(model):
 
 def test_two_workers_come_to_what_one_comes_to(noisy, tmp_path):
     exchange = staged(noisy, tmp_path / "place", Request("default", SETTINGS, 0.0, 0.0, 42, ""))
+    paths = {"interactions": str(noisy.interactions), "vocabulary": str(noisy.vocabulary)}
     with two_workers(exchange, tmp_path) as workers:
+        train(**paths, output=str(tmp_path / "alone"), train_settings=SETTINGS)
         assert [workers.wait(number, 300) for number in (0, 1)] == [0, 0], workers.said(0)
     exchange.fetch_model(str(tmp_path / "together"))
-    paths = {"interactions": str(noisy.interactions), "vocabulary": str(noisy.vocabulary)}
-    train(**paths, output=str(tmp_path / "alone"), train_settings=SETTINGS)
     together, alone = _record(tmp_path / "together"), _record(tmp_path / "alone")
     assert together["steps"] == alone["steps"]
     for metric in ("validation_rmse", "validation_top_100_accuracy_unseen"):
