@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.evaluate import scoring
-from components.evaluate.metrics import user_sums
+from components.evaluate.metrics import UserSums, user_sums
 from components.evaluate.names import ACCURACY, ACCURACY_UNSEEN, LIST_K, NDCG, RECALL, TOP_K
 from components.evaluate.scoring import score
 
@@ -99,6 +99,13 @@ def test_batches_of_any_size_give_the_same(monkeypatch):
     assert _measure(TableScorer(scores, stars), held_out) == whole
 
 
+def test_every_weighting_of_the_users_is_one_of_its_own():
+    sums = UserSums(np.array([1, 3]), {"mrr": np.array([1.0, 0.5]), "mae": np.array([1.0, 1.5])})
+    weighted = sums.weighted(np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
+    assert weighted["mrr"].tolist() == [1.0, 0.75, 0.5]
+    assert weighted["mae"].tolist() == [1.0, 0.625, 0.5]
+
+
 def test_a_users_other_held_out_movies_stay_candidates():
     test = {(0, 0): 4.0, (0, 1): 4.0}
     scores = np.array([[2.0, 1.0, 0.0]], np.float32)
@@ -118,7 +125,9 @@ def test_a_held_out_movie_that_is_known_as_well_is_never_recommended():
 def test_a_score_that_is_no_number_is_a_miss_however_small_the_catalogue(value):
     scores = np.array([[value, 1.0, 0.0]], np.float32)
     held_out = held_out_of({}, {(0, 0): 4.0}, 1, 3)
-    assert _measure(TableScorer(scores), held_out)["top_100_accuracy"] == 0
+    measured = _measure(TableScorer(scores), held_out)
+    assert measured["top_100_accuracy"] == 0
+    assert measured["mrr"] == measured["recall_100"] == measured["ndcg_100"] == 0
 
 
 def test_another_movies_nan_counts_against_the_model():
