@@ -11,12 +11,15 @@ from components.train.losses import FullSoftmaxRetrieval, InBatchRetrieval
 from components.train.rating_head import RatingHead
 from components.train.replicas import of_all_replicas, replica_number
 from components.train.settings import IN_BATCH, Settings
-from components.train.towers import CandidateTower, QueryTower
+from components.train.shares import share
+from components.train.towers import Candidates, CandidateTower, QueryTower, mean
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
-# Between the seeds of two replicas' draws: no seeds that people give lie so far apart.
+# Between the seeds of two replicas' draws: no seeds that people give lie so far apart. And between those of
+# two pairs of towers.
 _BETWEEN_REPLICAS = 1_000_003
+_BETWEEN_MEMBERS = 15_485_863
 
 
 class TwoTower(tfrs.Model):  # type: ignore[misc]
@@ -24,6 +27,12 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
 
     Each step hides a random part of every user's ratings. The query tower reads the rest and must find the
     hidden movies; the rating head reads the rest and must predict every rating, each without itself.
+
+    There are several pairs of query and candidate tower, the members. They start from the same vectors, and
+    each learns from its own share of a step's users; asked, they answer with the mean of their queries and
+    the mean of their vectors. What each member has learned by chance is averaged out (Breiman 1996, bagging),
+    and since they have a start in common, so do their vectors' directions: the means meet as the members do
+    (Wortsman et al. 2022, model soups).
     """
 
     def __init__(self, catalogue: Catalogue, settings: Settings, vectors: Any, seed: int) -> None:
@@ -31,12 +40,13 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         super().__init__()
         self._settings, self._seed = settings, seed
         self._ratings = float(catalogue.training_counts.sum())
-        self.candidates = CandidateTower(catalogue, vectors)
         movies, dimension = vectors.shape
-        self.queries = QueryTower(movies, dimension, settings.hidden, settings.dropout)
+        width, dropout = settings.hidden, settings.dropout
+        self.candidates = [CandidateTower(catalogue, vectors) for _ in range(settings.members)]
+        self.queries = [QueryTower(movies, dimension, width, dropout) for _ in range(settings.members)]
         self.rating_head = RatingHead(movies, dimension, settings.rating_weights)
         self._retrieval = (
-            InBatchRetrieval(settings.in_batch_pairs)
+            InBatchRetrieval(settings.in_batch_pairs // settings.members)
             if settings.retrieval_loss == IN_BATCH
             else FullSoftmaxRetrieval()
         )
@@ -45,9 +55,9 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         self._rating = tfrs.tasks.Ranking(loss=errors)
         self._retrieval_mean = tf.keras.metrics.Mean("retrieval_loss")
         self._rating_mean = tf.keras.metrics.Mean("rating_loss")
-        # The tower's layers draw their weights at the first call: now, and not in a replica's thread, where
+        # The towers' layers draw their weights at the first call: now, and not in a replica's thread, where
         # Keras draws without the seed.
-        self.queries(history([0], [0.0], [0, 1]), self.candidates.table().vectors)
+        self.query(history([0], [0.0], [0, 1]))
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
         """The weighted sum of both losses and the regularisation, float32 []; of it a replica's part.
@@ -58,11 +68,12 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         seed = self._step_seed()
         batch = self._hide(history(*inputs), seed)
         settings, head = self._settings, self.rating_head
-        candidates = self.candidates.table()
-        movies = head.table(candidates.vectors).gather(batch.movies)
+        tables = [tower.table() for tower in self.candidates]
+        retrieval = mean(
+            self._member_loss(number, table, inputs, seed, training) for number, table in enumerate(tables)
+        )
+        movies = head.table(Candidates.mean(tables).vectors).gather(batch.movies)
         known = head.read(batch, movies)
-        queries = self.queries(batch, candidates.vectors, seed + 1 if training else None)
-        retrieval = self._retrieval(candidates, queries, batch)
         labels = batch.chunks.collect(batch.ratings)
         squares = self._rating(
             labels=labels[:, tf.newaxis],
@@ -78,11 +89,34 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         loss = settings.retrieval_weight * retrieval + settings.rating_weight * rating
         return of_all_replicas(loss + self._regularisation())
 
+    def _member_loss(
+        self, number: int, candidates: Candidates, inputs: Batch, seed: tf.Tensor, training: bool
+    ) -> tf.Tensor:
+        """The retrieval loss of one pair of towers, on its share of the users, float32 []."""
+        seed += _BETWEEN_MEMBERS * number
+        shares = self._settings.members // self._settings.lessons
+        batch = self._hide(history(*share(inputs, number % shares, shares)), seed)
+        queries = self.queries[number](batch, candidates.vectors, seed + 1 if training else None)
+        return self._retrieval(candidates, queries, batch)
+
+    def table(self) -> Candidates:
+        """What the candidate towers make of the movies on average."""
+        return Candidates.mean([tower.table() for tower in self.candidates])
+
+    def query(self, read: History) -> tf.Tensor:
+        """What the query towers make of each user on average, float32 [n, dimension]."""
+        pairs = zip(self.queries, self.candidates, strict=True)
+        return mean(queries(read, candidates.table().vectors) for queries, candidates in pairs)
+
+    def count(self, counts: Any) -> None:
+        """Takes the movies' popularity from `counts`, int64 [movies], the ratings of each."""
+        for tower in self.candidates:
+            tower.count(counts)
+
     @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def scores(self, read: Batch) -> tf.Tensor:
         """Retrieval scores of every movie in the tables, float32 [n, movies]; `read` as in `compute_loss`."""
-        candidates = self.candidates.table()
-        return candidates.scores(self.queries(history(*read), candidates.vectors))
+        return self.table().scores(self.query(history(*read)))
 
     @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def ratings(self, read: Batch, asked: Batch) -> tf.Tensor:
@@ -90,7 +124,7 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         known, pairs = history(*read), history(*asked)
         pairs = pairs.with_visible(tf.zeros_like(pairs.visible))
         head = self.rating_head
-        table = head.table(self.candidates.table().vectors)
+        table = head.table(self.table().vectors)
         query = head.read(known, table.gather(known.movies))
         return pairs.chunks.collect(head.predict(query, pairs, table.gather(pairs.movies)))
 
@@ -107,6 +141,10 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
     def _regularisation(self) -> tf.Tensor:
         """Gaussian priors on the tables: a sum over movies, so it weighs less the more ratings there are."""
         settings = self._settings
-        tables = (self.candidates.embeddings, self.candidates.year_embeddings, self.queries.opinions)
-        squares = tf.add_n([tf.reduce_sum(tf.square(table)) for table in tables])
+        tables = [
+            table
+            for candidates, queries in zip(self.candidates, self.queries, strict=True)
+            for table in (candidates.embeddings, candidates.year_embeddings, queries.opinions)
+        ]
+        squares = tf.add_n([tf.reduce_sum(tf.square(table)) for table in tables]) / settings.members
         return settings.retrieval_weight * settings.retrieval_l2 * squares / self._ratings

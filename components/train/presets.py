@@ -83,7 +83,8 @@ def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) 
         bounds=catalogue.bounds(rows.rating_scale),
     )
     _compile(model, settings.learning_rate, settings.warmup_steps, settings.steps)
-    log_estimate(model, settings, len(catalogue.known_counts))
+    counts = ratings.counts
+    log_estimate(model, settings, len(catalogue.known_counts), counts.sum() / np.count_nonzero(counts))
     return Training(
         title="train",
         model=model,
@@ -100,7 +101,7 @@ def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) 
 def settle(job: Job, settings: Settings, model: TwoTower, ratings: EncodedRatings, steps: int) -> State:
     """Goes on with all known rows while the learning rate falls to 0; nothing is chosen here."""
     batches = UserBatches(ratings, settings.batch_users, settings.batch_ratings, job.seed + 1)
-    model.candidates.count(ratings.catalogue.known_counts)
+    model.count(ratings.catalogue.known_counts)
     _compile(model, settings.settling_rate * settings.learning_rate, settings.warmup_steps // 2, steps)
     return Training(
         title="settle",

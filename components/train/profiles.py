@@ -10,10 +10,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from components.train.chunks import LENGTH
+from components.train.frozen import FrozenTowers
 from components.train.ragged import owners
 from components.train.rating_head import Movies, RatingQuery
 from components.train.tables import gather
-from components.train.towers import QueryTower
 
 
 class Profile(NamedTuple):
@@ -31,8 +31,7 @@ class Profile(NamedTuple):
 
 
 def profile(
-    queries: QueryTower,
-    vectors: tf.Tensor,
+    towers: FrozenTowers,
     movies: Movies,
     rows: tf.Tensor,
     ratings: tf.Tensor,
@@ -41,14 +40,13 @@ def profile(
     """Reads n histories, none of which has a movie twice.
 
     Args:
-      queries: the query tower.
-      vectors: the candidate tower's, float32 [rated movies + 1, dimension].
-      movies: the rating head's table, of as many. The last row of each table is zeros.
+      towers: the query towers and their tables.
+      movies: the rating head's table, of as many movies. The last row of each table is zeros.
       rows: int32 [h], the movies' rows in these tables; the last one for a movie that is not to be read.
       ratings: float32 [h], centred and scaled.
       row_splits: int64 [n + 1].
     """
-    owner, users, nothing = owners(row_splits), tf.size(row_splits) - 1, tf.shape(vectors)[0] - 1
+    owner, users, nothing = owners(row_splits), tf.size(row_splits) - 1, tf.shape(towers.vectors)[0] - 1
 
     def total(table: tf.Tensor) -> tf.Tensor:
         """Sums of the rows of `table` [movies, K], of each user: [n, K]."""
@@ -60,7 +58,7 @@ def profile(
     counts = read.sum_by_user(tf.reduce_sum(read.visible, axis=1))
     means = tf.math.divide_no_nan(read.sum_by_user(tf.reduce_sum(read.ratings, axis=1)), counts)
     above_mean = (read.ratings - tf.gather(means, read.row)[:, tf.newaxis]) * read.visible
-    opinions = gather(queries.opinions, tf.minimum(read.rows, nothing - 1))
+    opinions = gather(towers.opinions, read.rows)
     features = gather(movies.features, read.rows)
     residuals = (read.ratings - tf.gather(movies.biases, read.rows)) / movies.noise
     information = read.sum_by_user(tf.matmul(features, features, transpose_a=True))
@@ -70,8 +68,8 @@ def profile(
         prior=total(movies.prior),
         counts=counts,
     )
-    pooled = total(vectors) + read.sum_weighted(opinions, above_mean)
-    return Profile(queries.finish(pooled, counts), known.taste(), counts)
+    sums = total(towers.vectors) + read.sum_weighted(opinions, above_mean)
+    return Profile(towers.finish(sums, counts), known.taste(), counts)
 
 
 class _Chunked(NamedTuple):

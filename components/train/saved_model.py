@@ -9,12 +9,11 @@ import tensorflow as tf
 
 from components.train.catalogue import Catalogue
 from components.train.chunks import chunked
-from components.train.frozen import candidates, frozen, frozen_movies, rating_candidates
+from components.train.frozen import FrozenTowers, candidates, frozen_movies, rating_candidates
 from components.train.history import History, history
 from components.train.model import TwoTower
 from components.train.profiles import profile
 from components.train.rating_head import Movies, RatingHead
-from components.train.towers import QueryTower
 
 HISTORY_INPUTS = [
     tf.TensorSpec([None], tf.string, "user_id"),
@@ -36,13 +35,12 @@ class _Layers:
     """Keeps Keras layers from being saved as such: the signatures and their variables are enough.
 
     Attributes:
-      vectors, movies: the tables of all movies of the candidate tower and the rating head, worked out once:
-        a request gathers a few rows of them. The last row, of zeros, is that of movies nothing is known of.
+      movies: the rating head's tables of all movies, worked out once like those of the towers: a request
+        gathers a few rows of them. The last row, of zeros, is that of movies nothing is known of.
     """
 
-    queries: QueryTower
+    towers: FrozenTowers
     rating_head: RatingHead
-    vectors: tf.Variable
     movies: Movies
 
 
@@ -53,12 +51,10 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         self, model: TwoTower, catalogue: Catalogue, movie_ids: Any, rating_scale: tuple[float, float]
     ) -> None:
         super().__init__(name="scoring")
-        table = model.candidates.table()
         self._layers = _Layers(
-            queries=model.queries,
+            towers=FrozenTowers.of(model),
             rating_head=model.rating_head,
-            vectors=frozen(table.vectors, "rated_vectors"),
-            movies=frozen_movies(model.rating_head.table(table.vectors)),
+            movies=frozen_movies(model.rating_head.table(model.table().vectors)),
         )
         self._mean, self._scale, self._bounds = catalogue.mean, catalogue.scale, rating_scale
         self._tables = int(catalogue.rows.max()) + 1
@@ -85,7 +81,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     ) -> Outputs:
         """Query vectors [n, dimension + 1]; zeros, hence popularity's order, where nothing can be read."""
         read, _ = self._read(history_movie, history_rating, history_row_splits)
-        return {"query": _extended(self._layers.queries(read, self._layers.vectors), read.counts)}
+        return {"query": _extended(self._layers.towers.query(read), read.counts)}
 
     @tf.function(input_signature=[], autograph=False)  # type: ignore[untyped-decorator]
     def candidates(self) -> Outputs:
@@ -134,8 +130,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         """
         layers = self._layers
         read = profile(
-            layers.queries,
-            layers.vectors,
+            layers.towers,
             layers.movies,
             tf.gather(self._rows_or_last, history_movie),
             (history_rating - self._mean) / self._scale,

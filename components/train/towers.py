@@ -1,5 +1,6 @@
 """The two towers: a movie's vector, and the vector of a user made of the movies that the user rated."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,11 @@ class Candidates(NamedTuple):
     def scores(self, queries: tf.Tensor) -> tf.Tensor:
         """The score of every movie for each query: [n, dimension] -> [n, movies]."""
         return tf.matmul(queries, self.vectors, transpose_b=True) + self.biases
+
+    @classmethod
+    def mean(cls, members: "list[Candidates]") -> "Candidates":
+        """What several towers make of the movies on average."""
+        return cls(*(mean(parts) for parts in zip(*members, strict=True)))
 
 
 class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -68,6 +74,12 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
         )
 
 
+def mean(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
+    """Of tensors of one shape."""
+    summands = list(tensors)
+    return tf.add_n(summands) / len(summands)
+
+
 class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """A user's vector, read from the visible part of the history.
 
@@ -93,10 +105,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
           vectors: the candidate tower's, float32 [movies, dimension].
           seed: int32 [2], of the dropout in training; None drops nothing.
         """
-        counts = history.counts
-        pooled = history.pool(vectors)
-        pooled += history.sum_weighted(gather(self.opinions, history.movies), _above_mean(history))
-        return self.finish(pooled, counts, seed)
+        return self.finish(pooled(history, vectors, self.opinions), history.counts, seed)
 
     def finish(self, pooled: tf.Tensor, counts: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """[n, dimension], of the sums `pooled` [n, dimension] over `counts` [n] ratings of each user."""
@@ -105,6 +114,13 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         if seed is not None:
             hidden = tf.nn.experimental.stateless_dropout(hidden, self._dropped, seed)
         return x + self._project(hidden)
+
+
+def pooled(history: History, vectors: tf.Tensor, opinions: tf.Tensor) -> tf.Tensor:
+    """Sums over each user's visible movies: of their vectors, and of their opinions times the rating above
+    the user's mean. Both tables are float32 [movies, K]; so are the sums, [n, K]."""
+    read = history.sum_weighted(gather(opinions, history.movies), _above_mean(history))
+    return history.pool(vectors) + read
 
 
 def _above_mean(history: History) -> tf.Tensor:

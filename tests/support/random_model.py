@@ -1,15 +1,13 @@
 """The default model with weights drawn at random: every part of it counts, and nothing need be trained."""
 
 import numpy as np
-import tensorflow as tf
 
 from components.train.catalogue import Catalogue
-from components.train.history import history
 from components.train.model import TwoTower
 from components.train.saved_model import ScoringModule
 from components.train.settings import Settings
 
-SETTINGS = Settings(dimension=8, hidden=16, rating_weights=5)
+SETTINGS = Settings(members=2, dimension=8, hidden=16, rating_weights=5)
 
 
 def random_scoring(rated, movie_ids, scale=(1.0, 5.0)):
@@ -26,9 +24,7 @@ def random_scoring(rated, movie_ids, scale=(1.0, 5.0)):
         scale=1.1,
     )
     model = TwoTower(catalogue, SETTINGS, random.normal(size=(count, 8)).astype(np.float32), seed=0)
-    nobody = history(tf.zeros([0], tf.int32), tf.zeros([0]), tf.zeros([2], tf.int64))
-    model.queries(nobody, model.candidates.table().vectors)
-    for part in (model.candidates, model.queries, model.rating_head):
+    for part in (*model.candidates, *model.queries, model.rating_head):
         for variable in part.trainable_variables:
             variable.assign(variable + random.normal(scale=0.3, size=variable.shape))
     return ScoringModule(model, catalogue, movie_ids, scale)

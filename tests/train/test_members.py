@@ -1,0 +1,91 @@
+"""Pairs of towers that learn side by side and answer together."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.train.catalogue import Catalogue
+from components.train.history import history
+from components.train.model import TwoTower
+from components.train.settings import FULL, IN_BATCH, Settings
+
+MOVIES, DIMENSION = 20, 4
+
+
+def _model(**changes):
+    random = np.random.default_rng(1)
+    counts = random.integers(1, 50, MOVIES)
+    catalogue = Catalogue(np.arange(MOVIES, dtype=np.int32), counts, counts, counts % 3, 3.0, 1.0)
+    settings = Settings(dimension=DIMENSION, hidden=8, rating_weights=3, masked=0.5, **changes)
+    model = TwoTower(catalogue, settings, random.normal(size=(MOVIES, DIMENSION)).astype(np.float32), seed=1)
+    model.compile(optimizer=tf.keras.optimizers.Adam(0.1))
+    return model
+
+
+def _batch(users, ratings=6):
+    random = np.random.default_rng(2)
+    movies = np.concatenate([np.sort(random.choice(MOVIES, ratings, replace=False)) for _ in range(users)])
+    stars = random.normal(size=len(movies)).astype(np.float32)
+    return tf.constant(movies.astype(np.int32)), tf.constant(stars), tf.range(users + 1) * ratings
+
+
+def _changed(model, batch):
+    """Which members' towers a step changes."""
+    before = [
+        (c.embeddings.numpy(), q.opinions.numpy())
+        for c, q in zip(model.candidates, model.queries, strict=True)
+    ]
+    model.train_step(batch)
+    after = [
+        (c.embeddings.numpy(), q.opinions.numpy())
+        for c, q in zip(model.candidates, model.queries, strict=True)
+    ]
+    return [not np.array_equal(old[0], new[0]) for old, new in zip(before, after, strict=True)]
+
+
+def test_they_start_alike_and_learn_from_users_of_their_own():
+    model = _model(members=2, lessons=1, retrieval_l2=0.0, retrieval_loss=FULL)
+    first, second = model.candidates
+    np.testing.assert_array_equal(first.embeddings, second.embeddings)
+    model.train_step(_batch(8))
+    assert np.abs(first.embeddings.numpy() - second.embeddings.numpy()).max() > 0.01
+
+
+def test_one_user_teaches_one_member_or_all():
+    assert _changed(_model(members=4, lessons=1, retrieval_loss=FULL), _batch(1)) == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert _changed(_model(members=4, lessons=2, retrieval_loss=FULL), _batch(1)) == [
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert _changed(_model(members=4, lessons=4, retrieval_loss=FULL), _batch(1)) == [True] * 4
+
+
+@pytest.mark.parametrize("loss", [FULL, IN_BATCH])
+def test_a_member_without_users_does_no_harm(loss):
+    model = _model(members=4, lessons=1, retrieval_l2=1.0, retrieval_loss=loss)
+    with tf.GradientTape() as tape:
+        total = model.compute_loss(_batch(1), training=True)
+    gradients = tape.gradient(total, model.trainable_variables)
+    assert np.isfinite(total)
+    assert all(np.all(np.isfinite(tf.convert_to_tensor(one))) for one in gradients if one is not None)
+
+
+def test_they_answer_with_the_mean_query_and_the_mean_vectors():
+    model = _model(members=3, lessons=1, retrieval_loss=FULL)
+    for variable in model.trainable_variables:
+        variable.assign_add(tf.random.stateless_normal(variable.shape, [3, 4]))
+    batch = _batch(5)
+    tables = [tower.table() for tower in model.candidates]
+    queries = [
+        tower(history(*batch), table.vectors) for tower, table in zip(model.queries, tables, strict=True)
+    ]
+    expected = np.mean(queries, axis=0) @ np.mean([table.vectors for table in tables], axis=0).T
+    expected += np.mean([table.biases for table in tables], axis=0)
+    np.testing.assert_allclose(model.scores(batch), expected, rtol=1e-4, atol=1e-4)
