@@ -1,0 +1,104 @@
+"""What the whole pipeline takes, from files to a published recommender, with default settings.
+
+    python benchmarks/pipeline.py                           17.3M ratings, Netflix's shape as on Kaggle
+    python benchmarks/pipeline.py netflix-prize             100.5M ratings in the original's layout
+    python benchmarks/pipeline.py million-movies            20M ratings by 1M users of 1M movies
+    python benchmarks/pipeline.py USERS:MOVIES:RATINGS …    worlds of these sizes, all movies rated
+
+Generates the files, runs `twotower run`, then `twotower batch` for all users, and prints seconds and peak
+memory of each step as the run record has them. With several worlds it also prints with which power of the
+ratings the seconds of each step grow. The load is printed, since wall time suffers from whatever else runs.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Users, movies of the table, rated movies, ratings.
+WORLDS = {
+    "netflix": (143_458, 17_770, 1_350, 17_337_458),
+    "million-movies": (1_000_000, 1_000_000, 1_000_000, 20_000_000),
+}
+PRIZE = "netflix-prize"
+BATCH_K = 100
+
+
+def generate(world: str, folder: Path) -> dict[str, str]:
+    """The files of a world, as flags of `twotower run`."""
+    if world == PRIZE:
+        import prize_files
+
+        prize_files.write(folder, prize_files.RATINGS)
+        return {
+            "--ratings": str(folder / "combined_data_*.txt"),
+            "--movies": str(folder / "movie_titles.csv"),
+        }
+    if world in WORLDS:
+        users, movies, rated, ratings = WORLDS[world]
+    else:
+        users, movies, ratings = map(int, world.split(":"))
+        rated = movies
+    twotower(
+        "sample", "--output", folder, "--users", users, "--movies", movies,
+        "--rated-movies", rated, "--ratings", ratings,
+    )  # fmt: skip
+    return {"--ratings": str(folder / "ratings.csv"), "--movies": str(folder / "movies.csv")}
+
+
+def twotower(*words: Any) -> float:
+    """Runs a subcommand in a process of its own; returns the seconds that it took."""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-m", "pipelines.cli", *map(str, words)], check=True)
+    return time.monotonic() - started
+
+
+def run(world: str, place: Path) -> dict[str, float]:
+    """Seconds of each step, and of the whole, for one world."""
+    files = generate(world, place / "files")
+    load = os.getloadavg()[0]
+    registry, work = place / "registry", place / "work"
+    flags = [word for pair in files.items() for word in pair]
+    whole = twotower("run", *flags, "--registry", registry, "--work-dir", work)
+    record = json.loads(next((registry / "runs").glob("*/run.json")).read_text("utf-8"))
+    parquet = place / "recommendations.parquet"
+    batch = twotower("batch", "--users", "all", "--k", BATCH_K, "--registry", registry, "--output", parquet)
+    print(f"\n{world}: {record['outcome']}, {record['rows']['kept']:,} ratings, load {load:.1f} at the start")
+    print("| step | seconds | peak memory |\n|---|---|---|")
+    for step in record["steps"]:
+        print(f"| {step['step']} | {step['seconds']:.0f} | {step['peak_memory_bytes'] / 1e9:.2f} GB |")
+    print(f"| whole run | {whole:.0f} | |")
+    print(f"| batch, {BATCH_K} movies for all users | {batch:.0f} | |", flush=True)
+    seconds = {step["step"]: step["seconds"] for step in record["steps"]}
+    return {**seconds, "batch": batch, "whole run": whole, "ratings": record["rows"]["kept"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("worlds", nargs="*", default=["netflix"], metavar="world")
+    parser.add_argument("--folder", default=".", help="where the files are made; tens of GB at full size")
+    arguments = parser.parse_args()
+    costs = []
+    for world in arguments.worlds:
+        with tempfile.TemporaryDirectory(prefix="pipeline-benchmark-", dir=arguments.folder) as place:
+            costs.append(run(world, Path(place).resolve()))
+    if len(costs) > 1:
+        rows = [math.log(cost["ratings"]) for cost in costs]
+        print("\nseconds grow with the ratings to the power of")
+        for step in costs[0].keys() - {"ratings"}:
+            power, _ = np.polyfit(rows, [math.log(cost[step]) for cost in costs], 1)
+            print(f"  {step}: {power:.2f}")
+
+
+if __name__ == "__main__":
+    main()
