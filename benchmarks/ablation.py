@@ -29,7 +29,7 @@ from components.vocabulary.vocabulary import Vocabulary
 # Part -> settings that switch it off, and variables that stay as they were made (all of them at zero).
 PARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "whole model": ({}, ()),
-    "one pair of towers": ({"members": 1}, ()),
+    "four pairs of towers": ({"members": 4}, ()),
     "no ratings in the query": ({}, ("opinions",)),
     "no years": ({}, ("year_embeddings",)),
     "random start": ({}, ()),

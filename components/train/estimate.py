@@ -25,7 +25,7 @@ def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: fl
     """
     parameters = sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
     columns = movies if settings.retrieval_loss == FULL else settings.in_batch_pairs
-    scores = score_bytes(settings.batch_users * settings.lessons, columns)
+    scores = score_bytes(settings.batch_users * settings.members, columns)
     # Vectors of every rating of a batch.
     vectors = 4 * settings.batch_ratings * (2 * settings.dimension + 10 * settings.rating_weights)
     memory = _BASE_BYTES + _COPIES * 4 * parameters + scores + vectors
@@ -40,7 +40,7 @@ def _step_seconds(settings: Settings, columns: int, ratings_a_user: float) -> fl
     """Of one processor. Forwards and backwards, the softmax multiplies three times."""
     ratings = min(settings.batch_users * ratings_a_user, settings.batch_ratings)
     softmax = 3.0 * settings.batch_users * columns * settings.dimension
-    retrieval = settings.lessons * (_QUERY_TOWER * ratings + _MULTIPLICATION * softmax)
+    retrieval = settings.members * (_QUERY_TOWER * ratings + _MULTIPLICATION * softmax)
     return _RATING_HEAD * ratings + retrieval + _REST
 
 

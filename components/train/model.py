@@ -11,7 +11,6 @@ from components.train.losses import FullSoftmaxRetrieval, InBatchRetrieval
 from components.train.rating_head import RatingHead
 from components.train.replicas import of_all_replicas, replica_number
 from components.train.settings import IN_BATCH, Settings
-from components.train.shares import share
 from components.train.towers import Candidates, CandidateTower, QueryTower, mean
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -28,10 +27,10 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
     Each step hides a random part of every user's ratings. The query tower reads the rest and must find the
     hidden movies; the rating head reads the rest and must predict every rating, each without itself.
 
-    There are several pairs of query and candidate tower, the members. They start from the same vectors, and
-    each learns from its own share of a step's users; asked, they answer with the mean of their queries and
-    the mean of their vectors. What each member has learned by chance is averaged out (Breiman 1996, bagging),
-    and since they have a start in common, so do their vectors' directions: the means meet as the members do
+    Where ratings are few there are several pairs of query and candidate tower, the members. They start from
+    the same vectors, and each hides other ratings; asked, they answer with the mean of their queries and the
+    mean of their vectors. What each member has learned by chance is averaged out (Breiman 1996, bagging), and
+    since they have a start in common, so do their vectors' directions: the means meet as the members do
     (Wortsman et al. 2022, model soups).
     """
 
@@ -66,11 +65,12 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
           inputs: movies int32 [t], ratings float32 [t] (centred and scaled), row_splits int64 [n + 1].
         """
         seed = self._step_seed()
-        batch = self._hide(history(*inputs), seed)
+        whole = history(*inputs)
+        batch = self._hide(whole, seed)
         settings, head = self._settings, self.rating_head
         tables = [tower.table() for tower in self.candidates]
         retrieval = mean(
-            self._member_loss(number, table, inputs, seed, training) for number, table in enumerate(tables)
+            self._member_loss(number, table, whole, seed, training) for number, table in enumerate(tables)
         )
         movies = head.table(Candidates.mean(tables).vectors).gather(batch.movies)
         known = head.read(batch, movies)
@@ -90,12 +90,11 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         return of_all_replicas(loss + self._regularisation())
 
     def _member_loss(
-        self, number: int, candidates: Candidates, inputs: Batch, seed: tf.Tensor, training: bool
+        self, number: int, candidates: Candidates, whole: History, seed: tf.Tensor, training: bool
     ) -> tf.Tensor:
-        """The retrieval loss of one pair of towers, on its share of the users, float32 []."""
+        """The retrieval loss of one pair of towers, which hides ratings of its own choice, float32 []."""
         seed += _BETWEEN_MEMBERS * number
-        shares = self._settings.members // self._settings.lessons
-        batch = self._hide(history(*share(inputs, number % shares, shares)), seed)
+        batch = self._hide(whole, seed)
         queries = self.queries[number](batch, candidates.vectors, seed + 1 if training else None)
         return self._retrieval(candidates, queries, batch)
 

@@ -12,11 +12,9 @@ class Settings:
 
     # Width of a movie's vector; 128, or less for a catalogue of more than 250,000 rated movies.
     dimension: int = 0
-    # Pairs of query and candidate tower that learn side by side and answer together; 4, or fewer for a
-    # catalogue of more than 65,536 rated movies.
+    # Pairs of query and candidate tower that learn side by side and answer together; 4 for fewer than 250,000
+    # ratings, else 1.
     members: int = 0
-    # How many of them learn from each user of a step, a divisor of `members`; all where ratings are few.
-    lessons: int = 0
     # Width of the query tower's hidden layer, and the share of it that is dropped in training.
     hidden: int = 256
     dropout: float = 0.5

@@ -1,15 +1,13 @@
-"""A batch of users dealt out: to the replicas of a model, and to the pairs of towers in it."""
+"""A batch of users dealt out to the replicas of a model."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from components.train.catalogue import Ragged
 
 Array = npt.NDArray[Any]
-Tensors = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def deal(batch: Ragged, replicas: int) -> list[Ragged]:
@@ -29,18 +27,6 @@ def deal(batch: Ragged, replicas: int) -> list[Ragged]:
     there_and_back = np.concatenate([np.arange(replicas), np.arange(replicas)[::-1]])
     seats = np.resize(there_and_back, len(users))
     return [_of_users(batch, np.sort(users[seats == replica])) for replica in range(replicas)]
-
-
-def share(batch: Tensors, number: int, shares: int) -> Tensors:
-    """One of several shares of a batch: the users of one stretch of it, which may be none.
-
-    Args:
-      batch: movies int32 [t], ratings float32 [t] and row_splits int64 [n + 1].
-    """
-    movies, ratings, row_splits = batch
-    users = tf.size(row_splits) - 1
-    splits = row_splits[users * number // shares : users * (number + 1) // shares + 1]
-    return movies[splits[0] : splits[-1]], ratings[splits[0] : splits[-1]], splits - splits[0]
 
 
 def _of_users(batch: Ragged, users: Array) -> Ragged:

@@ -16,8 +16,8 @@ _LARGEST_FULL_SOFTMAX = 250_000
 # they may take this share of the memory.
 _SCORE_COPIES = 4
 _SHARE_FOR_SCORES = 0.25
-# Ratings up to which all members learn from every user, and up to which half of them do.
-_FEW, _MANY = 250_000, 4_000_000
+# So many ratings need no second pair of towers: on validation rows it brought nothing for a million of them.
+_FEW = 250_000
 # Numbers in the table of movie vectors; Adam keeps three more of the same size.
 _LARGEST_TABLE = 1 << 25
 
@@ -40,16 +40,14 @@ def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, m
     scarcity = float(np.clip(1e6 / max(ratings, 1), 1.0, 12.0))
     # Some eight steps an epoch at least: few users want smaller steps, not fewer.
     batch_users = settings.batch_users or int(np.clip(users // 8, 8, 256))
-    members = settings.members or int(np.clip(_LARGEST_TABLE // (128 * movies), 1, 4))
-    lessons = min(settings.lessons or _lessons(ratings), members)
+    members = settings.members or (4 if ratings < _FEW else 1)
     exact = (
         movies <= _LARGEST_FULL_SOFTMAX
-        and score_bytes(batch_users * lessons, movies) <= _SHARE_FOR_SCORES * memory
+        and score_bytes(batch_users * members, movies) <= _SHARE_FOR_SCORES * memory
     )
     chosen = dataclasses.replace(
         settings,
         members=members,
-        lessons=lessons,
         batch_users=batch_users,
         dimension=settings.dimension or int(np.clip(2 ** int(np.log2(_LARGEST_TABLE / movies)), 16, 128)),
         masked=settings.masked or 0.2 + 0.28 * math.log10(scarcity),
@@ -62,13 +60,6 @@ def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, m
     return chosen
 
 
-def _lessons(ratings: int) -> int:
-    """How many members learn from each user of a step: where ratings are few, what costs little time."""
-    if ratings < _FEW:
-        return 4
-    return 2 if ratings < _MANY else 1
-
-
 def score_bytes(users: int, movies: int) -> int:
     """What the scores of a batch take in training: float32 [users, movies] in several copies."""
     return _SCORE_COPIES * np.dtype(np.float32).itemsize * users * movies
@@ -77,7 +68,6 @@ def score_bytes(users: int, movies: int) -> int:
 def _check(settings: Settings) -> None:
     for name, low, high in (
         ("members", 1, 64),
-        ("lessons", 1, 64),
         ("dimension", 1, 4096),
         ("hidden", 1, 65_536),
         ("dropout", 0.0, 0.99),

@@ -29,56 +29,32 @@ def _batch(users, ratings=6):
     return tf.constant(movies.astype(np.int32)), tf.constant(stars), tf.range(users + 1) * ratings
 
 
-def _changed(model, batch):
-    """Which members' towers a step changes."""
-    before = [
-        (c.embeddings.numpy(), q.opinions.numpy())
-        for c, q in zip(model.candidates, model.queries, strict=True)
-    ]
-    model.train_step(batch)
-    after = [
-        (c.embeddings.numpy(), q.opinions.numpy())
-        for c, q in zip(model.candidates, model.queries, strict=True)
-    ]
-    return [not np.array_equal(old[0], new[0]) for old, new in zip(before, after, strict=True)]
-
-
-def test_they_start_alike_and_learn_from_users_of_their_own():
-    model = _model(members=2, lessons=1, retrieval_l2=0.0, retrieval_loss=FULL)
+def test_they_start_alike_and_go_ways_of_their_own():
+    model = _model(members=2, retrieval_l2=0.0, retrieval_loss=FULL)
     first, second = model.candidates
     np.testing.assert_array_equal(first.embeddings, second.embeddings)
     model.train_step(_batch(8))
     assert np.abs(first.embeddings.numpy() - second.embeddings.numpy()).max() > 0.01
 
 
-def test_one_user_teaches_one_member_or_all():
-    assert _changed(_model(members=4, lessons=1, retrieval_loss=FULL), _batch(1)) == [
-        False,
-        False,
-        False,
-        True,
-    ]
-    assert _changed(_model(members=4, lessons=2, retrieval_loss=FULL), _batch(1)) == [
-        False,
-        True,
-        False,
-        True,
-    ]
-    assert _changed(_model(members=4, lessons=4, retrieval_loss=FULL), _batch(1)) == [True] * 4
-
-
 @pytest.mark.parametrize("loss", [FULL, IN_BATCH])
-def test_a_member_without_users_does_no_harm(loss):
-    model = _model(members=4, lessons=1, retrieval_l2=1.0, retrieval_loss=loss)
-    with tf.GradientTape() as tape:
-        total = model.compute_loss(_batch(1), training=True)
-    gradients = tape.gradient(total, model.trainable_variables)
+def test_one_user_is_enough_for_all(loss):
+    model = _model(members=4, retrieval_l2=1.0, retrieval_loss=loss)
+
+    @tf.function(input_signature=[tuple(tf.TensorSpec([None], part.dtype) for part in _batch(1))])
+    def gradients(batch):
+        with tf.GradientTape() as tape:
+            total = model.compute_loss(batch, training=True)
+        found = tape.gradient(total, model.trainable_variables)
+        return total, [tf.convert_to_tensor(one) for one in found if one is not None]
+
+    total, found = gradients(_batch(1))
     assert np.isfinite(total)
-    assert all(np.all(np.isfinite(tf.convert_to_tensor(one))) for one in gradients if one is not None)
+    assert all(np.all(np.isfinite(one)) for one in found)
 
 
 def test_they_answer_with_the_mean_query_and_the_mean_vectors():
-    model = _model(members=3, lessons=1, retrieval_loss=FULL)
+    model = _model(members=3, retrieval_loss=FULL)
     for variable in model.trainable_variables:
         variable.assign_add(tf.random.stateless_normal(variable.shape, [3, 4]))
     batch = _batch(5)

@@ -67,9 +67,9 @@ def test_sizes_follow_the_data():
 def test_the_exact_softmax_is_taken_where_a_batch_of_scores_fits_into_memory():
     users = np.full(5000, 20)
     needed = score_bytes(256, 100_000)
-    assert sized(Settings(lessons=1), users, 100_000, memory=4 * needed).retrieval_loss == FULL
-    assert sized(Settings(lessons=1), users, 100_000, memory=4 * needed - 4).retrieval_loss == IN_BATCH
-    assert sized(Settings(lessons=1, retrieval_loss=FULL), users, 100_000, memory=1).retrieval_loss == FULL
+    assert sized(Settings(members=1), users, 100_000, memory=4 * needed).retrieval_loss == FULL
+    assert sized(Settings(members=1), users, 100_000, memory=4 * needed - 4).retrieval_loss == IN_BATCH
+    assert sized(Settings(members=1, retrieval_loss=FULL), users, 100_000, memory=1).retrieval_loss == FULL
 
 
 def test_a_containers_memory_limit_counts(tmp_path):
@@ -86,7 +86,6 @@ def test_a_containers_memory_limit_counts(tmp_path):
 def test_what_was_given_is_kept():
     given = Settings(
         members=2,
-        lessons=1,
         batch_users=7,
         dimension=9,
         retrieval_loss=IN_BATCH,

@@ -2,9 +2,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from components.train.shares import deal, share
+from components.train.shares import deal
 
 
 def _batch(counts):
@@ -53,12 +52,3 @@ def test_no_replica_is_without_a_user(users, replicas):
 def test_one_replica_gets_the_batch_itself():
     batch = _batch([2, 5])
     assert deal(batch, 1)[0] is batch
-
-
-@pytest.mark.parametrize(("users", "shares"), [(8, 4), (7, 3), (1, 1), (2, 4)])
-def test_stretches_of_users_are_the_batch_end_to_end(users, shares):
-    batch = _batch(np.random.default_rng(3).integers(0, 9, users))
-    parts = [share(tuple(map(tf.constant, batch)), number, shares) for number in range(shares)]
-    whole = [user for part in parts for user in _users([np.asarray(array) for array in part])]
-    assert whole == _users(batch)
-    assert max(len(part[2]) for part in parts) - min(len(part[2]) for part in parts) <= 1
