@@ -139,9 +139,15 @@ def test_wait_says_where_the_verdict_is_when_it_cannot_be_read_from_here(call, d
     assert f"/no/such/registry/runs/{run['run_id']}" in output
 
 
+def _heed_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupted_wait_leaves_the_run_and_says_so(double, host):
     command = [sys.executable, "-m", "pipelines.cli", "submit", *_INPUTS, "--wait", "--host", host]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Tests in the background were told by the shell to ignore the signal, and would pass that on.
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, preexec_fn=_heed_interrupts) as process:
         deadline = time.monotonic() + 60
         while not any(path.startswith("/apis/v2beta1/runs/") for _, path in double.requests):
             assert time.monotonic() < deadline, process.communicate(process.kill())
