@@ -78,17 +78,8 @@ def main() -> None:
     known = interactions.known()
     is_new, is_read = new[known.users()], random.random(len(known.movies)) < READ
     asked = only(known, is_new & ~is_read)
-    users = np.flatnonzero(asked.counts)
-    held_out = HeldOut(
-        users=users,
-        user_ids=vocabulary.user_ids[users],
-        row_splits=np.append(asked.offsets[users], asked.offsets[-1]),
-        movies=asked.movies,
-        ratings=asked.ratings,
-        known=only(known, is_new & is_read),
-        movie_ids=vocabulary.movie_ids,
-        rating_scale=interactions.rating_scale,
-    )
+    read = only(known, is_new & is_read)
+    held_out = HeldOut.of(asked, read, vocabulary, interactions.rating_scale)
     others, movies = only(known, ~is_new), interactions.movies
     model = trained(without(interactions, new), vocabulary, arguments.seed)
     scorers = {
@@ -97,7 +88,7 @@ def main() -> None:
         "EASE": Ease(others, movies),
         "bias": Bias(only(known, ~is_new | is_read), movies),
     }
-    print(f"{len(users):,} new users, {len(asked.movies):,} ratings asked for")
+    print(f"{len(held_out.users):,} new users, {len(asked.movies):,} ratings asked for")
     print("| method | top-100 unseen | RMSE |\n|---|---|---|")
     for name, scorer in scorers.items():
         metrics = user_sums(score(scorer, held_out, name), held_out).metrics()

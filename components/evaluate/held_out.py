@@ -91,17 +91,23 @@ class HeldOut:
     @classmethod
     def test_of(cls, interactions: Interactions, vocabulary: Vocabulary) -> Self:
         """The test split, with training and validation ratings known."""
-        test = interactions.split("test")
-        users = np.flatnonzero(test.counts)
+        return cls.of(interactions.split("test"), interactions.known(), vocabulary, interactions.rating_scale)
+
+    @classmethod
+    def of(
+        cls, asked: UserRatings, known: UserRatings, vocabulary: Vocabulary, rating_scale: tuple[float, float]
+    ) -> Self:
+        """The ratings `asked`, with those in `known` known; both are of the users of `vocabulary`."""
+        users = np.flatnonzero(asked.counts)
         return cls(
             users=users,
             user_ids=vocabulary.user_ids[users],
-            row_splits=np.append(test.offsets[users], test.offsets[-1]),
-            movies=np.asarray(test.movies),
-            ratings=np.asarray(test.ratings),
-            known=interactions.known(),
+            row_splits=np.append(asked.offsets[users], asked.offsets[-1]),
+            movies=np.asarray(asked.movies),
+            ratings=np.asarray(asked.ratings),
+            known=known,
             movie_ids=vocabulary.movie_ids,
-            rating_scale=interactions.rating_scale,
+            rating_scale=rating_scale,
         )
 
     def batches(self, size: int) -> Iterator[Batch]:

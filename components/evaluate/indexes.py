@@ -123,19 +123,9 @@ def _world(indexes: list[IndexedModel], known: Ratings, wanted: Ratings) -> tupl
     new = ~np.isin(of_wanted, of_known)
     if left_out := np.count_nonzero(~new):
         log(f"{left_out:,} of {len(new):,} rows are left out: an index may have been trained on them")
-    test = _grouped(of_wanted[new], stars_wanted[new], names)
-    users = np.flatnonzero(test.counts)
-    held_out = HeldOut(
-        users=users,
-        user_ids=names.user_ids[users],
-        row_splits=np.append(test.offsets[users], test.offsets[-1]),
-        movies=test.movies,
-        ratings=test.ratings,
-        known=_grouped(of_known, stars_known, names),
-        movie_ids=names.movie_ids,
-        rating_scale=indexes[0].rating_scale,
-    )
-    return names, held_out
+    asked = _grouped(of_wanted[new], stars_wanted[new], names)
+    read = _grouped(of_known, stars_known, names)
+    return names, HeldOut.of(asked, read, names, indexes[0].rating_scale)
 
 
 def _keys(ratings: Ratings, user_row: dict[str, int], movie_row: dict[str, int]) -> tuple[Array, Array]:

@@ -28,10 +28,10 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
     hidden movies; the rating head reads the rest and must predict every rating, each without itself.
 
     Where ratings are few there are several pairs of query and candidate tower, the members. They start from
-    the same vectors, and each hides other ratings; asked, they answer with the mean of their queries and the
-    mean of their vectors. What each member has learned by chance is averaged out (Breiman 1996, bagging), and
-    since they have a start in common, so do their vectors' directions: the means meet as the members do
-    (Wortsman et al. 2022, model soups).
+    the same vectors, and each hides other ratings; the rating head reads what the first one reads. Asked,
+    they answer with the mean of their queries and the mean of their vectors. What each member has learned by
+    chance is averaged out (Breiman 1996, bagging), and since they have a start in common, so do their
+    vectors' directions: the means meet as the members do (Wortsman et al. 2022, model soups).
     """
 
     def __init__(self, catalogue: Catalogue, settings: Settings, vectors: Any, seed: int) -> None:
@@ -45,7 +45,7 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         self.queries = [QueryTower(movies, dimension, width, dropout) for _ in range(settings.members)]
         self.rating_head = RatingHead(movies, dimension, settings.rating_weights)
         self._retrieval = (
-            InBatchRetrieval(settings.in_batch_pairs // settings.members)
+            InBatchRetrieval(settings.in_batch_pairs)
             if settings.retrieval_loss == IN_BATCH
             else FullSoftmaxRetrieval()
         )
@@ -64,14 +64,13 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         Args:
           inputs: movies int32 [t], ratings float32 [t] (centred and scaled), row_splits int64 [n + 1].
         """
-        seed = self._step_seed()
-        whole = history(*inputs)
-        batch = self._hide(whole, seed)
         settings, head = self._settings, self.rating_head
-        tables = [tower.table() for tower in self.candidates]
-        retrieval = mean(
-            self._member_loss(number, table, whole, seed, training) for number, table in enumerate(tables)
-        )
+        whole, tables = history(*inputs), [tower.table() for tower in self.candidates]
+        seeds = [self._step_seed() + _BETWEEN_MEMBERS * number for number in range(settings.members)]
+        batches = [self._hide(whole, seed) for seed in seeds]
+        dropped = [seed + 1 if training else None for seed in seeds]
+        retrieval = mean(map(self._member_loss, self.queries, tables, batches, dropped))
+        batch = batches[0]
         movies = head.table(Candidates.mean(tables).vectors).gather(batch.movies)
         known = head.read(batch, movies)
         labels = batch.chunks.collect(batch.ratings)
@@ -90,13 +89,10 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         return of_all_replicas(loss + self._regularisation())
 
     def _member_loss(
-        self, number: int, candidates: Candidates, whole: History, seed: tf.Tensor, training: bool
+        self, tower: QueryTower, candidates: Candidates, batch: History, seed: tf.Tensor | None
     ) -> tf.Tensor:
-        """The retrieval loss of one pair of towers, which hides ratings of its own choice, float32 []."""
-        seed += _BETWEEN_MEMBERS * number
-        batch = self._hide(whole, seed)
-        queries = self.queries[number](batch, candidates.vectors, seed + 1 if training else None)
-        return self._retrieval(candidates, queries, batch)
+        """The retrieval loss of one pair of towers, float32 []."""
+        return self._retrieval(candidates, tower(batch, candidates.vectors, seed), batch)
 
     def table(self) -> Candidates:
         """What the candidate towers make of the movies on average."""

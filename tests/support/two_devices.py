@@ -92,7 +92,9 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
         model.compile(optimizer=tf.keras.optimizers.SGD(1.0))
 
         def given(share: Any) -> Any:
-            of_replica = lambda context: tuple(map(tf.constant, share[context.replica_id_in_sync_group]))  # noqa: E731
+            def of_replica(context: Any) -> Any:
+                return tuple(map(tf.constant, share[context.replica_id_in_sync_group]))
+
             return strategy.experimental_distribute_values_from_function(of_replica)
 
         shares = deal(batch, strategy.num_replicas_in_sync)

@@ -39,7 +39,7 @@ def test_they_start_alike_and_go_ways_of_their_own():
 
 @pytest.mark.parametrize("loss", [FULL, IN_BATCH])
 def test_one_user_is_enough_for_all(loss):
-    model = _model(members=4, retrieval_l2=1.0, retrieval_loss=loss)
+    model = _model(members=4, retrieval_l2=1.0, retrieval_loss=loss, in_batch_pairs=2)
 
     @tf.function(input_signature=[tuple(tf.TensorSpec([None], part.dtype) for part in _batch(1))])
     def gradients(batch):

@@ -9,25 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from training_world import World
+from training_world import QUICK, World
 
 from components.errors import UserError
 from components.train.cli import train as command
 from components.train.scoring import ScoringModel
 from components.train.step import train
-
-QUICK = {
-    "learning_rate": 0.03,
-    "masked": 0.2,
-    "retrieval_l2": 10,
-    "divergence_weight": 1,
-    "steps": 60,
-    "validations": 3,
-    "warmup_steps": 10,
-    "dimension": 16,
-    "hidden": 32,
-    "rating_weights": 6,
-}
 
 
 def _train(world, output, **arguments):

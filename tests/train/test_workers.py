@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from training_world import two_genres
+from training_world import QUICK, two_genres
 from workers import staged, two_workers
 
 from components.errors import UserError
@@ -14,19 +14,7 @@ from components.train.request import Request
 from components.train.scoring import ScoringModel
 from components.train.step import train
 
-SETTINGS = {
-    "learning_rate": 0.03,
-    "masked": 0.2,
-    "retrieval_l2": 10,
-    "divergence_weight": 1,
-    "steps": 60,
-    "validations": 3,
-    "warmup_steps": 10,
-    "dimension": 16,
-    "hidden": 32,
-    "rating_weights": 6,
-    "settling": 0,
-}
+SETTINGS = {**QUICK, "settling": 0}
 
 # So many steps that a worker can be killed among them.
 LONG = {**SETTINGS, "steps": 600, "validations": 12, "patience": 1000}
