@@ -30,6 +30,8 @@ WORLDS = {
 }
 PRIZE = "netflix-prize"
 BATCH_K = 100
+# Seconds below which a step's time is mostly that of starting it.
+MEASURABLE = 5.0
 
 
 def generate(world: str, folder: Path) -> dict[str, str]:
@@ -95,7 +97,9 @@ def main() -> None:
     if len(costs) > 1:
         rows = [math.log(cost["ratings"]) for cost in costs]
         print("\nseconds grow with the ratings to the power of")
-        for step in costs[0].keys() - {"ratings"}:
+        for step in costs[0]:
+            if step == "ratings" or min(cost[step] for cost in costs) < MEASURABLE:
+                continue
             power, _ = np.polyfit(rows, [math.log(cost[step]) for cost in costs], 1)
             print(f"  {step}: {power:.2f}")
 
