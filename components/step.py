@@ -34,7 +34,8 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
     Such a function takes keyword arguments only; `output` and any `…_output` are the directories that it
     writes. The step's duration and peak memory are left in them, with what its inputs say of the steps before
     it: so the artifacts that the last step is given tell of the whole run. Inside a pipeline, the equivalent
-    `twotower …` line is logged first, and a `UserError` ends the process with one line and status 2.
+    `twotower …` line is logged first, a `UserError` ends the process with one line and status 2, and any
+    other error is named in one line before its traceback.
     """
 
     @functools.wraps(function)
@@ -47,6 +48,9 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             sys.exit(2)
+        except Exception as error:
+            log(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            raise
 
     return run
 

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from pipelines.docker_outcome import require_outputs
+from pipelines.subprocess_outcome import tell_signals
 
 
 def execute(plan: dict[str, Any]) -> None:
@@ -29,6 +30,7 @@ def execute(plan: dict[str, Any]) -> None:
     # KFP says what it takes from its cache on the root logger, and sets that up only while a step runs.
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
     if plan["docker"] is None:
+        tell_signals()
         runner = local.SubprocessRunner(use_venv=False)
     else:
         require_outputs()

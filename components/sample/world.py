@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.sample.choice import choices
 from components.sample.words import GENRES
 
 Generator = np.random.Generator
@@ -18,13 +19,9 @@ _USER_BIAS = 0.3
 _MOVIE_BIAS = 0.3
 _TASTE = 0.75
 _NOISE = 0.6
-# A movie of one unit more taste is watched e^1.5 = 4.5 times as often.
-_TASTE_IN_CHOICE = 1.5
 # Popularity falls as a power of the rank, activity is log-normal: the long tails of real ratings.
 _POPULARITY_EXPONENT = 0.8
 _ACTIVITY_SPREAD = 1.0
-# Cells of the table users x movies that are held at a time, 4 bytes each.
-_CELLS = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -85,32 +82,14 @@ def rate(random: Generator, world: World) -> tuple[Integers, Integers, Integers]
       users int32, movies int32 and stars int8 [ratings], sorted by movie, as the Netflix files are.
     """
     rated = np.flatnonzero(world.popularity)
-    step = max(1, _CELLS // len(rated))
+    chosen = choices(random, world.tastes, world.activity, world.genres[rated], world.popularity[rated])
     blocks = []
-    for start in range(0, len(world.activity), step):
-        users = np.arange(start, min(start + step, len(world.activity)))
-        rows, columns = _choose(random, world, users, rated)
-        user, movie = users[rows], rated[columns]
+    for user, column in chosen:
+        movie = rated[column]
         blocks.append((user.astype(np.int32), movie.astype(np.int32), _stars(random, world, user, movie)))
     user, movie, stars = (np.concatenate(part) for part in zip(*blocks, strict=True))
     order = np.argsort(movie, kind="stable")
     return user[order], movie[order], stars[order]
-
-
-def _choose(random: Generator, world: World, users: Integers, rated: Integers) -> tuple[Integers, Integers]:
-    """Which of the `rated` movies each user watches: drawn without replacement, by popularity and taste.
-
-    In a race in which each movie takes an exponential time at a rate equal to its weight, the first n to
-    arrive are a weighted sample without replacement (Efraimidis & Spirakis 2006).
-    """
-    liking = np.exp(_TASTE_IN_CHOICE * world.tastes[users])
-    times = random.standard_exponential((len(users), len(rated)), dtype=np.float32)
-    times /= liking[:, world.genres[rated]]
-    times /= world.popularity[rated]
-    last = world.activity[users, None] - 1
-    latest = np.take_along_axis(np.sort(times, axis=1), last, axis=1)
-    rows, columns = np.nonzero(times <= latest)
-    return rows, columns
 
 
 def _stars(random: Generator, world: World, user: Integers, movie: Integers) -> Integers:

@@ -17,6 +17,8 @@ def count_rows(
 ) -> int:
     if ratings == "absent.csv":
         raise UserError("absent.csv: no such file;\nname another")
+    if ratings == "odd.csv":
+        raise ZeroDivisionError("one\ntwo")
     return len(ratings)
 
 
@@ -51,6 +53,13 @@ def test_inside_a_pipeline_a_mistake_ends_the_process_with_one_line_and_status_2
         f"twotower: to repeat this step: twotower count-rows --ratings absent.csv --output {tmp_path}",
         "error: absent.csv: no such file; name another",
     ]
+
+
+def test_inside_a_pipeline_any_other_error_is_named_before_its_traceback(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("_KFP_RUNTIME", "true")
+    with pytest.raises(ZeroDivisionError):
+        count_rows(ratings="odd.csv", output=str(tmp_path))
+    assert capsys.readouterr().err.splitlines()[-1] == "twotower: unexpected ZeroDivisionError: one two"
 
 
 def test_duration_and_peak_memory_are_left_in_the_output(tmp_path):
