@@ -21,6 +21,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 from evaluation import data
 
+from components.train.adam import FusedAdam
 from components.train.batches import UserBatches
 from components.train.catalogue import Catalogue, EncodedRatings
 from components.train.model import TwoTower
@@ -58,7 +59,7 @@ def default(interactions: Interactions, steps: int) -> float:
     vectors = spectral_vectors(ratings, len(catalogue.known_counts), settings.dimension, 1)
     print(f"  spectral start: {time.perf_counter() - started:.0f} s")
     model = TwoTower(catalogue, settings, vectors, 1)
-    model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate))
+    model.compile(optimizer=FusedAdam(settings.learning_rate))
     users = UserBatches(ratings, settings.batch_users, settings.batch_ratings, 1).from_step(0)
     model.compute_loss(tuple(map(tf.constant, next(users))))  # makes the variables
     signature = [

@@ -63,7 +63,8 @@ def _race(
     times /= liking[:, genres]
     times /= popularity
     latest = np.take_along_axis(np.sort(times, axis=1), activity[:, None] - 1, axis=1)
-    return np.nonzero(times <= latest)
+    rows, columns = np.nonzero(times <= latest)
+    return rows, columns
 
 
 class _Draws:

@@ -12,8 +12,8 @@ _COPIES = 5
 # Interpreter, TensorFlow and its compiled functions.
 _BASE_BYTES = 700 << 20
 # Seconds of one processor, as measured on x86-64 with AVX2: for each rating of a batch in the rating head and
-# in a query tower, for each multiplication of the softmax, and for the rest of a step.
-_RATING_HEAD, _QUERY_TOWER, _MULTIPLICATION, _REST = 2.8e-6, 1.2e-6, 3.3e-11, 0.015
+# in a query tower, for each multiplication of the softmax, for each parameter, and for the rest of a step.
+_RATING_HEAD, _QUERY_TOWER, _MULTIPLICATION, _PARAMETER, _REST = 2.8e-6, 1.2e-6, 3.3e-11, 7e-9, 0.015
 
 
 def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: float) -> None:
@@ -29,7 +29,8 @@ def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: fl
     # Vectors of every rating of a batch.
     vectors = 4 * settings.batch_ratings * (2 * settings.dimension + 10 * settings.rating_weights)
     memory = _BASE_BYTES + _COPIES * 4 * parameters + scores + vectors
-    seconds = settings.steps * _step_seconds(settings, columns, ratings_a_user) / (os.cpu_count() or 1)
+    step = _step_seconds(settings, columns, ratings_a_user) + _PARAMETER * parameters
+    seconds = settings.steps * step / (os.cpu_count() or 1)
     log(
         f"{parameters:,} parameters; at most {settings.steps:,} steps of {settings.batch_users:,} users, "
         f"about {memory / 1e9:.1f} GB of memory and {_rounded(seconds)} on {os.cpu_count()} idle processors"
@@ -37,7 +38,7 @@ def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: fl
 
 
 def _step_seconds(settings: Settings, columns: int, ratings_a_user: float) -> float:
-    """Of one processor. Forwards and backwards, the softmax multiplies three times."""
+    """Of one processor, without the parameters' share. The softmax multiplies three times in all."""
     ratings = min(settings.batch_users * ratings_a_user, settings.batch_ratings)
     softmax = 3.0 * settings.batch_users * columns * settings.dimension
     retrieval = settings.members * (_QUERY_TOWER * ratings + _MULTIPLICATION * softmax)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.train.adam import FusedAdam
 from components.train.batches import UserBatches
 from components.train.catalogue import Catalogue, EncodedRatings, OfSomeUsers, Ragged
 from components.train.estimate import log_estimate
@@ -156,7 +157,7 @@ def _validating(job: Job, settings: Settings | NotebookSettings) -> Array:
 
 
 def _compile(model: TwoTower, rate: float, warmup_steps: int, steps: int) -> None:
-    model.compile(optimizer=tf.keras.optimizers.Adam(WarmupCosine(rate, warmup_steps, steps)))
+    model.compile(optimizer=FusedAdam(WarmupCosine(rate, warmup_steps, steps)))
 
 
 class _Histories:
