@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from components.progress import log
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -15,6 +16,10 @@ Array = npt.NDArray[Any]
 # Of so many users, spread evenly, the recommendations themselves are looked at. What is said of lists does
 # not get surer with more, and a list costs far more than a rank.
 _LISTED_USERS = 2000
+# Every movie is scored for every user, so of a large product of both only a sample of the users is measured,
+# but not of fewer: a metric of so many users has an interval of a percent.
+_MOST_SCORES = 20_000_000_000
+_FEWEST_USERS = 10_000
 
 
 class History(NamedTuple):
@@ -55,7 +60,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """All pairs of one split, grouped by user; users without pairs are left out.
+    """The pairs of one split, grouped by user; users without pairs are left out.
 
     Attributes:
       users: int64 [n], user indices.
@@ -66,6 +71,7 @@ class HeldOut:
       known: the ratings that may be read, of every user of the data (by user index).
       movie_ids: str objects [M], the catalogue.
       rating_scale: the least and the greatest rating that the data allow, in stars.
+      population: how many users have pairs; more than n if only a sample of them is measured.
       user_of_pair: int64 [p], the place in `users` of each pair's user.
       listed: int64 [s], the places in `users` of a sample whose recommendations are looked at as lists.
     """
@@ -78,6 +84,7 @@ class HeldOut:
     known: UserRatings
     movie_ids: Array
     rating_scale: tuple[float, float]
+    population: int
     user_of_pair: Array = field(init=False, repr=False)
     listed: Array = field(init=False, repr=False)
 
@@ -99,15 +106,21 @@ class HeldOut:
     ) -> Self:
         """The ratings `asked`, with those in `known` known; both are of the users of `vocabulary`."""
         users = np.flatnonzero(asked.counts)
+        population, most = len(users), max(_MOST_SCORES // max(len(vocabulary.movie_ids), 1), _FEWEST_USERS)
+        if population > most:
+            users = np.sort(np.random.default_rng(0).choice(users, most, replace=False))
+            log(f"of {population:,} users with held-out ratings {most:,} are measured, drawn at random")
+        movies, ratings, row_splits = asked.rows(users)
         return cls(
             users=users,
             user_ids=vocabulary.user_ids[users],
-            row_splits=np.append(asked.offsets[users], asked.offsets[-1]),
-            movies=np.asarray(asked.movies),
-            ratings=np.asarray(asked.ratings),
+            row_splits=row_splits,
+            movies=movies,
+            ratings=ratings,
             known=known,
             movie_ids=vocabulary.movie_ids,
             rating_scale=rating_scale,
+            population=population,
         )
 
     def batches(self, size: int) -> Iterator[Batch]:

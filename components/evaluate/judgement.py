@@ -90,6 +90,7 @@ def judge(case: Case, settings: GateSettings, gate: str, seed: int, cache: Path 
         "slices": encode_slices(measured.slices),
         "test_rows": len(case.held_out.movies),
         "test_users": len(case.held_out.users),
+        "test_users_in_all": case.held_out.population,
         "movies": len(case.held_out.movie_ids),
         **case.facts,
     }

@@ -45,6 +45,7 @@ def held_out_of(known, test, users, movies, scale=(1.0, 5.0)):
         known=grouped(known, users),
         movie_ids=np.array([f"m{movie}" for movie in range(movies)], object),
         rating_scale=scale,
+        population=len(owners),
     )
 
 
