@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from components.train.part import ALL, Part
+
 
 class GaussianTable(tf.keras.layers.Layer):  # type: ignore[misc]
     """Rows of independent Gaussians, each with a learned mean and variance, under a prior of learned width.
@@ -25,11 +27,12 @@ class GaussianTable(tf.keras.layers.Layer):  # type: ignore[misc]
         self.log_deviations = self.add_weight(name="log_deviations", shape=shape, initializer=narrow)
         self.log_widths = self.add_weight(name="log_widths", shape=[columns], initializer=width)
 
-    def variances(self) -> tf.Tensor:
-        """float32 [rows, columns]."""
-        return tf.exp(2.0 * self.log_deviations)
+    def variances(self, part: Part = ALL) -> tf.Tensor:
+        """float32 [u, columns], of the rows `part`."""
+        return tf.exp(2.0 * part.of(self.log_deviations))
 
-    def divergence(self) -> tf.Tensor:
+    def divergence(self, part: Part = ALL) -> tf.Tensor:
         """Kullback-Leibler divergence from the prior, summed over the table, float32 []."""
-        relative = (tf.square(self.means) + self.variances()) * tf.exp(-2.0 * self.log_widths)
-        return 0.5 * tf.reduce_sum(relative - 1.0) + tf.reduce_sum(self.log_widths - self.log_deviations)
+        squares = tf.square(part.of(self.means)) + self.variances(part)
+        relative = squares * tf.exp(-2.0 * self.log_widths)
+        return part.sum(0.5 * (relative - 1.0) + self.log_widths - part.of(self.log_deviations))

@@ -8,6 +8,7 @@ import tensorflow_recommenders as tfrs
 from components.train.catalogue import Catalogue
 from components.train.history import History, history
 from components.train.losses import FullSoftmaxRetrieval, InBatchRetrieval
+from components.train.part import ALL, Part, part_of
 from components.train.rating_head import RatingHead
 from components.train.replicas import of_all_replicas, replica_number
 from components.train.settings import IN_BATCH, Settings
@@ -65,13 +66,18 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
           inputs: movies int32 [t], ratings float32 [t] (centred and scaled), row_splits int64 [n + 1].
         """
         settings, head = self._settings, self.rating_head
-        whole, tables = history(*inputs), [tower.table() for tower in self.candidates]
+        part, movies = self._part(inputs[0])
+        whole, tables = history(movies, *inputs[1:]), [tower.table(part) for tower in self.candidates]
         seeds = [self._step_seed() + _BETWEEN_MEMBERS * number for number in range(settings.members)]
         batches = [self._hide(whole, seed) for seed in seeds]
         dropped = [seed + 1 if training else None for seed in seeds]
-        retrieval = mean(map(self._member_loss, self.queries, tables, batches, dropped))
+        queries = [
+            tower(batch, table.vectors, seed, part)
+            for tower, table, batch, seed in zip(self.queries, tables, batches, dropped, strict=True)
+        ]
+        retrieval = mean(map(self._retrieval, tables, queries, batches))
         batch = batches[0]
-        movies = head.table(Candidates.mean(tables).vectors).gather(batch.movies)
+        movies = head.table(Candidates.mean(tables).vectors, part).gather(batch.movies)
         known = head.read(batch, movies)
         labels = batch.chunks.collect(batch.ratings)
         squares = self._rating(
@@ -83,20 +89,24 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         self._rating_mean.update_state(rating)
         # The evidence lower bound's other terms, in units of squared error.
         rating += tf.reduce_mean(batch.chunks.collect(head.unsure(known, batch, movies)))
-        divergence = settings.divergence_weight * head.divergence() / self._ratings
+        divergence = settings.divergence_weight * head.divergence(part) / self._ratings
         rating += 2.0 * tf.stop_gradient(rating) * divergence
         loss = settings.retrieval_weight * retrieval + settings.rating_weight * rating
-        return of_all_replicas(loss + self._regularisation())
+        return of_all_replicas(loss + self._regularisation(part))
 
-    def _member_loss(
-        self, tower: QueryTower, candidates: Candidates, batch: History, seed: tf.Tensor | None
-    ) -> tf.Tensor:
-        """The retrieval loss of one pair of towers, float32 []."""
-        return self._retrieval(candidates, tower(batch, candidates.vectors, seed), batch)
+    def _part(self, movies: tf.Tensor) -> tuple[Part, tf.Tensor]:
+        """The movies that a step computes with, and the places of `movies` among them.
 
-    def table(self) -> Candidates:
+        The exact softmax needs all of them; the sampled one only those of the batch.
+        """
+        if self._settings.retrieval_loss != IN_BATCH:
+            return ALL, movies
+        counts = tf.exp(self.candidates[0].popularity)
+        return part_of(movies, counts / tf.reduce_sum(counts))
+
+    def table(self, part: Part = ALL) -> Candidates:
         """What the candidate towers make of the movies on average."""
-        return Candidates.mean([tower.table() for tower in self.candidates])
+        return Candidates.mean([tower.table(part) for tower in self.candidates])
 
     def query(self, read: History) -> tf.Tensor:
         """What the query towers make of each user on average, float32 [n, dimension]."""
@@ -116,10 +126,12 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
     @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def ratings(self, read: Batch, asked: Batch) -> tf.Tensor:
         """Predictions for the pairs `asked`, none of which is in `read`: float32 [t], centred and scaled."""
-        known, pairs = history(*read), history(*asked)
+        part, movies = part_of(tf.concat([read[0], asked[0]], axis=0))
+        of_read, of_asked = tf.split(movies, [tf.size(read[0]), tf.size(asked[0])])
+        known, pairs = history(of_read, *read[1:]), history(of_asked, *asked[1:])
         pairs = pairs.with_visible(tf.zeros_like(pairs.visible))
         head = self.rating_head
-        table = head.table(self.table().vectors)
+        table = head.table(self.table(part).vectors, part)
         query = head.read(known, table.gather(known.movies))
         return pairs.chunks.collect(head.predict(query, pairs, table.gather(pairs.movies)))
 
@@ -133,13 +145,14 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         draw = tf.random.stateless_uniform(tf.shape(batch.movies), seed)
         return batch.with_visible(tf.cast(draw >= self._settings.masked, tf.float32))
 
-    def _regularisation(self) -> tf.Tensor:
+    def _regularisation(self, part: Part) -> tf.Tensor:
         """Gaussian priors on the tables: a sum over movies, so it weighs less the more ratings there are."""
         settings = self._settings
         tables = [
             table
             for candidates, queries in zip(self.candidates, self.queries, strict=True)
-            for table in (candidates.embeddings, candidates.year_embeddings, queries.opinions)
+            for table in (part.of(candidates.embeddings), part.of(queries.opinions))
         ]
-        squares = tf.add_n([tf.reduce_sum(tf.square(table)) for table in tables]) / settings.members
+        years = [tf.reduce_sum(tf.square(tower.year_embeddings)) for tower in self.candidates]
+        squares = tf.add_n([part.sum(tf.square(table)) for table in tables] + years) / settings.members
         return settings.retrieval_weight * settings.retrieval_l2 * squares / self._ratings

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.train.adam import FusedAdam
+from components.train.adam import FusedAdam, RowAdam
 from components.train.batches import UserBatches
 from components.train.catalogue import Catalogue, EncodedRatings, OfSomeUsers, Ragged
 from components.train.estimate import log_estimate
@@ -19,7 +19,7 @@ from components.train.notebook import NotebookModel, NotebookScoring, NotebookSe
 from components.train.replicas import of_all_workers
 from components.train.saved_model import ScoringModule
 from components.train.schedule import WarmupCosine
-from components.train.settings import Settings
+from components.train.settings import IN_BATCH, Settings
 from components.train.sizing import sized
 from components.train.spectral import spectral_vectors
 from components.train.stopping import both_tasks
@@ -83,7 +83,7 @@ def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) 
         scale=catalogue.scale,
         bounds=catalogue.bounds(rows.rating_scale),
     )
-    _compile(model, settings.learning_rate, settings.warmup_steps, settings.steps)
+    _compile(model, settings, settings.learning_rate, settings.warmup_steps, settings.steps)
     counts = ratings.counts
     log_estimate(model, settings, len(catalogue.known_counts), counts.sum() / np.count_nonzero(counts))
     return Training(
@@ -103,7 +103,8 @@ def settle(job: Job, settings: Settings, model: TwoTower, ratings: EncodedRating
     """Goes on with all known rows while the learning rate falls to 0; nothing is chosen here."""
     batches = UserBatches(ratings, settings.batch_users, settings.batch_ratings, job.seed + 1)
     model.count(ratings.catalogue.known_counts)
-    _compile(model, settings.settling_rate * settings.learning_rate, settings.warmup_steps // 2, steps)
+    rate = settings.settling_rate * settings.learning_rate
+    _compile(model, settings, rate, settings.warmup_steps // 2, steps)
     return Training(
         title="settle",
         model=model,
@@ -156,8 +157,9 @@ def _validating(job: Job, settings: Settings | NotebookSettings) -> Array:
     return validating_users(counts, settings.validation_ratings, job.seed)
 
 
-def _compile(model: TwoTower, rate: float, warmup_steps: int, steps: int) -> None:
-    model.compile(optimizer=FusedAdam(WarmupCosine(rate, warmup_steps, steps)))
+def _compile(model: TwoTower, settings: Settings, rate: float, warmup_steps: int, steps: int) -> None:
+    adam = RowAdam if settings.retrieval_loss == IN_BATCH else FusedAdam
+    model.compile(optimizer=adam(WarmupCosine(rate, warmup_steps, steps)))
 
 
 class _Histories:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from components.train.gaussian_table import GaussianTable
 from components.train.history import History
+from components.train.part import ALL, Part
 from components.train.tables import gather
 
 # What is learned starts here, in units of the ratings' standard deviation; only the magnitude matters.
@@ -95,21 +96,21 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     def _constant(self, name: str, shape: list[int], value: float) -> tf.Variable:
         return self.add_weight(name=name, shape=shape, initializer=tf.keras.initializers.Constant(value))
 
-    def table(self, vectors: tf.Tensor) -> Movies:
-        """What is known of every movie: `Movies` of the shapes [movies, K] and [movies].
+    def table(self, vectors: tf.Tensor, part: Part = ALL) -> Movies:
+        """What is known of the movies `part`: `Movies` of the shapes [u, K] and [u].
 
         Args:
-          vectors: the candidate tower's, float32 [movies, dimension]. The rating loss does not move them.
+          vectors: the candidate tower's, float32 [u, dimension]. The rating loss does not move them.
         """
         precision = tf.exp(-self.log_noise)
-        means = self.features.means
+        means = part.of(self.features.means)
         constant = tf.fill([tf.shape(means)[0], 1], 1.0) * self.user_deviation
         return Movies(
             features=tf.concat([means, constant], axis=1) * precision,
-            variances=tf.pad(self.features.variances() * tf.square(precision), [[0, 0], [0, 1]]),
+            variances=tf.pad(self.features.variances(part) * tf.square(precision), [[0, 0], [0, 1]]),
             prior=tf.matmul(tf.stop_gradient(vectors), self.implicit),
-            biases=self.biases.means[:, 0],
-            bias_variances=self.biases.variances()[:, 0],
+            biases=part.of(self.biases.means)[:, 0],
+            bias_variances=self.biases.variances(part)[:, 0],
             noise=tf.exp(self.log_noise),
         )
 
@@ -156,9 +157,9 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
         """Each user's rating of a movie nothing is known of, float32 [n], centred and scaled."""
         return tf.reduce_mean(self.biases.means) + self.user_deviation * query.taste()[:, -1]
 
-    def divergence(self) -> tf.Tensor:
+    def divergence(self, part: Part = ALL) -> tf.Tensor:
         """Divergence of features and biases from their priors, summed over movies, float32 []."""
-        return self.features.divergence() + self.biases.divergence()
+        return self.features.divergence(part) + self.biases.divergence(part)
 
 
 def _dots(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

@@ -34,8 +34,9 @@ class Settings:
     # "full": softmax over the whole catalogue; "in-batch": over at most so many hidden movies of the batch,
     # for more than 250,000 rated movies, or where the scores of a batch would take a quarter of the memory.
     retrieval_loss: str = ""
-    in_batch_pairs: int = 2048
-    # A batch has at most so many users (an eighth of them, from 8 to 256), and at most so many ratings.
+    in_batch_pairs: int = 4096
+    # A batch has at most so many users (an eighth of them, from 8 to 256; with the in-batch softmax those who
+    # have 32,768 ratings, up to 4096 users), and at most so many ratings.
     batch_users: int = 0
     batch_ratings: int = 65_536
     # Adam's learning rate climbs for the first steps and then falls to 0 as a cosine. 0.01 for a million

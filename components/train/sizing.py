@@ -18,6 +18,9 @@ _SCORE_COPIES = 4
 _SHARE_FOR_SCORES = 0.25
 # So many ratings need no second pair of towers: on validation rows it brought nothing for a million of them.
 _FEW = 250_000
+# Where the softmax is sampled, a step is to see so many ratings at least, of at most so many users: its cost
+# is that of its ratings then, and those of a small batch have few negatives.
+_SAMPLED_RATINGS, _MOST_SAMPLED_USERS = 32_768, 4096
 # Numbers in the table of movie vectors; Adam keeps three more of the same size.
 _LARGEST_TABLE = 1 << 25
 
@@ -39,12 +42,17 @@ def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, m
     # a million and of 80,000 ratings (docs/model.md); beyond these sizes they are not continued.
     scarcity = float(np.clip(1e6 / max(ratings, 1), 1.0, 12.0))
     # Some eight steps an epoch at least: few users want smaller steps, not fewer.
-    batch_users = settings.batch_users or int(np.clip(users // 8, 8, 256))
+    eighth = int(max(users // 8, 8))
+    batch_users = settings.batch_users or min(eighth, 256)
     members = settings.members or (4 if ratings < _FEW else 1)
     exact = (
         movies <= _LARGEST_FULL_SOFTMAX
         and score_bytes(batch_users * members, movies) <= _SHARE_FOR_SCORES * memory
     )
+    retrieval_loss = settings.retrieval_loss or (FULL if exact else IN_BATCH)
+    if retrieval_loss == IN_BATCH and not settings.batch_users:
+        wanted = _SAMPLED_RATINGS * users // max(ratings, 1)
+        batch_users = min(eighth, int(np.clip(wanted, 256, _MOST_SAMPLED_USERS)))
     chosen = dataclasses.replace(
         settings,
         members=members,
@@ -54,7 +62,7 @@ def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, m
         retrieval_l2=settings.retrieval_l2 or 40.0 * scarcity**0.6,
         learning_rate=settings.learning_rate or 0.01 * scarcity**-0.5,
         divergence_weight=settings.divergence_weight or 2.0 * scarcity**-0.28,
-        retrieval_loss=settings.retrieval_loss or (FULL if exact else IN_BATCH),
+        retrieval_loss=retrieval_loss,
     )
     _check(chosen)
     return chosen

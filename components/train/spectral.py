@@ -32,13 +32,15 @@ def spectral_vectors(ratings: EncodedRatings, movies: int, dimension: int, seed:
 
     These are the principal directions of the matrix of who rated what, each entry divided by the roots of the
     user's and of the movie's number of ratings, without the first one, which is popularity; each times its
-    singular value. A randomised range finder with power iterations gets them from sums over the ratings
-    (Halko, Martinsson & Tropp 2011). Started there, retrieval needs half of the steps.
+    singular value. Both numbers are taken as greater by their mean: else the strongest directions are those
+    of movies that a few users and nobody else have rated (Chaudhuri, Chung & Tsiatas 2012). A randomised
+    range finder with power iterations gets them from sums over the ratings (Halko, Martinsson & Tropp 2011).
+    Started there, retrieval needs half of the steps.
     """
     random = np.random.default_rng(seed)
     batches = _sample(ratings, seed)
     counts = sum((np.bincount(rows, minlength=movies) for rows, _, _ in batches), np.zeros(movies, np.int64))
-    weights = np.maximum(counts, 1).astype(np.float32)[:, np.newaxis] ** -0.5
+    weights = (counts + max(counts.mean(), 1.0)).astype(np.float32)[:, np.newaxis] ** -0.5
     basis = random.normal(size=(movies, min(dimension + 1 + _SPARE, movies))).astype(np.float32)
     for _ in range(_PASSES):
         basis = _orthonormal(weights * _rated_together(weights * basis, batches))
@@ -72,7 +74,7 @@ def _sample(ratings: EncodedRatings, seed: int) -> list[Batch]:
 
 
 def _rated_together(table: Array, batches: list[Batch]) -> Array:
-    """X' D X times `table` [movies, K], X being who rated what, and D one over each user's ratings."""
+    """X' D X times `table` [movies, K], X being who rated what, and D one over each user's ratings + mean."""
     total = tf.zeros_like(table)
     for batch in batches:  # one after the other: a table of a million movies is not to be held for each
         total += _of_batch(tf.constant(table), *map(tf.constant, batch))
@@ -82,6 +84,7 @@ def _rated_together(table: Array, batches: list[Batch]) -> Array:
 @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
 def _of_batch(table: tf.Tensor, movies: tf.Tensor, owners: tf.Tensor, users: tf.Tensor) -> tf.Tensor:
     counts = tf.math.unsorted_segment_sum(tf.ones_like(owners, tf.float32), owners, users)
+    counts += tf.reduce_mean(counts)
     with tf.GradientTape() as tape:
         tape.watch(table)
         # The gradient of half the squared sums is the product that is asked for.

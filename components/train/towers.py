@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from components.train.catalogue import Catalogue
 from components.train.history import History
+from components.train.part import ALL, Part
 from components.train.tables import gather
 
 
@@ -65,12 +66,13 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
         """Takes popularity from `counts`, the ratings of each movie."""
         self.popularity.assign(np.log1p(counts))
 
-    def table(self) -> Candidates:
-        """All movies at once: there are far fewer of them than ratings in a batch."""
+    def table(self, part: Part = ALL) -> Candidates:
+        """The movies `part`: by default all at once, of which there are far fewer than ratings in a batch."""
+        popularity = part.of(self.popularity)
         return Candidates(
-            vectors=self.embeddings + tf.gather(self.year_embeddings, self._years),
-            biases=self.popularity + self.deviation,
-            popularity=tf.convert_to_tensor(self.popularity),
+            vectors=part.of(self.embeddings) + tf.gather(self.year_embeddings, part.of(self._years)),
+            biases=popularity + part.of(self.deviation),
+            popularity=popularity,
         )
 
 
@@ -98,14 +100,17 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         self._dropped = dropout
         self._project = tf.keras.layers.Dense(dimension)
 
-    def call(self, history: History, vectors: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self, history: History, vectors: tf.Tensor, seed: tf.Tensor | None = None, part: Part = ALL
+    ) -> tf.Tensor:
         """[n, dimension]; a user without visible ratings gets what `start` alone gives.
 
         Args:
-          vectors: the candidate tower's, float32 [movies, dimension].
+          vectors: the candidate tower's, float32 [u, dimension].
           seed: int32 [2], of the dropout in training; None drops nothing.
+          part: the movies that `history` numbers and `vectors` are of.
         """
-        return self.finish(pooled(history, vectors, self.opinions), history.counts, seed)
+        return self.finish(pooled(history, vectors, part.of(self.opinions)), history.counts, seed)
 
     def finish(self, pooled: tf.Tensor, counts: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """[n, dimension], of the sums `pooled` [n, dimension] over `counts` [n] ratings of each user."""

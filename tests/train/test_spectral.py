@@ -25,7 +25,8 @@ def test_dot_products_are_those_of_the_principal_directions():
     block = np.arange(200)[:, np.newaxis] % 4 == np.arange(60) % 4
     rated = (random.random((200, 60)) < np.where(block, 0.8, 0.05)).astype(np.int64)
     vectors = spectral_vectors(Matrix(rated), 60, 3, seed=1).astype(np.float64)
-    scaled = rated / np.sqrt(rated.sum(axis=1, keepdims=True)) / np.sqrt(rated.sum(axis=0))
+    of_users, of_movies = rated.sum(axis=1, keepdims=True), rated.sum(axis=0)
+    scaled = rated / np.sqrt(of_users + of_users.mean()) / np.sqrt(of_movies + of_movies.mean())
     _, strengths, directions = np.linalg.svd(scaled)
     exact = directions[1:4].T * strengths[1:4]
     similarity, expected = vectors @ vectors.T, exact @ exact.T
@@ -47,6 +48,17 @@ def test_little_data_leaves_small_random_vectors(shape):
     assert vectors.shape == (shape[1], 8)
     assert np.isfinite(vectors).all()
     assert len(np.unique(vectors)) == vectors.size
+
+
+def test_movies_of_a_few_users_do_not_take_the_directions_of_all_others():
+    random = np.random.default_rng(3)
+    block = np.arange(300)[:, np.newaxis] % 2 == np.arange(60) % 2
+    rated = np.zeros((340, 100), np.int64)
+    rated[:300, :60] = random.random((300, 60)) < np.where(block, 0.8, 0.1)
+    rated[300 + np.arange(40), 60 + np.arange(40)] = 1  # one movie each that nobody else knows
+    vectors = spectral_vectors(Matrix(rated), 100, 4, seed=1)
+    lengths = np.linalg.norm(vectors, axis=1)
+    assert lengths[:60].min() > 2 * lengths[60:].max()
 
 
 def test_a_seed_repeats_it():
