@@ -64,6 +64,16 @@ def test_sizes_follow_the_data():
     assert (large.batch_users, large.dimension, large.retrieval_loss) == (256, 32, IN_BATCH)
 
 
+@pytest.mark.parametrize(
+    ("users", "ratings_each", "batch"),
+    [(500_000, 200, 256), (500_000, 16, 2048), (500_000, 1, 4096), (4000, 16, 500), (20, 16, 8)],
+)
+def test_a_batch_of_the_sampled_softmax_has_users_enough(users, ratings_each, batch):
+    counts = np.full(users, ratings_each)
+    assert sized(Settings(), counts, 1_000_000).batch_users == batch
+    assert sized(Settings(batch_users=99), counts, 1_000_000).batch_users == 99
+
+
 def test_the_exact_softmax_is_taken_where_a_batch_of_scores_fits_into_memory():
     users = np.full(5000, 20)
     needed = score_bytes(256, 100_000)
