@@ -35,12 +35,14 @@ class Findings:
       apart: how far from each other one and two devices move them, where nothing is hidden or dropped.
       losses: of the two, when both are given the same user.
       summary: what `train` says of a training on two.
+      of_sampled: what it says of one with the in-batch softmax, whose gradients are of some rows.
     """
 
     moved: float
     apart: float
     losses: list[float]
     summary: list[float]
+    of_sampled: list[float]
 
 
 def main(interactions: str, vocabulary: str, output: str) -> None:
@@ -57,11 +59,14 @@ def main(interactions: str, vocabulary: str, output: str) -> None:
     before, after_one, _ = _step(one, interactions, vocabulary)
     _, after_both, losses = _step(both, interactions, vocabulary)
     summary = make_model(both, REQUEST, interactions, vocabulary, output)
+    sampled = dataclasses.replace(REQUEST, train_settings={**SETTINGS, "retrieval_loss": "in-batch"})
+    of_sampled = make_model(both, sampled, interactions, vocabulary, f"{output}-sampled")
     findings = Findings(
         moved=_distance(before, after_one),
         apart=_distance(after_one, after_both),
         losses=losses,
         summary=[float(figure or 0) for figure in summary],
+        of_sampled=[float(figure or 0) for figure in of_sampled],
     )
     print(json.dumps(dataclasses.asdict(findings)))
 

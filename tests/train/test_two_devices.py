@@ -36,6 +36,13 @@ def test_they_hide_different_ratings(findings):
     assert one != pytest.approx(other, rel=1e-4)
 
 
+def test_gradients_of_some_rows_are_added_up_too(findings):
+    steps, _, rmse, accuracy = findings.of_sampled
+    assert steps == two_devices.SETTINGS["steps"]
+    assert rmse < 1.2 * findings.summary[2]
+    assert accuracy > 0.5 * findings.summary[3]
+
+
 def test_the_model_is_one_like_any_other(findings, output, world):
     steps, _, rmse, accuracy = findings.summary
     assert steps == two_devices.SETTINGS["steps"]
