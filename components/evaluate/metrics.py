@@ -84,8 +84,8 @@ def _list_metrics(ranks: Array, held_out: HeldOut) -> dict[str, Array]:
     for k in LIST_K:
         columns[RECALL.format(k)] = by_user(ranks < k, held_out) / counts
         gains = np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0)
-        ideal = np.append(0, np.cumsum(1 / np.log2(np.arange(k) + 2.0)))
-        columns[NDCG.format(k)] = by_user(gains, held_out) / ideal[np.minimum(counts, k)]
+        ideal = np.cumsum(1 / np.log2(np.arange(k) + 2.0))  # of 1 to k movies, all of them at the top
+        columns[NDCG.format(k)] = by_user(gains, held_out) / ideal[np.minimum(counts, k) - 1]
     reciprocal = np.where(ranks == MISS, 0, 1 / (ranks + 1.0))
     columns[MRR] = np.maximum.reduceat(reciprocal, held_out.row_splits[:-1])
     return columns
