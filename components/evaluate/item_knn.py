@@ -17,6 +17,8 @@ NEIGHBOURS = 50
 _ROWS_A_MOVIE = 40_000
 # A movie that few of its neighbour's raters also rated may be near by chance.
 _SHRINKAGE = 10
+# Of so many times more movies than ratings, sorting the ratings is faster than counting for each movie.
+_SPARSE = 20
 
 
 class ItemKnn:
@@ -33,14 +35,13 @@ class ItemKnn:
         self._background = (1e-9 * counts / (counts.max(initial=0) + 1)).astype(np.float32)
         self._movies = np.zeros((movies, neighbours), np.int32)
         self._cosines = np.zeros((movies, neighbours), np.float32)
-        for movie, common in _co_ratings(known, counts):
-            common[movie] = 0
-            cosines = (
-                common / np.sqrt(counts * max(counts[movie], 1) + 1e-9) * (common / (common + _SHRINKAGE))
-            )
-            nearest = np.argpartition(-cosines, min(neighbours, movies) - 1)[:neighbours]
-            self._movies[movie, : len(nearest)] = nearest
-            self._cosines[movie, : len(nearest)] = cosines[nearest]
+        for movie, others, common in _co_ratings(known, counts):
+            cosines = common / np.sqrt(counts[others] * counts[movie]) * (common / (common + _SHRINKAGE))
+            if len(others) > neighbours:
+                nearest = np.argpartition(-cosines, neighbours - 1)[:neighbours]
+                others, cosines = others[nearest], cosines[nearest]
+            self._movies[movie, : len(others)] = others
+            self._cosines[movie, : len(others)] = cosines
 
     def predict(self, batch: Batch) -> Predictions:
         users, movies = len(batch.users), len(self._background)
@@ -51,8 +52,11 @@ class ItemKnn:
         return Predictions(sums.reshape(users, movies).astype(np.float32) + self._background, None)
 
 
-def _co_ratings(known: UserRatings, counts: Array) -> Iterator[tuple[int, Array]]:
-    """Each rated movie, and how many of its raters rated each movie, float64 [M], estimated if many did."""
+def _co_ratings(known: UserRatings, counts: Array) -> Iterator[tuple[int, Array, Array]]:
+    """Each rated movie, which others its raters rated, int64 [c], and how many of them did, float64 [c].
+
+    The numbers are estimates where many rated it.
+    """
     by_movie = np.argsort(known.movies, kind="stable")
     raters = known.users()[by_movie]
     ends = np.cumsum(counts)
@@ -65,4 +69,14 @@ def _co_ratings(known: UserRatings, counts: Array) -> Iterator[tuple[int, Array]
             size = max(int(len(of_movie) * _ROWS_A_MOVIE / rows), 1)
             chosen = of_movie[np.linspace(0, len(of_movie) - 1, size).astype(np.int64)]
         found, _, _ = known.rows(chosen)
-        yield int(movie), np.bincount(found, minlength=len(counts)) * (len(of_movie) / len(chosen))
+        others, common = _counted(found[found != movie], len(counts))
+        yield int(movie), others, common * (len(of_movie) / len(chosen))
+
+
+def _counted(found: Array, movies: int) -> tuple[Array, Array]:
+    """The different values of `found`, and how often each occurs."""
+    if movies > _SPARSE * len(found):
+        return np.unique(found, return_counts=True)
+    counts = np.bincount(found, minlength=movies)
+    present = np.flatnonzero(counts)
+    return present, counts[present]

@@ -142,7 +142,9 @@ def _cosines(known, users, movies):
     return rated, cosines * common / (common + 10), counts
 
 
-def test_nearest_movies_are_those_of_the_shrunk_cosine():
+@pytest.mark.parametrize("sparse", [0, 1 << 40], ids=["sorted", "counted"])
+def test_nearest_movies_are_those_of_the_shrunk_cosine(monkeypatch, sparse):
+    monkeypatch.setattr("components.evaluate.item_knn._SPARSE", sparse)
     random = np.random.default_rng(6)
     known = {(user, movie): 3.0 for user in range(40) for movie in range(9) if random.random() < 0.4}
     held_out = held_out_of(known, {(user, 9): 3.0 for user in range(40)}, 40, 10)
