@@ -95,13 +95,15 @@ def _lower(scores: Array, own: Array, row_splits: Array) -> Array:
     if len(scores) and scores.strides[0] == 0:
         return np.searchsorted(np.sort(scores[0]), own)
     lower = np.empty(len(own), np.int64)
-    counter = _Counter(scores.shape[1], lower)
-    for i, row in enumerate(scores):
-        start, stop = int(row_splits[i]), int(row_splits[i + 1])
+    sizes, splits = np.diff(row_splits), row_splits.tolist()
+    few = np.flatnonzero(np.repeat(sizes < _SORT_FROM, sizes))
+    counter = _Counter(scores.shape[1], lower, few)
+    bounds = own[:, np.newaxis]
+    for row, start, stop in zip(scores, splits[:-1], splits[1:], strict=True):
         if stop - start >= _SORT_FROM:
             lower[start:stop] = np.searchsorted(np.sort(row), own[start:stop])
         else:
-            counter.compare(row, own[start:stop], start)
+            counter.compare(row, bounds[start:stop])
     counter.count()
     return lower
 
@@ -109,33 +111,35 @@ def _lower(scores: Array, own: Array, row_splits: Array) -> Array:
 class _Counter:
     """Compares rows with bounds, many at a time, and counts what is below.
 
-    Counting the comparisons of one pair costs less than the call that does it, so they are gathered.
+    Counting the comparisons of one pair costs less than the call that does it, so they are gathered. What is
+    done for each row is done in Python, one thread at a time: hence so little of it.
     """
 
-    def __init__(self, width: int, lower: Array) -> None:
-        """Puts counts of rows of `width` into `lower`, int64 [p]."""
+    def __init__(self, width: int, lower: Array, places: Array) -> None:
+        """Puts counts of rows of `width` into the `places`, in their order, of `lower`, int64 [p]."""
         groups = max(-(-width // (8 * _WORDS)), 1)
         words = -(-width // (8 * groups))
         self._pairs = max(_BUFFER_BYTES // (8 * words * groups), _SORT_FROM)
         self._buffer = np.zeros((self._pairs, groups, words), np.uint64)
         self._flags = self._buffer.view(np.bool_).reshape(self._pairs, -1)[:, :width]
-        self._lower, self._places = lower, np.empty(self._pairs, np.int64)
-        self._filled = 0
+        self._lower, self._places = lower, places
+        self._filled = self._counted = 0
 
-    def compare(self, row: Array, bounds: Array, place: int) -> None:
-        """Compares `row` with each bound; `count` puts what is below into `lower`, from `place` on."""
-        if self._filled + len(bounds) > self._pairs:
+    def compare(self, row: Array, bounds: Array) -> None:
+        """Compares `row` with the `bounds`, float32 [n, 1], of the next n places."""
+        end = self._filled + len(bounds)
+        if end > self._pairs:
             self.count()
-        into = slice(self._filled, self._filled + len(bounds))
-        np.less(row, bounds[:, np.newaxis], out=self._flags[into])
-        self._places[into] = np.arange(place, place + len(bounds))
-        self._filled = into.stop
+            end = len(bounds)
+        np.less(row, bounds, out=self._flags[self._filled : end])
+        self._filled = end
 
     def count(self) -> None:
         """Counts what was compared since the last time."""
         words = np.add.reduce(self._buffer[: self._filled], axis=2)
         counts = words.view(np.uint8).sum(axis=1, dtype=np.int64)
-        self._lower[self._places[: self._filled]] = counts
+        self._lower[self._places[self._counted : self._counted + self._filled]] = counts
+        self._counted += self._filled
         self._filled = 0
 
 
