@@ -48,8 +48,9 @@ class Settings:
     # the others are trained on.
     validations: int = 20
     validation_ratings: int = 10_000
-    # The training stops after so many validations in a row that brought nothing.
-    patience: int = 5
+    # The training stops after so many validations in a row that brought nothing. Half of them: while the
+    # learning rate is high, the metrics go up and down, and most of what a training brings comes as it falls.
+    patience: int = 10
     # Where those rows are many of all, it goes on afterwards with all known rows, for this share of the steps
     # that the kept weights took, from this share of the learning rate down to 0.
     settling: float = 0.1
