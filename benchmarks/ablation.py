@@ -1,6 +1,6 @@
 """What each part of the default model brings: one part switched off at a time, both metrics, two seeds.
 
-    python benchmarks/ablation.py INTERACTIONS VOCABULARY [--steps 800] [--seeds 1 2]
+    python benchmarks/ablation.py INTERACTIONS VOCABULARY [--steps 800] [--seeds 1 2] [--parts "no years" …]
 
 Both are directories that `twotower vocabulary` wrote. Metrics are of its validation rows, at the step
 that validated best, before the model settles; test rows are never read.
@@ -85,11 +85,12 @@ def main() -> None:
     parser.add_argument("vocabulary")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS), metavar="part")
     arguments = parser.parse_args()
     rows = Interactions.load(arguments.interactions)
     years = Vocabulary.load(arguments.vocabulary).years
     print("| part | RMSE | top-100 unseen |\n|---|---|---|")
-    for part in PARTS:
+    for part in arguments.parts:
         runs = [validated(rows, years, part, arguments.steps, seed) for seed in arguments.seeds]
         results = np.array(runs)
         cells = [" / ".join(f"{value:.4f}" for value in column) for column in results.T]
