@@ -1,7 +1,7 @@
 """What the whole pipeline takes, from files to a published recommender, with default settings.
 
     python benchmarks/pipeline.py                           17.3M ratings, Netflix's shape as on Kaggle
-    python benchmarks/pipeline.py netflix-prize             100.5M ratings in the original's layout
+    python benchmarks/pipeline.py netflix-prize             100.5M ratings, the Prize's shape
     python benchmarks/pipeline.py million-movies            20M ratings by 1M users of 1M movies
     python benchmarks/pipeline.py USERS:MOVIES:RATINGS …    worlds of these sizes, all movies rated
 
@@ -24,11 +24,10 @@ from typing import Any
 
 import numpy as np
 
-PRIZE = "netflix-prize"
 # Users, movies of the table, rated movies, ratings.
 WORLDS = {
     "netflix": (143_458, 17_770, 1_350, 17_337_458),
-    PRIZE: (480_189, 17_770, 17_770, 100_480_507),
+    "netflix-prize": (480_189, 17_770, 17_770, 100_480_507),
     "million-movies": (1_000_000, 1_000_000, 1_000_000, 20_000_000),
 }
 # What worlds may differ in, the first one that does being what the seconds are set against.
@@ -48,14 +47,6 @@ def shape(world: str) -> tuple[int, int, int, int]:
 
 def generate(world: str, folder: Path) -> dict[str, str]:
     """The files of a world, as flags of `twotower run`."""
-    if world == PRIZE:
-        import prize_files
-
-        prize_files.write(folder, prize_files.RATINGS)
-        return {
-            "--ratings": str(folder / "combined_data_*.txt"),
-            "--movies": str(folder / "movie_titles.csv"),
-        }
     users, movies, rated, ratings = shape(world)
     twotower(
         "sample", "--output", folder, "--users", users, "--movies", movies,
