@@ -30,4 +30,5 @@ def _signal(status: int) -> str:
         return ""
     if number == signal.SIGKILL:
         return "the step was killed (SIGKILL), most often because the machine ran out of memory"
-    return f"the step was ended by {signal.Signals(number).name}"
+    name = signal.Signals(number).name
+    return f"the step was ended by {name}; the same command again goes on from the last checkpoint"

@@ -20,7 +20,7 @@ def run(monkeypatch):
     [
         ("kill -9 $$", "the step was killed (SIGKILL), most often because the machine ran out of memory"),
         ("sh -c 'kill -9 $$'; exit $?", "the step was killed (SIGKILL)"),
-        ("kill -SEGV $$", "the step was ended by SIGSEGV"),
+        ("kill -SEGV $$", "the step was ended by SIGSEGV; the same command again goes on"),
     ],
 )
 def test_the_signal_is_named(run, capfd, script, said):
