@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from components.evaluate import ranking
 from components.evaluate.held_out import History
 from components.evaluate.ranking import MISS, Columns, ranks
 
-USERS, MOVIES = 5, 60
+USERS, MOVIES = 6, 60
 
 
 def world(seed, shared):
@@ -14,10 +15,11 @@ def world(seed, shared):
     random = np.random.default_rng(seed)
     scores = np.round(random.normal(size=(1 if shared else USERS, MOVIES)) * 2).astype(np.float32)
     scores[scores == 0] *= np.float32(-1) ** random.integers(0, 2, np.count_nonzero(scores == 0))
-    scores[-1, :4] = [np.nan, np.inf, -np.inf, -0.0]
-    known = [np.sort(random.choice(MOVIES, size, replace=False)) for size in (0, 7, 30, 0, 59)]
-    # One user has so many pairs that the row is sorted for them; one has none.
-    asked = [random.permutation(MOVIES)[:size] for size in (3, 50, 0, 39, 12)]
+    scores[-1, :5] = [np.nan, np.inf, -np.inf, -0.0, np.copysign(np.nan, -1)]
+    scores[-1, 5:8] = [1e-9, 2e-9, 3e-9]
+    known = [np.sort(random.choice(MOVIES, size, replace=False)) for size in (0, 7, 30, 0, 59, 45)]
+    # Two users have so many pairs that the row is sorted for them; one has none.
+    asked = [random.permutation(MOVIES)[:size] for size in (3, 40, 0, 39, 50, 12)]
     return np.broadcast_to(scores, (USERS, MOVIES)), known, asked
 
 
@@ -49,6 +51,31 @@ def test_each_pair_has_the_rank_that_counting_gives(seed, shared):
     assert among_all.dtype == among_unseen.dtype == np.int32
     assert among_all.tolist() == expected(scores, known, asked, unseen=False)
     assert among_unseen.tolist() == expected(scores, known, asked, unseen=True)
+
+
+@pytest.mark.parametrize("users", [1, 90])
+@pytest.mark.parametrize("shared", [False, True])
+def test_however_often_the_buffer_is_full_or_whoever_shares_a_row(monkeypatch, users, shared):
+    monkeypatch.setattr(ranking, "_BUFFER_BYTES", 1)
+    random = np.random.default_rng(2)
+    scores = random.permuted(
+        np.tile(np.arange(MOVIES, dtype=np.float32), (1 if shared else users, 1)), axis=1
+    )
+    scores = np.broadcast_to(scores, (users, MOVIES))
+    asked = [random.permutation(MOVIES)[: 1 + user % 39] for user in range(users)]
+    movies, splits = flat(asked)
+    nothing = History(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(users + 1, np.int64))
+    for found in ranks(scores, movies, splits, nothing):
+        owners = np.repeat(np.arange(users), np.diff(splits))
+        np.testing.assert_array_equal(found, MOVIES - 1 - scores[owners, movies])
+
+
+@pytest.mark.parametrize("catalogue", [2048, 2295, 4590])
+def test_the_best_of_a_wide_row_beats_all_others(catalogue):
+    scores = -np.arange(catalogue, dtype=np.float32)[np.newaxis].repeat(2, axis=0)
+    nothing = History(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(3, np.int64))
+    among_all, _ = ranks(scores, np.array([0, 1], np.int32), np.array([0, 1, 2]), nothing)
+    assert among_all.tolist() == [0, 1]
 
 
 def test_columns_of_their_own_are_numbered_in_as_little_as_they_need():
