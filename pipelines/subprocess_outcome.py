@@ -31,4 +31,4 @@ def _signal(status: int) -> str:
     if number == signal.SIGKILL:
         return "the step was killed (SIGKILL), most often because the machine ran out of memory"
     name = signal.Signals(number).name
-    return f"the step was ended by {name}; the same command again goes on from the last checkpoint"
+    return f"the step was ended by {name}; the same command again goes on with it"

@@ -66,7 +66,7 @@ def _metrics(verdict: dict[str, Any]) -> Table:
 
 def _title(verdict: dict[str, Any]) -> str:
     rows, users, movies = verdict["test_rows"], verdict["test_users"], verdict["movies"]
-    in_all = verdict["test_users_in_all"]
+    in_all = verdict.get("test_users_in_all", users)
     drawn = f" drawn from {in_all:,}" if in_all > users else ""
     return f"{rows:,} test rows of {users:,} users{drawn}, ranked among {movies:,} movies"
 
