@@ -59,7 +59,7 @@ def default(interactions: Interactions, steps: int) -> float:
     vectors = spectral_vectors(ratings, len(catalogue.known_counts), settings.dimension, 1)
     print(f"  spectral start: {time.perf_counter() - started:.0f} s")
     model = TwoTower(catalogue, settings, vectors, 1)
-    model.compile(optimizer=FusedAdam(settings.learning_rate))
+    model.compile(optimizer=FusedAdam(settings.learning_rate, model.tower_variables, settings.tower_rate))
     users = UserBatches(ratings, settings.batch_users, settings.batch_ratings, 1).from_step(0)
     model.compute_loss(tuple(map(tf.constant, next(users))))  # makes the variables
     signature = [

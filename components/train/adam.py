@@ -1,5 +1,6 @@
 """Adam, with each variable's update as one operation, or for the rows of a batch only."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -11,10 +12,11 @@ class FusedAdam(tf.keras.optimizers.Adam):  # type: ignore[misc]
     Keras makes the same update of a dozen operations, which is most of a step where the tables are large.
     """
 
-    def __init__(self, learning_rate: Any) -> None:
-        """Args: `learning_rate`: a number or a schedule."""
+    def __init__(self, learning_rate: Any, slow: Iterable[tf.Variable] = (), share: float = 1.0) -> None:
+        """Args: `learning_rate`: a number or a schedule, of which the variables `slow` take this `share`."""
         # Without XLA, which would put the update on one core.
         super().__init__(learning_rate, jit_compile=False)
+        self._shares = {self._var_key(variable): share for variable in slow}
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
         """Moves `variable` and its two moments by `gradient`."""
@@ -26,12 +28,15 @@ class FusedAdam(tf.keras.optimizers.Adam):  # type: ignore[misc]
             v=self._velocities[place].handle,
             beta1_power=tf.pow(self.beta_1, steps),
             beta2_power=tf.pow(self.beta_2, steps),
-            lr=tf.cast(self.learning_rate, variable.dtype),
+            lr=self._rate(variable),
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
             grad=tf.convert_to_tensor(gradient),
         )
+
+    def _rate(self, variable: tf.Variable) -> tf.Tensor:
+        return tf.cast(self.learning_rate, variable.dtype) * self._shares.get(self._var_key(variable), 1.0)
 
 
 class RowAdam(FusedAdam):
@@ -64,8 +69,11 @@ class RowAdam(FusedAdam):
         m = self.beta_1 * tf.gather(first, rows) + (1.0 - self.beta_1) * slope
         v = self.beta_2 * tf.gather(second, rows) + (1.0 - self.beta_2) * tf.square(slope)
         steps = tf.gather(count, rows) + 1.0
-        rate = tf.cast(self.learning_rate, variable.dtype)
-        rates = rate * tf.sqrt(1.0 - tf.pow(self.beta_2, steps)) / (1.0 - tf.pow(self.beta_1, steps))
+        rates = (
+            self._rate(variable)
+            * tf.sqrt(1.0 - tf.pow(self.beta_2, steps))
+            / (1.0 - tf.pow(self.beta_1, steps))
+        )
         rates = tf.reshape(rates, tf.concat([tf.shape(rows), tf.ones([tf.rank(m) - 1], tf.int32)], axis=0))
         first.scatter_update(tf.IndexedSlices(m, rows))
         second.scatter_update(tf.IndexedSlices(v, rows))

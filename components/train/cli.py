@@ -12,7 +12,9 @@ import click
 @click.option("--rating-weight", default=0.0, help="Weight of the rating loss; 0 takes the preset's.")
 @click.option("--retrieval-weight", default=0.0, help="Weight of the retrieval loss; 0 takes the preset's.")
 @click.option(
-    "--retrieval-loss", default="", help="`full` or `in-batch` softmax; the default depends on the catalogue."
+    "--retrieval-loss",
+    default="",
+    help="`top-k` places, `full` or `in-batch` softmax; the default depends on the catalogue.",
 )
 @click.option("--seed", default=42, help="Decides the order of training and the initial weights.")
 @click.option("--checkpoint-root", default="", help="Directory or gs:// prefix for checkpoints.")

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from components.progress import log
-from components.train.settings import FULL, Settings
+from components.train.settings import IN_BATCH, Settings
 from components.train.sizing import score_bytes
 
 # The parameters themselves, their gradients, Adam's two moments and the best weights so far.
@@ -24,7 +24,7 @@ def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: fl
       ratings_a_user: on average.
     """
     parameters = sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
-    columns = movies if settings.retrieval_loss == FULL else settings.in_batch_pairs
+    columns = settings.in_batch_pairs if settings.retrieval_loss == IN_BATCH else movies
     scores = score_bytes(settings.batch_users * settings.members, columns)
     # Vectors of every rating of a batch.
     vectors = 4 * settings.batch_ratings * (2 * settings.dimension + 10 * settings.rating_weights)

@@ -1,4 +1,4 @@
-"""The losses: a softmax over the whole catalogue, one over the batch, and the squared error of ratings.
+"""The retrieval losses: the best places of the catalogue, a softmax over the catalogue, one over the batch.
 
 Each is a mean over ratings, so that their weights mean the same at every batch size.
 """
@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.train.history import History
+from components.train.settings import IN_BATCH, TOP_K, Settings
 from components.train.towers import Candidates
 
 # Takes a candidate out of a softmax. Not infinity: its gradient would be NaN.
@@ -35,9 +36,46 @@ class FullSoftmaxRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ign
         return tf.math.divide_no_nan(total, tf.reduce_sum(counts))
 
 
-def _cells(row: tf.Tensor, movies: tf.Tensor) -> tf.Tensor:
-    """The places of ratings in a [n, movies] matrix, int32 [c, L, 2]."""
-    return tf.stack([tf.broadcast_to(row, tf.shape(movies)), movies], axis=-1)
+class TopKRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
+    """How far each hidden movie is below the k best movies that the user's query has not read.
+
+    Top-k accuracy asks whether a movie is above the threshold, the k-th best score. So does this loss: it is
+    a hinge on how far the movie is below, softened by a temperature T:
+    T log(1 + exp((threshold - score) / T)).
+    A softmax goes on raising a movie that has long been among the best, at the cost of those that are not.
+    The threshold is learned as well, as the soft one is at which the sigmoids of all scores add up to k: the
+    movies near it give way for the one that rises (Berrada et al. 2018; Patel et al. 2022).
+    """
+
+    def __init__(self, k: int, temperature: float, **options: Any) -> None:
+        """Args: `k`: at most the number of movies. `temperature`: in units of scores, above 0."""
+        super().__init__(**options)
+        self._k, self._temperature = k, temperature
+
+    def call(self, candidates: Candidates, queries: tf.Tensor, history: History) -> tf.Tensor:
+        """The loss per hidden movie, float32 []; 0 if none is hidden. `queries`: [n, dimension]."""
+        scores, cells = candidates.scores(queries), _cells(history)
+        unread = tf.tensor_scatter_nd_add(tf.stop_gradient(scores), cells, _EXCLUDED * history.visible)
+        thresholds = tf.gather(self._thresholds(scores, unread), history.chunks.row)
+        below = (thresholds[:, tf.newaxis] - tf.gather_nd(scores, cells)) / self._temperature
+        hidden = history.chunks.present - history.visible
+        total = self._temperature * tf.reduce_sum(hidden * tf.nn.softplus(below))
+        return tf.math.divide_no_nan(total, tf.reduce_sum(hidden))
+
+    def _thresholds(self, scores: tf.Tensor, unread: tf.Tensor) -> tf.Tensor:
+        """The k-th best score of each user, float32 [n], with the gradient of the soft threshold."""
+        best = tf.math.top_k(unread, self._k)[0][:, -1]
+        inside = tf.sigmoid((unread - best[:, tf.newaxis]) / self._temperature)
+        slopes = inside * (1.0 - inside)
+        shares = tf.stop_gradient(slopes / tf.reduce_sum(slopes, axis=1, keepdims=True))
+        soft = tf.reduce_sum(shares * scores, axis=1)
+        return soft + tf.stop_gradient(best - soft)
+
+
+def _cells(history: History) -> tf.Tensor:
+    """The places of the ratings in a [n, movies] matrix, int32 [c, L, 2]."""
+    rows = tf.broadcast_to(history.chunks.row[:, tf.newaxis], tf.shape(history.movies))
+    return tf.stack([rows, history.movies], axis=-1)
 
 
 class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
@@ -56,9 +94,8 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
 
     def call(self, candidates: Candidates, queries: tf.Tensor, history: History) -> tf.Tensor:
         """The loss per hidden movie, float32 []; 0 if none is hidden. `queries`: [n, dimension]."""
-        row = history.chunks.row[:, tf.newaxis]
         is_hidden = (history.chunks.present > 0) & (history.visible == 0)
-        hidden = tf.boolean_mask(_cells(row, history.movies), is_hidden)
+        hidden = tf.boolean_mask(_cells(history), is_hidden)
         # Evenly spaced over the batch, so that every user keeps a share.
         stride = tf.maximum(1, -(-tf.shape(hidden)[0] // self._pairs))
         users, movies = hidden[::stride, 0], hidden[::stride, 1]
@@ -85,3 +122,12 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
             compute_metrics=False,
         )
         return total / pairs
+
+
+def retrieval_task(settings: Settings) -> tfrs.tasks.Task:
+    """The loss that `settings` name."""
+    if settings.retrieval_loss == IN_BATCH:
+        return InBatchRetrieval(settings.in_batch_pairs)
+    if settings.retrieval_loss == TOP_K:
+        return TopKRetrieval(settings.top_k, settings.temperature)
+    return FullSoftmaxRetrieval()

@@ -7,7 +7,7 @@ import tensorflow_recommenders as tfrs
 
 from components.train.catalogue import Catalogue
 from components.train.history import History, history
-from components.train.losses import FullSoftmaxRetrieval, InBatchRetrieval
+from components.train.losses import retrieval_task
 from components.train.part import ALL, Part, part_of
 from components.train.rating_head import RatingHead
 from components.train.replicas import of_all_replicas, replica_number
@@ -45,11 +45,7 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         self.candidates = [CandidateTower(catalogue, vectors) for _ in range(settings.members)]
         self.queries = [QueryTower(movies, dimension, width, dropout) for _ in range(settings.members)]
         self.rating_head = RatingHead(movies, dimension, settings.rating_weights)
-        self._retrieval = (
-            InBatchRetrieval(settings.in_batch_pairs)
-            if settings.retrieval_loss == IN_BATCH
-            else FullSoftmaxRetrieval()
-        )
+        self._retrieval = retrieval_task(settings)
         # Keras refuses to take a mean where there may be replicas, since it cannot know of what.
         errors = tf.keras.losses.MeanSquaredError(tf.keras.losses.Reduction.SUM)
         self._rating = tfrs.tasks.Ranking(loss=errors)
@@ -97,12 +93,18 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
     def _part(self, movies: tf.Tensor) -> tuple[Part, tf.Tensor]:
         """The movies that a step computes with, and the places of `movies` among them.
 
-        The exact softmax needs all of them; the sampled one only those of the batch.
+        Losses over the whole catalogue need all of them; the sampled softmax only those of the batch.
         """
         if self._settings.retrieval_loss != IN_BATCH:
             return ALL, movies
         counts = tf.exp(self.candidates[0].popularity)
         return part_of(movies, counts / tf.reduce_sum(counts))
+
+    @property
+    def tower_variables(self) -> list[tf.Variable]:
+        """What the towers learn; the rest is the rating head's."""
+        towers: list[tf.keras.layers.Layer] = [*self.candidates, *self.queries]
+        return [variable for tower in towers for variable in tower.trainable_variables]
 
     def table(self, part: Part = ALL) -> Candidates:
         """What the candidate towers make of the movies on average."""

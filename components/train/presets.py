@@ -159,7 +159,8 @@ def _validating(job: Job, settings: Settings | NotebookSettings) -> Array:
 
 def _compile(model: TwoTower, settings: Settings, rate: float, warmup_steps: int, steps: int) -> None:
     adam = RowAdam if settings.retrieval_loss == IN_BATCH else FusedAdam
-    model.compile(optimizer=adam(WarmupCosine(rate, warmup_steps, steps)))
+    schedule = WarmupCosine(rate, warmup_steps, steps)
+    model.compile(optimizer=adam(schedule, model.tower_variables, settings.tower_rate))
 
 
 class _Histories:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from components.errors import UserError
 from components.train.memory import memory_limit
-from components.train.settings import FULL, IN_BATCH, Settings
+from components.train.settings import FULL, IN_BATCH, TOP_K, Settings
 
 # Beyond so many movies the exact softmax takes seconds a step on a small machine.
 _LARGEST_FULL_SOFTMAX = 250_000
@@ -21,6 +21,8 @@ _FEW = 250_000
 # Where the softmax is sampled, a step is to see so many ratings at least, of at most so many users: its cost
 # is that of its ratings then, and those of a small batch have few negatives.
 _SAMPLED_RATINGS, _MOST_SAMPLED_USERS = 32_768, 4096
+# Fewer places than the metric's 100: what a user goes on to rate is a part of what is hidden in training.
+_PLACES, _SHARE_OF_PLACES = 60, 1 / 16
 # Numbers in the table of movie vectors; Adam keeps three more of the same size.
 _LARGEST_TABLE = 1 << 25
 
@@ -49,22 +51,29 @@ def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, m
         movies <= _LARGEST_FULL_SOFTMAX
         and score_bytes(batch_users * members, movies) <= _SHARE_FOR_SCORES * memory
     )
-    retrieval_loss = settings.retrieval_loss or (FULL if exact else IN_BATCH)
+    retrieval_loss = settings.retrieval_loss or (TOP_K if exact else IN_BATCH)
     if retrieval_loss == IN_BATCH and not settings.batch_users:
         wanted = _SAMPLED_RATINGS * users // max(ratings, 1)
         batch_users = min(eighth, int(np.clip(wanted, 256, _MOST_SAMPLED_USERS)))
+    if retrieval_loss == TOP_K:
+        dropout, prior, tower_rate = 0.7, 20.0 * scarcity**0.88, min(0.3 * scarcity**0.5, 1.0)
+    else:
+        dropout, prior, tower_rate = 0.5, 40.0 * scarcity**0.6, 1.0
     chosen = dataclasses.replace(
         settings,
         members=members,
         batch_users=batch_users,
         dimension=settings.dimension or int(np.clip(2 ** int(np.log2(_LARGEST_TABLE / movies)), 16, 128)),
+        dropout=settings.dropout or dropout,
         masked=settings.masked or 0.2 + 0.28 * math.log10(scarcity),
-        retrieval_l2=settings.retrieval_l2 or 40.0 * scarcity**0.6,
+        retrieval_l2=settings.retrieval_l2 or prior,
         learning_rate=settings.learning_rate or 0.01 * scarcity**-0.5,
+        tower_rate=settings.tower_rate or tower_rate,
         divergence_weight=settings.divergence_weight or 2.0 * scarcity**-0.28,
         retrieval_loss=retrieval_loss,
+        top_k=settings.top_k or max(min(_PLACES, int(movies * _SHARE_OF_PLACES)), 1),
     )
-    _check(chosen)
+    _check(chosen, movies)
     return chosen
 
 
@@ -73,7 +82,7 @@ def score_bytes(users: int, movies: int) -> int:
     return _SCORE_COPIES * np.dtype(np.float32).itemsize * users * movies
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: Settings, movies: int) -> None:
     for name, low, high in (
         ("members", 1, 64),
         ("dimension", 1, 4096),
@@ -85,10 +94,13 @@ def _check(settings: Settings) -> None:
         ("divergence_weight", 0.0, 1e6),
         ("retrieval_weight", 0.0, 1e6),
         ("rating_weight", 0.0, 1e6),
+        ("top_k", 1, max(movies, 1)),
+        ("temperature", 1e-6, 1e6),
         ("in_batch_pairs", 2, 65_536),
         ("batch_users", 1, 65_536),
         ("batch_ratings", 32, 1 << 24),
         ("learning_rate", 1e-9, 10.0),
+        ("tower_rate", 1e-9, 10.0),
         ("warmup_steps", 0, 1_000_000),
         ("steps", 1, 100_000_000),
         ("validations", 1, 100_000),
@@ -100,5 +112,5 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, name)
         if not low <= value <= high:
             raise UserError(f"--train-settings: {name} is {value}; give a value from {low} to {high}")
-    if settings.retrieval_loss not in (FULL, IN_BATCH):
-        raise UserError(f"--retrieval-loss {settings.retrieval_loss}: choose {FULL} or {IN_BATCH}")
+    if settings.retrieval_loss not in (TOP_K, FULL, IN_BATCH):
+        raise UserError(f"--retrieval-loss {settings.retrieval_loss}: choose {TOP_K}, {FULL} or {IN_BATCH}")

@@ -48,6 +48,17 @@ def test_a_first_step_is_the_learning_rate_long():
     np.testing.assert_allclose(table.numpy(), [0.75, 1.25, 1.0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [FusedAdam, RowAdam])
+def test_some_variables_go_a_share_of_the_way(kind):
+    slow, other = (tf.Variable([[1.0], [1.0]]) for _ in range(2))
+    optimizer = kind(0.5, [slow], 0.2)
+    optimizer.build([slow, other])
+    rows = tf.IndexedSlices(tf.constant([[3.0]]), tf.constant([1]), tf.constant([2, 1]))
+    optimizer.apply_gradients([(rows, slow), (rows, other)])
+    np.testing.assert_allclose(slow.numpy(), [[1.0], [0.9]], rtol=1e-5)
+    np.testing.assert_allclose(other.numpy(), [[1.0], [0.5]], rtol=1e-5)
+
+
 def of_rows(step):
     """Gradients of rows of a table: row 0 comes at each step, row 1 twice at every third, row 2 never."""
     comes = [0, 1, 1] if step % 3 == 2 else [0]

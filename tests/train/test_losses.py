@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from components.train.history import history
-from components.train.losses import FullSoftmaxRetrieval, InBatchRetrieval
+from components.train.losses import FullSoftmaxRetrieval, InBatchRetrieval, TopKRetrieval
 from components.train.towers import Candidates
 
 
@@ -43,17 +43,68 @@ def test_full_softmax_follows_the_vectors():
     assert float(loss) == pytest.approx(math.log(1 + math.exp(-2)), rel=1e-6)
 
 
-def test_movies_that_were_read_have_no_gradient():
-    candidates = _candidates(np.ones((3, 2)), [0.0, 0.0, 0.0])
-    batch = _batch([[0, 1]], {(0, 1)})
+def _slopes(task, biases, batch):
+    """The gradient of the loss by the movies' biases, where all vectors are 0."""
+    candidates = _candidates(np.zeros((len(biases), 2)), biases)
     with tf.GradientTape() as tape:
         tape.watch(candidates.biases)
-        loss = FullSoftmaxRetrieval()(candidates, tf.ones([1, 2]), batch)
-    gradient = tf.convert_to_tensor(tape.gradient(loss, candidates.biases)).numpy()
-    np.testing.assert_allclose(gradient, [0.0, -0.5, 0.5], atol=1e-6)
+        loss = task(candidates, tf.ones([len(batch.counts), 2]), batch)
+    return tf.convert_to_tensor(tape.gradient(loss, candidates.biases)).numpy()
 
 
-@pytest.mark.parametrize("task", [FullSoftmaxRetrieval(), InBatchRetrieval(8)])
+def test_movies_that_were_read_have_no_gradient():
+    batch = _batch([[0, 1]], {(0, 1)})
+    slopes = _slopes(FullSoftmaxRetrieval(), [0.0, 0.0, 0.0], batch)
+    np.testing.assert_allclose(slopes, [0.0, -0.5, 0.5], atol=1e-6)
+    slopes = _slopes(TopKRetrieval(1, 0.5), [9.0, 0.0, 0.0], batch)
+    np.testing.assert_allclose(slopes, [0.0, -0.25, 0.25], atol=1e-6)
+
+
+def test_top_k_by_hand():
+    # The two best that user 0 has not read are 1 (score 5) and 2 (3): the threshold is 3, the hidden movies 1
+    # and 3 (score 0) are 2 above it and 3 below. User 1 has read nothing: the threshold is 5, movie 2 is 2
+    # below.
+    candidates = _candidates(np.zeros((4, 2)), [7.0, 5.0, 3.0, 0.0])
+    batch = _batch([[0, 1, 3], [2]], {(0, 1), (0, 3), (1, 2)})
+    loss = TopKRetrieval(2, temperature=2.0)(candidates, tf.zeros([2, 2]), batch)
+    terms = [math.log(1 + math.exp(below / 2.0)) for below in (-2.0, 3.0, 2.0)]
+    assert float(loss) == pytest.approx(2.0 * sum(terms) / 3, rel=1e-6)
+
+
+def test_top_k_moves_the_threshold_as_the_soft_one():
+    # Against differences of a loss whose threshold is where the sigmoids add up to what they do at the k-th
+    # best score, found by bisection.
+    random, temperature, k = np.random.default_rng(1), 0.7, 3
+    scores, hidden = random.normal(size=9), [2, 5]
+    unread = np.delete(scores, [0, 8])
+
+    def inside(values, threshold):
+        return np.sum(1 / (1 + np.exp((threshold - values) / temperature)))
+
+    places = inside(unread, np.sort(unread)[-k])
+
+    def loss(scores):
+        values, low, high = np.delete(scores, [0, 8]), -20.0, 20.0
+        for _ in range(100):
+            middle = (low + high) / 2
+            low, high = (middle, high) if inside(values, middle) > places else (low, middle)
+        return np.mean(temperature * np.log1p(np.exp((low - scores[hidden]) / temperature)))
+
+    expected = [(loss(scores + step) - loss(scores - step)) / 2e-5 for step in 1e-5 * np.eye(9)]
+    batch = _batch([[0, 2, 5, 8]], {(0, 2), (0, 5)})
+    slopes = _slopes(TopKRetrieval(k, temperature), scores, batch)
+    np.testing.assert_allclose(slopes, expected, atol=1e-4)
+    assert slopes[0] == slopes[8] == 0.0
+
+
+def test_who_has_read_all_but_a_few_has_nothing_to_learn():
+    batch = _batch([[0, 1, 2]], {(0, 2)})
+    task = TopKRetrieval(2, 1.0)
+    assert float(task(_candidates(np.zeros((3, 2)), np.zeros(3)), tf.zeros([1, 2]), batch)) == 0.0
+    np.testing.assert_array_equal(_slopes(task, [0.0, 1.0, 2.0], batch), 0.0)
+
+
+@pytest.mark.parametrize("task", [FullSoftmaxRetrieval(), TopKRetrieval(2, 1.0), InBatchRetrieval(8)])
 def test_nothing_hidden_is_no_loss(task):
     candidates = _candidates(np.ones((3, 2)), [0.0, 0.0, 0.0])
     assert float(task(candidates, tf.ones([1, 2]), _batch([[0, 1]], set()))) == 0.0

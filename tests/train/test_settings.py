@@ -8,7 +8,7 @@ from components.train.memory import memory_limit
 from components.train.notebook import NotebookSettings
 from components.train.overrides import override, parse
 from components.train.schedule import WarmupCosine
-from components.train.settings import FULL, IN_BATCH, Settings
+from components.train.settings import FULL, IN_BATCH, TOP_K, Settings
 from components.train.sizing import score_bytes, sized
 
 
@@ -45,7 +45,14 @@ def test_settings_that_are_no_json_object(text):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("dropout", 1.0), ("steps", 0), ("masked", 1.0), ("learning_rate", -1.0), ("retrieval_loss", "half")],
+    [
+        ("dropout", 1.0),
+        ("steps", 0),
+        ("masked", 1.0),
+        ("learning_rate", -1.0),
+        ("retrieval_loss", "half"),
+        ("top_k", 51),
+    ],
 )
 def test_values_out_of_range(name, value):
     settings = dataclasses.replace(Settings(), **{name: value})
@@ -58,9 +65,15 @@ def test_sizes_follow_the_data():
     assert small.masked > 0.45
     assert small.learning_rate < 0.003
     large = sized(Settings(), np.full(500_000, 200), 1_000_000)
-    assert (small.batch_users, small.dimension, small.retrieval_loss) == (12, 128, FULL)
+    assert (small.batch_users, small.dimension, small.retrieval_loss) == (12, 128, TOP_K)
     assert (large.masked, large.learning_rate) == (0.2, 0.01)
     assert large.retrieval_l2 == 40.0 < small.retrieval_l2
+    assert small.top_k == 1
+    assert (sized(Settings(), np.full(10_000, 100), 640).top_k, large.top_k) == (40, 60)
+    assert (small.tower_rate, large.tower_rate) == (1.0, 1.0)
+    assert (small.dropout, large.dropout) == (0.7, 0.5)
+    million = sized(Settings(), np.full(10_000, 100), 640)
+    assert (million.retrieval_l2, million.tower_rate) == (20.0, 0.3)
     assert (large.batch_users, large.dimension, large.retrieval_loss) == (256, 32, IN_BATCH)
 
 
@@ -74,10 +87,10 @@ def test_a_batch_of_the_sampled_softmax_has_users_enough(users, ratings_each, ba
     assert sized(Settings(batch_users=99), counts, 1_000_000).batch_users == 99
 
 
-def test_the_exact_softmax_is_taken_where_a_batch_of_scores_fits_into_memory():
+def test_the_whole_catalogue_is_taken_where_a_batch_of_scores_fits_into_memory():
     users = np.full(5000, 20)
     needed = score_bytes(256, 100_000)
-    assert sized(Settings(members=1), users, 100_000, memory=4 * needed).retrieval_loss == FULL
+    assert sized(Settings(members=1), users, 100_000, memory=4 * needed).retrieval_loss == TOP_K
     assert sized(Settings(members=1), users, 100_000, memory=4 * needed - 4).retrieval_loss == IN_BATCH
     assert sized(Settings(members=1, retrieval_loss=FULL), users, 100_000, memory=1).retrieval_loss == FULL
 
@@ -99,9 +112,12 @@ def test_what_was_given_is_kept():
         batch_users=7,
         dimension=9,
         retrieval_loss=IN_BATCH,
+        top_k=3,
+        dropout=0.6,
         masked=0.4,
         retrieval_l2=2.0,
         learning_rate=0.1,
+        tower_rate=0.2,
         divergence_weight=3.0,
     )
     assert sized(given, np.full(1000, 10), 10) == given
