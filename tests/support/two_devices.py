@@ -88,7 +88,7 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
     tf.keras.utils.set_random_seed(1)
     rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
     catalogue = Catalogue.of(rows, names.years)
-    plain = Settings(dimension=8, hidden=8, rating_weights=4, dropout=0.0)
+    plain = Settings(dimension=8, hidden=8, rating_weights=4, dropout=1e-9)
     settings = sized(plain, rows.split("train").counts, len(catalogue.years))
     ratings = EncodedRatings(catalogue, [rows.split("train")])
     batch = next(UserBatches(ratings, 32, 1 << 16, 1).from_step(0))
