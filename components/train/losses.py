@@ -3,6 +3,7 @@
 Each is a mean over ratings, so that their weights mean the same at every batch size.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -54,28 +55,40 @@ class TopKRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[mis
 
     def call(self, candidates: Candidates, queries: tf.Tensor, history: History) -> tf.Tensor:
         """The loss per hidden movie, float32 []; 0 if none is hidden. `queries`: [n, dimension]."""
-        scores, cells = candidates.scores(queries), _cells(history)
-        unread = tf.tensor_scatter_nd_add(tf.stop_gradient(scores), cells, _EXCLUDED * history.visible)
-        thresholds = tf.gather(self._thresholds(scores, unread), history.chunks.row)
-        below = (thresholds[:, tf.newaxis] - tf.gather_nd(scores, cells)) / self._temperature
-        hidden = history.chunks.present - history.visible
-        total = self._temperature * tf.reduce_sum(hidden * tf.nn.softplus(below))
-        return tf.math.divide_no_nan(total, tf.reduce_sum(hidden))
+        scores, hidden = candidates.scores(queries), _hidden(history)
+        unread = tf.tensor_scatter_nd_add(scores, _cells(history), _EXCLUDED * history.visible)
+        thresholds = tf.gather(_threshold(unread, self._k, self._temperature), hidden[:, 0])
+        below = (thresholds - tf.gather_nd(scores, hidden)) / self._temperature
+        total = self._temperature * tf.reduce_sum(tf.nn.softplus(below))
+        return tf.math.divide_no_nan(total, tf.cast(tf.size(below), tf.float32))
 
-    def _thresholds(self, scores: tf.Tensor, unread: tf.Tensor) -> tf.Tensor:
-        """The k-th best score of each user, float32 [n], with the gradient of the soft threshold."""
-        best = tf.math.top_k(unread, self._k)[0][:, -1]
-        inside = tf.sigmoid((unread - best[:, tf.newaxis]) / self._temperature)
-        slopes = inside * (1.0 - inside)
-        shares = tf.stop_gradient(slopes / tf.reduce_sum(slopes, axis=1, keepdims=True))
-        soft = tf.reduce_sum(shares * scores, axis=1)
-        return soft + tf.stop_gradient(best - soft)
+
+def _threshold(scores: tf.Tensor, k: int, temperature: float) -> tf.Tensor:
+    """The k-th best of each row, [n, movies] -> [n], with the gradient of the soft threshold."""
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def kth(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        best = tf.math.top_k(values, k)[0][:, -1]
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            inside = tf.sigmoid((values - best[:, tf.newaxis]) / temperature)
+            slopes = inside * (1.0 - inside)
+            return slopes * (upstream / tf.reduce_sum(slopes, axis=1))[:, tf.newaxis]
+
+        return best, gradient
+
+    return kth(scores)
 
 
 def _cells(history: History) -> tf.Tensor:
     """The places of the ratings in a [n, movies] matrix, int32 [c, L, 2]."""
     rows = tf.broadcast_to(history.chunks.row[:, tf.newaxis], tf.shape(history.movies))
     return tf.stack([rows, history.movies], axis=-1)
+
+
+def _hidden(history: History) -> tf.Tensor:
+    """User and movie of each hidden rating, int32 [h, 2]."""
+    return tf.boolean_mask(_cells(history), (history.chunks.present > 0) & (history.visible == 0))
 
 
 class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
@@ -94,8 +107,7 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
 
     def call(self, candidates: Candidates, queries: tf.Tensor, history: History) -> tf.Tensor:
         """The loss per hidden movie, float32 []; 0 if none is hidden. `queries`: [n, dimension]."""
-        is_hidden = (history.chunks.present > 0) & (history.visible == 0)
-        hidden = tf.boolean_mask(_cells(history), is_hidden)
+        hidden = _hidden(history)
         # Evenly spaced over the batch, so that every user keeps a share.
         stride = tf.maximum(1, -(-tf.shape(hidden)[0] // self._pairs))
         users, movies = hidden[::stride, 0], hidden[::stride, 1]
