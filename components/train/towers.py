@@ -12,6 +12,10 @@ from components.train.history import History
 from components.train.part import ALL, Part
 from components.train.tables import gather
 
+# So many cells of users times movies are multiplied in less time than one rating is looked up. Measured
+# forward and backward on two cores with AVX-512: a quarter of the time at 11 cells, three quarters at 47.
+_CELLS_A_SLOT = 40
+
 
 class Candidates(NamedTuple):
     """What the candidate tower makes of every movie.
@@ -123,9 +127,25 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
 def pooled(history: History, vectors: tf.Tensor, opinions: tf.Tensor) -> tf.Tensor:
     """Sums over each user's visible movies: of their vectors, and of their opinions times the rating above
-    the user's mean. Both tables are float32 [movies, K]; so are the sums, [n, K]."""
-    read = history.sum_weighted(gather(opinions, history.movies), _above_mean(history))
-    return history.pool(vectors) + read
+    the user's mean. Both tables are float32 [movies, K]; so are the sums, [n, K].
+
+    Where users have rated a good share of the movies, a product with all of them costs less than to look up
+    the rated ones.
+    """
+    above, movies = _above_mean(history), vectors.shape[0]
+
+    def looked_up() -> tf.Tensor:
+        return history.pool(vectors) + history.sum_weighted(gather(opinions, history.movies), above)
+
+    def multiplied() -> tf.Tensor:
+        visible, liked = history.matrix(history.visible, movies), history.matrix(above, movies)
+        return tf.matmul(visible, vectors) + tf.matmul(liked, opinions)
+
+    if movies is None:  # those of a batch, out of very many
+        return looked_up()
+    cells = float(movies) * tf.cast(history.users, tf.float32)
+    slots = tf.cast(tf.size(history.movies), tf.float32)
+    return tf.cond(cells <= _CELLS_A_SLOT * slots, multiplied, looked_up)
 
 
 def _above_mean(history: History) -> tf.Tensor:

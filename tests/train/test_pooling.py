@@ -1,0 +1,51 @@
+"""The sums that the query tower reads, by look-up and by product: the same, and so are their gradients."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.train import towers
+from components.train.history import history
+
+# User 1 has rated nothing, user 2 has nothing visible but movie 4.
+MOVIES, SPLITS = [0, 2, 5, 4, 1], [0, 3, 3, 5]
+STARS, VISIBLE = [1.0, -2.0, 4.0, 3.0, 5.0], [1.0, 1.0, 0.0, 1.0, 0.0]
+VECTORS = np.arange(12.0, dtype=np.float32).reshape(6, 2)
+OPINIONS = np.float32(0.5) - VECTORS[::-1] / 8
+
+
+def _batch():
+    rated = history(tf.constant(MOVIES), tf.constant(STARS), tf.constant(SPLITS))
+    return rated.with_visible(rated.chunks.spread(tf.constant(VISIBLE)))
+
+
+@pytest.mark.parametrize("cells", [0, 10_000], ids=["looked up", "multiplied"])
+def test_sums_and_gradients(monkeypatch, cells):
+    monkeypatch.setattr(towers, "_CELLS_A_SLOT", cells)
+    weights = tf.constant([[1.0, -1.0], [5.0, 7.0], [2.0, 0.5]])
+    vectors, opinions = tf.Variable(VECTORS), tf.Variable(OPINIONS)
+    with tf.GradientTape() as tape:
+        sums = towers.pooled(_batch(), vectors, opinions)
+        total = tf.reduce_sum(weights * sums)
+    # Of user 0, movies 0 and 2 are visible, 1.5 above and below their mean; user 2's one rating is its mean.
+    expected = [VECTORS[0] + VECTORS[2] + 1.5 * (OPINIONS[0] - OPINIONS[2]), [0.0, 0.0], VECTORS[4]]
+    np.testing.assert_allclose(sums, expected, rtol=1e-6)
+    slopes = [tf.convert_to_tensor(one).numpy() for one in tape.gradient(total, [vectors, opinions])]
+    by_vector = np.zeros((6, 2))
+    by_vector[[0, 2, 4]] = [[1.0, -1.0], [1.0, -1.0], [2.0, 0.5]]
+    by_opinion = np.zeros((6, 2))
+    by_opinion[[0, 2]] = [[1.5, -1.5], [-1.5, 1.5]]
+    np.testing.assert_allclose(slopes[0], by_vector, rtol=1e-6)
+    np.testing.assert_allclose(slopes[1], by_opinion, rtol=1e-6, atol=1e-6)
+
+
+def test_the_way_is_chosen_by_how_much_is_rated(monkeypatch):
+    def looked_up(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(towers, "gather", looked_up)
+    # Two users have rated anything, in a chunk of 64 slots each: 128 * 40 cells are worth a product.
+    movies = 128 * 40 // 3
+    towers.pooled(_batch(), tf.zeros([movies, 2]), tf.zeros([movies, 2]))
+    with pytest.raises(AssertionError):
+        towers.pooled(_batch(), tf.zeros([movies + 1, 2]), tf.zeros([movies + 1, 2]))
