@@ -114,7 +114,8 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
           seed: int32 [2], of the dropout in training; None drops nothing.
           part: the movies that `history` numbers and `vectors` are of.
         """
-        return self.finish(pooled(history, vectors, part.of(self.opinions)), history.counts, seed)
+        pool = pooled if seed is None else pooled_in_training
+        return self.finish(pool(history, vectors, part.of(self.opinions)), history.counts, seed)
 
     def finish(self, pooled: tf.Tensor, counts: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """[n, dimension], of the sums `pooled` [n, dimension] over `counts` [n] ratings of each user."""
@@ -127,25 +128,27 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
 def pooled(history: History, vectors: tf.Tensor, opinions: tf.Tensor) -> tf.Tensor:
     """Sums over each user's visible movies: of their vectors, and of their opinions times the rating above
-    the user's mean. Both tables are float32 [movies, K]; so are the sums, [n, K].
+    the user's mean. Both tables are float32 [movies, K]; so are the sums, [n, K]."""
+    read = history.sum_weighted(gather(opinions, history.movies), _above_mean(history))
+    return history.pool(vectors) + read
 
-    Where users have rated a good share of the movies, a product with all of them costs less than to look up
-    the rated ones.
+
+def pooled_in_training(history: History, vectors: tf.Tensor, opinions: tf.Tensor) -> tf.Tensor:
+    """What `pooled` returns, by a product with all movies where users have rated a good share of them.
+
+    Only for training: a SavedModel cannot hold a look-up's own gradient inside a branch.
     """
-    above, movies = _above_mean(history), vectors.shape[0]
-
-    def looked_up() -> tf.Tensor:
-        return history.pool(vectors) + history.sum_weighted(gather(opinions, history.movies), above)
+    movies = vectors.shape[0]
+    if movies is None:  # those of a batch, out of very many
+        return pooled(history, vectors, opinions)
 
     def multiplied() -> tf.Tensor:
-        visible, liked = history.matrix(history.visible, movies), history.matrix(above, movies)
-        return tf.matmul(visible, vectors) + tf.matmul(liked, opinions)
+        visible, above = history.matrix(history.visible, movies), history.matrix(_above_mean(history), movies)
+        return tf.matmul(visible, vectors) + tf.matmul(above, opinions)
 
-    if movies is None:  # those of a batch, out of very many
-        return looked_up()
     cells = float(movies) * tf.cast(history.users, tf.float32)
-    slots = tf.cast(tf.size(history.movies), tf.float32)
-    return tf.cond(cells <= _CELLS_A_SLOT * slots, multiplied, looked_up)
+    few = cells <= _CELLS_A_SLOT * tf.cast(tf.size(history.movies), tf.float32)
+    return tf.cond(few, multiplied, lambda: pooled(history, vectors, opinions))
 
 
 def _above_mean(history: History) -> tf.Tensor:

@@ -25,7 +25,7 @@ def test_sums_and_gradients(monkeypatch, cells):
     weights = tf.constant([[1.0, -1.0], [5.0, 7.0], [2.0, 0.5]])
     vectors, opinions = tf.Variable(VECTORS), tf.Variable(OPINIONS)
     with tf.GradientTape() as tape:
-        sums = towers.pooled(_batch(), vectors, opinions)
+        sums = towers.pooled_in_training(_batch(), vectors, opinions)
         total = tf.reduce_sum(weights * sums)
     # Of user 0, movies 0 and 2 are visible, 1.5 above and below their mean; user 2's one rating is its mean.
     expected = [VECTORS[0] + VECTORS[2] + 1.5 * (OPINIONS[0] - OPINIONS[2]), [0.0, 0.0], VECTORS[4]]
@@ -46,6 +46,6 @@ def test_the_way_is_chosen_by_how_much_is_rated(monkeypatch):
     monkeypatch.setattr(towers, "gather", looked_up)
     # Two users have rated anything, in a chunk of 64 slots each: 128 * 40 cells are worth a product.
     movies = 128 * 40 // 3
-    towers.pooled(_batch(), tf.zeros([movies, 2]), tf.zeros([movies, 2]))
+    towers.pooled_in_training(_batch(), tf.zeros([movies, 2]), tf.zeros([movies, 2]))
     with pytest.raises(AssertionError):
-        towers.pooled(_batch(), tf.zeros([movies + 1, 2]), tf.zeros([movies + 1, 2]))
+        towers.pooled_in_training(_batch(), tf.zeros([movies + 1, 2]), tf.zeros([movies + 1, 2]))
