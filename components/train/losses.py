@@ -44,8 +44,9 @@ class TopKRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[mis
     a hinge on how far the movie is below, softened by a temperature T:
     T log(1 + exp((threshold - score) / T)).
     A softmax goes on raising a movie that has long been among the best, at the cost of those that are not.
-    The threshold is learned as well, as the soft one is at which the sigmoids of all scores add up to k: the
-    movies near it give way for the one that rises (Berrada et al. 2018; Patel et al. 2022).
+    The threshold is learned as well. It moves as the soft one does, which keeps the sum of the sigmoids of
+    (score - threshold) / T: movies near it give way to those that rise (Berrada et al. 2018; Patel et al.
+    2022).
     """
 
     def __init__(self, k: int, temperature: float, **options: Any) -> None:

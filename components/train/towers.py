@@ -111,7 +111,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
         Args:
           vectors: the candidate tower's, float32 [u, dimension].
-          seed: int32 [2], of the dropout in training; None drops nothing.
+          seed: int32 [2], of the dropout in training; None, outside of it, drops nothing.
           part: the movies that `history` numbers and `vectors` are of.
         """
         pool = pooled if seed is None else pooled_in_training
