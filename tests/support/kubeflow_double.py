@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jsonschema
+import kfp_server_api
 import pytest
 import yaml
-from kubeflow_swagger import validate
+from generated_models import GeneratedModels
 from werkzeug import Request, Response
 
 from pipelines.kubeflow.transport import Transport
 
 _PREFIX = "/apis/v2beta1"
+_API = GeneratedModels(kfp_server_api)
 _START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -160,7 +162,7 @@ class Double:
 
     def _create(self, request: Request, store_name: str, id_name: str, type_name: str) -> Response:
         item = request.get_json()
-        validate(item, type_name)
+        _API.validate(item, type_name)
         unique = store_name in ("pipelines", "experiments")
         names = [one["display_name"] for one in self.stores[store_name].values()]
         if unique and item["display_name"] in names:
@@ -230,7 +232,7 @@ class Double:
         return self._answer(page, type_name)
 
     def _answer(self, value: dict[str, Any], type_name: str) -> Response:
-        validate(value, type_name)
+        _API.validate(value, type_name)
         return answer(value)
 
     def _new_id(self, kind: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema
-from tfjob_schema import TFJOB
+from tfjob_schema import validate_tfjob
 from werkzeug import Request, Response
 
 NAMESPACE = "ann"
@@ -86,7 +86,7 @@ class KubernetesDouble:
 
     def _create(self, job: dict[str, Any]) -> Response:
         try:
-            jsonschema.validate(job, TFJOB)
+            validate_tfjob(job)
         except jsonschema.ValidationError as error:
             return _status(422, error.message)
         name = job["metadata"]["name"]

@@ -1,133 +1,48 @@
-"""The part of the TFJob's schema that this project writes in, closed to all else.
+"""What the API server and the training operator ask of a TFJob v1.
 
-A model of the schema of v1 in the training operator's CRD tfjobs.kubeflow.org (release 1.9), and of the parts
-of Kubernetes' PodSpec in it: the same names and types. What the CRD has beside is left out, so a field with a
-wrong name is an error here, where the API would drop it without a word. The enumerations stand in the CRD's
-descriptions and in the operator's validation.
+Fields and types are those of the operator's own client, and of Kubernetes' for the pods: both are generated,
+like the custom resource's schema, from the Go types. The schemas are closed, since the API drops a field that
+it does not know without a word. What types cannot say stands here: the enumerations, of the resource's
+descriptions, and what the operator's validation asks for.
 """
 
 from typing import Any
 
-Schema = dict[str, Any]
+import jsonschema
+import kubernetes.client
+from generated_models import GeneratedModels
+from kubeflow.training import models
 
-_TEXT: Schema = {"type": "string"}
-_INTEGER: Schema = {"type": "integer"}
-_FLAG: Schema = {"type": "boolean"}
-_LABEL: Schema = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "maxLength": 63}
+_TYPES = GeneratedModels(models, kubernetes.client)
 
-
-def _object(required: str = "", **properties: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": required.split(),
-        "additionalProperties": False,
-    }
+_AT_LEAST_1 = {"type": "integer", "minimum": 1}
 
 
-def _list(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
+def _of(**properties: Any) -> dict[str, Any]:
+    """An object that has all these."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _map(values: Schema) -> Schema:
-    return {"type": "object", "additionalProperties": values}
+def _which(**properties: Any) -> dict[str, Any]:
+    """An object that may have these."""
+    return {"type": "object", "properties": properties}
 
 
-_QUANTITIES = _map(
-    {"anyOf": [_INTEGER, {"type": "string", "pattern": r"^(\d+(\.\d*)?|\.\d+)([KMGTPE]i?|[numk])?$"}]}
+_POD = _of(
+    containers={"contains": _of(name={"const": "tensorflow"}, image={"type": "string", "minLength": 1})}
 )
-
-_KEY = _object("key", key=_TEXT, name=_TEXT, optional=_FLAG)
-
-_VARIABLE = _object(
-    "name",
-    name=_TEXT,
-    value=_TEXT,
-    valueFrom=_object(
-        secretKeyRef=_KEY,
-        configMapKeyRef=_KEY,
-        fieldRef=_object("fieldPath", apiVersion=_TEXT, fieldPath=_TEXT),
-    ),
-)
-
-_MOUNT = _object("mountPath name", mountPath=_TEXT, name=_TEXT, readOnly=_FLAG, subPath=_TEXT)
-
-_CONTAINER = _object(
-    "name",
-    # The operator's validation asks for a container of this name.
-    name={"const": "tensorflow"},
-    image={"type": "string", "minLength": 1},
-    imagePullPolicy={"enum": ["Always", "IfNotPresent", "Never"]},
-    command=_list(_TEXT),
-    args=_list(_TEXT),
-    env=_list(_VARIABLE),
-    resources=_object(limits=_QUANTITIES, requests=_QUANTITIES),
-    securityContext={"type": "object"},
-    volumeMounts=_list(_MOUNT),
-)
-
-_ITEM = _object("key path", key=_TEXT, path=_TEXT, mode=_INTEGER)
-_VOLUME = _object(
-    "name",
-    name=_LABEL,
-    persistentVolumeClaim=_object("claimName", claimName=_TEXT, readOnly=_FLAG),
-    secret=_object(secretName=_TEXT, optional=_FLAG, defaultMode=_INTEGER, items=_list(_ITEM)),
-    configMap=_object(name=_TEXT, optional=_FLAG, defaultMode=_INTEGER, items=_list(_ITEM)),
-)
-
-_TOLERATION = _object(
-    key=_TEXT,
-    value=_TEXT,
-    operator={"enum": ["Equal", "Exists"]},
-    effect={"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]},
-    tolerationSeconds=_INTEGER,
-)
-
-_POD = _object(
-    "containers",
-    serviceAccountName=_TEXT,
-    nodeSelector=_map(_TEXT),
-    tolerations=_list(_TOLERATION),
-    affinity={"type": "object"},
-    imagePullSecrets=_list(_object(name=_TEXT)),
-    securityContext={"type": "object"},
-    containers={**_list(_CONTAINER), "minItems": 1},
-    volumes=_list(_VOLUME),
-)
-
-_REPLICAS = _object(
-    replicas={"type": "integer", "minimum": 1},
+_REPLICAS = _of(
+    replicas=_AT_LEAST_1,
     restartPolicy={"enum": ["Always", "OnFailure", "Never", "ExitCode"]},
-    template=_object(
-        metadata=_object(annotations=_map(_TEXT), labels=_map(_TEXT), name=_TEXT, namespace=_TEXT), spec=_POD
-    ),
+    template=_of(spec=_POD),
 )
-
-_OWNER = _object(
-    "apiVersion kind name uid",
-    apiVersion=_TEXT,
-    kind=_TEXT,
-    name=_TEXT,
-    uid=_TEXT,
-    controller=_FLAG,
-    blockOwnerDeletion=_FLAG,
-)
-
-TFJOB: Schema = _object(
-    "apiVersion kind metadata spec",
+_RULES = _of(
     apiVersion={"const": "kubeflow.org/v1"},
     kind={"const": "TFJob"},
-    metadata=_object("name", name=_LABEL, labels=_map(_TEXT), ownerReferences=_list(_OWNER)),
-    spec=_object(
-        "tfReplicaSpecs",
-        enableDynamicWorker=_FLAG,
-        successPolicy={"enum": ["", "AllWorkers"]},
-        runPolicy=_object(
-            activeDeadlineSeconds={"type": "integer", "minimum": 1},
-            backoffLimit=_INTEGER,
-            cleanPodPolicy={"enum": ["All", "Running", "None"]},
-            suspend=_FLAG,
-            ttlSecondsAfterFinished=_INTEGER,
+    metadata=_of(name={"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "maxLength": 63}),
+    spec=_of(
+        runPolicy=_which(
+            activeDeadlineSeconds=_AT_LEAST_1, cleanPodPolicy={"enum": ["All", "Running", "None"]}
         ),
         tfReplicaSpecs={
             "type": "object",
@@ -136,3 +51,9 @@ TFJOB: Schema = _object(
         },
     ),
 )
+
+
+def validate_tfjob(job: Any) -> None:
+    """Raises `jsonschema.ValidationError` unless the API and the operator would take `job`."""
+    _TYPES.validate(job, "KubeflowOrgV1TFJob")
+    jsonschema.validate(job, _RULES)

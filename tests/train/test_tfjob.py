@@ -16,7 +16,7 @@ import yaml
 from kubernetes import client
 from kubernetes_double import NAMESPACE, KubernetesDouble, condition
 from pytest_httpserver import HTTPServer
-from tfjob_schema import TFJOB
+from tfjob_schema import validate_tfjob
 from training_world import World
 
 from components.errors import UserError
@@ -141,7 +141,30 @@ def _trained(cluster: Cluster) -> Callable[[KubernetesDouble], None]:
 
 
 def test_the_manifest_keeps_to_the_schema_of_a_tfjob():
-    jsonschema.validate(tfjob("twotower-0123456789ab", 4, POD, "gs://b/checkpoints/tfjobs/t"), TFJOB)
+    validate_tfjob(tfjob("twotower-0123456789ab", 4, POD, "gs://b/checkpoints/tfjobs/t"))
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [
+        ("spec", "tfReplicaSpec", {}),
+        ("spec runPolicy", "cleanPodPolicy", "Never"),
+        ("spec runPolicy", "backoffLimit", "20"),
+        ("spec tfReplicaSpecs Worker", "restartPolicy", "Sometimes"),
+        ("spec tfReplicaSpecs Worker", "replica", 4),
+        ("spec tfReplicaSpecs Worker template spec", "serviceAccount_name", "x"),
+        ("spec tfReplicaSpecs Worker template spec", "containers", [{"image": "x"}]),
+        ("spec tfReplicaSpecs Worker template spec", "containers", [{"name": "main"}]),
+    ],
+)
+def test_that_schema_finds_what_the_operator_would_drop_or_refuse(place, name, value):
+    job = tfjob("twotower-0123456789ab", 4, POD, "gs://b/tfjobs/t")
+    part = job
+    for key in place.split():
+        part = part[key]
+    part[name] = value
+    with pytest.raises(jsonschema.ValidationError):
+        validate_tfjob(job)
 
 
 def test_the_manifest_keeps_to_the_schema_that_a_cluster_has():
