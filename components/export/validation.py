@@ -145,7 +145,7 @@ def _ask_in_fresh_process(index: Path, questions: dict[str, Any]) -> dict[str, A
 
 
 def _plain_environment() -> dict[str, str]:
-    ours = ("TF_USE_LEGACY_KERAS", "PYTHONPATH", "PYTHONSAFEPATH")
+    ours = ("TF_USE_LEGACY_KERAS", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "PYTHONPATH", "PYTHONSAFEPATH")
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
