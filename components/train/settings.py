@@ -14,7 +14,7 @@ class Settings:
     # Width of a movie's vector; 128, or less for a catalogue of more than 250,000 rated movies.
     dimension: int = 0
     # Pairs of query and candidate tower that learn side by side and answer together; 4 for fewer than 250,000
-    # ratings, else 1.
+    # ratings, 2 for fewer than 2.5 million, else 1.
     members: int = 0
     # Width of the query tower's hidden layer, and the share of it that is dropped in training: 0.7, with a
     # softmax 0.5.

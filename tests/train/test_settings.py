@@ -95,6 +95,11 @@ def test_the_whole_catalogue_is_taken_where_a_batch_of_scores_fits_into_memory()
     assert sized(Settings(members=1, retrieval_loss=FULL), users, 100_000, memory=1).retrieval_loss == FULL
 
 
+@pytest.mark.parametrize(("ratings", "members"), [(249, 4), (250, 2), (2499, 2), (2500, 1)])
+def test_the_fewer_ratings_the_more_pairs_of_towers(ratings, members):
+    assert sized(Settings(), np.full(1000, ratings), 5000).members == members
+
+
 def test_a_containers_memory_limit_counts(tmp_path):
     machine = memory_limit(str(tmp_path))
     assert machine == memory_limit(str(tmp_path)) > 1 << 28
