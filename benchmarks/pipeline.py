@@ -7,13 +7,13 @@
 
 Generates the files, runs `twotower run`, then `twotower batch` for all users, and prints seconds and peak
 memory of each step as the run record has them. With several worlds it also prints with which power of the
-ratings, or of the movies or users where the ratings are as many in all worlds, the seconds of each step grow.
+ratings, the movies and the users the seconds of each step grow, by the worlds that differ from the first in
+one of them alone.
 The load is printed, since wall time suffers from whatever else runs.
 """
 
 import argparse
 import json
-import math
 import os
 import subprocess
 import sys
@@ -30,7 +30,7 @@ WORLDS = {
     "netflix-prize": (480_189, 17_770, 17_770, 100_480_507),
     "million-movies": (1_000_000, 1_000_000, 1_000_000, 20_000_000),
 }
-# What worlds may differ in, the first one that does being what the seconds are set against.
+# What worlds may differ in.
 SIZES = ("ratings", "movies", "users")
 BATCH_K = 100
 # Seconds below which a step's time is mostly that of starting it.
@@ -85,15 +85,24 @@ def run(world: str, place: Path) -> dict[str, float]:
 
 
 def print_growth(costs: list[dict[str, float]]) -> None:
-    """Prints the slope of the logarithm of each step's seconds over that of what the worlds differ in."""
-    size = next((name for name in SIZES if len({cost[name] for cost in costs}) > 1), "")
-    if not size:
-        return
-    print(f"\nseconds grow with the {size} to the power of")
-    sizes = [math.log(cost[size]) for cost in costs]
+    """Prints the slope of the logarithm of each step's seconds over that of each of the three sizes.
+
+    A size's slope is fitted to the worlds that differ from the first one in this size alone.
+    """
+    for size in SIZES:
+        others = [name for name in SIZES if name != size]
+        line = [cost for cost in costs if all(cost[name] == costs[0][name] for name in others)]
+        sizes = [cost[size] for cost in line]
+        if len(set(sizes)) > 1:
+            numbers = ", ".join(f"{one:,}" for one in sizes)
+            print(f"\nseconds grow with the {size}, {numbers}, to the power of")
+            _print_powers(line, sizes)
+
+
+def _print_powers(costs: list[dict[str, float]], sizes: list[float]) -> None:
     for step in costs[0]:
         if step not in SIZES and min(cost[step] for cost in costs) >= MEASURABLE:
-            power, _ = np.polyfit(sizes, [math.log(cost[step]) for cost in costs], 1)
+            power, _ = np.polyfit(np.log(sizes), np.log([cost[step] for cost in costs]), 1)
             print(f"  {step}: {power:.2f}")
 
 
