@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-Object = dict[str, Any]
+from components.train.tfjob.api import Object
 
 # The training operator looks for a container of this name.
 CONTAINER = "tensorflow"
