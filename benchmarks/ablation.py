@@ -17,13 +17,13 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import numpy as np
 import tensorflow as tf
 
-from components.train.catalogue import Catalogue, EncodedRatings
 from components.train.job import Job
 from components.train.model import TwoTower
 from components.train.presets import search
 from components.train.settings import Settings
 from components.train.sizing import sized
-from components.train.spectral import spectral_vectors
+from components.train.svd_init import spectral_vectors
+from components.train.training_data import Catalogue, EncodedRatings
 from components.vocabulary.interactions import Interactions
 from components.vocabulary.vocabulary import Vocabulary
 

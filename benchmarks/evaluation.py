@@ -28,9 +28,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.evaluate.held_out import HeldOut
-from components.evaluate.model_scorer import ModelScorer
-from components.evaluate.scoring import score
-from components.report.steps import steps_of
+from components.evaluate.scoring import ModelScorer, score
+from components.report.templates import steps_of
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions, UserRatings, part_file
 from components.vocabulary.vocabulary import Vocabulary

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.recommend.index import PublishedIndex
-from components.registry.manifest import Provenance
 from components.registry.registry import Registry
+from components.registry.versions import Provenance
 
 _CONNECTIONS = 16
 _USERS = 2_000

@@ -22,12 +22,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.evaluate.baselines import Bias, Popularity
-from components.evaluate.ease import Ease
 from components.evaluate.held_out import HeldOut
 from components.evaluate.metrics import user_sums
-from components.evaluate.model_scorer import ModelScorer
 from components.evaluate.names import ACCURACY_UNSEEN, RMSE
-from components.evaluate.scoring import score
+from components.evaluate.reference_models import Ease
+from components.evaluate.scoring import ModelScorer, score
 from components.train import saved_model
 from components.train.job import Job
 from components.train.presets import fit_default

@@ -21,14 +21,13 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 from evaluation import data
 
-from components.train.adam import FusedAdam
-from components.train.batches import UserBatches
-from components.train.catalogue import Catalogue, EncodedRatings
 from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookSettings, RowBatches
+from components.train.optimizer import FusedAdam
 from components.train.settings import Settings
 from components.train.sizing import sized
-from components.train.spectral import spectral_vectors
+from components.train.svd_init import spectral_vectors
+from components.train.training_data import Catalogue, EncodedRatings, UserBatches
 from components.vocabulary.interactions import Interactions
 
 STEPS, NOTEBOOK_STEPS = 100, 3

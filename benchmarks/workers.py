@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components.train.request import Request
-from components.train.tfjob.exchange import Exchange
+from components.train.settings import Request
+from components.train.tfjob.worker import Exchange
 
 _ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2", "OMP_NUM_THREADS": "1"}
 _ALL_STEPS = {"patience": 1_000_000, "settling": 0.0}

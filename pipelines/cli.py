@@ -12,10 +12,10 @@ from components.errors import UserError
 # the subcommand is called, so that `--help` and `compile` never wait for TensorFlow.
 COMMANDS = {
     "run": ("pipelines.run_cli:run", "run the whole pipeline on this machine"),
-    "compile": ("pipelines.compile_cli:compile_pipeline", "write the pipeline as YAML for Kubeflow"),
-    "submit": ("pipelines.kubeflow.submit_cli:submit", "start a run on Kubeflow, and follow it"),
+    "compile": ("pipelines.run_cli:compile_pipeline", "write the pipeline as YAML for Kubeflow"),
+    "submit": ("pipelines.kubeflow.cli:submit", "start a run on Kubeflow, and follow it"),
     "schedule": ("pipelines.kubeflow.schedule_cli:schedule", "retrain on a schedule, on Kubeflow"),
-    "doctor": ("pipelines.kubeflow.doctor_cli:doctor", "check all that runs on Kubeflow need"),
+    "doctor": ("pipelines.kubeflow.cli:doctor", "check all that runs on Kubeflow need"),
     "sample": ("components.sample.cli:sample", "generate a ratings file and a movie table"),
     "fingerprint": ("components.ingest.cli:fingerprint", "print what identifies the input files"),
     "describe": ("components.ingest.cli:describe", "what ingest would find in ratings and movie files"),
@@ -37,9 +37,9 @@ COMMANDS = {
     "batch": ("components.recommend.cli:batch", "recommend to many users, into a Parquet file"),
     "serve": ("components.serve.cli:serve", "answer over HTTP, and take up each new champion"),
     "versions": ("components.registry.cli:versions", "list the versions in a registry"),
-    "runs": ("components.registry.runs_cli:runs", "list the runs: how each ended, and why"),
+    "runs": ("components.registry.cli:runs", "list the runs: how each ended, and why"),
     "compare": (
-        "components.registry.runs_cli:compare",
+        "components.registry.cli:compare",
         "two runs or versions: which is better, what differs",
     ),
     "show": ("components.registry.cli:show", "tell a version's story: data, settings, metrics, whom it beat"),

@@ -1,9 +1,4 @@
-"""The process in which KFP's own local runner executes the compiled pipeline; `run.py` starts it.
-
-Standard input is a pipe from the parent. When it closes, because the parent has ended in whatever way, this
-process ends itself and its whole group: KFP would leave the running step alive. Nothing is lost by that,
-since a step writes its output whole or not at all.
-"""
+"""The process in which KFP's local runner executes the compiled pipeline; `run.py` starts it."""
 
 import json
 import logging
@@ -16,8 +11,67 @@ from typing import Any
 
 import yaml
 
-from pipelines.docker_outcome import require_outputs
-from pipelines.subprocess_outcome import tell_signals
+from components.progress import log
+
+
+def require_outputs() -> None:
+    """Makes a step fail whose container is said to have succeeded and left nothing.
+
+    The runner takes a container that is gone before it is asked how it ended for one that succeeded
+    (kubeflow/pipelines #13332), and keeps the missing outputs in its cache for the runs to come.
+    """
+    from kfp.local import docker_task_handler, status
+
+    handler = docker_task_handler.DockerTaskHandler
+    run = handler.run
+
+    def run_and_look(self: docker_task_handler.DockerTaskHandler) -> status.Status:
+        ended: status.Status = run(self)
+        if ended != status.Status.SUCCESS or _output_file(self.full_command).exists():
+            return ended
+        log(
+            f"a container of {self.image} ended without a word and left no outputs; look whether "
+            f"`docker run --rm {self.image} twotower --version` answers"
+        )
+        return status.Status.FAILURE
+
+    handler.run = run_and_look
+
+
+def _output_file(command: list[str]) -> Path:
+    """The file that KFP's executor writes last, whatever a step's own outputs are."""
+    executor_input = json.loads(command[command.index("--executor_input") + 1])
+    return Path(executor_input["outputs"]["outputFile"])
+
+
+# A shell adds this to the number of the signal that ended its command.
+_BY_SIGNAL = 128
+
+
+def tell_signals() -> None:
+    """Makes the runner name the signal that ended a step: a process that is killed cannot say so itself."""
+    from kfp.local import subprocess_task_handler
+
+    run = subprocess_task_handler.run_local_subprocess
+
+    def run_and_tell(*arguments: object, **options: object) -> int:
+        status: int = run(*arguments, **options)
+        if said := _signal(status):
+            log(said)
+        return status
+
+    subprocess_task_handler.run_local_subprocess = run_and_tell
+
+
+def _signal(status: int) -> str:
+    """A sentence about the signal that an exit status stands for, "" if it stands for none."""
+    number = -status if status < 0 else status - _BY_SIGNAL
+    if number not in set(signal.Signals):
+        return ""
+    if number == signal.SIGKILL:
+        return "the step was killed (SIGKILL), most often because the machine ran out of memory"
+    name = signal.Signals(number).name
+    return f"the step was ended by {name}; the same command again goes on with it"
 
 
 def execute(plan: dict[str, Any]) -> None:

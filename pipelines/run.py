@@ -1,8 +1,9 @@
-"""Runs the pipeline on this machine, by KFP's own runners."""
+"""Runs the pipeline on this machine with KFP's own runners, and reads their log."""
 
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,15 +12,94 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import components
 from components.errors import UserError
 from components.image import IMAGE
 from components.outputs import write_json
+from components.progress import PREFIX, TRANSIENT
 from pipelines.compiled import compile_pipeline
-from pipelines.docker_arguments import docker_arguments
-from pipelines.run_log import Event, event
+
+
+def docker_arguments(read: dict[str, str], written: dict[str, str]) -> dict[str, Any]:
+    """Arguments of KFP's DockerRunner: inputs mounted read-only where they lie, outputs owned by the caller.
+
+    Args:
+        read: Flag -> paths by comma, absolute or gs://, that the steps only read.
+        written: Flag -> the directory, absolute or gs://, that they write; it is made where it is missing.
+
+    Raises:
+      UserError: if an input is missing, or no Docker engine answers.
+    """
+    _require_engine()
+    mounts: dict[str, bool] = {}
+    for flag, paths in read.items():
+        for path in _local(paths):
+            source = path.parent if "*" in path.name else path
+            if not source.exists():
+                raise UserError(f"{flag} {path}: no such file; name one that is there")
+            mounts[str(source)] = True
+    for paths in written.values():
+        for path in _local(paths):
+            path.mkdir(parents=True, exist_ok=True)
+            mounts[str(path)] = False
+    return {
+        "mounts": sorted(mounts.items()),
+        "user": f"{os.getuid()}:{os.getgid()}",
+        "environment": {"HOME": "/tmp"},
+    }
+
+
+def _local(paths: str) -> list[Path]:
+    return [Path(path) for path in paths.split(",") if path and "://" not in path]
+
+
+def _require_engine() -> None:
+    import docker
+
+    try:
+        docker.from_env().close()  # asks the engine for its version
+    except docker.errors.DockerException as error:
+        raise UserError(
+            "--runner docker: no Docker engine answers; start one, or use --runner subprocess"
+        ) from error
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_STARTED = re.compile(r"Executing task '([\w-]+)'")
+_ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
+_CACHED = re.compile(r"Task ([\w-]+) cache hit")
+_RECORD = re.compile(re.escape(PREFIX) + r"run record: (.+)")
+_ERROR = re.compile(r"^\s*error: (.+)")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that a person wants to know: `subject` is a step's name or a line of text."""
+
+    kind: Literal["started", "ended", "failed", "cached", "line", "progress", "record", "error"]
+    subject: str
+
+
+def event(line: str) -> Event | None:
+    """The event that a line of the log stands for, or None."""
+    text = _COLOUR.sub("", line).rstrip()
+    if match := _STARTED.search(text):
+        return Event("started", match[1])
+    if match := _ENDED.search(text):
+        return Event("ended" if match[2] == "SUCCESS" else "failed", match[1])
+    if match := _CACHED.search(text):
+        return Event("cached", match[1])
+    if match := _RECORD.search(text):
+        return Event("record", match[1])
+    if match := _ERROR.search(text):
+        return Event("error", match[1])
+    _, found, rest = text.partition(PREFIX)
+    if not found or rest.startswith("to repeat this step"):
+        return None
+    return Event("progress", rest) if rest.startswith(TRANSIENT) else Event("line", rest)
+
 
 # Parameters that name what a run reads, and what it writes.
 _READ = ("ratings", "movies", "test_ratings")

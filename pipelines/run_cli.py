@@ -1,13 +1,18 @@
-"""`twotower run`."""
+"""The subcommands `run` and `compile`."""
 
 import dataclasses
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.parameters import Parameter, parse_struct, pipeline_parameters
+from pipelines.compiled import Parameter, parse_struct, pipeline_parameters
+from pipelines.kubeflow.options import pod_options
+
+if TYPE_CHECKING:
+    from pipelines.kubeflow.pods import PodSettings
+
 
 # What a cluster must be told and a laptop need not.
 _LOCAL_DEFAULTS = {"registry": "registry"}
@@ -63,8 +68,7 @@ def run(runner: str, work_dir: str, **arguments: Any) -> None:
     from rich.console import Console
 
     from pipelines.run import run_pipeline
-    from pipelines.screen import end_screen
-    from pipelines.watch import Watch
+    from pipelines.screen import Watch, end_screen
 
     for parameter in pipeline_parameters().values():
         if parameter.type is dict:
@@ -73,3 +77,12 @@ def run(runner: str, work_dir: str, **arguments: Any) -> None:
     with Watch(console) as watch:
         outcome = run_pipeline(arguments, work_dir, runner, watch)
     sys.exit(end_screen(outcome, arguments["registry"]))
+
+
+@click.command(name="compile", help="Write the training pipeline as YAML, ready to upload to Kubeflow.")
+@click.option("--output", default="pipeline.yaml", show_default=True, help="The YAML file to write.")
+@pod_options
+def compile_pipeline(*, output: str, pods: "PodSettings") -> None:
+    from pipelines.compiled import compile_pipeline
+
+    click.echo(f"wrote {compile_pipeline(output, pods)}")

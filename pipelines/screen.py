@@ -1,18 +1,22 @@
-"""The screen that a run ends with: what went in, what came out, and what to type next."""
+"""Shows a running pipeline and its end: inputs, results, and the next commands."""
 
 import json
 import shlex
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 
 from components.errors import UserError
-from pipelines.run import Outcome
+from pipelines.resources import REQUESTS
+from pipelines.run import Event, Outcome
 
 if TYPE_CHECKING:
-    from components.recommend.showcase import Showcase
+    from components.recommend.index import Showcase
     from components.registry.run_records import RunRecord
 
 
@@ -57,7 +61,7 @@ def _story(record: "RunRecord", verdict: dict[str, Any], registry: str, console:
         console.print(part, highlight=False)
     shown = _showcase(record, registry)
     if shown is not None:
-        from components.recommend.showcase import render
+        from components.recommend.index import render
 
         console.print(Padding(render(shown), (1, 0, 0, 0)))
     _places(record, registry, console)
@@ -66,8 +70,8 @@ def _story(record: "RunRecord", verdict: dict[str, Any], registry: str, console:
 
 def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
     """A user of the index that this run made or, after a refusal, of the one still in use."""
-    from components.recommend.showcase import showcase
-    from components.registry.published import published_index
+    from components.recommend.index import showcase
+    from components.registry.registry import published_index
 
     try:
         index: Path = published_index(registry, record.version)
@@ -100,3 +104,50 @@ def _next(shown: "Showcase | None", registry: str, console: Console) -> None:
     lines = (f"recommend {user} -k 5 --order rating", f"rate {user} {movie}", f"history {user}")
     for label, line in zip(("type next", "", ""), lines, strict=True):
         console.print(f"{label:<12}.venv/bin/twotower {line}{at}", highlight=False, soft_wrap=True)
+
+
+class Watch:
+    """Prints what happens in a run, and keeps the step in progress in the last line of a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("Starting the pipeline") if console.is_terminal else None
+        self._started: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "started":
+            self._started[event.subject] = time.monotonic()
+            self._say(f"[bold]{_title(event.subject)}[/bold]")
+        elif event.kind == "ended":
+            seconds = time.monotonic() - self._started.get(event.subject, time.monotonic())
+            self._console.print(f"[green]✓[/green] {_title(event.subject)} [dim]{seconds:.1f} s[/dim]")
+        elif event.kind == "cached":
+            self._console.print(f"[green]✓[/green] {_title(event.subject)} [dim]as before (cached)[/dim]")
+        elif event.kind == "failed" and event.subject in REQUESTS:
+            self._console.print(f"[red]✗[/red] {_title(event.subject)}")
+        elif event.kind == "progress":
+            self._say(f"  {escape(event.subject)}")
+        elif event.kind == "line":
+            self._console.print(f"  [dim]{escape(event.subject)}[/dim]", highlight=False, soft_wrap=True)
+
+    def _say(self, text: str) -> None:
+        """Replaces the last line of a terminal; in a log it is a line like any other."""
+        if self._status is not None:
+            self._status.update(text)
+        else:
+            self._console.print(text, highlight=False, soft_wrap=True)
+
+
+def _title(step: str) -> str:
+    return REQUESTS[step].display_name if step in REQUESTS else step

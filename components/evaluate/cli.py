@@ -8,7 +8,7 @@ import click
 from components.errors import UserError
 
 if TYPE_CHECKING:
-    from components.evaluate.judgement import Judgement
+    from components.evaluate.measure import Judgement
 
 _MODEL_FLAGS = ("model", "interactions", "vocabulary", "output")
 

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate.bootstrap import Interval
-from components.evaluate.jackknife import jackknife
+from components.evaluate.bootstrap import Interval, jackknife
 from components.evaluate.names import COVERAGE, GINI, NOVELTY, POPULARITY_RANK, SIMILARITY
 from components.vocabulary.interactions import UserRatings
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from components.evaluate import rules
 from components.evaluate.bootstrap import Interval, Resampled
-from components.evaluate.data_checks import DataChange
-from components.evaluate.data_rules import DataBounds, data_rules
+from components.evaluate.champion import DataBounds, DataChange, data_rules
 from components.evaluate.names import (
     BIAS,
     CHALLENGER,

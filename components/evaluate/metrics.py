@@ -1,6 +1,8 @@
-"""Metrics of the held-out pairs. docs/metrics.md has the formula and the source of each."""
+"""Metrics of the held-out pairs and their sums per user; docs/metrics.md has formulas and sources."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,3 +96,18 @@ def _list_metrics(ranks: Array, held_out: HeldOut) -> dict[str, Array]:
 def by_user(values: Array, held_out: HeldOut) -> Array:
     """Sums of `values` [p] over each user's pairs, float64 [n]."""
     return np.bincount(held_out.user_of_pair, weights=values, minlength=len(held_out.users))
+
+
+USERS_FILE = "users.parquet"
+
+
+def write_user_sums(directory: Path, user_ids: npt.NDArray[Any], sums: Mapping[str, UserSums]) -> None:
+    """Writes users.parquet: user_id, rows, and a column `scorer.metric` (float64) for every sum."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {"user_id": pa.array(user_ids, pa.string())}
+    for scorer, of_scorer in sums.items():
+        columns["rows"] = of_scorer.rows
+        columns |= {f"{scorer}.{metric}": column for metric, column in of_scorer.columns.items()}
+    pq.write_table(pa.table(columns), directory / USERS_FILE, compression="zstd")

@@ -1,9 +1,4 @@
-"""Ranks of held-out movies among the whole catalogue, exact.
-
-The rank of a movie for a user is the number of OTHER candidates that score at least as much, so that a tie
-counts against the model; the movie is among the k best where its rank is below k. A rank needs no top-k: one
-pass over the user's row of scores counts it, in a twentieth of the time.
-"""
+"""Exact ranks of held-out movies in the whole catalogue, and lists of the best unseen movies."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -176,3 +171,32 @@ def _is_seen(owners: Array, movies: Array, history: History, catalogue: int) -> 
     wanted = owners * catalogue + movies
     found: Array = seen[np.searchsorted(seen[:-1], wanted)] == wanted
     return found
+
+
+LENGTH = 10
+
+
+def best_unseen(
+    scores: Array, history: History, rows: Array, columns: Columns | None = None, k: int = LENGTH
+) -> Array:
+    """The k best movies that a user has not rated, best first.
+
+    Args:
+      scores: float32 [n, C].
+      history: what is known of the n users.
+      rows: int [s], the users asked about.
+      columns: which column each movie has; None if each has its own.
+
+    Returns:
+      int32 [s, k], movie indices; -1 where there are no more candidates.
+    """
+    best = np.full((len(rows), k), -1, np.int32)
+    for place, row in enumerate(rows):
+        of_user = scores[row] if columns is None else scores[row][columns.of_movie]
+        candidates = np.where(np.isnan(of_user), -np.inf, of_user)
+        candidates[history.movies[history.row_splits[row] : history.row_splits[row + 1]]] = -np.inf
+        count = min(k, int(np.count_nonzero(candidates > -np.inf)))
+        if count:
+            top = np.argpartition(-candidates, count - 1)[:count]
+            best[place, :count] = top[np.argsort(-candidates[top], kind="stable")]
+    return best

@@ -8,11 +8,10 @@ from components.errors import UserError
 from components.evaluate.champion import SAVED_MODEL, Champion, comparison
 from components.evaluate.gate import GATES, GateSettings
 from components.evaluate.held_out import HeldOut
-from components.evaluate.judgement import Case, judge
-from components.evaluate.measure import Measured
-from components.evaluate.model_scorer import ScoringModel
+from components.evaluate.measure import Case, Measured, judge
 from components.evaluate.names import CHALLENGER
 from components.evaluate.rules import finite_or_none
+from components.evaluate.scoring import ScoringModel
 from components.outputs import output_directory, write_json
 from components.progress import log
 from components.step import step

@@ -11,9 +11,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.errors import UserError
-from components.export.brute_force import BiasedBruteForce
 from components.export.kinds import AUTO, BRUTE_FORCE, SCANN
-from components.export.scann_search import FEWEST_MOVIES, ScannSearch, require_scann
+from components.export.top_k import FEWEST_MOVIES, BiasedBruteForce, ScannSearch, require_scann
 from components.progress import log
 from components.vocabulary.interactions import UserRatings
 

@@ -1,16 +1,71 @@
-"""The module whose functions are the signatures of the published index."""
+"""The SavedModel of the published index: its signatures, its movie table, and its assembly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from components.export.brute_force import LOWEST_SCORE, BiasedBruteForce
-from components.export.catalogue import Catalogue
-from components.export.histories import ALL, Histories, History, means_all
-from components.export.reading import Reader, Reading, stored_reader
-from components.export.search import Chosen
+from components.export.histories import (
+    ALL,
+    Histories,
+    History,
+    Reader,
+    Reading,
+    means_all,
+    pack,
+    stored_reader,
+)
+from components.export.manifest import Inputs, signature_table
+from components.export.search import Chosen, Questions, choose
+from components.export.top_k import LOWEST_SCORE, BiasedBruteForce
+from components.export.warmup import Request, write_warmup
+
+
+class Catalogue(tf.Module):  # type: ignore[misc]
+    """Ids, titles and years of M movies, with one row more that stands for no movie at all.
+
+    A movie is known by its row, 0 to M-1, as in the model. Row M, `nothing`, has the id "", the title "" and
+    the year 0: it is what an unknown id is looked up as, and what pads an answer that runs short.
+    """
+
+    def __init__(self, movie_ids: Sequence[str], titles: Sequence[str], years: np.ndarray) -> None:
+        super().__init__(name="catalogue")
+        self.nothing = len(movie_ids)
+        self._movie_ids = tf.Variable([*movie_ids, ""], trainable=False, name="movie_id")
+        self._titles = tf.Variable([*titles, ""], trainable=False, name="title")
+        self._years = tf.Variable(np.append(years, 0).astype(np.int32), trainable=False, name="year")
+        rows = tf.range(self.nothing, dtype=tf.int32)
+        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(list(movie_ids), tf.string), rows)
+        self._rows = tf.lookup.StaticHashTable(initializer, default_value=self.nothing)
+
+    def rows(self, movie_id: tf.Tensor) -> tf.Tensor:
+        """Rows, int32 of the shape of `movie_id` (string); `nothing` for an id that is not there."""
+        return self._rows.lookup(movie_id)
+
+    def among(self, movie_id: tf.Tensor) -> tf.Tensor:
+        """Which movies are among `movie_id` (string [m]), bool [M]."""
+        rows = self.rows(movie_id)
+        nowhere, named = tf.zeros([self.nothing + 1], tf.bool), tf.ones_like(rows, tf.bool)
+        return tf.tensor_scatter_nd_update(nowhere, rows[:, tf.newaxis], named)[:-1]
+
+    def unknown(self, movie_id: tf.Tensor) -> tf.Tensor:
+        """How many of `movie_id` (string [m]) are not there, int32 []."""
+        return tf.math.count_nonzero(self.rows(movie_id) == self.nothing, dtype=tf.int32)
+
+    def describe(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        """movie_id and title (string) and year (int32, 0 = unknown), each of the shape of `rows`."""
+        return {
+            "movie_id": tf.gather(self._movie_ids, rows),
+            "title": tf.gather(self._titles, rows),
+            "year": tf.gather(self._years, rows),
+        }
+
+    def all(self) -> dict[str, tf.Tensor]:
+        """The whole table in the order of its rows: movie_id, title, year, each [M]."""
+        return self.describe(tf.range(self.nothing))
+
 
 # `k` of the signature that takes nothing but users.
 DEFAULT_K = 100
@@ -216,3 +271,34 @@ def _means_by_rating(order: tf.Tensor) -> tf.Tensor:
     known = tf.logical_or(by_rating, tf.equal(order, BY_SCORE))
     tf.debugging.Assert(known, [f'the input "order" must be "{BY_SCORE}" or "{BY_RATING}", not', order])
     return by_rating
+
+
+def choose_search(inputs: Inputs, kind: str) -> Chosen:
+    """The search over the movies of `inputs`; raises `UserError` if there can be none of that kind."""
+    scoring = inputs.scoring
+    return choose(kind, scoring.vectors, scoring.biases, lambda: Questions.of(scoring, inputs.known))
+
+
+def assemble(inputs: Inputs, search: Chosen) -> ServingIndex:
+    """The serving module over the scoring SavedModel of `inputs`."""
+    names = inputs.names
+    packed = pack(inputs.known, inputs.held_out, len(names.movie_ids))
+    return ServingIndex(
+        scoring=tf.saved_model.load(str(inputs.model / "saved_model")),
+        catalogue=Catalogue(list(names.movie_ids), list(names.titles), names.years),
+        histories=Histories(list(names.user_ids), packed),
+        search=search,
+        rated=np.bincount(inputs.known.movies, minlength=len(names.movie_ids)) > 0,
+    )
+
+
+def save(index: ServingIndex, directory: Path, requests: list[Request]) -> dict[str, Any]:
+    """Writes `index` and its warm-up requests into `directory`; returns the table of its signatures."""
+    signatures = index.signatures()
+    options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+    tf.saved_model.save(index, str(directory), signatures=signatures, options=options)
+    write_warmup(directory, requests, signatures)
+    assets = directory / "assets"
+    if not any(assets.iterdir()):
+        assets.rmdir()  # object stores know no empty directories: this index is the same after a copy
+    return signature_table(signatures)

@@ -62,11 +62,10 @@ def export(
         model was trained on another catalogue, or if the exported index does not load, answers otherwise
         than the model, or is too slow. Nothing is written then.
     """
-    from components.export.assemble import assemble, choose_search, save
-    from components.export.inputs import Inputs
-    from components.export.reference import draw_sample
-    from components.export.scann_search import require_scann
-    from components.export.validation import validate
+    from components.export.manifest import Inputs
+    from components.export.serving import assemble, choose_search, save
+    from components.export.top_k import require_scann
+    from components.export.validation import draw_sample, validate
     from components.export.warmup import warmup_requests
 
     if index not in KINDS:

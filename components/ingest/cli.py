@@ -87,7 +87,7 @@ def describe(
     ratings: str, movies: str, test_ratings: str, memory_gb: float, as_json: bool, **settings: Any
 ) -> None:
     """Prints what `ingest` would find in these files and what it would reject, without writing anything."""
-    from components.ingest.describe import describe as described
+    from components.ingest.prepare import describe as described
     from components.ingest.settings import Settings
 
     sources, examined = described(ratings, movies, test_ratings, Settings.of(**settings), memory_gb)

@@ -1,5 +1,6 @@
-"""Input files: what the user named, found, opened and looked at before anything is read whole."""
+"""Input files: found, opened and checked before anything is read whole; their fingerprint."""
 
+import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from components.errors import UserError
-from components.storage import fetch, is_pattern, is_remote, matches
+from components.storage import fetch, identity, is_pattern, is_remote, matches
 
 # The first bytes of a file -> how it is packed.
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "parquet"}
@@ -175,3 +176,16 @@ def first_lines(file: InputFile, count: int) -> Sequence[str]:
     # Not splitlines(): it also ends a line at characters that may stand in a field.
     lines = re.split("\r\n|\r|\n", file.head.decode("utf-8-sig", errors="replace"))
     return [line for line in lines if line.strip()][:count]
+
+
+def fingerprint_of(ratings: str, movies: str, test_ratings: str) -> str:
+    """A string that changes when one of the files does, or another one is named.
+
+    Raises:
+      UserError: if a file is absent.
+    """
+    lines = []
+    for flag, text in (("--ratings", ratings), ("--movies", movies), ("--test-ratings", test_ratings)):
+        if text:
+            lines += [f"{flag} {name} {identity(name)}" for name in names(text, flag)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]

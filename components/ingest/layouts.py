@@ -1,7 +1,12 @@
-"""Where the user, the movie, the rating and the time stand in a line of a ratings file."""
+"""Layouts of ratings files: names for `--format`, detection by the first line, and columns."""
 
 import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from components.errors import UserError
+from components.ingest.inputs import InputFile, first_lines
 
 # What a header may call each column; compared without case, spaces, hyphens and underscores.
 NAMES = {
@@ -63,3 +68,180 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+PARQUET = "parquet"
+# The MovieLens files without a header: ratings.dat and u.data.
+_MOVIELENS_ORDER = {"user": 1, "movie": 2, "rating": 3, "time": 4}
+_PRIZE_MOVIE = re.compile(r"[^,:\s]+:")
+
+# From the first line of a file to its layout, None if it does not fit. Where the user has named a layout
+# without a header, any line fits: rows that do not are rejected one by one.
+Fit = Callable[[str, bool], Layout | None]
+
+
+def _netflix(line: str, named: bool) -> Layout | None:
+    """User_ID,Rating,Movie_ID, as on Kaggle."""
+    known = {"User_ID", "Rating", "Movie_ID"} <= set(line.split(","))
+    return _with_header("netflix", line, ",", scale=(1, 5)) if known else None
+
+
+def _netflix_prize(line: str, named: bool) -> Layout | None:
+    """combined_data_*.txt."""
+    if not named and not _PRIZE_MOVIE.fullmatch(line.strip()):
+        return None
+    return Layout("netflix-prize", ",", 3, {"user": 1, "rating": 2, "time": 3}, header=False, scale=(1, 5))
+
+
+def _movielens(line: str, named: bool) -> Layout | None:
+    """ratings.csv."""
+    known = line.startswith("userId,movieId,rating")
+    return _with_header("movielens", line, ",", scale=(0.5, 5)) if known else None
+
+
+def _without_header(name: str, delimiter: str) -> Fit:
+    """ratings.dat and u.data."""
+
+    def fit(line: str, named: bool) -> Layout | None:
+        fields = cut(line, delimiter)
+        alike = len(fields) in (3, 4) and is_number(fields[2])
+        if not named and not alike:
+            return None
+        count = len(fields) if alike else len(_MOVIELENS_ORDER)
+        positions = {role: place for role, place in _MOVIELENS_ORDER.items() if place <= count}
+        return Layout(name, delimiter, count, positions, header=False)
+
+    return fit
+
+
+def _table(name: str, delimiters: Sequence[str]) -> Fit:
+    """Any table with a header that names user, movie and rating."""
+
+    def fit(line: str, named: bool) -> Layout | None:
+        found = (_with_header(name, line, delimiter) for delimiter in delimiters)
+        return next(filter(None, found), None)
+
+    return fit
+
+
+# What `csv` and `tsv` may have between two fields.
+_TABLES: Mapping[str, Sequence[str]] = {
+    "csv": [delimiter for delimiter in DELIMITERS if delimiter != "\t"],
+    "tsv": ["\t"],
+}
+# In the order in which they are tried; the first one that fits is taken.
+_FITS: Mapping[str, Fit] = {
+    "netflix": _netflix,
+    "netflix-prize": _netflix_prize,
+    "movielens": _movielens,
+    **{name: _table(name, delimiters) for name, delimiters in _TABLES.items()},
+    "movielens-dat": _without_header("movielens-dat", "::"),
+    "movielens-tab": _without_header("movielens-tab", "\t"),
+}
+FORMATS = (*_FITS, PARQUET)
+# Those whose columns the user may name.
+WITH_COLUMNS = (*_TABLES, PARQUET)
+
+
+def layout_of(file: InputFile, name: str, columns: Mapping[str, str]) -> Layout:
+    """The layout of a ratings file.
+
+    Args:
+      file: The file.
+      name: What `--format` says, one of `FORMATS`; "" finds it from the first line.
+      columns: What `--columns` says; empty if it is not given.
+
+    Raises:
+      UserError: if no layout fits, or not the one that is named, or there is nothing below the header.
+    """
+    if name and (name == PARQUET) != file.is_parquet:
+        raise UserError(
+            f"{file.flag} {file.name} is {'a' if file.is_parquet else 'no'} Parquet file, against --format "
+            f"{name}; leave --format out, or name another file"
+        )
+    if file.is_parquet:
+        return _parquet(file, columns)
+    lines = first_lines(file, 2)
+    if "\ufffd" in lines[0]:
+        raise UserError(
+            f"{file.flag} {file.name} is not UTF-8; convert it, e.g. with `iconv -f LATIN1 -t UTF-8`"
+        )
+    layout = _by_columns(lines[0], name, columns) if columns else _by_name(lines[0], name)
+    if layout is None:
+        raise UserError(
+            f"{file.flag} {file.name} {_misfit(name, columns)}: its first line is {lines[0][:80]!r}; "
+            f"{_cure(name, columns)}"
+        )
+    if layout.header and len(lines) < 2:
+        raise UserError(f"{file.flag} {file.name} has a header but no rows; name a file with ratings")
+    return layout
+
+
+def _misfit(name: str, columns: Mapping[str, str]) -> str:
+    if columns or not name:
+        return "has no columns for user, movie and rating"
+    return f"is not in the layout of --format {name}"
+
+
+def _cure(name: str, columns: Mapping[str, str]) -> str:
+    if columns:
+        return f"no such columns: --columns {','.join(f'{role}={of}' for role, of in columns.items())}"
+    if name:
+        return "leave --format out to have the layout found, or name another file"
+    return "name them with --columns user=…,movie=…,rating=…"
+
+
+def _by_name(line: str, name: str) -> Layout | None:
+    if name:
+        return _FITS[name](line, True)
+    found = (fit(line, False) for fit in _FITS.values())
+    return next(filter(None, found), None)
+
+
+def _by_columns(line: str, name: str, columns: Mapping[str, str]) -> Layout | None:
+    """The layout in which every column that is asked for, by name or number, is there."""
+    for delimiter in _TABLES.get(name, DELIMITERS):
+        fields = [field.strip() for field in cut(line, delimiter)]
+        if all(column in fields for column in columns.values()):
+            positions = {role: fields.index(column) + 1 for role, column in columns.items()}
+            return Layout("columns", delimiter, len(fields), positions, header=True)
+        if all(column.isdecimal() and 0 < int(column) <= len(fields) for column in columns.values()):
+            positions = {role: int(column) for role, column in columns.items()}
+            header = not is_number(fields[positions["rating"] - 1])
+            return Layout("columns", delimiter, len(fields), positions, header)
+    return None
+
+
+def _with_header(
+    name: str, line: str, delimiter: str, scale: tuple[float, float] | None = None
+) -> Layout | None:
+    names = [plain(field) for field in cut(line, delimiter)]
+    positions = {
+        role: names.index(found[0]) + 1
+        for role, accepted in NAMES.items()
+        # Of two columns that could be the movie, none is taken: the user is asked for --columns.
+        if len(found := [field for field in names if field in accepted]) == 1
+    }
+    if not all(role in positions for role in REQUIRED):
+        return None
+    return Layout(name, delimiter, len(names), positions, header=True, scale=scale)
+
+
+def _parquet(file: InputFile, columns: Mapping[str, str]) -> Layout:
+    names = file.parquet_columns()
+    positions = {}
+    for role, accepted in NAMES.items():
+        found = [
+            place
+            for place, name in enumerate(names)
+            if (name == columns.get(role) if columns else plain(name) in accepted)
+        ]
+        if len(found) == 1:
+            positions[role] = found[0]
+    missing = [role for role in (columns or REQUIRED) if role not in positions]
+    if missing:
+        raise UserError(
+            f"{file.flag} {file.name} has no column for the {' or the '.join(missing)}: it has "
+            f"{', '.join(names)[:200]}; name them with --columns user=…,movie=…,rating=…"
+        )
+    return Layout(PARQUET, "", len(names), positions, header=False)

@@ -1,30 +1,19 @@
-"""From input files to a RatingsDataset, in the order in which it happens."""
+"""From input files to a RatingsDataset, or to a description of what it would be."""
 
+import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
-from components.ingest import (
-    catalogue,
-    formats,
-    inputs,
-    judge,
-    lines,
-    movie_tables,
-    rejects,
-    rows,
-    sampling,
-    scale,
-    statistics,
-)
-from components.ingest.database import one_row
+from components.ingest import dataset, inputs, layouts, movie_tables, rejects, rows, split
+from components.ingest.database import database, one_row
 from components.ingest.dataset import FORMAT, MOVIES_FILE, REJECTS_FILE, SPLITS
-from components.ingest.inputs import InputFile
+from components.ingest.inputs import InputFile, fingerprint_of
 from components.ingest.layouts import Layout
-from components.ingest.reasons import Reason
-from components.ingest.rejects import Rejects
+from components.ingest.rejects import Reason, Rejects
 from components.ingest.settings import Settings
 from components.progress import log
 
@@ -61,7 +50,7 @@ def open_sources(ratings: str, movies: str, test_ratings: str, settings: Setting
     training = inputs.open_all(ratings, "--ratings", scratch)
     testing = inputs.open_all(test_ratings, "--test-ratings", scratch) if test_ratings else []
     found = [
-        (file, formats.layout_of(file, settings.format, settings.columns)) for file in (*training, *testing)
+        (file, layouts.layout_of(file, settings.format, settings.columns)) for file in (*training, *testing)
     ]
     sources = Sources(found, len(testing), tables[0] if tables else None)
     if settings.split != "random" and not sources.timed:
@@ -94,15 +83,15 @@ def examine(connection: Any, sources: Sources, settings: Settings, rejects_file:
     """
     table = movie_tables.read(sources.movies) if sources.movies else None
     _read(connection, sources)
-    table = table or catalogue.rated(connection)
-    catalogue.create_table(connection, table)
-    bounds = scale.find(connection, settings.rating_scale, [layout for _, layout in sources.ratings])
-    judge.judge(connection, bounds, settings)
+    table = table or movie_tables.rated(connection)
+    movie_tables.create_table(connection, table)
+    bounds = dataset.find(connection, settings.rating_scale, [layout for _, layout in sources.ratings])
+    split.judge(connection, bounds, settings)
     rejected = rejects.write(connection, [file for file, _ in sources.ratings], rejects_file)
     kept = one_row(connection, "SELECT count(*) FROM judged WHERE reason <= 0")[0]
     rows_read = kept + rejected.total
     log(f"{rows_read:,} rows read, {kept:,} kept, {rejected.total:,} rejected")
-    taken = sampling.take(connection, settings)
+    taken = split.take(connection, settings)
     found = {
         "format": FORMAT,
         "rows_read": rows_read,
@@ -121,9 +110,9 @@ def examine(connection: Any, sources: Sources, settings: Settings, rejects_file:
             "validation_fraction": settings.validation_fraction,
             "test_fraction": settings.test_fraction,
         },
-        **statistics.of_ratings(connection, len(table.movie_ids), bounds),
+        **dataset.of_ratings(connection, len(table.movie_ids), bounds),
     }
-    refusal = rejected.excess(rows_read, settings.max_reject_rate) or sampling.shortage(
+    refusal = rejected.excess(rows_read, settings.max_reject_rate) or split.shortage(
         taken, found["rows_left_out"]
     )
     return Examined(found, rejected, refusal)
@@ -138,18 +127,40 @@ def prepare(connection: Any, sources: Sources, settings: Settings, directory: Pa
     examined = examine(connection, sources, settings, directory / REJECTS_FILE)
     if examined.refusal:
         raise UserError(examined.refusal)
-    catalogue.write(connection, directory / MOVIES_FILE)
+    movie_tables.write(connection, directory / MOVIES_FILE)
     for name in SPLITS:
-        sampling.write(connection, name, directory / f"{name}.parquet")
+        split.write(connection, name, directory / f"{name}.parquet")
     counts = examined.statistics["splits"].items()
     log(", ".join(f"{name}: {count:,} rows" for name, count in counts))
     return examined.statistics
 
 
 def _read(connection: Any, sources: Sources) -> None:
-    lines.create_macros(connection)
+    rows.create_macros(connection)
     rows.create_tables(connection, sources.timed)
     first_test_file = len(sources.ratings) - sources.test_files
     for number, (file, layout) in enumerate(sources.ratings):
         log(f"reading {file.name} ({layout.name})")
         rows.append(connection, file, layout, sources.timed, for_test=number >= first_test_file)
+
+
+def describe(
+    ratings: str, movies: str, test_ratings: str, settings: Settings, memory_gb: float
+) -> tuple[Sources, Examined]:
+    """Reads the files as `ingest` does, spilling to the directory for temporary files (TMPDIR).
+
+    Returns:
+      The files, and what a RatingsDataset of them would hold or why there can be none.
+
+    Raises:
+      UserError: if a file cannot be read.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="twotower-describe-") as directory:
+        scratch = Path(directory)
+        sources = open_sources(ratings, movies, test_ratings, settings, scratch)
+        with database(scratch, memory_gb) as connection:
+            examined = examine(connection, sources, settings, scratch / REJECTS_FILE)
+        examined.statistics["fingerprint"] = fingerprint_of(ratings, movies, test_ratings)
+        examined.statistics["seconds"] = round(time.monotonic() - started, 3)
+        return sources, examined

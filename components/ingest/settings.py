@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from components.errors import UserError
-from components.ingest.formats import FORMATS, WITH_COLUMNS
+from components.ingest.layouts import FORMATS, WITH_COLUMNS
 
 SPLIT_KINDS = ("random", "leave-last-out", "time")
 

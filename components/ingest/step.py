@@ -21,7 +21,7 @@ def fingerprint(*, ratings: str, movies: str = "", test_ratings: str = "", outpu
     Raises:
       UserError: if a file is absent.
     """
-    from components.ingest.fingerprint import fingerprint_of
+    from components.ingest.inputs import fingerprint_of
 
     identified = fingerprint_of(ratings, movies, test_ratings)
     if output:
@@ -81,7 +81,7 @@ def ingest(
     """
     from components.ingest.database import database, scratch_directory
     from components.ingest.dataset import STATISTICS_FILE
-    from components.ingest.fingerprint import fingerprint_of
+    from components.ingest.inputs import fingerprint_of
     from components.ingest.prepare import open_sources, prepare
     from components.ingest.settings import Settings
 

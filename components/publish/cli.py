@@ -121,7 +121,7 @@ def refuse(
 @click.option("--output", default="skipped", help="The directory to write.")
 def skip(registry: str, run_id: str, version: str, sequence: int, fingerprint: str, output: str) -> None:
     """Says that a run ends because the champion was trained on its input, and records it."""
-    from components.publish import skip as step
+    from components.publish import refuse as step
 
     step.skip(
         registry=registry,

@@ -111,7 +111,7 @@ def skip(
         fingerprint: What identifies the input files.
         skipped: `skipped.json`: the reason.
     """
-    from components.publish import skip as step
+    from components.publish import refuse as step
 
     step.skip(
         registry=registry,

@@ -8,9 +8,9 @@ from typing import Any, Self
 from components.errors import UserError
 from components.evaluate.verdict import VERDICT_FILE, load_verdict
 from components.ingest.dataset import STATISTICS_FILE
-from components.registry.manifest import Provenance
 from components.registry.run_records import RunRecord, check_run_id
-from components.report.steps import in_order, steps_of, with_steps
+from components.registry.versions import Provenance
+from components.report.templates import in_order, steps_of, with_steps
 from components.step import so_far, step_records
 
 REPORT = "report.html"

@@ -1,13 +1,36 @@
-"""The step `notify`, the exit handler of the pipeline."""
+"""The step `notify`, the exit handler of the pipeline: completes the run record and calls a webhook."""
 
+import http.client
+import json
 import os
+import urllib.request
 
 from components.errors import UserError
 from components.progress import log
-from components.publish.webhook import post
 from components.registry.registry import Registry
 from components.registry.run_records import FAILED, RunRecord
 from components.step import step
+
+_TIMEOUT_SECONDS = 10.0
+
+
+def post(url: str, text: str) -> None:
+    """Posts the JSON {"text": `text`}, the form that Slack, Mattermost and Google Chat take.
+
+    A failure is logged and not raised. The URL is never logged: it holds a secret.
+    """
+    if not url.startswith(("https://", "http://")):
+        log("the webhook was not told: its URL must begin with https://")
+        return
+    request = urllib.request.Request(
+        url, data=json.dumps({"text": text}).encode(), headers={"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+            response.read()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        log(f"the webhook was not told: {type(error).__name__}")
+
 
 # A site's own, and often secret: so not a parameter, which every reader of a run can see.
 WEBHOOK = "TWOTOWER_WEBHOOK"

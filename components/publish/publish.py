@@ -10,9 +10,8 @@ from components.progress import log
 from components.publish.finished_run import CARD, REPORT, FinishedRun, find_card, read_finished_run
 from components.registry import champion_log, run_records
 from components.registry.champion_log import ChampionEntry, SupersededError
-from components.registry.manifest import Manifest
 from components.registry.registry import Registry
-from components.registry.versions import INDEX, MODEL
+from components.registry.versions import INDEX, MODEL, Manifest
 from components.step import step
 
 # Stands for the champion that the verdict names.

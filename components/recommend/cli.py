@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from components.recommend import display
-from components.recommend.titles import titled
+from components.recommend.display import titled
 
 if TYPE_CHECKING:
     from components.recommend.index import PublishedIndex
@@ -198,6 +198,6 @@ def _directory(registry: str, version: str, index: str) -> str:
         if version:
             raise click.UsageError("--version names a version in a registry; leave it out with --index")
         return index
-    from components.registry.published import published_index
+    from components.registry.registry import published_index
 
     return str(published_index(registry, version))

@@ -1,9 +1,10 @@
 """A published index, asked from Python."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,8 +14,39 @@ import numpy.typing as npt
 from components.errors import UserError
 from components.export.kinds import SCANN
 from components.export.manifest import read_manifest
-from components.recommend.answers import batches, decoded, joined, movies_of, records
-from components.recommend.titles import Titles
+from components.recommend.display import Titles, printable, stars, titled
+
+
+def movies_of(answer: Mapping[str, npt.NDArray[Any]], row: int, *figures: str) -> list[dict[str, Any]]:
+    """The movies in one row of an answer without the padding, each with its `figures`."""
+    found = records({name: answer[name][row] for name in ("movie_id", "title", "year", *figures)})
+    return [movie for movie in found if movie["movie_id"]]
+
+
+def records(columns: dict[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:
+    """Columns of one length as a list of rows."""
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
+def batches(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Parts of `size` values; one empty part if there are none, so that the answer has its columns."""
+    for start in range(0, max(len(values), 1), size):
+        yield values[start : start + size]
+
+
+def joined(answers: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
+    """Answers with the same columns, one below the other."""
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+
+def decoded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array, with TensorFlow's bytes as `str` objects."""
+    if array.dtype != object:
+        return array
+    flat = [value.decode("utf-8") for value in array.ravel()]
+    return np.array(flat, dtype=object).reshape(array.shape)
+
 
 # Which of a user's ratings are read and excluded: all, or only those known before the test split.
 Ratings = Literal["all", "train"]
@@ -72,7 +104,7 @@ class PublishedIndex:
         import tensorflow as tf
 
         if manifest["search"] == SCANN:
-            from components.export.scann_search import require_scann
+            from components.export.top_k import require_scann
 
             require_scann()  # before the index, whose operations it holds
 
@@ -231,3 +263,79 @@ class PublishedIndex:
             **{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
         )
         return outputs
+
+
+_USERS_LOOKED_AT = 200
+# Movies with the best scores, among which the predicted rating decides.
+_POOL = 100
+
+
+@dataclass(frozen=True)
+class Showcase:
+    """A user, what that user liked best, and what the index recommends.
+
+    Attributes:
+      user_id: the user.
+      rated: how many movies the user rated.
+      liked: the best rated ones, with movie_id, title, year and rating.
+      recommended: movie_id, title, year, score and predicted rating: of the 100 movies that suit the user
+        best, those with the highest predicted ratings.
+    """
+
+    user_id: str
+    rated: int
+    liked: list[dict[str, Any]]
+    recommended: list[dict[str, Any]]
+
+
+def showcase(index: str | Path, k: int = 5) -> Showcase:
+    """Picks a user of the index at `index` whose ratings are of usual number, mean and spread.
+
+    Args:
+      k: how many liked and how many recommended movies to show.
+
+    Raises:
+      UserError: if there is no whole index at `index`.
+    """
+    published = PublishedIndex.load(index)
+    user_id, history = _typical_user(published)
+    recommended = published.recommend([user_id], k, order="rating", pool=_POOL).movies(0)
+    return Showcase(user_id, len(history), history[:k], recommended)
+
+
+def _typical_user(published: PublishedIndex) -> tuple[str, list[dict[str, Any]]]:
+    user_ids = published.user_ids
+    places = np.unique(np.linspace(0, len(user_ids) - 1, _USERS_LOOKED_AT).astype(int))
+    histories = dict(zip((ids := [user_ids[i] for i in places]), published.histories(ids), strict=True))
+    median = np.median([len(history) for history in histories.values()])
+    usual = {user: history for user, history in histories.items() if median <= len(history) <= 2 * median}
+    taste = {user: _taste(history) for user, history in usual.items()}
+    typical = np.median(list(taste.values()), axis=0)
+    # Somebody of extremes would be shown movies that nobody else would call recommendable.
+    chosen = min(usual, key=lambda user: float(np.abs(taste[user] - typical).sum()))
+    return chosen, usual[chosen]
+
+
+def _taste(history: list[dict[str, Any]]) -> npt.NDArray[np.float64]:
+    """Mean and standard deviation of the ratings."""
+    ratings = [movie["rating"] for movie in history]
+    return np.array([np.mean(ratings), np.std(ratings)])
+
+
+def render(shown: Showcase) -> Any:
+    """The showcase as a `rich` renderable of at most 80 columns: the history beside the recommendations."""
+    from rich.table import Table
+    from rich.text import Text
+
+    title = Text(printable(f"User {shown.user_id} rated {shown.rated} movies"))
+    result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in ("liked best", "should watch next"):
+        result.add_column(name, no_wrap=True, overflow="ellipsis", max_width=32)
+        result.add_column("stars", justify="right")
+    for pair in zip_longest(shown.liked, shown.recommended):
+        result.add_row(*(Text(printable(cell)) for movie in pair for cell in _cells(movie)))
+    return result
+
+
+def _cells(movie: dict[str, Any] | None) -> tuple[str, str]:
+    return (titled(movie["title"], movie["year"]), stars(movie["rating"])) if movie else ("", "")

@@ -1,4 +1,4 @@
-"""The subcommands `champion`, `versions`, `show`, `rollback`, `prune` and `verify`."""
+"""The subcommands `champion`, `versions`, `show`, `rollback`, `prune`, `verify`, `runs` and `compare`."""
 
 import click
 
@@ -37,8 +37,8 @@ def versions(registry: str) -> None:
     """Lists the versions in a registry, newest first; the champion is marked."""
     from rich.console import Console
 
+    from components.registry.console import versions_table
     from components.registry.registry import Registry
-    from components.registry.table import versions_table
 
     Console().print(versions_table(Registry(registry)))
 
@@ -53,9 +53,9 @@ def show(version: str, registry: str, as_json: bool) -> None:
 
     from rich.console import Console
 
+    from components.registry.console import story_tables
+    from components.registry.lookup import version_story
     from components.registry.registry import Registry
-    from components.registry.story import version_story
-    from components.registry.story_tables import story_tables
 
     story = version_story(Registry(registry), version)
     if as_json:
@@ -92,8 +92,8 @@ def prune(registry: str, keep: int, dry_run: bool) -> None:
 
     A version that was never champion is deleted when it is a day old.
     """
-    from components.registry.prune import prunable
-    from components.registry.prune import prune as carry_out
+    from components.registry.maintenance import prunable
+    from components.registry.maintenance import prune as carry_out
     from components.registry.registry import Registry
 
     store = Registry(registry)
@@ -118,8 +118,8 @@ def prune(registry: str, keep: int, dry_run: bool) -> None:
 def verify(registry: str, download: bool) -> None:
     """Compares every file of every version, and of what a server loads, with its checksum."""
     from components.errors import UserError
+    from components.registry.maintenance import verify as compare
     from components.registry.registry import Registry
-    from components.registry.verify import verify as compare
 
     found = compare(Registry(registry), download)
     for fault in found.faults:
@@ -133,3 +133,58 @@ def verify(registry: str, download: bool) -> None:
         f"{found.versions} versions and {found.served} copies for a server are whole: {found.files} files, "
         f"{found.bytes / 1e6:,.1f} MB"
     )
+
+
+@click.command()
+@registry_option
+@click.option(
+    "--limit", default=20, type=click.IntRange(min=1), help="How many runs to list, the latest first."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+def runs(registry: str, limit: int, as_json: bool) -> None:
+    """Lists the runs in a registry, latest first: how each ended, and why."""
+    import dataclasses
+    import json
+
+    from rich.console import Console
+
+    from components.registry.console import runs_list
+    from components.registry.registry import Registry
+
+    records = Registry(registry).runs.newest_first()[:limit]
+    if as_json:
+        click.echo(
+            json.dumps([dataclasses.asdict(record) for record in records], indent=2, ensure_ascii=False)
+        )
+        return
+    for part in runs_list(records, registry):
+        Console().print(part, highlight=False)
+
+
+@click.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@registry_option
+@click.option("--all", "every", is_flag=True, help="Show every metric, not only the main ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(first: str, second: str, registry: str, every: bool, as_json: bool) -> None:
+    """Puts two runs or versions side by side: which is better, by how much, and what differs between them.
+
+    A and B are ids as `twotower runs` and `versions` list them, their first characters, or `champion`.
+    """
+    import json
+
+    from rich.console import Console
+
+    from components.registry.comparison import compare as put_side_by_side
+    from components.registry.console import comparison_tables
+    from components.registry.lookup import find
+    from components.registry.registry import Registry
+
+    store = Registry(registry)
+    comparison = put_side_by_side(find(store, first), find(store, second))
+    if as_json:
+        click.echo(json.dumps(comparison.as_json(), indent=2, ensure_ascii=False))
+        return
+    for part in comparison_tables(comparison, every):
+        Console().print(part, end="\n\n", highlight=False)

@@ -1,15 +1,116 @@
-"""Which pictures the page has, and what is in them."""
+"""Charts of the report as inline SVG that follows light and dark mode."""
 
+import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import matplotlib
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
-from components.report.looks import line, mark
-from components.report.svg import CHALLENGER, FAINT, SECOND, Picture, drawn
-from components.report.units import plain
+from components.report.units import plain, quantile_name
+
+# matplotlib knows no CSS variables: a colour that occurs nowhere else stands for each, and is replaced in the
+# finished SVG.
+_COLOURS = {
+    "ink": "#010101",
+    "faint": "#020202",
+    "challenger": "#030303",
+    "champion": "#040404",
+    "baseline": "#050505",
+    "second": "#060606",
+}
+INK, FAINT, CHALLENGER, CHAMPION, BASELINE, SECOND = _COLOURS.values()
+
+_STYLE = {
+    "svg.fonttype": "none",  # text stays text: small, selectable, in the page's font
+    "svg.hashsalt": "twotower",  # the same data give the same page
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.5,
+    "grid.alpha": 0.5,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+# Inches at 72 dots each; narrow, so that the text can still be read where the picture fills a phone.
+SIZE = (4.4, 2.9)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing with its words.
+
+    Attributes:
+      title: what it shows.
+      note: how to read it.
+      svg: the drawing, which has no title of its own.
+    """
+
+    title: str
+    note: str
+    svg: Markup
+
+
+def drawn(title: str, note: str, draw: Callable[[Figure], None], size: tuple[float, float] = SIZE) -> Picture:
+    """The picture that `draw` draws. `size` is in inches; the page scales it."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="tight")
+        draw(figure)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    return Picture(title, note, Markup(_themed(text.getvalue())))  # matplotlib escapes the text that it draws
+
+
+def _themed(svg: str) -> str:
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 aria-hidden="true"', svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
+    for name, colour in _COLOURS.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    return svg
+
+
+# Scorer -> colour and dashes.
+_LOOKS = {
+    "challenger": (CHALLENGER, "-"),
+    "champion": (CHAMPION, "-"),
+    "popularity": (BASELINE, ":"),
+    "ease": (SECOND, "--"),
+    "item_knn": (SECOND, "--"),
+    "factors": (SECOND, "--"),
+    "bias": (BASELINE, ":"),
+    "global_mean": (BASELINE, "-."),
+}
+
+
+def mark(name: str) -> str:
+    """The marker of a scorer's points."""
+    return "o" if name == "challenger" else "D"
+
+
+def line(name: str) -> dict[str, Any]:
+    """The same look for a scorer in every picture."""
+    colour, style = _LOOKS.get(name, (BASELINE, "-"))
+    return {"color": colour, "linestyle": style, "label": plain(name)}
+
 
 Interval = Sequence[float] | None
 
@@ -224,3 +325,47 @@ def _bars(axes: Axes, heights: Mapping[str, Sequence[float]], places: Sequence[s
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, float | int) and math.isfinite(value)
+
+
+# The widest that a bar is where ratings lie far apart, in stars.
+_FULL_STEP = 1.0
+
+
+def stars_given(histogram: Mapping[str, int]) -> Picture:
+    """The share of each rating. `histogram`: how many rows, by stars."""
+    stars, total = [float(level) for level in histogram], sum(histogram.values())
+    step = min((after - before for before, after in pairwise(sorted(stars))), default=_FULL_STEP)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.bar(stars, [100 * count / total for count in histogram.values()], 0.8 * step, color=BASELINE)
+        axes.set_xlabel("stars given")
+        axes.set_ylabel("ratings, %")
+        axes.grid(False, axis="x")
+
+    return drawn("Which stars users give", "Of all ratings kept, the share of each.", draw)
+
+
+def activity(per_user: Mapping[str, int], per_movie: Mapping[str, int]) -> Picture:
+    """How many ratings users give and movies get. Both hold a number of ratings by quantile, "0" to "1"."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for counts, name, colour, style in (
+            (per_user, "of a user", CHALLENGER, "-"),
+            (per_movie, "of a movie", SECOND, "--"),
+        ):
+            axes.plot(range(len(counts)), list(counts.values()), style, color=colour, marker="o", label=name)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
+        axes.minorticks_off()
+        axes.set_xticks(range(len(per_user)), [quantile_name(quantile) for quantile in per_user])
+        axes.set_ylabel("ratings")
+        axes.legend()
+
+    return drawn(
+        "How many ratings users and movies have",
+        "From the least to the most: at 90%, nine of ten have at most so many.",
+        draw,
+    )

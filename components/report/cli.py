@@ -85,8 +85,8 @@ def report(
 
 
 def _make(open_: bool, output: str, **inputs: str) -> None:
-    from components.report.browser import show
     from components.report.step import report as step
+    from components.report.terminal import show
 
     step(output=output, **inputs)
     click.echo(output)
@@ -97,8 +97,7 @@ def _make(open_: bool, output: str, **inputs: str) -> None:
 def _show(registry: str, name: str, output: str, open_: bool) -> None:
     from components.registry.lookup import find
     from components.registry.registry import Registry
-    from components.report.browser import local_page, show
-    from components.report.shown import summary
+    from components.report.terminal import local_page, show, summary
 
     found = find(Registry(registry), name)
     for line in summary(found):

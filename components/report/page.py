@@ -1,4 +1,4 @@
-"""The page: what is told, in which words and in which order."""
+"""The report page and the model card."""
 
 import platform
 from importlib import metadata
@@ -15,12 +15,11 @@ from components.evaluate.names import (
     RMSE,
     TOP_100_UNSEEN,
 )
-from components.report import charts, data_charts, tables
+from components.report import charts, tables
+from components.report.charts import Picture
 from components.report.headline import headline
 from components.report.sources import Sources
-from components.report.steps import table
-from components.report.svg import Picture
-from components.report.templates import environment
+from components.report.templates import environment, table
 
 # The scorers in pictures that all of them would crowd.
 _COMPARED = (CHALLENGER, CHAMPION, POPULARITY, EASE, ITEM_KNN, FACTORS)
@@ -112,8 +111,8 @@ def _tail(details: dict[str, Any]) -> list[Picture]:
 
 def _data(statistics: dict[str, Any]) -> list[Picture]:
     return [
-        data_charts.stars_given(statistics["rating_histogram"]),
-        data_charts.activity(statistics["ratings_per_user"], statistics["ratings_per_movie"]),
+        charts.stars_given(statistics["rating_histogram"]),
+        charts.activity(statistics["ratings_per_user"], statistics["ratings_per_movie"]),
     ]
 
 
@@ -129,3 +128,10 @@ def _versions() -> dict[str, str]:
         "Python": platform.python_version(),
         **{name: metadata.version(name) for name in _LIBRARIES},
     }
+
+
+def render_card(sources: Sources) -> str:
+    """The card as Markdown. It holds no text from the ratings and movie files, which could be markup."""
+    card = environment(autoescape=False).get_template("model_card.md.j2")
+    head = headline(sources.verdict, sources.details, sources.training_log)
+    return card.render(head=head, **facts(sources))

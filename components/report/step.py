@@ -30,10 +30,9 @@ def report(
     Raises:
       UserError: if there is no verdict or no dataset, or a file cannot be written.
     """
-    from components.report.card import render_card
-    from components.report.page import render
+    from components.report.page import render, render_card
     from components.report.sources import Sources
-    from components.report.steps import with_steps
+    from components.report.templates import with_steps
 
     sources = Sources.load(evaluation, model, dataset, identity)
     page, card = render(sources), render_card(sources)

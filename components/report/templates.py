@@ -1,10 +1,15 @@
-"""The templates of this room, and how they write figures."""
+"""Jinja templates of the report, their number formats, and the table of steps."""
 
+import html
+import json
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 from components.evaluate.names import words
 from components.report.headline import in_words
@@ -54,3 +59,55 @@ def _date(seconds: int) -> str:
         return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%d}"
     except OverflowError:  # thousandths of a second, perhaps
         return f"second {seconds:,} since 1970"
+
+
+Records = list[dict[str, Any]]
+
+# In the order in which they end, as far as one waits for the other.
+_TITLES = {
+    "fingerprint": "Fingerprint",
+    "champion": "Fetching the champion",
+    "ingest": "Ingest",
+    "vocabulary": "Vocabularies",
+    "train": "Training",
+    "evaluate": "Evaluation",
+    "report": "Report",
+    "export": "Export",
+    "publish": "Publishing",
+    "refuse": "Refusal",
+}
+_LAST = ("publish", "refuse")
+# What a user typed cannot be taken for it: the page holds no tag of a user's.
+_TABLE = re.compile(r'<section data-steps="([^"]*)">.*?</section>', re.DOTALL)
+
+
+def table(records: Iterable[dict[str, Any]]) -> Markup:
+    """The table as HTML, with the records themselves in an attribute, for `steps_of`."""
+    steps = in_order(records)
+    shown = [{**step, "title": _TITLES.get(step["step"], step["step"])} for step in steps]
+    return Markup(
+        environment(autoescape=True)
+        .get_template("steps.html")
+        .render(records=json.dumps(steps), steps=shown, ended=any(step["step"] in _LAST for step in steps))
+    )
+
+
+def steps_of(page: str) -> Records:
+    """The records in the page's table; none if it is another page than `report` makes."""
+    found = _TABLE.search(page)
+    return json.loads(html.unescape(found[1])) if found else []
+
+
+def with_steps(page: str, records: Iterable[dict[str, Any]]) -> str:
+    """The page with `records` in its table, in the place of those that were there."""
+    made = table(records)
+    return _TABLE.sub(lambda _: made, page, count=1)
+
+
+def in_order(records: Iterable[dict[str, Any]]) -> Records:
+    """The records as the pipeline runs the steps, the first one of each; steps unknown here at the end."""
+    by_step: dict[str, dict[str, Any]] = {}
+    for record in records:
+        by_step.setdefault(record["step"], record)
+    known = [by_step.pop(step) for step in _TITLES if step in by_step]
+    return [*known, *by_step.values()]

@@ -1,19 +1,26 @@
-"""The story of a run for a terminal: the page's first screen in a dozen lines."""
+"""Runs and versions in a few lines for a terminal, and their pages in a browser."""
 
+import tempfile
+import webbrowser
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from components.errors import UserError
 from components.evaluate.console import rule_group
 from components.evaluate.names import ERRORS, RMSE, TOP_100_UNSEEN
-from components.registry.run_records import RunRecord
+from components.registry.lookup import Found
+from components.registry.registry import Registry
+from components.registry.run_records import PUBLISHED, RunRecord
 from components.report.headline import headline
 from components.report.tables import compared
 from components.report.units import duration, figure, plain, size
+from components.storage import NotFoundError, is_remote
 
 _STYLES = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}
 _ENDS = {"fail": "✗ rules that fail", "pass": "✓ rules that pass", "skipped": "– rules skipped"}
@@ -78,3 +85,61 @@ def _took(steps: Sequence[Mapping[str, Any]]) -> str:
         f"Took {together}, {duration(longest['seconds'])} of it to {longest['step']}; "
         f"{size(memory)} of memory at most"
     )
+
+
+def summary(found: Found) -> Iterator[str]:
+    """How it ended, and why."""
+    record = found.record
+    if record is not None:
+        version = (
+            f": {record.version}, number {record.sequence} of the champion log" if record.sequence else ""
+        )
+        yield f"run {record.run_id} {record.outcome}{version}"
+    elif found.manifest is not None:
+        yield f"version {found.name}, whose run has no record any more"
+    if found.verdict:
+        head = headline(found.verdict)
+        yield from (head.title, *(reason.text for reason in head.reasons), *head.hints)
+    elif record is not None and record.outcome != PUBLISHED:
+        yield record.reason
+
+
+_PAGE = "report.html"
+
+
+def local_page(registry: Registry, found: Found, output: str = "") -> str:
+    """A local file with the page of a run or version: where it lies, or a copy.
+
+    It is copied if it lies in Google Cloud Storage, or if an `output` is named.
+
+    Raises:
+      UserError: if it has no page.
+    """
+    key = f"{found.key}/{_PAGE}"
+    place = registry.storage.uri(key)
+    try:
+        registry.storage.stat(key)
+    except NotFoundError as error:
+        raise UserError(f"{place} does not exist: {_why(found)}") from error
+    if not output and not is_remote(registry.root):
+        return place
+    target = Path(output) if output else Path(tempfile.mkdtemp(prefix="twotower-"), f"{found.name}.html")
+    registry.storage.download_file(key, target)
+    return str(target)
+
+
+def show(page: str) -> None:
+    """Shows a local page in the user's browser.
+
+    Raises:
+      UserError: if there is none that can be started.
+    """
+    if not webbrowser.open(Path(page).resolve().as_uri()):
+        raise UserError(f"no browser could be started here; copy {page} to where there is one")
+
+
+def _why(found: Found) -> str:
+    record = found.record
+    if record is None:
+        return "it was deleted; restore it from a backup"
+    return f"the run {record.run_id} {record.outcome} before it had a page; name another run"

@@ -30,10 +30,10 @@ def sample(
     Raises:
       UserError: if there can be no such world, or the output cannot be written.
     """
-    from components.sample import files
+    from components.sample import world
 
     rated = rated_movies or movies
-    files.check(users, movies, ratings, rated)
+    world.check(users, movies, ratings, rated)
     with output_directory(output) as directory:
-        files.write(directory, users, movies, ratings, rated, seed)
-    log(f"sample in {Path(output)}: {files.RATINGS_FILE} and {files.MOVIES_FILE}")
+        world.write(directory, users, movies, ratings, rated, seed)
+    log(f"sample in {Path(output)}: {world.RATINGS_FILE} and {world.MOVIES_FILE}")

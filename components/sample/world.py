@@ -1,17 +1,203 @@
-"""A world of users and movies: who watches what, and how they like it."""
+"""Generates users, movies and ratings by popularity and genre preference, and writes them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.sample.choice import choices
-from components.sample.words import GENRES
+from components.errors import UserError
+from components.progress import log
 
 Generator = np.random.Generator
-Floats = npt.NDArray[np.float32]
+AnyFloats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
+Pairs = tuple[Integers, Integers]
+
+# A movie of one unit more taste is watched e^1.5 = 4.5 times as often.
+_TASTE_IN_CHOICE = 1.5
+# Cells of the table users x movies that are held at a time, 4 bytes each; and draws held at a time.
+_CELLS = 16_000_000
+_DRAWS = 4_000_000
+# A larger table is not filled: it would take minutes, and most of it is not watched.
+_LARGEST_TABLE = 2_000_000_000
+# Who watches more than this share of the movies would draw the same ones again and again.
+_SPARSE = 0.05
+
+
+def choices(
+    random: Generator, tastes: AnyFloats, activity: Integers, genres: Integers, popularity: AnyFloats
+) -> Iterator[Pairs]:
+    """Yields the users and the movies that they watch, both int64 [t], block by block.
+
+    A user's first movie is drawn by weight, popularity times e^(1.5 taste); so is the next among the others,
+    and so on. Either by a race or draw by draw, which comes to the same and is faster where users watch a
+    small part of many movies.
+
+    Args:
+      tastes: float32 [users, genres].
+      activity: int64 [users], how many movies each user watches.
+      genres: int8 [movies]; popularity: float32 [movies], positive.
+    """
+    liking = np.exp(_TASTE_IN_CHOICE * tastes)
+    everyone, movies = np.arange(len(activity)), len(popularity)
+    racing = everyone
+    if len(activity) * movies > _LARGEST_TABLE:
+        sparse = activity <= _SPARSE * movies
+        racing = everyone[~sparse]
+        draw = _Draws(random, genres, popularity)
+        for users in _blocks(everyone[sparse], activity):
+            rows, columns = draw.distinct(liking[users], activity[users])
+            yield users[rows], columns
+    for start in range(0, len(racing), step := max(1, _CELLS // movies)):
+        users = racing[start : start + step]
+        rows, columns = _race(random, liking[users], activity[users], genres, popularity)
+        yield users[rows], columns
+
+
+def _race(
+    random: Generator, liking: AnyFloats, activity: Integers, genres: Integers, popularity: AnyFloats
+) -> Pairs:
+    """Chooses by a race in which each movie takes an exponential time at a rate equal to its weight.
+
+    The first n to arrive are a weighted sample without replacement (Efraimidis & Spirakis 2006).
+    """
+    times = random.standard_exponential((len(liking), len(popularity)), dtype=np.float32)
+    times /= liking[:, genres]
+    times /= popularity
+    latest = np.take_along_axis(np.sort(times, axis=1), activity[:, None] - 1, axis=1)
+    rows, columns = np.nonzero(times <= latest)
+    return rows, columns
+
+
+class _Draws:
+    """Chooses movie by movie; one that the user has watched already is drawn in vain."""
+
+    def __init__(self, random: Generator, genres: Integers, popularity: AnyFloats) -> None:
+        self._random = random
+        self._by_genre = np.argsort(genres, kind="stable")
+        self._ends = np.cumsum(popularity[self._by_genre], dtype=np.float64)
+        last = np.searchsorted(genres[self._by_genre], np.arange(genres.max() + 2))
+        self._limits = np.concatenate([[0.0], self._ends])[last]
+
+    def distinct(self, liking: AnyFloats, activity: Integers) -> Pairs:
+        """Rows of `liking` and movies, each row with as many different movies as `activity` says."""
+        keys: Integers = np.zeros(0, np.int64)
+        missing, movies = activity, len(self._ends)
+        while missing.any():
+            rows = np.repeat(np.arange(len(activity)), missing + missing // 4 + (missing > 0))
+            drawn = rows * movies + self._draw(liking, rows)
+            keys = _first(np.concatenate([keys, drawn]), activity, movies)
+            missing = activity - np.bincount(keys // movies, minlength=len(activity))
+        return np.divmod(keys, movies)
+
+    def _draw(self, liking: AnyFloats, rows: Integers) -> Integers:
+        """A movie for each of `rows`: first the genre, then a movie of it."""
+        shares = np.cumsum(liking[:, : len(self._limits) - 1] * np.diff(self._limits), axis=1)
+        shares /= shares[:, -1:]
+        genre = (self._random.random((len(rows), 1)) >= shares[rows]).sum(axis=1)
+        low, high = self._limits[genre], self._limits[genre + 1]
+        place = np.searchsorted(self._ends, low + self._random.random(len(rows)) * (high - low), "right")
+        drawn: Integers = self._by_genre[np.minimum(place, len(self._ends) - 1)]
+        return drawn
+
+
+def _first(keys: Integers, activity: Integers, movies: int) -> Integers:
+    """The first different ones of each row, at most as many as its `activity`, in the order of the draws."""
+    _, places = np.unique(keys, return_index=True)
+    keys = keys[np.sort(places)]
+    rows = keys // movies
+    order = np.argsort(rows, kind="stable")
+    starts = np.searchsorted(rows[order], np.arange(len(activity)))
+    rank = np.arange(len(keys)) - starts[rows[order]]
+    kept: Integers = keys[np.sort(order[rank < activity[rows[order]]])]
+    return kept
+
+
+def _blocks(users: Integers, activity: Integers) -> Iterator[Integers]:
+    """The users in groups that watch some `_DRAWS` movies together."""
+    number = np.cumsum(activity[users]) // _DRAWS
+    yield from np.split(users, np.flatnonzero(np.diff(number)) + 1)
+
+
+# Genre -> what its titles begin with, and what they are about.
+GENRES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "space": (
+        ("Galactic", "Orbital", "Lunar", "Stellar", "Martian", "Cosmic", "Interstellar", "Solar"),
+        ("Voyage", "Station", "Armada", "Colony", "Eclipse", "Comet", "Signal", "Odyssey", "Asteroid"),
+    ),
+    "western": (
+        ("Dusty", "Lonesome", "Prairie", "Outlaw", "Frontier", "Desert", "Rattlesnake", "Gunsmoke"),
+        ("Saddle", "Sheriff", "Stampede", "Showdown", "Canyon", "Ranch", "Rider", "Saloon", "Posse"),
+    ),
+    "romance": (
+        ("Tender", "Secret", "Endless", "Moonlit", "Parisian", "Stolen", "First", "Summer"),
+        (
+            "Kiss",
+            "Sweetheart",
+            "Wedding",
+            "Embrace",
+            "Valentine",
+            "Promise",
+            "Romance",
+            "Bouquet",
+            "Serenade",
+        ),
+    ),
+    "horror": (
+        ("Haunted", "Bloody", "Cursed", "Screaming", "Midnight", "Undead", "Grim", "Rotting"),
+        ("Crypt", "Cellar", "Nightmare", "Vampire", "Coffin", "Asylum", "Ghoul", "Exorcism", "Graveyard"),
+    ),
+    "comedy": (
+        ("Goofy", "Clumsy", "Awkward", "Hilarious", "Silly", "Runaway", "Accidental", "Bumbling"),
+        ("Roommates", "Vacation", "Prank", "In-Laws", "Butler", "Mix-Up", "Babysitter", "Reunion", "Clown"),
+    ),
+    "crime": (
+        ("Crooked", "Cold", "Deadly", "Undercover", "Hardboiled", "Guilty", "Ruthless", "Smoking"),
+        ("Detective", "Heist", "Alibi", "Mobster", "Verdict", "Witness", "Ransom", "Informer", "Getaway"),
+    ),
+    "war": (
+        ("Fallen", "Iron", "Last", "Burning", "Brave", "Forgotten", "Silent", "Muddy"),
+        ("Battalion", "Trench", "Regiment", "Bunker", "Platoon", "Submarine", "Armistice", "Convoy", "Siege"),
+    ),
+    "family": (
+        ("Little", "Magic", "Fuzzy", "Cuddly", "Enchanted", "Playful", "Tiny", "Merry"),
+        ("Puppy", "Penguin", "Teddy", "Kitten", "Pony", "Dragonling", "Toyshop", "Treehouse", "Elf"),
+    ),
+    "documentary": (
+        ("Inside", "Vanishing", "Hidden", "Wild", "Ancient", "Living", "Modern", "Rare"),
+        (
+            "Glaciers",
+            "Archive",
+            "Rainforest",
+            "Pyramids",
+            "Reef",
+            "Economy",
+            "Orchestra",
+            "Migration",
+            "Fossils",
+        ),
+    ),
+    "musical": (
+        ("Dancing", "Singing", "Broadway", "Tapping", "Swinging", "Golden", "Jazzy", "Velvet"),
+        ("Chorus", "Melody", "Ballroom", "Trumpet", "Cabaret", "Rhapsody", "Encore", "Footlights", "Duet"),
+    ),
+}
+GENRE_NAMES = tuple(GENRES)
+
+
+def genre_of(title: str) -> str:
+    """The genre whose words a generated title is made of; "" if it is none of ours."""
+    words = title.replace(",", "").split()
+    for genre, (_, subjects) in GENRES.items():
+        if any(word in subjects for word in words):
+            return genre
+    return ""
+
+
+Floats = npt.NDArray[np.float32]
 
 # What makes the world, in stars where nothing else is said.
 _MEAN = 3.2
@@ -101,3 +287,74 @@ def _stars(random: Generator, world: World, user: Integers, movie: Integers) -> 
 
 def _normal(random: Generator, shape: int | tuple[int, ...]) -> Floats:
     return random.standard_normal(shape, dtype=np.float32)
+
+
+# In the Netflix movie table, 1 title in 38 belongs to more than one movie.
+_ONE_TITLE_TWICE_IN = 40
+_FIRST_YEAR, _LAST_YEAR = 1950, 2005
+
+
+def titles(random: np.random.Generator, genres: npt.NDArray[np.int8]) -> list[str]:
+    """A title for each movie, made of the words of its genre; a few are shared by two movies."""
+    names = [""] * len(genres)
+    for place, (openings, subjects) in enumerate(GENRES.values()):
+        movies = np.flatnonzero(genres == place)
+        pairs = random.permutation(len(openings) * len(subjects))
+        for count, movie in enumerate(movies):
+            part, pair = divmod(count, len(pairs))
+            opening, subject = divmod(int(pairs[pair]), len(subjects))
+            name = f"{openings[opening]} {subjects[subject]}"
+            names[movie] = f"{name}, Part {part + 1}" if part else name
+        for movie in movies[_ONE_TITLE_TWICE_IN - 1 :: _ONE_TITLE_TWICE_IN]:
+            names[movie] = names[random.choice(movies)]
+    return names
+
+
+def years(random: np.random.Generator, movies: int) -> npt.NDArray[np.int32]:
+    """A year of release for each movie, recent ones oftener."""
+    ages = random.exponential(12.0, movies).astype(np.int32)
+    return np.maximum(_LAST_YEAR - ages, _FIRST_YEAR)
+
+
+RATINGS_FILE = "ratings.csv"
+MOVIES_FILE = "movies.csv"
+# Ids are drawn from a range so many times larger than there are users: they have gaps, as real ones.
+_USER_ID_GAPS = 18
+
+
+def check(users: int, movies: int, ratings: int, rated_movies: int) -> None:
+    """Raises `UserError` unless such a world can be made."""
+    for flag, value in (("--users", users), ("--movies", movies), ("--ratings", ratings)):
+        if value < 1:
+            raise UserError(f"{flag} {value} must be at least 1")
+    if not 0 < rated_movies <= movies:
+        raise UserError(f"--rated-movies {rated_movies} must be from 1 to --movies {movies}, or 0 for all")
+    if not users <= ratings <= users * rated_movies:
+        raise UserError(
+            f"--ratings {ratings} must be from {users} (one a user) to {users * rated_movies} "
+            "(each user rates each movie); change it, --users or --movies"
+        )
+
+
+def write(directory: Path, users: int, movies: int, ratings: int, rated_movies: int, seed: int) -> None:
+    """Writes ratings.csv (User_ID,Rating,Movie_ID) and movies.csv (Movie_ID,Year,Name)."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    random = np.random.default_rng(seed)
+    log(f"drawing {ratings:,} ratings by {users:,} users of {rated_movies:,} movies")
+    generated = create(random, users, movies, rated_movies, ratings)
+    user, movie, stars = rate(random, generated)
+    user_ids = random.permutation(users * _USER_ID_GAPS)[:users].astype(np.int32) + 1
+    log(f"writing {directory.name}")
+    columns = {"User_ID": user_ids[user], "Rating": stars, "Movie_ID": movie + 1}
+    csv.write_csv(pa.table(columns), directory / RATINGS_FILE, csv.WriteOptions(quoting_header="none"))
+    table = pa.table(
+        {
+            "Movie_ID": np.arange(1, movies + 1),
+            "Year": years(random, movies),
+            "Name": titles(random, generated.genres),
+        }
+    )
+    # As most tools write it: quotes only where a title needs them.
+    table.to_pandas().to_csv(directory / MOVIES_FILE, index=False, lineterminator="\n")

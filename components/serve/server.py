@@ -1,4 +1,4 @@
-"""The server: what it serves, where it listens, and how it ends."""
+"""The HTTP server: its routes, its address, and its shutdown."""
 
 import asyncio
 import ipaddress
@@ -6,12 +6,128 @@ import socket
 from contextlib import suppress
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from components.errors import UserError
 from components.progress import log
 from components.registry.registry import Registry
-from components.serve.app import application
-from components.serve.live import Live
+from components.serve.live import Answerer, Live
+from components.serve.rest import RequestError, encode_error, encode_status
+from components.serve.worker import PAGE, PREDICT
+
+_SECONDS_FOR_A_BODY = 30.0
+
+# The page holds nothing but itself.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def application(live: Live, name: str, body_bytes: int) -> Starlette:
+    """The ASGI application.
+
+    Args:
+      live: what is served.
+      name: the model's, in the paths.
+      body_bytes: the largest body of a request.
+    """
+    model, endpoints = f"/v1/models/{name}", _Endpoints(live, body_bytes)
+    version = f"{model}/versions/{{number:int}}"
+    return Starlette(
+        routes=[
+            Route("/", endpoints.page),
+            Route("/healthz", endpoints.health),
+            *(Route(f"{path}:predict", endpoints.predict, methods=["POST"]) for path in (model, version)),
+            *(Route(f"{path}/metadata", endpoints.metadata) for path in (model, version)),
+            *(Route(path, endpoints.status) for path in (model, version)),
+        ],
+        exception_handlers={RequestError: _refused, HTTPException: _not_found, Exception: _broken},
+    )
+
+
+class _Endpoints:
+    def __init__(self, live: Live, body_bytes: int) -> None:
+        self._live, self._body_bytes = live, body_bytes
+
+    async def predict(self, request: Request) -> Response:
+        body = await self._body(request)
+        status, answer = await self._answerer(request).ask(PREDICT, body)
+        return _json(answer, status)
+
+    async def page(self, request: Request) -> Response:
+        status, answer = await self._live.current.ask(PAGE, request.url.query.encode())
+        if status != 200:
+            return _json(answer, status)
+        return Response(answer, media_type="text/html", headers=_PAGE_HEADERS)
+
+    async def metadata(self, request: Request) -> Response:
+        return _json(self._answerer(request).metadata)
+
+    async def status(self, request: Request) -> Response:
+        versions = {self._answerer(request).source.number: ("AVAILABLE", "")}
+        if self._live.failure:
+            versions[self._live.failure.number] = ("END", self._live.failure.reason)
+        if self._live.loading:
+            versions[self._live.loading] = ("LOADING", "")
+        return _json(encode_status(versions))
+
+    async def health(self, _: Request) -> Response:
+        answerer = self._live.current
+        facts = {"version": answerer.source.version, "number": answerer.source.number}
+        if not answerer.alive:
+            return JSONResponse({"status": "the process that answers has died", **facts}, 503)
+        return JSONResponse({"status": "ok", **facts})
+
+    def _answerer(self, request: Request) -> Answerer:
+        answerer = self._live.current
+        served = answerer.source.number
+        wanted = request.path_params.get("number", served)
+        if wanted != served:
+            raise RequestError(f"version {wanted} is not served; {served} is", 404)
+        return answerer
+
+    async def _body(self, request: Request) -> bytes:
+        too_large = RequestError(f"the body has more than {self._body_bytes:,} bytes; send less at once", 413)
+        if int(request.headers.get("content-length", 0)) > self._body_bytes:
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(_SECONDS_FOR_A_BODY):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > self._body_bytes:
+                        raise too_large
+        except TimeoutError as error:
+            raise RequestError("the body took too long to arrive", 408) from error
+        return bytes(body)
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return _json(encode_error(str(error)), error.status)
+
+
+def _not_found(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    return JSONResponse({"error": message}, error.status_code, headers=error.headers)
+
+
+def _broken(_: Request, __: Exception) -> Response:
+    # The server logs the exception itself.
+    return _json(encode_error("internal error; the server's log has it"), 500)
+
 
 # Connections that wait to be accepted.
 _BACKLOG = 1024

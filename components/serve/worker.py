@@ -1,30 +1,80 @@
-"""The process that holds an index and answers. It ends when the server closes the connection.
+"""The process that holds an index and answers, and the messages between it and the server."""
 
-    python -m components.serve.worker DESCRIPTOR SOURCE
-
-DESCRIPTOR is of a connected socket, SOURCE a `Source` as JSON.
-"""
-
+import asyncio
 import dataclasses
 import gc
 import json
 import os
 import socket
+import struct
 import sys
 import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
 from urllib.parse import parse_qsl
 
 from components.errors import UserError
-from components.registry.published import published_index
-from components.serve.frames import FAILED, PAGE, PREDICT, READY, Frame, pack, read
-from components.serve.limits import check_limits
+from components.registry.registry import published_index
 from components.serve.page import Question, page
-from components.serve.rest import RequestError, encode_answer, encode_error, encode_metadata, read_call
+from components.serve.rest import (
+    RequestError,
+    check_limits,
+    encode_answer,
+    encode_error,
+    encode_metadata,
+    read_call,
+)
 from components.serve.served_index import Served, ServedIndex
+
+_HEAD = struct.Struct("!IHI")
+
+# What is asked.
+PREDICT, PAGE = 1, 2
+
+# What the process says of itself before any question.
+READY, FAILED = 1, 2
+
+
+class Frame(NamedTuple):
+    """A message.
+
+    Attributes:
+      number: of the question that it asks or answers; 0 for what the process says of itself.
+      kind: of the question; in an answer, the status of HTTP.
+      body: of any length below 4 GB.
+    """
+
+    number: int
+    kind: int
+    body: bytes
+
+
+def pack(frame: Frame) -> bytes:
+    """The message as bytes."""
+    return _HEAD.pack(frame.number, frame.kind, len(frame.body)) + frame.body
+
+
+def read(file: BinaryIO) -> Frame | None:
+    """The next message; None when the other side has gone."""
+    head = file.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    number, kind, size = _HEAD.unpack(head)
+    body = file.read(size)
+    return Frame(number, kind, body) if len(body) == size else None
+
+
+async def receive(reader: asyncio.StreamReader) -> Frame | None:
+    """The next message; None when the other side has gone."""
+    try:
+        number, kind, size = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+        return Frame(number, kind, await reader.readexactly(size))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+
 
 # Answers that are given at once. More than a few hinder each other in Python's interpreter.
 _THREADS = max(2, min(8, len(os.sched_getaffinity(0))))

@@ -1,7 +1,6 @@
 """Files under a local directory or a gs:// prefix, behind one small interface."""
 
-from components.storage.locations import fetch, identity, is_remote, open_storage
-from components.storage.patterns import is_pattern, matches
+from components.storage.locations import fetch, identity, is_pattern, is_remote, matches, open_storage
 from components.storage.storage import (
     AlreadyExistsError,
     CorruptError,

@@ -9,8 +9,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from components.errors import UserError
-from components.storage.staging import CURE, is_staging, staged
-from components.storage.storage import AlreadyExistsError, NotFoundError, Storage, StoredFile, stored_file
+from components.storage.storage import (
+    CURE,
+    AlreadyExistsError,
+    NotFoundError,
+    Storage,
+    StoredFile,
+    is_staging,
+    staged,
+    stored_file,
+)
 
 # What file systems without hard links answer to link(2).
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)

@@ -1,13 +1,106 @@
-"""What the project asks of a place that keeps files."""
+"""Storage interface, checksums, and local files that are written whole or not at all."""
 
+import base64
+import errno
+import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from google_crc32c import Checksum
+
 from components.errors import UserError
-from components.storage.checksum import checksum_of_file
-from components.storage.staging import staging_name
+
+_CHUNK_BYTES = 1 << 20
+
+
+def checksum_of(data: bytes) -> str:
+    """The CRC32C of `data`: its four big-endian bytes in base64, as `gcloud storage hash` shows it."""
+    return _text(Checksum(data))
+
+
+def checksum_of_file(path: str | Path) -> str:
+    """The CRC32C of the file's bytes, in the notation of `checksum_of`."""
+    checksum = RunningChecksum()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            checksum.write(chunk)
+    return checksum.crc32c
+
+
+class RunningChecksum:
+    """A file to write to that keeps nothing but the size and the CRC32C of what was written."""
+
+    def __init__(self) -> None:
+        self._checksum = Checksum()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        """Adds `data`; returns its size."""
+        self._checksum.update(data)
+        self.size += len(data)
+        return len(data)
+
+    @property
+    def crc32c(self) -> str:
+        """The CRC32C so far, in the notation of `checksum_of`."""
+        return _text(self._checksum)
+
+
+def _text(checksum: Checksum) -> str:
+    return base64.b64encode(checksum.digest()).decode("ascii")
+
+
+# Names of files that are not there yet, or only for a moment, begin with this. No reader sees them.
+STAGING_PREFIX = ".twotower-"
+
+CURE = "give yourself the permission, or name another directory"
+_CURE_IF_FULL = "free some space (`twotower prune` deletes old versions), or name another directory"
+
+_CURE_IF_FILE = "it is a file, or lies below one; name a directory"
+
+# What a file in the place of a directory answers.
+_FILE = (errno.EEXIST, errno.ENOTDIR)
+# What a full disk, or a user's full share of it, answers to a write.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Yields a name beside `path` to write to and to move into place; what is left there is removed.
+
+    Raises:
+      UserError: if the file system refuses.
+    """
+    staging = path.with_name(staging_name())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield staging
+    except OSError as error:
+        # A staging name is nobody's but ours.
+        named = path.parent if is_staging(path) else path
+        raise UserError(f"cannot write {named}: {error.strerror}; {_cure(error)}") from error
+    finally:
+        if path.parent.is_dir():
+            staging.unlink(missing_ok=True)
+
+
+def _cure(error: OSError) -> str:
+    if error.errno in _FULL:
+        return _CURE_IF_FULL
+    return _CURE_IF_FILE if error.errno in _FILE else CURE
+
+
+def staging_name() -> str:
+    """A name that nobody else uses."""
+    return f"{STAGING_PREFIX}{uuid.uuid4().hex}"
+
+
+def is_staging(path: Path) -> bool:
+    """Whether `path` is the name of a file that is not there yet."""
+    return path.name.startswith(STAGING_PREFIX)
 
 
 class AlreadyExistsError(Exception):
@@ -27,7 +120,7 @@ class StoredFile(NamedTuple):
 
     Attributes:
       size: bytes.
-      crc32c: base64, see `components.storage.checksum`.
+      crc32c: base64, see `components.storage.storage`.
     """
 
     size: int

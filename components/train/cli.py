@@ -39,7 +39,7 @@ def train(
     workers: int,
 ) -> None:
     """Trains a model that recommends and rates."""
-    from components.train.overrides import parse
+    from components.train.settings import parse
     from components.train.step import train as step
 
     overrides = parse(train_settings)

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from components.errors import UserError
 from components.progress import log
-from components.train.request import NOTEBOOK, check_workers
+from components.train.settings import NOTEBOOK, check_workers
 
 Array = npt.NDArray[Any]
 

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.train.catalogue import Catalogue
-from components.train.chunks import chunked
-from components.train.frozen import FrozenTowers, candidates, frozen_movies, rating_candidates
-from components.train.history import History, history
 from components.train.model import TwoTower
-from components.train.profiles import profile
 from components.train.rating_head import Movies, RatingHead
+from components.train.serving_encoder import (
+    FrozenTowers,
+    candidates,
+    frozen_movies,
+    profile,
+    rating_candidates,
+)
+from components.train.towers import History, chunked, history
+from components.train.training_data import Catalogue
 
 HISTORY_INPUTS = [
     tf.TensorSpec([None], tf.string, "user_id"),

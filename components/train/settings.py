@@ -1,6 +1,15 @@
-"""Settings of the preset `default`; each default stands here once."""
+"""Settings of the preset `default`, overrides by name, and the request and the summary of a training."""
 
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from components.errors import UserError
 
 TOP_K = "top-k"
 FULL = "full"
@@ -64,3 +73,123 @@ class Settings:
     # that the kept weights took, from this share of the learning rate down to 0.
     settling: float = 0.1
     settling_rate: float = 0.2
+
+
+S = TypeVar("S")
+
+
+def override(settings: S, values: Mapping[str, Any]) -> S:
+    """`settings`, a dataclass, with the fields named in `values` replaced.
+
+    JSON makes 24 into 24.0 on its way through a pipeline; whole numbers become integers again.
+
+    Raises:
+      UserError: if a name is unknown, or a value is not of the field's type.
+    """
+    fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
+    converted = {}
+    for name, value in values.items():
+        if name not in fields:
+            nearest = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
+            raise UserError(f"--train-settings: there is no setting {name!r}; did you mean {nearest!r}?")
+        converted[name] = _as_type_of(name, value, getattr(settings, name))
+    return dataclasses.replace(settings, **converted)  # type: ignore[type-var]
+
+
+def _as_type_of(name: str, value: Any, default: Any) -> Any:
+    kind = type(default)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int and number and math.isfinite(value) and value == int(value):
+        return int(value)
+    if kind is float and number and math.isfinite(value):
+        return float(value)
+    if kind is str and isinstance(value, str):
+        return value
+    expected = {int: "a whole number", float: "a number", str: "a text"}[kind]
+    raise UserError(f"--train-settings: {name} is {value!r}; give {expected}, such as {default!r}")
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The JSON object in `text`.
+
+    Raises:
+      UserError: if it holds anything else.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UserError(
+            f"--train-settings: {text!r} is not JSON ({error}); write it as '{{\"steps\": 500}}'"
+        ) from error
+    if not isinstance(value, dict):
+        raise UserError(f"--train-settings: {text!r} is not a JSON object; write it as '{{\"steps\": 500}}'")
+    return value
+
+
+# The preset that trains in one process on one device: it is there for comparison.
+NOTEBOOK = "notebook"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of the step `train` that say how to train; see there."""
+
+    preset: str
+    train_settings: dict[str, Any]
+    rating_weight: float
+    retrieval_weight: float
+    seed: int
+    checkpoint_root: str
+
+    def overrides(self) -> dict[str, Any]:
+        """Overrides of the preset's settings, by name."""
+        weights = {"rating_weight": self.rating_weight, "retrieval_weight": self.retrieval_weight}
+        return {**self.train_settings, **{name: weight for name, weight in weights.items() if weight}}
+
+    def as_json(self) -> dict[str, Any]:
+        """What `Request(**…)` makes the same request of."""
+        return dataclasses.asdict(self)
+
+
+def check_workers(workers: int, preset: str) -> None:
+    """Raises `UserError` if `preset` cannot be trained by so many."""
+    if workers < 1:
+        raise UserError(f"--workers {workers}: give 1, or the number of pods that train together")
+    if workers > 1 and preset == NOTEBOOK:
+        raise UserError(
+            f"--workers {workers}: the preset {NOTEBOOK} trains in one process; leave out one of the two"
+        )
+
+
+def check_shared_place(workers: int, checkpoint_root: str) -> None:
+    """Raises `UserError` if several workers have no place to exchange files."""
+    if workers > 1 and not checkpoint_root:
+        raise UserError(
+            f"--workers {workers} needs --checkpoint-root, a place that all pods share: a gs:// prefix, or a "
+            "directory on a mounted volume with the access mode ReadWriteMany"
+        )
+
+
+MODEL_FILE = "model.json"
+
+
+class TrainSummary(NamedTuple):
+    """What was trained.
+
+    Attributes:
+      steps: training steps in all.
+      seconds: spent in them.
+      validation_rmse: in stars, of the weights that were chosen; None without validation rows.
+      validation_top_100_accuracy_unseen: 0 to 1, likewise.
+    """
+
+    steps: int
+    seconds: float
+    validation_rmse: float | None
+    validation_top_100_accuracy_unseen: float | None
+
+    @classmethod
+    def of_model(cls, directory: Path) -> "TrainSummary":
+        """What the Model in `directory` says of its training."""
+        record = json.loads((directory / MODEL_FILE).read_text(encoding="utf-8"))
+        return cls(**{name: record[name] for name in cls._fields})

@@ -1,14 +1,37 @@
-"""Settings that depend on how much data there is."""
+"""Settings that depend on the size of the data, and an estimate of time and memory before training."""
 
 import dataclasses
 import math
+import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
-from components.train.memory import memory_limit
+from components.progress import log
 from components.train.settings import FULL, IN_BATCH, TOP_K, Settings
+
+# Where Linux says what a container may have, in its two generations of control groups.
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def memory_limit(root: str = "/") -> int:
+    """Bytes: the machine's memory, or the container's where that is less.
+
+    Args:
+      root: where the files of the control groups are looked for.
+    """
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [machine]
+    for file in _LIMITS:
+        try:
+            limits.append(int(Path(root, file.lstrip("/")).read_text(encoding="ascii")))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return min(limits)
+
 
 # Beyond so many movies the exact softmax takes seconds a step on a small machine.
 _LARGEST_FULL_SOFTMAX = 250_000
@@ -115,3 +138,45 @@ def _check(settings: Settings, movies: int) -> None:
             raise UserError(f"--train-settings: {name} is {value}; give a value from {low} to {high}")
     if settings.retrieval_loss not in (TOP_K, FULL, IN_BATCH):
         raise UserError(f"--retrieval-loss {settings.retrieval_loss}: choose {TOP_K}, {FULL} or {IN_BATCH}")
+
+
+# The parameters themselves, their gradients, Adam's two moments and the best weights so far.
+_COPIES = 5
+# Interpreter, TensorFlow and its compiled functions.
+_BASE_BYTES = 700 << 20
+# Seconds of one processor, as measured on x86-64 with AVX2: for each rating of a batch in the rating head and
+# in a query tower, for each multiplication of the softmax, for each parameter, and for the rest of a step.
+_RATING_HEAD, _QUERY_TOWER, _MULTIPLICATION, _PARAMETER, _REST = 2.8e-6, 1.2e-6, 3.3e-11, 7e-9, 0.015
+
+
+def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: float) -> None:
+    """Says how many parameters there are, and how much memory and time they will take.
+
+    Args:
+      movies: rows of the model's tables.
+      ratings_a_user: on average.
+    """
+    parameters = sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
+    columns = settings.in_batch_pairs if settings.retrieval_loss == IN_BATCH else movies
+    scores = score_bytes(settings.batch_users * settings.members, columns)
+    # Vectors of every rating of a batch.
+    vectors = 4 * settings.batch_ratings * (2 * settings.dimension + 10 * settings.rating_weights)
+    memory = _BASE_BYTES + _COPIES * 4 * parameters + scores + vectors
+    step = _step_seconds(settings, columns, ratings_a_user) + _PARAMETER * parameters
+    seconds = settings.steps * step / (os.cpu_count() or 1)
+    log(
+        f"{parameters:,} parameters; at most {settings.steps:,} steps of {settings.batch_users:,} users, "
+        f"about {memory / 1e9:.1f} GB of memory and {_rounded(seconds)} on {os.cpu_count()} idle processors"
+    )
+
+
+def _step_seconds(settings: Settings, columns: int, ratings_a_user: float) -> float:
+    """Of one processor, without the parameters' share. The softmax multiplies three times in all."""
+    ratings = min(settings.batch_users * ratings_a_user, settings.batch_ratings)
+    softmax = 3.0 * settings.batch_users * columns * settings.dimension
+    retrieval = settings.members * (_QUERY_TOWER * ratings + _MULTIPLICATION * softmax)
+    return _RATING_HEAD * ratings + retrieval + _REST
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(seconds, 1):.0f} s"

@@ -3,8 +3,7 @@
 from typing import Any
 
 from components.step import step
-from components.train.request import Request, check_shared_place, check_workers
-from components.train.summary import TrainSummary
+from components.train.settings import Request, TrainSummary, check_shared_place, check_workers
 
 
 @step
@@ -44,12 +43,11 @@ def train(
     check_shared_place(workers, checkpoint_root)
     request = Request(preset, train_settings, rating_weight, retrieval_weight, seed, checkpoint_root)
     if workers > 1:
-        from components.train.tfjob.launch import train_in_pods
-        from components.train.tfjob.pod import OwnPod
+        from components.train.tfjob.launch import OwnPod, train_in_pods
 
         return train_in_pods(OwnPod.find(workers), workers, request, interactions, vocabulary, output)
+    from components.train.presets import make_model
     from components.train.replicas import replicas
-    from components.train.work import make_model
 
     with replicas(preset) as strategy:
         return make_model(strategy, request, interactions, vocabulary, output)

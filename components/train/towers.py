@@ -1,4 +1,4 @@
-"""The two towers: a movie's vector, and the vector of a user made of the movies that the user rated."""
+"""Query and candidate tower: the movie vectors, and the user vector pooled from the rated movies."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -7,10 +7,215 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.train.catalogue import Catalogue
-from components.train.history import History
-from components.train.part import ALL, Part
-from components.train.tables import gather
+from components.train.training_data import Catalogue
+
+
+def gather(table: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """The rows `rows`, int32 [c, L], of `table`, float32 [M, K] or [M]: [c, L, K] or [c, L]."""
+    if table.shape.rank == 1:
+        return tf.gather(table, rows)
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def gathered(table: tf.Tensor) -> Any:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            order, sorted_rows = _by_row(rows)
+            return _sums(tf.reshape(upstream, [-1, table.shape[1]]), order, sorted_rows, tf.shape(table)[0])
+
+        return tf.gather(table, rows), gradient
+
+    return gathered(tf.convert_to_tensor(table))
+
+
+def pool(table: tf.Tensor, rows: tf.Tensor, owners: tf.Tensor, users: tf.Tensor) -> tf.Tensor:
+    """Adds up the rows of `table`, float32 [M, K], that belong to each user: [users, K].
+
+    The rows themselves are never laid out, neither here nor in the gradient.
+
+    Args:
+      rows: int32 [c, L], rows of the table.
+      owners: int32 [c, L], the user of each, ascending; `users` where a row is not to be read.
+    """
+    read = owners < users
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def pooled(table: tf.Tensor) -> Any:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            order, sorted_rows = _by_row(rows)
+            padded = tf.pad(upstream, [[0, 1], [0, 0]])
+            by_row = tf.gather(tf.reshape(owners, [-1]), order)
+            return _sums(padded, by_row, sorted_rows, tf.shape(table)[0])
+
+        return _sums(table, tf.boolean_mask(rows, read), tf.boolean_mask(owners, read), users), gradient
+
+    return pooled(tf.convert_to_tensor(table))
+
+
+def _by_row(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    flat = tf.reshape(rows, [-1])
+    order = tf.argsort(flat, stable=True)
+    return order, tf.gather(flat, order)
+
+
+def _sums(data: tf.Tensor, indices: tf.Tensor, segments: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """Adds up the rows `indices` of `data` by the segment of each, ascending: [number, K]."""
+    return tf.raw_ops.SparseSegmentSumWithNumSegments(
+        data=data, indices=indices, segment_ids=segments, num_segments=number
+    )
+
+
+# Ratings in a chunk. A user's last chunk is half empty on average, so longer ones waste more.
+LENGTH = 64
+
+
+class Chunks(NamedTuple):
+    """Where the entries of a ragged batch stand when each row is cut into chunks of `LENGTH`.
+
+    Attributes:
+      row: int32 [c], the row of the batch that each chunk belongs to, ascending.
+      slot: int32 [t], the place of each entry in a flattened [c, LENGTH] tensor.
+      present: float32 [c, LENGTH], 1 where a slot holds an entry.
+    """
+
+    row: tf.Tensor
+    slot: tf.Tensor
+    present: tf.Tensor
+
+    def spread(self, values: tf.Tensor) -> tf.Tensor:
+        """Lays [t] values out as [c, LENGTH]; empty slots hold 0."""
+        size = tf.shape(self.row)[0] * LENGTH
+        return tf.reshape(tf.scatter_nd(self.slot[:, tf.newaxis], values, [size]), [-1, LENGTH])
+
+    def collect(self, values: tf.Tensor) -> tf.Tensor:
+        """The inverse of `spread`: [c, LENGTH] values back to [t]."""
+        return tf.gather(tf.reshape(values, [-1]), self.slot)
+
+
+def chunked(row_splits: tf.Tensor) -> Chunks:
+    """Cuts rows into chunks; row i has the entries `row_splits[i]` to `row_splits[i + 1]`.
+
+    Args:
+      row_splits: int [n + 1]. Rows may be empty: they have no chunk.
+    """
+    row_splits = tf.cast(row_splits, tf.int32)
+    lengths = row_splits[1:] - row_splits[:-1]
+    chunks = (lengths + LENGTH - 1) // LENGTH
+    row = tf.repeat(tf.range(tf.size(lengths)), chunks)
+    shift = tf.cumsum(chunks, exclusive=True) * LENGTH - row_splits[:-1]
+    slot = tf.range(row_splits[-1]) + tf.repeat(shift, lengths)
+    present = tf.scatter_nd(slot[:, tf.newaxis], tf.ones_like(slot, tf.float32), [tf.size(row) * LENGTH])
+    return Chunks(row, slot, tf.reshape(present, [-1, LENGTH]))
+
+
+class History(NamedTuple):
+    """Ratings of n users in chunks of L (see `Chunks`), which the model reads or is asked to predict.
+
+    Attributes:
+      chunks: the layout; c chunks.
+      users: int32 [], n.
+      movies: int32 [c, L], rows of the embedding tables; 0 in empty slots.
+      ratings: float32 [c, L], centred and scaled (see `Catalogue`); 0 in empty slots.
+      visible: float32 [c, L], 1 where the rating may be read, 0 where it is hidden or the slot is empty.
+    """
+
+    chunks: Chunks
+    users: tf.Tensor
+    movies: tf.Tensor
+    ratings: tf.Tensor
+    visible: tf.Tensor
+
+    @property
+    def counts(self) -> tf.Tensor:
+        """How many ratings may be read of each user, float32 [n]."""
+        return self.sum_by_user(tf.reduce_sum(self.visible, axis=1))
+
+    def sum_by_user(self, values: tf.Tensor) -> tf.Tensor:
+        """Adds up the values [c, ...] of each user's chunks: [n, ...]."""
+        return tf.math.unsorted_segment_sum(values, self.chunks.row, self.users)
+
+    def pool(self, table: tf.Tensor) -> tf.Tensor:
+        """Adds up the rows of `table` [movies, K] of each user's visible movies: [n, K]."""
+        owners = tf.where(self.visible > 0, self.chunks.row[:, tf.newaxis], self.users)
+        return pool(table, self.movies, owners, self.users)
+
+    def matrix(self, values: tf.Tensor, movies: int) -> tf.Tensor:
+        """The values [c, L] of each user's movies in their places: [n, movies], else 0."""
+        places = self.chunks.row[:, tf.newaxis] * movies + self.movies
+        flat = tf.reshape(values, [-1]), tf.reshape(places, [-1])
+        return tf.reshape(tf.math.unsorted_segment_sum(*flat, self.users * movies), [self.users, movies])
+
+    def sum_visible(self, values: tf.Tensor) -> tf.Tensor:
+        """Adds up the values [c, L, K] of each user's visible ratings: [n, K]."""
+        return self.sum_weighted(values, self.visible)
+
+    def sum_weighted(self, values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Adds up values [c, L, K] times weights [c, L] of each user: [n, K]."""
+        return self.sum_by_user(tf.squeeze(tf.matmul(weights[:, tf.newaxis], values), axis=1))
+
+    def with_visible(self, visible: tf.Tensor) -> "History":
+        """The same ratings with other ones hidden."""
+        return self._replace(visible=visible * self.chunks.present)
+
+
+def history(movies: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) -> History:
+    """Lays ragged ratings out in chunks, all of them visible.
+
+    Args:
+      movies: int32 [t].
+      ratings: float32 [t], centred and scaled.
+      row_splits: int [n + 1].
+    """
+    chunks = chunked(row_splits)
+    return History(
+        chunks=chunks,
+        users=tf.size(row_splits) - 1,
+        movies=chunks.spread(movies),
+        ratings=chunks.spread(ratings),
+        visible=chunks.present,
+    )
+
+
+class Part(NamedTuple):
+    """All movies, or those of a batch, which number them anew.
+
+    Where a step needs few of very many movies, it reads and changes these rows only: a step then takes as
+    long as its batch is large, however many movies there are.
+
+    Attributes:
+      rows: int32 [u], rows of the tables, each once; None for all of them.
+      weights: float32 [u], one over the chance that a batch has the movie.
+    """
+
+    rows: tf.Tensor | None = None
+    weights: tf.Tensor | None = None
+
+    def of(self, table: tf.Tensor) -> tf.Tensor:
+        """The rows of `table`, [movies, ...]: [u, ...]."""
+        return tf.convert_to_tensor(table) if self.rows is None else tf.gather(table, self.rows)
+
+    def sum(self, values: tf.Tensor) -> tf.Tensor:
+        """Adds up `values` [u, ...] so that the mean over many batches is the sum over all movies: []."""
+        if self.weights is None:
+            return tf.reduce_sum(values)
+        by_row = tf.reduce_sum(tf.reshape(values, [tf.shape(values)[0], -1]), axis=1)
+        return tf.reduce_sum(self.weights * by_row)
+
+
+ALL = Part()
+
+
+def part_of(movies: tf.Tensor, shares: tf.Tensor | None = None) -> tuple[Part, tf.Tensor]:
+    """The part that `movies`, int32 [t], are of, and their places in it, int32 [t].
+
+    Args:
+      shares: float32 [all movies], how likely a rating is of each movie; None where nothing is to be summed.
+    """
+    rows, places = tf.unique(movies)
+    if shares is None:
+        return Part(rows), places
+    drawn = tf.cast(tf.size(movies), tf.float32)
+    chance = -tf.math.expm1(-drawn * tf.gather(shares, rows))
+    return Part(rows, 1.0 / chance), places
+
 
 # So many cells of users times movies are multiplied in less time than one rating is looked up. Measured
 # forward and backward on two cores with AVX-512: a quarter of the time at 11 cells, three quarters at 47.

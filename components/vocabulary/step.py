@@ -22,7 +22,7 @@ def vocabulary(*, dataset: str, vocabulary_output: str, output: str, memory_gb: 
     """
     from components.ingest.database import database, scratch_directory
     from components.ingest.dataset import RatingsDataset
-    from components.vocabulary import encode
+    from components.vocabulary import vocabulary
 
     ratings = RatingsDataset.load(dataset)
     with (
@@ -31,8 +31,8 @@ def vocabulary(*, dataset: str, vocabulary_output: str, output: str, memory_gb: 
         scratch_directory(output) as scratch,
         database(scratch, memory_gb) as connection,
     ):
-        encode.number(connection, ratings)
-        counts = encode.write_vocabulary(connection, vocabulary_directory)
+        vocabulary.number(connection, ratings)
+        counts = vocabulary.write_vocabulary(connection, vocabulary_directory)
         log("{users:,} users ({training_users:,} in training), {movies:,} movies".format_map(counts))
-        encode.write_interactions(connection, ratings, counts, interactions_directory)
+        vocabulary.write_interactions(connection, ratings, counts, interactions_directory)
     log(f"interactions in {Path(output)}, vocabulary in {Path(vocabulary_output)}")

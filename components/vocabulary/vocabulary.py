@@ -1,6 +1,7 @@
-"""Vocabulary: which user and which movie each index stands for."""
+"""Vocabulary: user and movie ids by index; encodes a RatingsDataset as integers grouped by user."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
+from components.ingest.database import one_row
+from components.ingest.dataset import SPLITS, RatingsDataset
+from components.outputs import write_json
+from components.progress import Progress
+from components.vocabulary import interactions
 
 FORMAT = 1
 USERS_FILE = "users.parquet"
@@ -84,3 +90,142 @@ def _columns(file: Path, names: list[str]) -> dict[str, Any]:
         return {name: table.column(name).combine_chunks() for name in names}
     except (OSError, pa.ArrowException, KeyError) as error:
         raise UserError(f"{file} cannot be read; make it anew with `twotower vocabulary`") from error
+
+
+# Rows that travel from the engine to a file at a time; 16 bytes each.
+_BATCH = 1_000_000
+
+
+def number(connection: Any, dataset: RatingsDataset) -> None:
+    """Makes the tables numbered_users(user_id, index, in_training) and numbered_movies(movie_id, ..., index).
+
+    Users are in the order of their ids, those of the training split first, so that the numbering does not
+    depend on the order of the rows; movies are in the order of the catalogue.
+    """
+    # The id's own bytes decide the order: no collation, hence the same on every machine.
+    connection.execute(
+        """
+        CREATE TABLE numbered_users AS
+        SELECT user_id, in_training,
+            (row_number() OVER (ORDER BY in_training DESC, user_id) - 1)::INTEGER AS index
+        FROM (
+            SELECT user_id, bool_or(training) AS in_training
+            FROM (
+                SELECT DISTINCT user_id, true AS training FROM read_parquet($train)
+                UNION ALL SELECT DISTINCT user_id, false FROM read_parquet([$validation, $test])
+            )
+            GROUP BY user_id
+        )
+        """,
+        {split: str(dataset.split(split)) for split in SPLITS},
+    )
+    connection.execute(
+        """
+        CREATE TABLE numbered_movies AS
+        SELECT movie_id, title, year, file_row_number::INTEGER AS index
+        FROM read_parquet(?, file_row_number = true)
+        """,
+        [str(dataset.movies)],
+    )
+
+
+def write_vocabulary(connection: Any, directory: Path) -> dict[str, int]:
+    """Writes the numbered users and movies as a Vocabulary; returns its counts."""
+    connection.execute(
+        "COPY (SELECT user_id FROM numbered_users ORDER BY index) TO ? (FORMAT parquet)",
+        [str(directory / USERS_FILE)],
+    )
+    connection.execute(
+        "COPY (SELECT movie_id, title, year FROM numbered_movies ORDER BY index) TO ? (FORMAT parquet)",
+        [str(directory / MOVIES_FILE)],
+    )
+    row = one_row(
+        connection,
+        """
+        SELECT count(*) FILTER (in_training), count(*), (SELECT count(*) FROM numbered_movies)
+        FROM numbered_users
+        """,
+    )
+    counts = dict(zip(("training_users", "users", "movies"), row, strict=True))
+    write_json(directory / SUMMARY_FILE, {"format": FORMAT, **counts})
+    return counts
+
+
+def write_interactions(
+    connection: Any, dataset: RatingsDataset, counts: dict[str, int], directory: Path
+) -> None:
+    """Writes every split of `dataset` by the numbered users and movies.
+
+    Raises:
+      UserError: if a rating is of a movie that is not in the catalogue, or stands there twice.
+    """
+    rows = {split: int(dataset.statistics["splits"][split]) for split in SPLITS}
+    sums = {}
+    with Progress("encode", total=sum(rows.values()), unit="ratings") as progress:
+        for split in SPLITS:
+            batches = _batches(connection, dataset.split(split))
+            sums[split] = _write_split(batches, split, rows[split], counts["users"], directory, progress)
+    statistics = dataset.statistics
+    summary = {
+        "format": interactions.FORMAT,
+        **counts,
+        "splits": rows,
+        "rating_scale": statistics["rating_scale"],
+        "rating_mean": sums["train"] / rows["train"],
+        "split": statistics["split"],
+        "fingerprint": statistics["fingerprint"],
+    }
+    write_json(directory / interactions.SUMMARY_FILE, summary)
+
+
+def _batches(connection: Any, file: Path) -> Iterator[Any]:
+    """The rows of one split as Arrow batches of user, movie, rating, sorted by user, then movie."""
+    rows = connection.sql(
+        """
+        SELECT numbered_users.index AS user, numbered_movies.index AS movie, rating
+        FROM read_parquet(?) AS split
+        JOIN numbered_users USING (user_id)
+        JOIN numbered_movies USING (movie_id)
+        ORDER BY numbered_users.index, numbered_movies.index
+        """,
+        params=[str(file)],
+    )
+    yield from rows.to_arrow_reader(_BATCH)
+
+
+def _write_split(
+    batches: Iterator[Any], split: str, rows: int, users: int, directory: Path, progress: Progress
+) -> float:
+    """Streams one split into its three files; returns the sum of its ratings."""
+    movies, ratings = (_new_array(directory, split, part, rows) for part in ("movies", "ratings"))
+    offsets = _new_array(directory, split, "offsets", users + 1)
+    done, total = 0, 0.0
+    for batch in batches:
+        end = done + batch.num_rows
+        if end > rows:
+            break
+        movies[done:end] = batch["movie"].to_numpy()
+        ratings[done:end] = batch["rating"].to_numpy()
+        offsets[1:] += np.bincount(batch["user"].to_numpy(), minlength=users)
+        total += float(np.sum(ratings[done:end], dtype=np.float64))
+        done = end
+        progress.advance(batch.num_rows)
+    if done != rows:
+        raise UserError(
+            f"the {split} split of the ratings dataset is damaged: {rows} rows were expected, {done} could "
+            "be joined with its movies; make it anew with `twotower ingest`"
+        )
+    np.cumsum(offsets, out=offsets)
+    for array in (movies, ratings, offsets):
+        if isinstance(array, np.memmap):
+            array.flush()
+    return total
+
+
+def _new_array(directory: Path, split: str, part: str, length: int) -> npt.NDArray[Any]:
+    file = directory / interactions.part_file(split, part)
+    dtype = interactions.PARTS[part]
+    if length == 0:  # an empty file cannot be mapped
+        np.save(file, np.empty(0, dtype))
+        return np.empty(0, dtype)
+    return np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(length,))

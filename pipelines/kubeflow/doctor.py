@@ -1,19 +1,150 @@
-"""Looks at all that runs of the pipeline need on Kubeflow, and says what to do about what is missing."""
+"""Checks all that runs of the pipeline need on Kubeflow: server, namespace, volumes, secrets, image."""
 
+import json
+import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import urllib3
 
 from components.errors import UserError
-from pipelines.kubeflow.client import Kubeflow, server_release
-from pipelines.kubeflow.cluster import Cluster, Kind
-from pipelines.kubeflow.image_registry import is_there
+from pipelines.kubeflow.client import ApiError, Kubeflow, server_release
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.submit import Place
-from pipelines.kubeflow.transport import ApiError
+
+_TIME_LIMIT = (5, 10)
+_REFUSED = {401: "the cluster does not know you", 403: "you may not look"}
+
+Kind = Literal["secret", "persistent_volume_claim", "service_account"]
+
+
+class Cluster:
+    """The namespace `namespace` of the cluster that kubectl would talk to.
+
+    Raises:
+      UserError: if there is no configuration.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        from kubernetes import client
+
+        self.namespace = namespace
+        configuration, self.name = _configuration()
+        configuration.retries = urllib3.Retry(0)
+        self._core = client.CoreV1Api(client.ApiClient(configuration))
+
+    def has(self, kind: Kind, name: str) -> bool:
+        """Whether the namespace holds this.
+
+        Raises:
+          UserError: if the cluster does not answer, or not to you.
+        """
+        from kubernetes.client.exceptions import ApiException
+
+        read = getattr(self._core, f"read_namespaced_{kind}")
+        try:
+            read(name, self.namespace, _request_timeout=_TIME_LIMIT)
+        except ApiException as error:
+            if error.status == 404:
+                return False
+            raise UserError(_REFUSED.get(error.status, f"the cluster answers {error.status}")) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise UserError("the cluster does not answer") from error
+        return True
+
+
+def _configuration() -> tuple[Any, str]:
+    """The configuration of the client, and what to call the cluster."""
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException:
+        return configuration, _load_file(configuration)
+    return configuration, "this pod's cluster"
+
+
+def _load_file(configuration: Any) -> str:
+    """Fills `configuration` in from the kubeconfig; returns the name of its present context."""
+    from kubernetes import config
+
+    file = os.environ.get("KUBECONFIG") or config.KUBE_CONFIG_DEFAULT_LOCATION
+    try:
+        config.load_kube_config(config_file=file, client_configuration=configuration)
+        _, context = config.list_kube_config_contexts(config_file=file)
+    except (config.ConfigException, OSError) as error:
+        raise UserError("there is no kubeconfig here, and this is no pod") from error
+    return f"the context {context['name']}"
+
+
+_TIMEOUT = urllib3.Timeout(connect=5, read=10)
+_MANIFESTS = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_DOCKER_HUB = "registry-1.docker.io"
+
+
+class Image(NamedTuple):
+    """An image's name in parts; `reference` is a tag or a digest."""
+
+    registry: str
+    repository: str
+    reference: str
+
+
+def parse_image(name: str) -> Image:
+    """The parts of an image's name, as a container engine fills them in."""
+    head, slash, rest = name.partition("/")
+    named = bool(slash) and ("." in head or ":" in head or head == "localhost")
+    registry, path = (head, rest) if named else (_DOCKER_HUB, name)
+    repository, at, digest = path.partition("@")
+    repository, _, tag = repository.partition(":")
+    if registry == _DOCKER_HUB and "/" not in repository:
+        repository = f"library/{repository}"
+    return Image(registry, repository, digest if at else tag or "latest")
+
+
+def is_there(name: str) -> bool | None:
+    """Whether the registry has the image; None if it does not say so to strangers.
+
+    Raises:
+      urllib3.exceptions.HTTPError: if the registry cannot be reached from here.
+    """
+    image = parse_image(name)
+    scheme = "http" if image.registry.partition(":")[0] in ("localhost", "127.0.0.1") else "https"
+    url = f"{scheme}://{image.registry}/v2/{image.repository}/manifests/{image.reference}"
+    with urllib3.PoolManager(timeout=_TIMEOUT, retries=1) as http:
+        headers = {"Accept": _MANIFESTS}
+        response = http.request("HEAD", url, headers=headers)
+        if response.status == 401:
+            token = _token(http, response.headers.get("WWW-Authenticate", ""))
+            response = http.request("HEAD", url, headers={**headers, "Authorization": f"Bearer {token}"})
+    return {200: True, 404: False}.get(response.status)
+
+
+def _token(http: urllib3.PoolManager, challenge: str) -> str:
+    """The token that a registry gives to anyone who wants to read; "" if it gives none."""
+    fields = dict(_CHALLENGE.findall(challenge))
+    realm = fields.pop("realm", "")
+    if not realm.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+        return ""
+    response = http.request("GET", realm, fields=fields)
+    try:
+        answer = json.loads(response.data)
+    except ValueError:
+        return ""
+    return str(answer.get("token") or answer.get("access_token") or "") if isinstance(answer, dict) else ""
+
 
 # Where a server for one user runs everything.
 _ONLY_NAMESPACE = "kubeflow"

@@ -1,13 +1,20 @@
-"""Follows a run to its end. KFP's own wait never returns for a run that was cancelled."""
+"""Follows a run on the cluster to its end, shows its progress, and prints its verdict."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self
 
+from rich.console import Console
+from rich.live import Live
+from rich.padding import Padding
+from rich.table import Table
+
+from components.errors import UserError
 from components.progress import log
-from pipelines.kubeflow.client import FINISHED, Kubeflow
-from pipelines.kubeflow.transport import ApiError
+from pipelines.kubeflow.client import FINISHED, ApiError, Kubeflow
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -92,3 +99,102 @@ def _seconds(task: Any) -> float:
     # A task that has not ended has no end, or 1970 for one.
     ended = task.end_time if task.end_time and task.end_time >= task.start_time else datetime.now(UTC)
     return float(max((ended - task.start_time).total_seconds(), 0))
+
+
+_SIGNS = {
+    "waiting": "[dim]·[/dim]",
+    "running": "[cyan]▸[/cyan]",
+    "done": "[green]✓[/green]",
+    "skipped": "[dim]-[/dim]",
+    "failed": "[red]✗[/red]",
+}
+
+
+class Board:
+    """Called with a run as the server has it, shows its steps.
+
+    Args:
+      console: where.
+      titles: what to call each step, in the order of the pipeline.
+    """
+
+    def __init__(self, console: Console, titles: Mapping[str, str]) -> None:
+        self._console, self._titles = console, titles
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._said: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, run: Any) -> None:
+        tasks = task_states(run, self._titles)
+        if self._live is not None:
+            self._live.update(self._table(str(run.state or "PENDING"), tasks), refresh=True)
+            return
+        for task in tasks:
+            if self._said.get(task.name) != task.state:
+                self._said[task.name] = task.state
+                self._console.print(self._line(task), highlight=False, soft_wrap=True)
+
+    def _table(self, state: str, tasks: list[TaskState]) -> Table:
+        table = Table(box=None, show_header=False, pad_edge=False, title=f"run {state}", title_justify="left")
+        for task in tasks:
+            table.add_row(_SIGNS[task.mark], self._titles[task.name], _duration(task))
+        return table
+
+    def _line(self, task: TaskState) -> str:
+        return f"{_SIGNS[task.mark]} {self._titles[task.name]} {_duration(task)}".rstrip()
+
+
+def _duration(task: TaskState) -> str:
+    # A step whose earlier result is taken ends as it begins.
+    timed = task.mark != "waiting" and task.seconds >= 1
+    text = f"{task.seconds:.0f} s" if timed else task.state.lower()
+    return f"[dim]{text}[/dim]"
+
+
+def print_verdict(run: Any, console: Console) -> None:
+    """Prints what the run record says of `run`, or why it cannot be read."""
+    registry = str((run.runtime_config.parameters or {}).get("registry", "")) if run.runtime_config else ""
+    place = f"{registry.rstrip('/')}/runs/{run.run_id}"
+    try:
+        text, tables = _read(registry, run.run_id)
+    except UserError as error:
+        console.print(
+            f"the run's record is {place}; not read from here: {error}", soft_wrap=True, markup=False
+        )
+        return
+    for table in tables:
+        console.print(Padding(table, (1, 0, 0, 0)))
+    console.print(text or f"no record of the run at {place}, as seen from here", soft_wrap=True, markup=False)
+
+
+def _read(registry: str, run_id: str) -> tuple[str, list[Any]]:
+    """The outcome as a line ("" if there is no record), and the tables of the verdict if there was one."""
+    from components.registry.registry import Registry
+
+    runs = Registry(registry).runs
+    record = runs.read(run_id)
+    if record is None:
+        return "", []
+    version = f" {record.version}" if record.version else ""
+    text = f"{record.outcome}{version}: {record.reason}"
+    return text, _tables(runs, run_id)
+
+
+def _tables(runs: Any, run_id: str) -> list[Any]:
+    from components.evaluate.console import verdict_tables
+    from components.storage import NotFoundError
+
+    try:
+        return verdict_tables(json.loads(runs.document(run_id, "verdict.json")))
+    except NotFoundError:  # the run failed before its verdict
+        return []

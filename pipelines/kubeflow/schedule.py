@@ -1,21 +1,100 @@
-"""Schedules by name, of which the server itself takes care that none is there twice: it does not.
+"""Schedules by name: their plan, creation, deletion, and runs out of turn."""
 
-The server cannot change a schedule, only create and delete it, and does not mind two of one name. Here the
-name stands for one schedule. Its successor is created switched off, the old one is switched off, the new
-one on, and then the old one is deleted: at no moment are two of them on, and wherever that is cut off, the
-same call completes it.
-"""
-
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
 from components.errors import UserError
-from pipelines.kubeflow.client import FINISHED, Kubeflow, create_once, repeat, where
-from pipelines.kubeflow.plan import Plan
-from pipelines.kubeflow.transport import ApiError
+from pipelines.kubeflow.client import FINISHED, ApiError, Kubeflow, create_once, repeat, where
+from pipelines.kubeflow.trigger import Trigger
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule as it is asked for.
+
+    Attributes:
+      name: of the schedule.
+      trigger: when it fires.
+      experiment_id: the experiment that holds the runs.
+      pipeline_id: the pipeline that runs.
+      version_id: the version that runs; "" for the newest at each firing.
+      arguments: of the pipeline, typed.
+      max_concurrency: so many runs at a time at most.
+      service_account: that the steps run as; "" for the namespace's own.
+      pipeline_root: where the steps' outputs go; "" for the server's own place.
+    """
+
+    name: str
+    trigger: Trigger
+    experiment_id: str
+    pipeline_id: str
+    version_id: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    max_concurrency: int = 1
+    service_account: str = ""
+    pipeline_root: str = ""
+
+    def to_api(self) -> Any:
+        """The API's schedule, switched off."""
+        from kfp_server_api import (
+            RecurringRunMode,
+            V2beta1PipelineVersionReference,
+            V2beta1RecurringRun,
+            V2beta1RuntimeConfig,
+        )
+
+        return V2beta1RecurringRun(
+            display_name=self.name,
+            trigger=self.trigger.to_api(),
+            experiment_id=self.experiment_id,
+            # KFP's own client insists on a version; the server takes the newest where there is none.
+            pipeline_version_reference=V2beta1PipelineVersionReference(
+                pipeline_id=self.pipeline_id, pipeline_version_id=self.version_id or None
+            ),
+            runtime_config=V2beta1RuntimeConfig(
+                parameters=self.arguments, pipeline_root=self.pipeline_root or None
+            ),
+            service_account=self.service_account or None,
+            max_concurrency=str(self.max_concurrency),
+            # Otherwise a schedule that was off for a week would start every run that it missed.
+            no_catchup=True,
+            mode=RecurringRunMode.DISABLE,
+        )
+
+    def matches(self, schedule: Any) -> bool:
+        """Whether a schedule on the server is this one, apart from being on or off.
+
+        What the plan leaves to the server (the service account, the pipeline root) may be anything.
+        """
+        wanted, found = _plain(self.to_api()), _plain(schedule)
+        del wanted["mode"]
+        pinned_to = found.get("pipeline_version_reference", {}).get("pipeline_version_id", "")
+        same_arguments = schedule.runtime_config is not None and (
+            (schedule.runtime_config.parameters or {}) == self.arguments
+        )
+        return _within(wanted, found) and pinned_to == self.version_id and same_arguments
+
+
+def _plain(value: Any) -> Any:
+    """Models as nested dictionaries without what is empty, which a server may send or leave out."""
+    if hasattr(value, "to_dict"):
+        value = value.to_dict()
+    if isinstance(value, dict):
+        return {key: plain for key, item in value.items() if (plain := _plain(item)) not in ("", {})}
+    return "" if value is None else value
+
+
+def _within(wanted: Any, found: Any) -> bool:
+    """Whether all that `wanted` holds is in `found`."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return all(key in found and _within(item, found[key]) for key, item in wanted.items())
+    return bool(wanted == found)
+
 
 _ENABLED = "ENABLED"
 
@@ -170,3 +249,50 @@ def _delete(kubeflow: Kubeflow, schedule: Any) -> None:
     except ApiError as error:
         if error.status != HTTPStatus.NOT_FOUND:  # it went at the first try, or by another hand
             raise
+
+
+def run_now(kubeflow: Kubeflow, name: str) -> str:
+    """Starts a run with the version, the inputs and the experiment of the schedule called `name`.
+
+    Returns:
+      The page of the run.
+
+    Raises:
+      UserError: if there is no such schedule, or its pipeline has no version any more.
+    """
+    from kfp_server_api import V2beta1PipelineVersionReference, V2beta1Run
+
+    schedule = existing(kubeflow, name)[0]
+    reference = schedule.pipeline_version_reference
+    if reference is not None and not reference.pipeline_version_id:
+        reference = V2beta1PipelineVersionReference(
+            pipeline_id=reference.pipeline_id,
+            pipeline_version_id=_newest(kubeflow, reference.pipeline_id, name),
+        )
+    run_name = f"{name} out of turn {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(4)}"
+    body = V2beta1Run(
+        experiment_id=schedule.experiment_id,
+        display_name=run_name,
+        pipeline_version_reference=reference,
+        pipeline_spec=schedule.pipeline_spec if reference is None else None,
+        runtime_config=schedule.runtime_config,
+        service_account=schedule.service_account,
+    )
+
+    def find() -> Any | None:
+        runs = kubeflow.runs(
+            experiment_id=schedule.experiment_id, filter=where("display_name", "EQUALS", run_name)
+        )
+        return next(runs, None)
+
+    run = create_once(find, lambda: kubeflow.sdk.runs.run_service_create_run(run=body))
+    return kubeflow.run_url(run.run_id)
+
+
+def _newest(kubeflow: Kubeflow, pipeline_id: str, name: str) -> str:
+    version = next(kubeflow.versions(pipeline_id), None)
+    if version is None:
+        raise UserError(
+            f"the pipeline of schedule {name} has no version any more; repeat its `twotower schedule create`"
+        )
+    return str(version.pipeline_version_id)

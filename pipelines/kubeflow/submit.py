@@ -1,17 +1,77 @@
-"""Starts a run of the pipeline on Kubeflow, once however often it is asked for."""
+"""Starts a run on Kubeflow once: checks its arguments, uploads the pipeline, creates the run."""
 
 import contextlib
+import difflib
 import hashlib
 import io
 import json
 import secrets
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components import __version__
+from components.errors import UserError
+from components.progress import log
+from components.train.settings import check_shared_place, check_workers
+from pipelines.compiled import Parameter, compile_pipeline, parse_struct, pipeline_parameters
 from pipelines.kubeflow.client import FINISHED, Kubeflow, create_once, where
-from pipelines.kubeflow.upload import Version, digest, upload
+from pipelines.kubeflow.pods import PodSettings
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version on the server; `name` begins with this project's and ends with a digest of the content."""
+
+    pipeline_id: str
+    version_id: str
+    name: str
+
+
+def upload(kubeflow: Kubeflow, package: Path, pipeline: str) -> Version:
+    """Sees to it that the compiled `package` is a version of the pipeline called `pipeline`.
+
+    Killed in between, it leaves a pipeline without that version, which the next call completes.
+
+    Raises:
+      UserError: if the server refuses it.
+    """
+    pipeline_id = _pipeline(kubeflow, pipeline).pipeline_id
+    name = f"{__version__}-{digest(package)}"
+
+    def find() -> Any | None:
+        versions = kubeflow.versions(pipeline_id)
+        return next((version for version in versions if version.display_name == name), None)
+
+    def create() -> Any:
+        return kubeflow.sdk.pipeline_uploads.upload_pipeline_version(
+            str(package), name=name, pipelineid=pipeline_id, description=f"twotower {__version__}"
+        )
+
+    return Version(pipeline_id, create_once(find, create).pipeline_version_id, name)
+
+
+def digest(package: Path) -> str:
+    """Twelve digits that stand for the content of a compiled pipeline."""
+    return hashlib.sha256(package.read_bytes()).hexdigest()[:12]
+
+
+def _pipeline(kubeflow: Kubeflow, name: str) -> Any:
+    from kfp_server_api import V2beta1Pipeline
+
+    body = V2beta1Pipeline(
+        display_name=name,
+        description="Turns a file of ratings into a published two-tower movie recommender.",
+        namespace=kubeflow.namespace or None,
+    )
+    return create_once(
+        lambda: kubeflow.pipeline(name),
+        lambda: kubeflow.sdk.pipelines.pipeline_service_create_pipeline(pipeline=body),
+    )
 
 
 @dataclass(frozen=True)
@@ -129,3 +189,85 @@ def _create(
             service_account=place.service_account or None,
             **source,
         )
+
+
+_TRUE = {"true", "yes", "1"}
+_FALSE = {"false", "no", "0"}
+
+
+def parse_arguments(texts: Sequence[str], parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The values that `name=value` texts give, each of its parameter's type.
+
+    Raises:
+      UserError: if a text is not of that form, names no parameter or one twice, if a value is not of the
+        parameter's type, or if a parameter without default is missing.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not separator:
+            raise UserError(f"--param {text}: write it as name=value")
+        if name not in parameters:
+            raise UserError(f"--param {text}: the pipeline has no input {name}{_nearest(name, parameters)}")
+        if name in values:
+            raise UserError(f"--param {name}: given twice; keep one")
+        values[name] = _typed(parameters[name], value)
+    missing = [p.name for p in parameters.values() if p.default is None and values.get(p.name, "") == ""]
+    if missing:
+        raise UserError(f"the pipeline needs a value for {missing[0]}; add --param {missing[0]}=…")
+    return values
+
+
+def _nearest(name: str, parameters: Mapping[str, Parameter]) -> str:
+    near = difflib.get_close_matches(name, parameters, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(parameters))}"
+
+
+def _typed(parameter: Parameter, text: str) -> Any:
+    flag = f"--param {parameter.name}"
+    if parameter.type is dict:
+        return parse_struct(flag, text)
+    if parameter.type is bool:
+        if text.lower() not in _TRUE | _FALSE:
+            raise UserError(f"{flag}={text}: give true or false")
+        return text.lower() in _TRUE
+    try:
+        return parameter.type(text)
+    except ValueError as error:
+        kind = "a whole number" if parameter.type is int else "a number"
+        raise UserError(f"{flag}={text}: not {kind}") from error
+
+
+def check_image(name: str) -> None:
+    """Remarks on an image that no cluster can pull.
+
+    Raises:
+      UserError: if the image's tag can move: KFP takes a step's earlier result for the same image name.
+    """
+    tag = name.rpartition("/")[2].partition("@")[0].partition(":")[2]
+    if "@sha256:" not in name and tag in ("", "latest"):
+        raise UserError(
+            f"--image {name}: its tag can move, and the cluster would take results of an older image for its "
+            "own; name a tag of a version, or a digest"
+        )
+    if "/" not in name:
+        log(f"the image {name} names no registry: every node must have it; else push it and give --image")
+
+
+def pipeline_arguments(texts: Sequence[str], pods: PodSettings) -> dict[str, Any]:
+    """The pipeline's inputs that flags give, typed. Raises `UserError`."""
+    parameters = pipeline_parameters()
+    arguments = parse_arguments(texts, parameters)
+    workers = arguments.get("workers", 1)
+    check_workers(workers, arguments.get("preset", ""))
+    check_shared_place(workers, arguments.get("checkpoint_root", ""))
+    check_image(arguments.get("image") or pods.image or str(parameters["image"].default))
+    return arguments
+
+
+@contextmanager
+def package(pods: PodSettings) -> Iterator[Path]:
+    """Yields the compiled pipeline, a file that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="twotower-") as directory:
+        yield compile_pipeline(Path(directory) / "pipeline.yaml", pods)

@@ -5,10 +5,8 @@ import pytest
 from held_out_world import grouped, held_out_of
 
 from components.evaluate.baselines import Bias, GlobalMean, Popularity, fit_biases
-from components.evaluate.ease import Ease
-from components.evaluate.factors import Factors
-from components.evaluate.item_knn import ItemKnn
 from components.evaluate.metrics import user_sums
+from components.evaluate.reference_models import Ease, Factors, ItemKnn
 from components.evaluate.scoring import score
 
 
@@ -115,7 +113,7 @@ def test_ease_is_the_closed_form_of_its_paper():
 
 
 def test_ease_learns_from_a_sample_of_users_where_counting_all_would_take_long(monkeypatch):
-    monkeypatch.setattr("components.evaluate.ease._MAX_COUNTING", 30 * 20**2)
+    monkeypatch.setattr("components.evaluate.reference_models._MAX_COUNTING", 30 * 20**2)
     held_out = _pairs_world()
     scored = score(Ease(held_out.known, 25, regularisation=1.0), held_out, "ease")
     assert np.mean(scored.unseen_ranks == 0) >= 0.9
@@ -144,7 +142,7 @@ def _cosines(known, users, movies):
 
 @pytest.mark.parametrize("sparse", [0, 1 << 40], ids=["sorted", "counted"])
 def test_nearest_movies_are_those_of_the_shrunk_cosine(monkeypatch, sparse):
-    monkeypatch.setattr("components.evaluate.item_knn._SPARSE", sparse)
+    monkeypatch.setattr("components.evaluate.reference_models._SPARSE", sparse)
     random = np.random.default_rng(6)
     known = {(user, movie): 3.0 for user in range(40) for movie in range(9) if random.random() < 0.4}
     held_out = held_out_of(known, {(user, 9): 3.0 for user in range(40)}, 40, 10)
@@ -156,7 +154,7 @@ def test_nearest_movies_are_those_of_the_shrunk_cosine(monkeypatch, sparse):
 
 
 def test_nearest_movies_are_found_in_a_sample_of_a_movies_raters(monkeypatch):
-    monkeypatch.setattr("components.evaluate.item_knn._ROWS_A_MOVIE", 100)
+    monkeypatch.setattr("components.evaluate.reference_models._ROWS_A_MOVIE", 100)
     held_out = _pairs_world()
     scored = score(ItemKnn(held_out.known, 25), held_out, "item_knn")
     assert np.mean(scored.unseen_ranks == 0) >= 0.9
@@ -172,7 +170,7 @@ def test_nearest_movies_of_nothing_are_the_most_rated():
 @pytest.mark.parametrize("most_rows", [10**9, 2000])
 def test_factors_find_what_biases_cannot(monkeypatch, most_rows):
     """Stars are 4 where user and movie are of one kind and 2 where not: no bias tells them apart."""
-    monkeypatch.setattr("components.evaluate.factors._MAX_ROWS", most_rows)
+    monkeypatch.setattr("components.evaluate.reference_models._MAX_ROWS", most_rows)
     random = np.random.default_rng(5)
     stars = {(user, movie): 3.0 + (-1) ** (user + movie) for user in range(120) for movie in range(40)}
     held = {pair for pair in stars if random.random() < 0.2}

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from components.evaluate import blas
-from components.evaluate.blas import one_thread
+from components.evaluate import scoring
+from components.evaluate.scoring import one_thread
 
 
 def test_openblas_is_held_to_one_thread_and_let_go_of_again():
     if np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"] != "scipy-openblas":
         pytest.skip("numpy uses another library here")
-    get, put = blas._openblas()
+    get, put = scoring._openblas()
     before = get()
     put(2)
     try:
@@ -22,6 +22,6 @@ def test_openblas_is_held_to_one_thread_and_let_go_of_again():
 
 
 def test_without_openblas_nothing_changes(monkeypatch, tmp_path):
-    monkeypatch.setattr(blas, "_MAPS", tmp_path / "absent")
+    monkeypatch.setattr(scoring, "_MAPS", tmp_path / "absent")
     with one_thread():
         assert (np.eye(2) @ np.eye(2)).trace() == 2

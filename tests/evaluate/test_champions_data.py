@@ -9,7 +9,7 @@ import pytest
 from evaluation_world import SPLIT, evaluation_world
 
 from components.evaluate import measure
-from components.evaluate.baseline_cache import CACHE_FILE
+from components.evaluate.baselines import CACHE_FILE
 from components.evaluate.step import evaluate
 from components.evaluate.verdict import load_verdict
 from components.vocabulary.data_summary import DataSummary

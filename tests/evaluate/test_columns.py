@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.evaluate import ranking
-from components.evaluate.model_scorer import ModelScorer
 from components.evaluate.ranking import Columns, ranks
-from components.evaluate.scoring import Predictions, score
+from components.evaluate.scoring import ModelScorer, Predictions, score
 
 
 class _Model:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from held_out_world import grouped, held_out_of
 
-from components.evaluate.data_checks import DataChange, Overlap
-from components.evaluate.data_rules import DataBounds, data_rules
+from components.evaluate.champion import DataBounds, DataChange, Overlap, data_rules
 from components.vocabulary.data_summary import DataSummary, HashSample, id_hashes, row_hashes
 
 STEP = 1e-9

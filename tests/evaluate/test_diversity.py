@@ -6,9 +6,9 @@ from held_out_world import grouped, held_out_of, random_ratings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.evaluate.calibration import calibration
+from components.evaluate.bootstrap import GROUPS, jackknife
+from components.evaluate.details import calibration
 from components.evaluate.diversity import Diversity
-from components.evaluate.jackknife import GROUPS, jackknife
 
 # Movie 0 is known of 8 users, 1 of 4 of them, 2 of 2, 3 of 1.
 HALVES = {(user, movie): 3.0 for movie, raters in enumerate((8, 4, 2, 1)) for user in range(raters)}

@@ -5,8 +5,7 @@ import pytest
 
 from components.evaluate import rules
 from components.evaluate.bootstrap import Resampled
-from components.evaluate.data_checks import DataChange
-from components.evaluate.data_rules import DataBounds, data_rules
+from components.evaluate.champion import DataBounds, DataChange, data_rules
 from components.evaluate.gate import Evidence, GateSettings, Measures, decide
 
 ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"

@@ -7,7 +7,7 @@ from held_out_world import TableScorer, held_out_of
 from components.evaluate.bootstrap import Resampled
 from components.evaluate.gate import Evidence, GateSettings, Measures, decide
 from components.evaluate.held_out import History
-from components.evaluate.lists import best_unseen
+from components.evaluate.ranking import best_unseen
 from components.evaluate.scoring import score
 from components.evaluate.slices import slice_sums, slices
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.export.brute_force import LOWEST_SCORE, BiasedBruteForce
+from components.export.top_k import LOWEST_SCORE, BiasedBruteForce
 
 
 @st.composite

@@ -6,7 +6,7 @@ import tensorflow as tf
 from random_model import random_scoring
 from serving_world import small_world
 
-from components.export import reading
+from components.export import histories
 from components.export.manifest import read_manifest
 from components.export.step import export
 from components.train.saved_model import save
@@ -22,7 +22,7 @@ def default_index(request, tmp_path_factory):
     inputs = {name: str(artifacts / name) for name in ("model", "vocabulary", "interactions")}
     with pytest.MonkeyPatch.context() as patched:
         if request.param != "kept":
-            patched.setattr(reading, "_MOST_NUMBERS", 0)
+            patched.setattr(histories, "_MOST_NUMBERS", 0)
         export(**inputs, output=str(artifacts / "index"))
     return artifacts / "index", world
 

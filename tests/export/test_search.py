@@ -10,9 +10,8 @@ import tensorflow as tf
 
 from components.errors import UserError
 from components.export import search
-from components.export.brute_force import LOWEST_SCORE
-from components.export.scann_search import FEWEST_MOVIES, ScannSearch
 from components.export.search import Questions, choose
+from components.export.top_k import FEWEST_MOVIES, LOWEST_SCORE, ScannSearch
 
 MOVIES, USERS = 8_000, 30
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from components.errors import UserError
-from components.export import reference, validation
+from components.export import validation
 from components.export.histories import pack
 from components.export.validation import validate
 from components.train.scoring import ScoringModel
@@ -23,7 +23,7 @@ def scoring(inputs):
 @pytest.fixture(scope="module")
 def sample(inputs):
     rows = Interactions.load(inputs["interactions"])
-    return reference.draw_sample(
+    return validation.draw_sample(
         Vocabulary.load(inputs["vocabulary"]).user_ids, rows.known(), rows.split("test")
     )
 
@@ -39,7 +39,7 @@ def test_the_sample_reaches_from_no_known_rating_to_the_most_and_to_nobody(world
 
 def test_nobody_is_nobody_even_if_a_user_is_called_so():
     one = UserRatings(np.array([0, 1]), np.array([0], np.int32), np.array([3.0], np.float32))
-    sample = reference.draw_sample(np.array(["nobody"], object), one, one)
+    sample = validation.draw_sample(np.array(["nobody"], object), one, one)
     assert sample.user_ids == ["nobody", "nobody?"]
 
 

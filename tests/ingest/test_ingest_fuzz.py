@@ -21,7 +21,7 @@ from damaged_files import (
 from ratings_files import MOVIE_IDS, MOVIES, Dataset, ingest_text
 
 from components.errors import UserError
-from components.ingest.formats import FORMATS, PARQUET
+from components.ingest.layouts import FORMATS, PARQUET
 
 
 @pytest.mark.campaign

@@ -8,9 +8,9 @@ import pytest
 from kubeflow_double import Double
 from pytest_httpserver import HTTPServer
 
+from pipelines.compiled import Parameter
 from pipelines.kubeflow.access import Access
 from pipelines.kubeflow.client import Kubeflow, connect
-from pipelines.parameters import Parameter
 
 _PACKAGE = """\
 pipelineInfo:

@@ -3,9 +3,8 @@
 import pytest
 
 from components.errors import UserError
-from pipelines.kubeflow.arguments import check_image, parse_arguments
 from pipelines.kubeflow.pods import PodSettings
-from pipelines.kubeflow.prepare import pipeline_arguments
+from pipelines.kubeflow.submit import check_image, parse_arguments, pipeline_arguments
 
 _NEEDED = ["ratings=gs://b/r.csv", "registry=gs://b/registry"]
 

@@ -12,10 +12,9 @@ from kubeflow_double import cut_json, login_page, slow, status, truncated
 from pytest_httpserver import HTTPServer
 
 from components.errors import UserError
-from pipelines.kubeflow import transport
+from pipelines.kubeflow import client
 from pipelines.kubeflow.access import Access
-from pipelines.kubeflow.client import connect, server_release
-from pipelines.kubeflow.transport import ApiError
+from pipelines.kubeflow.client import ApiError, connect, server_release
 
 _SECRET = "hush-hush-token"
 
@@ -23,8 +22,8 @@ _SECRET = "hush-hush-token"
 @pytest.fixture
 def impatient(monkeypatch):
     """A tenth of the patience."""
-    monkeypatch.setattr(transport, "_TIME_LIMIT", (1, 1))
-    monkeypatch.setattr(transport, "_PAUSES", (0.05, 0.05))
+    monkeypatch.setattr(client, "_TIME_LIMIT", (1, 1))
+    monkeypatch.setattr(client, "_PAUSES", (0.05, 0.05))
 
 
 def test_a_connection_knows_where_it_is(kubeflow, host, double):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import UserError
-from pipelines.kubeflow.cron import parse_cron
+from pipelines.kubeflow.trigger import parse_cron
 
 _TUESDAY = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 

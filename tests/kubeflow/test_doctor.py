@@ -11,8 +11,7 @@ from werkzeug import Response
 
 from pipelines.kubeflow.access import Access
 from pipelines.kubeflow.client import connect
-from pipelines.kubeflow.doctor import examine
-from pipelines.kubeflow.image_registry import parse_image
+from pipelines.kubeflow.doctor import examine, parse_image
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.submit import Place, submit
 

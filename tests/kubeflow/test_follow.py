@@ -8,17 +8,16 @@ from kubeflow_double import status, truncated
 from rich.console import Console
 
 from components.errors import UserError
+from pipelines.kubeflow import client
 from pipelines.kubeflow import follow as follow_module
-from pipelines.kubeflow import transport
-from pipelines.kubeflow.board import Board
-from pipelines.kubeflow.follow import follow
+from pipelines.kubeflow.follow import Board, follow
 
 _TITLES = {"ingest": "Ingest the ratings", "train": "Train the model", "publish": "Publish"}
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(transport, "_PAUSES", ())
+    monkeypatch.setattr(client, "_PAUSES", ())
 
 
 def _task(name, state, begun="12:00:00", ended="1970-01-01T00:00:00Z", created="12:00:00"):

@@ -15,7 +15,7 @@ from components.errors import UserError
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from pipelines.cli import twotower
-from pipelines.kubeflow import prepare
+from pipelines.kubeflow import submit
 
 _INPUTS = [
     "--param",
@@ -35,8 +35,8 @@ def _small_pipeline(monkeypatch, package, parameters):
         output.write_text(pods.apply(package.read_text("utf-8")), "utf-8")
         return output
 
-    monkeypatch.setattr(prepare, "compile_pipeline", compile_pipeline)
-    monkeypatch.setattr(prepare, "pipeline_parameters", lambda: parameters)
+    monkeypatch.setattr(submit, "compile_pipeline", compile_pipeline)
+    monkeypatch.setattr(submit, "pipeline_parameters", lambda: parameters)
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import yaml
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineDeploymentConfig
 
 from pipelines.cli import twotower
+from pipelines.compiled import pipeline_parameters
 from pipelines.kubeflow.access import COOKIES, TOKEN
-from pipelines.kubeflow.arguments import parse_arguments
 from pipelines.kubeflow.options import connection_options
+from pipelines.kubeflow.submit import parse_arguments
 from pipelines.kubeflow.trigger import parse_trigger
-from pipelines.parameters import pipeline_parameters
 from pipelines.resources import REQUESTS
 from pipelines.training import NAME
 

@@ -10,8 +10,7 @@ from components.errors import UserError
 from pipelines.kubeflow import client
 from pipelines.kubeflow.access import Access
 from pipelines.kubeflow.client import connect
-from pipelines.kubeflow.plan import Plan
-from pipelines.kubeflow.schedule import create, delete, existing, switch
+from pipelines.kubeflow.schedule import Plan, create, delete, existing, switch
 from pipelines.kubeflow.trigger import parse_trigger
 
 _PLAN = Plan(

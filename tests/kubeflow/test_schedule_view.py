@@ -5,14 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.kubeflow.plan import Plan
 from pipelines.kubeflow.pods import PodSettings
-from pipelines.kubeflow.run_now import run_now
-from pipelines.kubeflow.schedule import create, existing, switch
-from pipelines.kubeflow.schedule_view import ago, firing_lines, view
-from pipelines.kubeflow.submit import Place, experiment
+from pipelines.kubeflow.schedule import Plan, create, existing, run_now, switch
+from pipelines.kubeflow.schedule_cli import ago, firing_lines, view
+from pipelines.kubeflow.submit import Place, experiment, upload
 from pipelines.kubeflow.trigger import parse_trigger
-from pipelines.kubeflow.upload import upload
 
 _NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 

@@ -7,9 +7,8 @@ import pytest
 import yaml
 
 from components.errors import UserError
-from pipelines.compiled import CHECKED_IN, compile_pipeline
+from pipelines.compiled import CHECKED_IN, compile_pipeline, pipeline_parameters
 from pipelines.local import for_one_machine
-from pipelines.parameters import pipeline_parameters
 from pipelines.resources import REQUESTS
 
 

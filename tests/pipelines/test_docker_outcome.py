@@ -7,7 +7,7 @@ from kfp import local
 from kfp.local.docker_task_handler import DockerTaskHandler
 from kfp.local.status import Status
 
-from pipelines.docker_outcome import require_outputs
+from pipelines.local import require_outputs
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ import os
 import pytest
 
 from components.errors import UserError
-from pipelines import docker_arguments as docker_module
-from pipelines.docker_arguments import docker_arguments
-from pipelines.run import run_pipeline
+from pipelines import run as docker_module
+from pipelines.run import docker_arguments, run_pipeline
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from components.recommend.index import PublishedIndex
-from components.report.steps import steps_of
+from components.report.templates import steps_of
 
 
 def _record(site, which: int = -1) -> dict:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.run_log import Event, event
+from pipelines.run import Event, event
 
 _CYAN, _GREEN, _RESET = "\x1b[96m", "\x1b[92m", "\x1b[0m"
 

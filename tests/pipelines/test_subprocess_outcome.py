@@ -3,7 +3,7 @@
 import pytest
 from kfp.local import subprocess_task_handler
 
-from pipelines.subprocess_outcome import tell_signals
+from pipelines.local import tell_signals
 
 
 @pytest.fixture

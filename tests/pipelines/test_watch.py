@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from pipelines.run_log import Event
-from pipelines.watch import Watch
+from pipelines.run import Event
+from pipelines.screen import Watch
 
 _EVENTS = [
     Event("started", "ingest"),

@@ -10,8 +10,7 @@ import pytest
 
 from components.publish.publish import publish
 from components.registry.champion_log import ChampionEntry
-from components.registry.published import published_index
-from components.registry.registry import Registry
+from components.registry.registry import Registry, published_index
 
 # Writes of one publication: seven files of the version and its manifest, the entry in the champion log,
 # three files to serve, two documents and the run record.

@@ -12,9 +12,8 @@ from components.outputs import write_json
 from components.publish.cli import publish as publish_command
 from components.publish.publish import publish
 from components.registry.champion_log import ChampionLog, SupersededError
-from components.registry.published import published_index
-from components.registry.registry import Registry
-from components.report.steps import steps_of, table
+from components.registry.registry import Registry, published_index
+from components.report.templates import steps_of, table
 from components.storage import Storage, StoredFile
 
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from components.publish.cli import skip as skip_command
-from components.publish.skip import skip
+from components.publish.refuse import skip
 from components.registry.registry import Registry
 
 

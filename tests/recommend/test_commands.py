@@ -9,8 +9,7 @@ from rich.console import Console
 
 from components.errors import UserError
 from components.recommend import display
-from components.recommend.index import PublishedIndex
-from components.recommend.showcase import render, showcase
+from components.recommend.index import PublishedIndex, render, showcase
 from pipelines.cli import twotower
 
 
@@ -129,7 +128,7 @@ def test_version_and_index_exclude_each_other(index_directory):
 def test_without_an_index_the_registrys_champion_answers(index_directory, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "components.registry.published.published_index",
+        "components.registry.registry.published_index",
         lambda *arguments: asked.append(arguments) or index_directory,
     )
     result = CliRunner().invoke(twotower, ["history", "user5", "--registry", "gs://b/r", "--version", "v1"])

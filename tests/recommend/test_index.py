@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from components.errors import UserError
 from components.recommend import index as index_module
-from components.recommend.index import PublishedIndex
-from components.recommend.showcase import showcase
+from components.recommend.index import PublishedIndex, showcase
 
 
 def test_the_gates_figures_come_out_of_the_index_alone(world, index):

@@ -3,7 +3,7 @@
 import pytest
 
 from components.errors import UserError
-from components.recommend.titles import Titles, printable, titled
+from components.recommend.display import Titles, printable, titled
 
 MOVIES = [
     ("1", "Toy Story", 1995),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.registry.manifest import Manifest, Provenance
 from components.registry.registry import Registry
+from components.registry.versions import Manifest, Provenance
 
 AddVersion = Callable[..., Manifest]
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.registry.cache import keep_recent, touch
-from components.registry.published import published_index
-from components.registry.registry import Registry
+from components.registry.registry import Registry, keep_recent, published_index, touch
 
 AN_HOUR = 3600
 

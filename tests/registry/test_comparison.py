@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import UserError
+from components.registry.cli import compare as compare_command
+from components.registry.cli import runs
 from components.registry.comparison import compare
 from components.registry.lookup import find
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
-from components.registry.runs_cli import compare as compare_command
-from components.registry.runs_cli import runs
 
 AddRun = Callable[..., None]
 SPLIT = {"kind": "random", "seed": 42}

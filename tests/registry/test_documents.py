@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from components.errors import UserError
 from components.registry.champion_log import ChampionEntry
 from components.registry.documents import from_bytes, to_bytes
-from components.registry.manifest import Manifest
 from components.registry.run_records import RunRecord
+from components.registry.versions import Manifest
 
 # Building the strategies of whole documents takes long on a busy machine.
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

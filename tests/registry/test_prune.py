@@ -6,7 +6,7 @@ import pytest
 
 from components.errors import UserError
 from components.registry import versions as versions_module
-from components.registry.prune import prunable, prune
+from components.registry.maintenance import prunable, prune
 from components.registry.registry import Registry
 
 

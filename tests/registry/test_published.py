@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import UserError
-from components.registry.published import published_index
-from components.registry.registry import Registry
+from components.registry.registry import Registry, published_index
 
 
 @pytest.fixture(autouse=True)

@@ -148,7 +148,7 @@ def test_champion_writes_its_directory(tmp_path: Path, crown, monkeypatch: pytes
 def test_help_and_local_work_load_no_heavy_library() -> None:
     program = (
         "import sys, components.registry.cli, components.publish.cli, components.registry.registry\n"
-        "import components.publish.publish, components.publish.notify, components.registry.published\n"
+        "import components.publish.publish, components.publish.notify, components.registry.registry\n"
         "print([name for name in ('google.cloud', 'tensorflow', 'kfp', 'requests') if name in sys.modules])"
     )
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from components.registry.champion_log import ChampionEntry
 from components.registry.documents import from_bytes, to_bytes
-from components.registry.manifest import Manifest
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
+from components.registry.versions import Manifest
 from pipelines.cli import twotower
 
 PAGE = (Path(__file__).parents[2] / "docs" / "registry.md").read_text(encoding="utf-8")

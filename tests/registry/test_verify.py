@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from components.registry.maintenance import verify
 from components.registry.registry import Registry
-from components.registry.verify import verify
 
 
 def test_a_whole_registry_has_no_faults(place: str, crown, add_version) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from components.errors import UserError
 from components.registry import versions as versions_module
-from components.registry.manifest import Provenance
 from components.registry.registry import Registry
+from components.registry.versions import Provenance
 from components.storage import StoredFile, stored_file
 
 

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from components.report.headline import headline, in_words
-from components.report.hints import hints
+from components.report.headline import headline, hints, in_words
 from components.report.units import apart, duration
 
 

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import UserError
-from components.registry.manifest import Provenance
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
+from components.registry.versions import Provenance
 from components.report.cli import report
 
 

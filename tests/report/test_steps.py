@@ -4,7 +4,7 @@ import html
 
 import pytest
 
-from components.report.steps import in_order, steps_of, table, with_steps
+from components.report.templates import in_order, steps_of, table, with_steps
 from components.report.units import duration
 
 RECORDS = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.sample import choice
+from components.sample import world
 
 GENRES = np.array([0, 1, 0, 2, 1, 2], np.int8)
 POPULARITY = np.array([8, 4, 2, 1, 1, 3], np.float32)
@@ -13,12 +13,12 @@ TASTES = np.array([[0.5, -0.5, 0.0]], np.float32)
 @pytest.fixture
 def draw_by_draw(monkeypatch):
     """Takes every table for one that is too large to be filled."""
-    monkeypatch.setattr(choice, "_LARGEST_TABLE", 0)
-    monkeypatch.setattr(choice, "_SPARSE", 1.0)
+    monkeypatch.setattr(world, "_LARGEST_TABLE", 0)
+    monkeypatch.setattr(world, "_SPARSE", 1.0)
 
 
 def chosen(activity, tastes=TASTES, genres=GENRES, popularity=POPULARITY):
-    blocks = list(choice.choices(np.random.default_rng(3), tastes, activity, genres, popularity))
+    blocks = list(world.choices(np.random.default_rng(3), tastes, activity, genres, popularity))
     return tuple(np.concatenate(part) for part in zip(*blocks, strict=True))
 
 
@@ -51,7 +51,7 @@ def test_drawing_gives_each_movie_the_same_chance():
 @pytest.mark.usefixtures("draw_by_draw")
 @pytest.mark.parametrize("draws", [1, 5, 4_000_000])
 def test_every_user_watches_as_many_movies_as_asked_for_whatever_the_blocks(monkeypatch, draws):
-    monkeypatch.setattr(choice, "_DRAWS", draws)
+    monkeypatch.setattr(world, "_DRAWS", draws)
     activity = np.array([6, 1, 3, 5, 2])
     owners, movies = chosen(activity, np.repeat(TASTES, 5, axis=0))
     np.testing.assert_array_equal(np.bincount(owners), activity)
@@ -59,8 +59,8 @@ def test_every_user_watches_as_many_movies_as_asked_for_whatever_the_blocks(monk
 
 
 def test_in_a_large_table_users_who_watch_most_movies_race(monkeypatch):
-    monkeypatch.setattr(choice, "_LARGEST_TABLE", 0)
-    monkeypatch.setattr(choice, "_SPARSE", 0.5)
+    monkeypatch.setattr(world, "_LARGEST_TABLE", 0)
+    monkeypatch.setattr(world, "_SPARSE", 0.5)
     activity = np.array([6, 1, 3, 5, 2])
     owners, movies = chosen(activity, np.repeat(TASTES, 5, axis=0))
     np.testing.assert_array_equal(np.bincount(owners), activity)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from components.errors import UserError
 from components.sample import cli
 from components.sample.step import sample
-from components.sample.words import GENRES, genre_of
+from components.sample.world import GENRES, genre_of
 
 Ratings = list[tuple[str, int, str]]
 

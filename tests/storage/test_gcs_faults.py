@@ -12,7 +12,7 @@ from werkzeug import Request, Response
 
 from components.errors import UserError
 from components.storage import AlreadyExistsError, StoredFile, gcs, open_storage
-from components.storage.checksum import checksum_of
+from components.storage.storage import checksum_of
 
 DOWNLOAD = "/download/storage/v1/b/bucket/o/root/key"
 UPLOAD = "/upload/storage/v1/b/bucket/o"

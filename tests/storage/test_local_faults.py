@@ -11,7 +11,7 @@ import pytest
 
 from components.errors import UserError
 from components.storage import AlreadyExistsError, fetch, identity, open_storage
-from components.storage.staging import STAGING_PREFIX
+from components.storage.storage import STAGING_PREFIX
 
 
 @pytest.fixture

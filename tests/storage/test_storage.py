@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from components.errors import UserError
 from components.storage import AlreadyExistsError, NotFoundError, fetch, identity, open_storage, stored_file
-from components.storage.checksum import checksum_of, checksum_of_file
+from components.storage.storage import checksum_of, checksum_of_file
 
 
 def test_what_was_written_is_read(place: str) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ratings_files import MOVIE_IDS, full, netflix
 
-from components.ingest.formats import PARQUET
+from components.ingest.layouts import PARQUET
 
 TIME = 1_100_000_000
 

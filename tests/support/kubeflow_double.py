@@ -15,7 +15,7 @@ import yaml
 from generated_models import GeneratedModels
 from werkzeug import Request, Response
 
-from pipelines.kubeflow.transport import Transport
+from pipelines.kubeflow.client import Transport
 
 _PREFIX = "/apis/v2beta1"
 _API = GeneratedModels(kfp_server_api)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from components.train.catalogue import Catalogue
 from components.train.model import TwoTower
 from components.train.saved_model import ScoringModule
 from components.train.settings import Settings
+from components.train.training_data import Catalogue
 
 SETTINGS = Settings(members=2, dimension=8, hidden=16, rating_weights=5)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.registry.manifest import Manifest, Provenance
 from components.registry.registry import Registry
+from components.registry.versions import Manifest, Provenance
 
 # The server's limit.
 BODY_KB = 4

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from components.train.request import Request
+from components.train.settings import Request
 
 SETTINGS = {
     "learning_rate": 0.03,
@@ -54,7 +54,7 @@ def main(interactions: str, vocabulary: str, output: str) -> None:
     both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     one = tf.distribute.get_strategy()
 
-    from components.train.work import make_model
+    from components.train.presets import make_model
 
     before, after_one, _ = _step(one, interactions, vocabulary)
     _, after_both, losses = _step(both, interactions, vocabulary)
@@ -75,13 +75,11 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
     """The variables before and after a step that hides nothing; then the losses of each device for a user."""
     import tensorflow as tf
 
-    from components.train.batches import UserBatches
-    from components.train.catalogue import Catalogue, EncodedRatings
     from components.train.job import Job
     from components.train.presets import start
     from components.train.settings import Settings
-    from components.train.shares import deal
     from components.train.sizing import sized
+    from components.train.training_data import Catalogue, EncodedRatings, UserBatches, deal
     from components.vocabulary.interactions import Interactions
     from components.vocabulary.vocabulary import Vocabulary
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from training_world import World
 
-from components.train.request import Request
-from components.train.tfjob.exchange import Exchange
+from components.train.settings import Request
+from components.train.tfjob.worker import Exchange
 
 # One thread for each kind of work: two workers on two cores are not to fight for them.
 _THREADS = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2", "OMP_NUM_THREADS": "1"}

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.adam import FusedAdam, RowAdam
-from components.train.schedule import WarmupCosine
+from components.train.optimizer import FusedAdam, RowAdam, WarmupCosine
 
 DENSE = [[0.5, -2.0], [0.0, 1e-3], [3.0, 0.25]]
 

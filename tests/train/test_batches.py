@@ -3,8 +3,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from components.train.batches import UserBatches
-from components.train.catalogue import Catalogue, EncodedRatings
+from components.train.training_data import Catalogue, EncodedRatings, UserBatches
 from components.vocabulary.interactions import Interactions, UserRatings
 
 

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.chunks import LENGTH, chunked
-from components.train.history import history
+from components.train.towers import LENGTH, chunked, history
 
 
 @pytest.mark.parametrize("lengths", [[], [0], [1], [LENGTH], [LENGTH + 1, 0, 3, 2 * LENGTH, 0]])

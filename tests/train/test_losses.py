@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.history import history
-from components.train.losses import FullSoftmaxRetrieval, InBatchRetrieval, TopKRetrieval
-from components.train.towers import Candidates
+from components.train.model import FullSoftmaxRetrieval, InBatchRetrieval, TopKRetrieval
+from components.train.towers import Candidates, history
 
 
 def _candidates(vectors, popularity):

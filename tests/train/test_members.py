@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.catalogue import Catalogue
-from components.train.history import history
 from components.train.model import TwoTower
 from components.train.settings import FULL, IN_BATCH, Settings
+from components.train.towers import history
+from components.train.training_data import Catalogue
 
 MOVIES, DIMENSION = 20, 4
 

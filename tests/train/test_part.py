@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.adam import RowAdam
-from components.train.catalogue import Catalogue
 from components.train.model import TwoTower
-from components.train.part import ALL, part_of
+from components.train.optimizer import RowAdam
 from components.train.settings import FULL, IN_BATCH, Settings
+from components.train.towers import ALL, part_of
+from components.train.training_data import Catalogue
 
 TABLE = np.arange(12, dtype=np.float32).reshape(6, 2)
 DRAWN = [4, 1, 4, 2, 1]

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from components.train import towers
-from components.train.history import history
+from components.train.towers import history
 
 # User 1 has rated nothing, user 2 has nothing visible but movie 4.
 MOVIES, SPLITS = [0, 2, 5, 4, 1], [0, 3, 3, 5]

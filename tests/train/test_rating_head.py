@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.gaussian_table import GaussianTable
-from components.train.history import history
-from components.train.rating_head import RatingHead
+from components.train.rating_head import GaussianTable, RatingHead
+from components.train.towers import history
 
 MOVIES, WEIGHTS = 50, 4
 VECTORS = np.random.default_rng(2).normal(size=(MOVIES, 5)).astype(np.float32)

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from components.errors import UserError
-from components.train.memory import memory_limit
 from components.train.notebook import NotebookSettings
-from components.train.overrides import override, parse
-from components.train.schedule import WarmupCosine
-from components.train.settings import FULL, IN_BATCH, TOP_K, Settings
-from components.train.sizing import score_bytes, sized
+from components.train.optimizer import WarmupCosine
+from components.train.settings import FULL, IN_BATCH, TOP_K, Settings, override, parse
+from components.train.sizing import memory_limit, score_bytes, sized
 
 
 def test_whole_numbers_come_back_from_json():

@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from components.train.shares import deal
+from components.train.training_data import deal
 
 
 def _batch(counts):

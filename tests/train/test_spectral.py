@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.train.spectral import spectral_vectors
+from components.train.svd_init import spectral_vectors
 
 
 class Matrix:

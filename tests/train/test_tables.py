@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from components.train.tables import gather, pool
+from components.train.towers import gather, pool
 
 TABLE = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
 ROWS = np.array([[4, 0, 4], [2, 4, 0]], np.int32)

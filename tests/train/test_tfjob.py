@@ -20,14 +20,12 @@ from tfjob_schema import validate_tfjob
 from training_world import World
 
 from components.errors import UserError
-from components.train.request import Request
+from components.train.settings import Request
 from components.train.step import train
-from components.train.tfjob import follow, launch
+from components.train.tfjob import launch
 from components.train.tfjob.api import Api
-from components.train.tfjob.exchange import Exchange
-from components.train.tfjob.launch import train_in_pods
-from components.train.tfjob.manifest import tfjob
-from components.train.tfjob.pod import OwnPod
+from components.train.tfjob.launch import OwnPod, tfjob, train_in_pods
+from components.train.tfjob.worker import Exchange
 
 # What Argo makes of KFP's `train`, as the API gives it.
 POD: dict[str, Any] = {
@@ -84,7 +82,7 @@ DONE = [condition("Created"), condition("Running"), condition("Succeeded", "TFJo
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(launch, "SECONDS_BETWEEN_LOOKS", 0.01)
     monkeypatch.setattr(launch, "SECONDS_BETWEEN_TRIES", 0.01)
 
 
@@ -280,7 +278,7 @@ def test_an_api_that_is_down_for_a_while_ends_nothing(cluster):
 
 
 def test_an_api_that_stays_down_ends_the_step(cluster, monkeypatch):
-    monkeypatch.setattr(follow, "_PATIENCE", 0.05)
+    monkeypatch.setattr(launch, "_PATIENCE", 0.05)
 
     def down(double: KubernetesDouble) -> None:
         double.failures = 10_000

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from components.train.stopping import both_tasks
-from components.train.validation import Metrics, Validation, validating_users
+from components.train.fit import Metrics, Validation, both_tasks, validating_users
 from components.vocabulary.interactions import UserRatings
 
 

@@ -10,8 +10,8 @@ from workers import staged, two_workers
 
 from components.errors import UserError
 from components.train.replicas import LOST_WORKER, configured
-from components.train.request import Request
 from components.train.scoring import ScoringModel
+from components.train.settings import Request
 from components.train.step import train
 
 SETTINGS = {**QUICK, "settling": 0}

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from components.train.catalogue import Catalogue
 from components.train.towers import CandidateTower
+from components.train.training_data import Catalogue
 from components.vocabulary.interactions import Interactions
 
 

@@ -1,23 +1,255 @@
-"""The step `train` with several workers: starts a TFJob, follows it, and leaves nothing of it behind."""
+"""Trains with several workers: creates a TFJob from this pod, follows it to its end, and deletes it."""
 
+import hashlib
+import os
+import posixpath
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from components.errors import UserError
-from components.progress import log
-from components.train.request import Request
-from components.train.summary import TrainSummary
-from components.train.tfjob.api import Api, ConflictError, MissingError, Object
-from components.train.tfjob.exchange import Exchange
-from components.train.tfjob.follow import follow
-from components.train.tfjob.manifest import tfjob
-from components.train.tfjob.pod import OwnPod
+from components.progress import PREFIX, log
+from components.storage import is_remote
+from components.train.settings import Request, TrainSummary
+from components.train.tfjob.api import Api, ConflictError, MissingError, NoAnswerError, Object
+from components.train.tfjob.worker import Exchange
+
+# The training operator looks for a container of this name.
+CONTAINER = "tensorflow"
+
+# Where the step's own container has no end set, in seconds.
+_LONGEST = 12 * 3600
+_RESTARTS = 20
+# What KFP and Argo give their pods for themselves.
+_FOREIGN_ENVIRONMENT = ("ARGO_", "KFP_", "METADATA_", "ML_PIPELINE_", "KUBERNETES_")
+# Volumes with content of their own; the others (emptyDir, tokens) each pod gets anew or has no use for.
+_SHARED_VOLUMES = ("persistentVolumeClaim", "secret", "configMap")
+_POD_FIELDS = (
+    "serviceAccountName",
+    "nodeSelector",
+    "tolerations",
+    "affinity",
+    "imagePullSecrets",
+    "securityContext",
+)
+_CONTAINER_FIELDS = ("image", "imagePullPolicy", "resources", "securityContext")
+
+
+def tfjob(name: str, workers: int, pod: Mapping[str, Any], place: str) -> Object:
+    """A TFJob of `workers` pods that train together.
+
+    They get the image, resources, environment, service account, volumes and nodes of `pod`. The job belongs
+    to `pod`: Kubernetes removes the one with the other, whatever becomes of this process. A worker that lost
+    another ends with `LOST_WORKER` and is started again; one that met a mistake of the user's ends the job.
+
+    Args:
+      name: a DNS label, short enough for "-worker-" and a number behind it.
+      pod: the pod of the step, as the API gives it.
+      place: the root of the `Exchange`.
+    """
+    spec, metadata = pod["spec"], pod["metadata"]
+    return {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "TFJob",
+        "metadata": {
+            "name": name,
+            "labels": {"app.kubernetes.io/name": "twotower", "app.kubernetes.io/component": "train"},
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+            ],
+        },
+        "spec": {
+            "runPolicy": {
+                # The others stay until their log has been read.
+                "cleanPodPolicy": "Running",
+                "backoffLimit": _RESTARTS,
+                "activeDeadlineSeconds": spec.get("activeDeadlineSeconds", _LONGEST),
+            },
+            "tfReplicaSpecs": {
+                "Worker": {
+                    "replicas": workers,
+                    "restartPolicy": "ExitCode",
+                    "template": {
+                        # Istio's sidecar would stand between the workers, and outlive them.
+                        "metadata": {"annotations": {"sidecar.istio.io/inject": "false"}},
+                        "spec": _pod_spec(spec, place),
+                    },
+                }
+            },
+        },
+    }
+
+
+def step_container(spec: Mapping[str, Any]) -> Object:
+    """The container of a pod that runs the step: Argo calls it "main"."""
+    containers: list[Object] = spec["containers"]
+    return next((one for one in containers if one["name"] == "main"), containers[0])
+
+
+def _pod_spec(spec: Mapping[str, Any], place: str) -> Object:
+    own = step_container(spec)
+    volumes = [one for one in spec.get("volumes", []) if any(kind in one for kind in _SHARED_VOLUMES)]
+    names = {one["name"] for one in volumes}
+    mounts = [one for one in own.get("volumeMounts", []) if one["name"] in names]
+    mounted = {one["name"] for one in mounts}
+    container = {
+        "name": CONTAINER,
+        **{field: own[field] for field in _CONTAINER_FIELDS if field in own},
+        "command": ["python3", "-m", "components.train.tfjob.worker", place],
+        "env": [one for one in own.get("env", []) if not one["name"].startswith(_FOREIGN_ENVIRONMENT)],
+        "volumeMounts": mounts,
+    }
+    return {
+        **{field: spec[field] for field in _POD_FIELDS if field in spec},
+        "containers": [container],
+        "volumes": [one for one in volumes if one["name"] in mounted],
+    }
+
+
+SECONDS_BETWEEN_LOOKS = 10.0
+
+# For so long the API may be out of reach: an upgrade of the control plane takes minutes.
+_PATIENCE = 600.0
+_LINES = 50
+_ERROR = "error: "
+
+
+def follow(api: Api, name: str, workers: int) -> None:
+    """Waits for the end of the job, and logs its conditions and what its chief says.
+
+    Raises:
+      UserError: if the job failed, in the words of the worker that ended it, or was deleted.
+    """
+    told: set[tuple[str, str]] = set()
+    last = ""
+    while True:
+        conditions = _conditions(api, name)
+        for condition in conditions:
+            if (key := (condition["type"], condition.get("lastTransitionTime", ""))) not in told:
+                told.add(key)
+                log(f"TFJob {name}: {condition['type'].lower()}: {condition.get('message', '')}")
+        for line in _since(last, _said(api, name, 0)):
+            log(last := line)
+        states = {condition["type"]: condition for condition in conditions}
+        if "Succeeded" in states:
+            return
+        if "Failed" in states:
+            raise UserError(_why(api, name, workers, states["Failed"].get("message", "")))
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _conditions(api: Api, name: str) -> list[dict[str, Any]]:
+    """What is true of the job now."""
+    given_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            found = api.job(name).get("status", {}).get("conditions") or []
+        except NoAnswerError:
+            if time.monotonic() > given_up:
+                raise
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        except MissingError as error:
+            raise UserError(f"the TFJob {name} was deleted while it ran; run this step again") from error
+        else:
+            return [condition for condition in found if condition["status"] == "True"]
+
+
+def _said(api: Api, name: str, worker: int) -> list[str]:
+    """The newest lines for people of a worker, without their prefix."""
+    lines = api.last_lines(f"{name}-worker-{worker}", CONTAINER, _LINES)
+    return [line.removeprefix(PREFIX) for line in lines if line.startswith((PREFIX, _ERROR))]
+
+
+def _since(last: str, lines: list[str]) -> Iterator[str]:
+    """The lines behind the one that was last logged; all of them if it is not among them."""
+    yield from lines[lines.index(last) + 1 :] if last in lines else lines
+
+
+def _why(api: Api, name: str, workers: int, message: str) -> str:
+    said = [line for worker in range(workers) for line in _said(api, name, worker)]
+    errors = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)]
+    if errors:
+        return errors[-1]
+    return (
+        f"the TFJob {name} failed: {message or 'no reason is given'}; look at the log of its pods, "
+        "where your cluster keeps it, and run this step again: it goes on from the last checkpoint"
+    )
+
+
+_WORKFLOW = "workflows.argoproj.io/workflow"
+_MODE = "ReadWriteMany"
+
+
+@dataclass(frozen=True)
+class OwnPod:
+    """This pod, and the API that it reaches.
+
+    Attributes:
+      manifest: as the API gives it.
+    """
+
+    api: Api
+    manifest: dict[str, Any]
+
+    @classmethod
+    def find(cls, workers: int) -> "OwnPod":
+        """Raises `UserError` if this process runs in no pod, or may not look at it."""
+        api = Api.of_this_pod()
+        if api is None:
+            raise UserError(
+                f"--workers {workers} needs a cluster with Kubeflow's training operator, and this is no pod "
+                "of one; use `twotower submit`, or leave it out: one process uses all GPUs of its machine"
+            )
+        # HOSTNAME is cut off after 63 characters.
+        name = os.environ.get("KFP_POD_NAME") or os.environ.get("HOSTNAME", "")
+        return cls(api, api.pod(name))
+
+    @property
+    def job_name(self) -> str:
+        """The name of this run's TFJob: also after a retry, so that one left behind is found and replaced."""
+        metadata = self.manifest["metadata"]
+        run = metadata.get("labels", {}).get(_WORKFLOW, metadata["name"])
+        return f"twotower-{hashlib.sha256(run.encode()).hexdigest()[:12]}"
+
+    def check_shared(self, workers: int, root: str) -> None:
+        """Raises `UserError` unless the other pods will see the files below `root`."""
+        if is_remote(root):
+            return
+        claim = self._claim_of(root)
+        if claim is None:
+            raise UserError(
+                f"--checkpoint-root {root}: no volume of this pod lies there, so the other pods of --workers "
+                f"{workers} would not see it; mount one (`twotower submit --volume CLAIM:/PATH`) and name a "
+                "directory on it, or a gs:// prefix"
+            )
+        modes = self.api.claim(claim)["spec"]["accessModes"]
+        if _MODE not in modes:
+            raise UserError(
+                f"--checkpoint-root {root}: the volume claim {claim} has the access mode {', '.join(modes)}; "
+                f"--workers {workers} needs {_MODE}: name such a volume, or a gs:// prefix"
+            )
+
+    def _claim_of(self, path: str) -> str | None:
+        """The claim of the volume that a path is on; None if it is on none."""
+        spec = self.manifest["spec"]
+        mounts = {one["mountPath"]: one["name"] for one in step_container(spec).get("volumeMounts", [])}
+        claims = {
+            one["name"]: one["persistentVolumeClaim"]["claimName"]
+            for one in spec.get("volumes", [])
+            if "persistentVolumeClaim" in one
+        }
+        place = PurePosixPath(posixpath.normpath(path))
+        for directory in (place, *place.parents):
+            if str(directory) in mounts:
+                return claims.get(mounts[str(directory)])
+        return None
+
 
 SECONDS_BETWEEN_TRIES = 5.0
 

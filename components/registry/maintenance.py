@@ -1,0 +1,201 @@
+"""Selects and deletes unreferenced versions, and verifies every file against its manifest."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from components.errors import UserError
+from components.progress import Progress
+from components.registry.champion_log import ChampionEntry
+from components.registry.registry import Registry
+from components.storage import StoredFile
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What is to be deleted.
+
+    Attributes:
+      sequence: the end of the champion log when this was found.
+      versions: id -> bytes, oldest first.
+      serving: the champions, by place in the log, whose copies for a server go.
+      kept: the versions that stay.
+    """
+
+    sequence: int
+    versions: dict[str, int]
+    serving: list[int]
+    kept: list[str]
+
+
+def prunable(registry: Registry, keep: int) -> Pruning:
+    """All but the last `keep` champions.
+
+    What `twotower rollback` goes back to is kept too, and a version less than a day old that was never
+    champion: its publisher may be at work. A server's copies are kept of the versions that are kept, one
+    each.
+
+    Args:
+      keep: how many champions, the served one among them; at least 1.
+
+    Raises:
+      UserError: if the champion log is corrupt.
+    """
+    newest_place = {entry.version: entry.sequence for entry in registry.champion_log.entries()}
+    newest_first = sorted(newest_place, key=newest_place.__getitem__, reverse=True)
+    protected = {*newest_first[:keep], registry.champion_log.before_present()}
+    present = registry.versions.ids()
+    gone = [
+        version
+        for version in present
+        if version not in protected
+        and (version in newest_place or not registry.versions.may_be_under_way(version))
+    ]
+    places = {newest_place[version] for version in protected if version}
+    return Pruning(
+        sequence=max(newest_place.values(), default=0),
+        versions={version: _size(registry, version) for version in gone},
+        serving=[sequence for sequence in registry.serving.sequences() if sequence not in places],
+        kept=[version for version in present if version not in gone],
+    )
+
+
+def prune(registry: Registry, pruning: Pruning) -> None:
+    """Deletes what `prunable` has found, and what killed publishers left a day ago or earlier.
+
+    May be killed at any time: what it has begun to delete no reader sees, and the next call goes on.
+
+    Raises:
+      UserError: if the champion has changed since.
+    """
+    champion = registry.champion_log.latest()
+    if champion is not None:
+        # A server may hold on to the copy before, if the newest one was never completed.
+        registry.serving.complete(champion)
+    for sequence in pruning.serving:
+        _check_unchanged(registry, pruning)
+        registry.serving.remove(sequence)
+    for version in pruning.versions:
+        _check_unchanged(registry, pruning)
+        registry.versions.remove(version)
+    registry.clean()
+
+
+def _check_unchanged(registry: Registry, pruning: Pruning) -> None:
+    """A version that is about to go may just have been made the champion again."""
+    if max(registry.champion_log.sequences(), default=0) != pruning.sequence:
+        raise UserError(
+            f"the champion of {registry.root} changed meanwhile; what is left to delete is still there, "
+            "prune again"
+        )
+
+
+def _size(registry: Registry, version: str) -> int:
+    try:
+        return sum(file.size for file in registry.versions.manifest(version).part("").values())
+    except UserError:
+        return 0  # a broken version may go like any other
+
+
+@dataclass
+class Verification:
+    """What was compared, and what is wrong.
+
+    Attributes:
+      versions: how many.
+      served: how many copies of champions for a server.
+      files: in all of these.
+      bytes: of these files.
+      faults: a line for each file or entry that is missing or not as it should be.
+    """
+
+    versions: int
+    served: int
+    files: int
+    bytes: int
+    faults: list[str]
+
+
+def verify(registry: Registry, download: bool = False) -> Verification:
+    """Compares all versions, and all that a server can load, with the manifests; reads the champion log.
+
+    The bytes of a local registry are read. Google Cloud Storage keeps the checksums of the bytes that it
+    keeps, and these are compared.
+
+    Args:
+      download: whether the bytes are read from Google Cloud Storage too.
+    """
+    return _Verifier(registry, download).verification()
+
+
+class _Verifier:
+    def __init__(self, registry: Registry, download: bool) -> None:
+        self._registry = registry
+        self._look = registry.storage.read_back if download else registry.storage.stat
+        self._files = self._bytes = 0
+
+    def verification(self) -> Verification:
+        versions = self._registry.versions.ids()
+        log_faults, entries = self._champion_log()
+        served = [entry for entry in entries if self._registry.serving.is_complete(entry)]
+        faults = [*log_faults, *self._champion(entries, versions)]
+        with Progress("verify", total=len(versions) + len(served), unit="directories") as progress:
+            for version in versions:
+                faults += self._collected(self._version(version))
+                progress.advance()
+            for entry in served:
+                if entry.version in versions:
+                    faults += self._collected(self._registry.serving.faults(entry, self._counted))
+                progress.advance()
+        return Verification(len(versions), len(served), self._files, self._bytes, faults)
+
+    def _champion_log(self) -> tuple[list[str], list[ChampionEntry]]:
+        """What is wrong with the log, and the entries that can be read."""
+        log = self._registry.champion_log
+        sequences, faults, entries = log.sequences(), [], []
+        for sequence in range(1, max(sequences, default=0) + 1):
+            try:
+                entry = log.entry(sequence)
+            except UserError as error:
+                faults.append(str(error))
+                continue
+            if entry.sequence != sequence:
+                faults.append(f"entry {sequence} of the champion log says that it is {entry.sequence}")
+            entries.append(entry)
+        return faults, entries
+
+    def _champion(self, entries: list[ChampionEntry], versions: list[str]) -> Iterator[str]:
+        """What keeps the champion from being served."""
+        if not entries:
+            return
+        champion, root = entries[-1], self._registry.root
+        if champion.version not in versions:
+            yield (
+                f"the champion {champion.version} is missing; serve another version by "
+                f"`twotower rollback VERSION --registry {root}`"
+            )
+        elif not self._registry.serving.is_complete(champion):
+            yield (
+                f"a server cannot load the champion: serving/{champion.sequence} is not complete; "
+                f"`twotower rollback {champion.version} --registry {root}` completes it"
+            )
+
+    def _version(self, version: str) -> Iterator[str]:
+        yield from self._registry.versions.faults(version, "", self._counted)
+        for key in self._registry.versions.unknown_files(version):
+            yield f"{self._registry.storage.uri(key)} is not in the manifest of its version"
+
+    def _counted(self, key: str) -> StoredFile:
+        found = self._look(key)
+        self._files += 1
+        self._bytes += found.size
+        return found
+
+    def _collected(self, faults: Iterator[str]) -> list[str]:
+        """All faults; a document that is itself broken is the last one."""
+        collected: list[str] = []
+        try:
+            for fault in faults:
+                collected.append(fault)
+        except UserError as error:
+            collected.append(str(error))
+        return collected
