@@ -1,0 +1,201 @@
+"""JSON documents as typed structures: one reader, one writer and one form of error for all of them."""
+
+import json
+import re
+import types
+import typing
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
+
+import msgspec
+
+from components.errors import UserError
+from components.outputs import write_text
+
+# A time with its offset from UTC; in JSON, ISO 8601 to the microsecond.
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
+
+# The keys under which documents state the version of their layout.
+_FORMAT_KEYS = ("format", "schema_version")
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ERROR = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?")
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class _DocumentType(msgspec.StructMeta):
+    """Makes every subclass of `Document` frozen, with keyword-only arguments."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+        return super().__new__(mcs, name, bases, namespace, **{"frozen": True, "kw_only": True, **options})
+
+
+class Document(msgspec.Struct, metaclass=_DocumentType):
+    """Base of the JSON documents of all artifacts, and of the objects nested in them.
+
+    The fields are the document's keys, in the order in which they are written. Keys that a class does not
+    declare are ignored: a newer release may have added them. A field with a default may be absent. A field
+    `format: Literal[1] = 1` (or `schema_version`) states the version of the layout: another one, or none, is
+    refused by name.
+
+    Attributes:
+      _aliases: earlier names of fields, by which older releases wrote them: old name -> field.
+      _written_by: the command that writes the document, for the cure in messages.
+    """
+
+    _aliases: ClassVar[dict[str, str]] = {}
+    _written_by: ClassVar[str] = ""
+
+
+D = TypeVar("D", bound=Document)
+
+
+def read_document(path: str | Path, kind: type[D], cure: str = "") -> D:
+    """Reads the file at `path` as a document of type `kind`.
+
+    Args:
+      cure: for the message, if the document is absent or broken; "" names the command that writes it.
+
+    Raises:
+      UserError: if there is no such file, or `decode` refuses its content.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        writer = f"`{kind._written_by}`" if kind._written_by else "the step before"
+        raise UserError(
+            f"cannot read {path}: {error.strerror}; {cure or f'name the directory that {writer} wrote'}"
+        ) from error
+    return decode(data, kind, str(path), cure)
+
+
+def decode(data: bytes, kind: type[D], source: str, cure: str = "") -> D:
+    """Returns the document of type `kind` in `data`.
+
+    Args:
+      data: JSON in UTF-8.
+      kind: the document's type.
+      source: where `data` comes from, for the message.
+      cure: for the message; "" names the command that writes the document.
+
+    Raises:
+      UserError: if `data` is not JSON, or a field is missing or of another type.
+    """
+    writer = f"`{kind._written_by}`" if kind._written_by else "the step that writes it"
+    cure = cure or f"run {writer} again"
+    try:
+        fields = msgspec.json.decode(data.removeprefix(_BYTE_ORDER_MARK))
+    except RecursionError as error:
+        raise UserError(f"{source} is nested too deeply; {cure}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{source} is not JSON in UTF-8 ({error}); {cure}") from error
+    try:
+        _check_format(fields, kind)
+        return msgspec.convert(_renamed(fields, kind), kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{source}: {_explain(str(error))}; {cure}") from error
+
+
+def encode(document: Document) -> bytes:
+    """Returns `document` as indented JSON. NaN and infinity are refused (ValueError)."""
+    text = json.dumps(
+        _builtins(document), indent=2, ensure_ascii=False, allow_nan=False, default=_timestamp_text
+    )
+    return f"{text}\n".encode()
+
+
+def write_document(path: str | Path, document: Document) -> None:
+    """Writes `document` as `encode` does, whole or not at all."""
+    write_text(path, encode(document).decode())
+
+
+def plain(document: Document) -> dict[str, Any]:
+    """Returns `document` as dicts, lists, text and numbers, as JSON would have them."""
+    values: dict[str, Any] = json.loads(encode(document))
+    return values
+
+
+def schema(kind: type[Document]) -> dict[str, Any]:
+    """Returns the JSON schema of the documents of type `kind`."""
+    return msgspec.json.schema(kind)
+
+
+def now() -> datetime:
+    """Returns the present time in UTC."""
+    return datetime.now(UTC)
+
+
+def _builtins(document: Document) -> Any:
+    return msgspec.to_builtins(document, builtin_types=(datetime,), enc_hook=_number)
+
+
+def _number(value: Any) -> float:
+    """NumPy's float64 is a float, but not of that very type."""
+    if isinstance(value, float):
+        return float(value)
+    raise NotImplementedError(f"a document cannot hold a {type(value).__name__}")
+
+
+def _timestamp_text(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds")
+
+
+def _check_format(fields: Any, kind: type[Document]) -> None:
+    """Refuses another layout before a field that it may have changed is found to be wrong."""
+    for name, hint in _hints(kind).items():
+        if name in _FORMAT_KEYS and typing.get_origin(hint) is Literal and isinstance(fields, dict):
+            known, found = typing.get_args(hint), fields.get(name)
+            if found not in known:
+                raise msgspec.ValidationError(
+                    f"expected {' or '.join(map(str, known))}, got {json.dumps(found)[:40]}, the layout of "
+                    f"another release - at `$.{name}`"
+                )
+
+
+@cache
+def _hints(kind: type[Document]) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {name: hints[name] for name in kind.__struct_fields__}
+
+
+def _renamed(value: Any, hint: Any) -> Any:
+    """Returns `value`, which `hint` declares, with the earlier names of fields replaced at every depth."""
+    if not _has_aliases(hint):
+        return value
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) in (Annotated, typing.Union, types.UnionType):
+        for argument in arguments:
+            value = _renamed(value, argument)
+    elif isinstance(value, dict) and arguments:
+        value = {key: _renamed(one, arguments[-1]) for key, one in value.items()}
+    elif isinstance(value, dict):
+        hints, aliases = _hints(hint), hint._aliases
+        earlier = {aliases[name]: one for name, one in value.items() if name in aliases}
+        present = {name: one for name, one in value.items() if name not in aliases}
+        value = {name: _renamed(one, hints.get(name)) for name, one in {**earlier, **present}.items()}
+    elif isinstance(value, list):
+        value = [_renamed(one, arguments[0]) for one in value]
+    return value
+
+
+@cache
+def _has_aliases(hint: Any) -> bool:
+    if isinstance(hint, type) and issubclass(hint, Document):
+        return bool(hint._aliases) or any(_has_aliases(inner) for inner in _hints(hint).values())
+    return any(_has_aliases(argument) for argument in typing.get_args(hint))
+
+
+def _explain(error: str) -> str:
+    """Returns msgspec's message in our form: "field `a.b`: expected int, got str"."""
+    match = _ERROR.fullmatch(error)
+    text, path = (match["text"], match["path"] or "") if match else (error, "")
+    if missing := _MISSING.fullmatch(text):
+        path, text = f"{path}.{missing[1]}".lstrip("."), "it is missing"
+    elif "datetime" in text:
+        text = "expected a time in ISO 8601 with its offset from UTC"
+    text = text.replace("`", "")
+    text = f"{text[:1].lower()}{text[1:]}"
+    return f"field `{path}`: {text}" if path else text
