@@ -1,7 +1,6 @@
 """Scores held-out pairs with a model or a baseline, whatever catalogue it was trained with."""
 
 import ctypes
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from components.evaluate.held_out import Batch, HeldOut, History
 from components.evaluate.ranking import Columns, best_unseen, ranks
+from components.machine import available_cpus
 from components.progress import Progress
 
 _MAPS = Path("/proc/self/maps")
@@ -66,7 +66,7 @@ Array = npt.NDArray[Any]
 _BATCH_BYTES = 16 << 20
 _BATCH_USERS = 1024
 # Batches are scored in threads; numpy and TensorFlow let go of the interpreter meanwhile.
-_WORKERS = len(os.sched_getaffinity(0))
+_WORKERS = available_cpus()
 
 
 class Predictions(NamedTuple):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.errors import UserError
+from components.machine import available_cpus
 from components.outputs import write_json
 from components.progress import Progress, log
 from components.recommend.index import PublishedIndex, Ratings
@@ -137,7 +137,7 @@ def _tables(
     batches = [users[start : start + _BATCH] for start in range(0, len(users), _BATCH)]
     movies = pa.array(index.movie_ids, pa.string())
     # Much of an answer is work of one thread: several at once keep all processors busy.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         tables = pool.map(lambda some: _table(some, movies, index.ranking(some, k, ratings)), batches)
         yield from zip(tables, batches, strict=True)
 

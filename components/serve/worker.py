@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import gc
 import json
-import os
 import socket
 import struct
 import sys
@@ -17,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 from urllib.parse import parse_qsl
 
 from components.errors import UserError
+from components.machine import available_cpus
 from components.registry.registry import published_index
 from components.serve.page import Question, page
 from components.serve.rest import (
@@ -77,7 +77,7 @@ async def receive(reader: asyncio.StreamReader) -> Frame | None:
 
 
 # Answers that are given at once. More than a few hinder each other in Python's interpreter.
-_THREADS = max(2, min(8, len(os.sched_getaffinity(0))))
+_THREADS = max(2, min(8, available_cpus()))
 
 
 @dataclass(frozen=True)

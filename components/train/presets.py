@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.errors import UserError
+from components.machine import memory_limit
 from components.outputs import output_directory, write_json
 from components.progress import log
 from components.train import saved_model
@@ -22,7 +23,7 @@ from components.train.replicas import of_all_workers, this_worker
 from components.train.saved_model import ScoringModule
 from components.train.scoring import SAVED_MODEL
 from components.train.settings import IN_BATCH, MODEL_FILE, Request, Settings, TrainSummary, override
-from components.train.sizing import log_estimate, memory_limit, sized
+from components.train.sizing import log_estimate, sized
 from components.train.svd_init import spectral_vectors
 from components.train.training_data import Catalogue, EncodedRatings, OfSomeUsers, Ragged, UserBatches
 from components.vocabulary.data_summary import DataSummary

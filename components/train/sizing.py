@@ -2,36 +2,15 @@
 
 import dataclasses
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
+from components.machine import available_cpus, memory_limit
 from components.progress import log
 from components.train.settings import FULL, IN_BATCH, TOP_K, Settings
-
-# Where Linux says what a container may have, in its two generations of control groups.
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-
-
-def memory_limit(root: str = "/") -> int:
-    """Bytes: the machine's memory, or the container's where that is less.
-
-    Args:
-      root: where the files of the control groups are looked for.
-    """
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [machine]
-    for file in _LIMITS:
-        try:
-            limits.append(int(Path(root, file.lstrip("/")).read_text(encoding="ascii")))
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-    return min(limits)
-
 
 # Beyond so many movies the exact softmax takes seconds a step on a small machine.
 _LARGEST_FULL_SOFTMAX = 250_000
@@ -163,10 +142,10 @@ def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: fl
     vectors = 4 * settings.batch_ratings * (2 * settings.dimension + 10 * settings.rating_weights)
     memory = _BASE_BYTES + _COPIES * 4 * parameters + scores + vectors
     step = _step_seconds(settings, columns, ratings_a_user) + _PARAMETER * parameters
-    seconds = settings.steps * step / (os.cpu_count() or 1)
+    seconds = settings.steps * step / available_cpus()
     log(
         f"{parameters:,} parameters; at most {settings.steps:,} steps of {settings.batch_users:,} users, "
-        f"about {memory / 1e9:.1f} GB of memory and {_rounded(seconds)} on {os.cpu_count()} idle processors"
+        f"about {memory / 1e9:.1f} GB of memory and {_rounded(seconds)} on {available_cpus()} idle processors"
     )
 
 

@@ -7,7 +7,7 @@ from components.errors import UserError
 from components.train.notebook import NotebookSettings
 from components.train.optimizer import WarmupCosine
 from components.train.settings import FULL, IN_BATCH, TOP_K, Settings, override, parse
-from components.train.sizing import memory_limit, score_bytes, sized
+from components.train.sizing import score_bytes, sized
 
 
 def test_whole_numbers_come_back_from_json():
@@ -96,17 +96,6 @@ def test_the_whole_catalogue_is_taken_where_a_batch_of_scores_fits_into_memory()
 @pytest.mark.parametrize(("ratings", "members"), [(249, 4), (250, 2), (2499, 2), (2500, 1)])
 def test_the_fewer_ratings_the_more_pairs_of_towers(ratings, members):
     assert sized(Settings(), np.full(1000, ratings), 5000).members == members
-
-
-def test_a_containers_memory_limit_counts(tmp_path):
-    machine = memory_limit(str(tmp_path))
-    assert machine == memory_limit(str(tmp_path)) > 1 << 28
-    file = tmp_path / "sys/fs/cgroup/memory.max"
-    file.parent.mkdir(parents=True)
-    file.write_text("max\n")
-    assert memory_limit(str(tmp_path)) == machine
-    file.write_text("1048576\n")
-    assert memory_limit(str(tmp_path)) == 1 << 20
 
 
 def test_what_was_given_is_kept():

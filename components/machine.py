@@ -1,0 +1,65 @@
+"""Processors and memory that this process may use: of the machine, or of its container where that is less."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+_CGROUPS = "sys/fs/cgroup"
+
+
+def available_cpus(root: str = "/") -> int:
+    """Returns the number of processors, at least 1: by affinity and by the CPU quota of the control groups.
+
+    Args:
+      root: where the files of the control groups (versions 1 and 2) are looked for.
+    """
+    quotas = [_quota(*text.split()) for text in _read(root, "cpu.max")]
+    for quota, period in zip(
+        _read(root, "cpu.cfs_quota_us", "cpu"), _read(root, "cpu.cfs_period_us", "cpu"), strict=False
+    ):
+        quotas.append(_quota(quota, period))
+    return max(1, math.ceil(min([len(os.sched_getaffinity(0)), *quotas])))
+
+
+def memory_limit(root: str = "/") -> int:
+    """Returns the memory in bytes; `root` as for `available_cpus`."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [*_read(root, "memory.max"), *_read(root, "memory.limit_in_bytes", "memory")]
+    return min([machine, *(int(text) for text in limits if text.strip().isdigit())])
+
+
+def _quota(quota: str, period: str = "100000") -> float:
+    """Processors' worth of time; infinite for "max" and for -1, which mean no quota."""
+    return int(quota) / int(period) if quota.strip().isdigit() and int(period) > 0 else math.inf
+
+
+def _read(root: str, name: str, controller: str = "") -> Iterator[str]:
+    """Reads the file `name` of this process's control group and of every group above it.
+
+    Args:
+      controller: of version 1; "" for version 2.
+    """
+    mount = Path(root, _CGROUPS, controller)
+    for group in _groups(root, controller):
+        try:
+            yield (mount / group / name).read_text(encoding="ascii")
+        except (OSError, ValueError):
+            continue
+
+
+def _groups(root: str, controller: str) -> list[str]:
+    """The groups' directories, relative to the mount, the root group last.
+
+    A container often sees its own group as the root, whatever the kernel calls it.
+    """
+    try:
+        lines = Path(root, "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        lines = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):  # "0::/path" of version 2 splits into [""]
+            own = PurePosixPath(path.lstrip("/"))
+            return [str(own), *map(str, own.parents)]
+    return ["."]
