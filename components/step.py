@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from components.declaration import check_inputs
 from components.errors import UserError
 from components.outputs import write_json
 from components.progress import log
@@ -31,11 +32,12 @@ _RUNNING: ContextVar[tuple[str, float]] = ContextVar("running step")
 def step(function: Callable[P, R]) -> Callable[P, R]:
     """Marks the function behind a component and a subcommand of the same name.
 
-    Such a function takes keyword arguments only; `output` and any `…_output` are the directories that it
-    writes. The step's duration and peak memory are left in them, with what its inputs say of the steps before
-    it: so the artifacts that the last step is given tell of the whole run. Inside a pipeline, the equivalent
-    `twotower …` line is logged first, a `UserError` ends the process with one line and status 2, and any
-    other error is named in one line before its traceback.
+    Such a function takes keyword arguments only and declares each of them once: its annotation has the type
+    and the range, which is checked here, and its docstring the help text. `output` and any `…_output` are the
+    directories that it writes. The step's duration and peak memory are left in them, with what its inputs say
+    of the steps before it: so the artifacts that the last step is given tell of the whole run. Inside a
+    pipeline, the equivalent `twotower …` line is logged first, a `UserError` ends the process with one line
+    and status 2, and any other error is named in one line before its traceback.
     """
 
     @functools.wraps(function)
@@ -103,6 +105,7 @@ def so_far() -> dict[str, Any]:
 
 
 def _timed(function: Callable[..., R], arguments: dict[str, Any]) -> R:
+    check_inputs(function, arguments)
     # Read now: an output may replace an input.
     before = step_records(value for name, value in arguments.items() if _is_input(name, value))
     outer = _RUNNING.set((function.__name__, time.monotonic()))

@@ -6,10 +6,12 @@ import sys
 import click
 
 from components import __version__
+from components.command import command_of
 from components.errors import UserError
 
-# Subcommand -> where its click command lies and its line in `--help`. The module is imported only when
-# the subcommand is called, so that `--help` and `compile` never wait for TensorFlow.
+# Subcommand -> where its click command lies, or the step that it is generated from, and its line in `--help`.
+# The module is imported only when the subcommand is called, so that `--help` and `compile` never wait for
+# TensorFlow.
 COMMANDS = {
     "run": ("pipelines.run_cli:run", "run the whole pipeline on this machine"),
     "compile": ("pipelines.run_cli:compile_pipeline", "write the pipeline as YAML for Kubeflow"),
@@ -21,7 +23,7 @@ COMMANDS = {
     "describe": ("components.ingest.cli:describe", "what ingest would find in ratings and movie files"),
     "ingest": ("components.ingest.cli:ingest", "ratings and movie files -> RatingsDataset"),
     "vocabulary": ("components.vocabulary.cli:vocabulary", "RatingsDataset -> Vocabulary, Interactions"),
-    "train": ("components.train.cli:train", "Interactions -> Model"),
+    "train": ("components.train.step:train_command", "Interactions -> Model"),
     "champion": ("components.registry.cli:champion", "copy the served version's model out of the registry"),
     "evaluate": ("components.evaluate.cli:evaluate", "Model, champion, Interactions -> Evaluation"),
     "report": ("components.report.cli:report", "show the page of a run or version; or make one"),
@@ -59,8 +61,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        found = getattr(importlib.import_module(module), attribute)
+        return found if isinstance(found, click.Command) else command_of(found)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -2,10 +2,15 @@
 
 from kfp import dsl
 
+from components.declaration import documented_by
 from components.image import IMAGE
+from components.train import step
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@documented_by(
+    step.train, model="Model: the scoring SavedModel, training_log.jsonl, model.json and TensorBoard's files."
+)
 def train(
     interactions: dsl.Input[dsl.Artifact],
     vocabulary: dsl.Input[dsl.Artifact],
@@ -18,22 +23,6 @@ def train(
     checkpoint_root: str = "",
     workers: int = 1,
 ) -> None:
-    """Trains a model that recommends and rates.
-
-    Args:
-      interactions: Interactions, as `vocabulary` wrote them.
-      vocabulary: Vocabulary of the same run.
-      model: Model: the scoring SavedModel, training_log.jsonl, model.json and TensorBoard's files.
-      preset: "default", or "notebook" for the original's model.
-      train_settings: Overrides of the preset's settings, by name.
-      rating_weight: Weight of the rating loss; 0 takes the preset's.
-      retrieval_weight: Weight of the retrieval loss; 0 takes the preset's.
-      seed: Decides the order of training and the initial weights.
-      checkpoint_root: Where checkpoints are kept, so that a retried step goes on: a mounted volume or gs://
-        prefix; "" keeps none.
-      workers: 1 trains in the step's own pod; more, in so many pods of a TFJob, which need a checkpoint_root
-        that they all share: gs://, or a volume with the access mode ReadWriteMany.
-    """
     from components.train import step
 
     step.train(

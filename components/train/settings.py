@@ -109,23 +109,6 @@ def _as_type_of(name: str, value: Any, default: Any) -> Any:
     raise UserError(f"--train-settings: {name} is {value!r}; give {expected}, such as {default!r}")
 
 
-def parse(text: str) -> dict[str, Any]:
-    """The JSON object in `text`.
-
-    Raises:
-      UserError: if it holds anything else.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise UserError(
-            f"--train-settings: {text!r} is not JSON ({error}); write it as '{{\"steps\": 500}}'"
-        ) from error
-    if not isinstance(value, dict):
-        raise UserError(f"--train-settings: {text!r} is not a JSON object; write it as '{{\"steps\": 500}}'")
-    return value
-
-
 # The preset that trains in one process on one device: it is there for comparison.
 NOTEBOOK = "notebook"
 

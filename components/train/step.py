@@ -1,9 +1,13 @@
-"""The step `train`."""
+"""The step `train` and its subcommand."""
 
-from typing import Any
+from typing import Annotated, Any
 
+import click
+
+from components.command import subcommand
+from components.declaration import Choice, Range
 from components.step import step
-from components.train.settings import Request, TrainSummary, check_shared_place, check_workers
+from components.train.settings import NOTEBOOK, Request, TrainSummary, check_shared_place, check_workers
 
 
 @step
@@ -12,28 +16,29 @@ def train(
     interactions: str,
     vocabulary: str,
     output: str,
-    preset: str = "default",
+    preset: Annotated[str, Choice("default", NOTEBOOK)] = "default",
     train_settings: dict[str, Any] = {},  # noqa: B006  # never changed; kfp passes it on
     rating_weight: float = 0.0,
     retrieval_weight: float = 0.0,
     seed: int = 42,
     checkpoint_root: str = "",
-    workers: int = 1,
+    workers: Annotated[int, Range(1)] = 1,
 ) -> TrainSummary:
     """Trains a model that recommends and rates.
 
     Args:
-      interactions: Interactions, the directory that `vocabulary` wrote.
+      interactions: Interactions that `vocabulary` wrote.
       vocabulary: Vocabulary of the same run.
-      output: Model, the directory to write.
+      output: Model: the directory to write; replaced if it exists.
       preset: "default", or "notebook" for the original's model.
-      train_settings: Overrides of the preset's settings, by name.
+      train_settings: Overrides of the preset's settings by name, a JSON object.
       rating_weight: Weight of the rating loss; 0 takes the preset's.
       retrieval_weight: Weight of the retrieval loss; 0 takes the preset's.
       seed: Decides the order of training and the initial weights.
-      checkpoint_root: A directory or gs:// prefix for checkpoints; "" keeps none.
-      workers: 1 trains in this process, on all its GPUs; more, in so many pods of a TFJob that this pod
-        starts, follows and removes.
+      checkpoint_root: A directory or gs:// prefix for checkpoints, so that a retried step goes on; "" keeps
+        none.
+      workers: Pods that train together, as a TFJob that this pod starts; 1 trains here, on all GPUs. More
+        need a checkpoint root that all pods share: a volume with the access mode ReadWriteMany, or gs://.
 
     Raises:
       UserError: if an input is not whole, a setting is unknown or out of range, the training diverges, or
@@ -51,3 +56,22 @@ def train(
 
     with replicas(preset) as strategy:
         return make_model(strategy, request, interactions, vocabulary, output)
+
+
+@subcommand(train)
+@click.option(
+    "--retrieval-loss",
+    default="",
+    help="`top-k` places, `full` or `in-batch` softmax, as the setting `retrieval_loss`; the default depends "
+    "on the catalogue.",
+)
+def train_command(retrieval_loss: str, output: str, train_settings: dict[str, Any], **inputs: Any) -> None:
+    if retrieval_loss:
+        train_settings = {**train_settings, "retrieval_loss": retrieval_loss}
+    summary = train(output=output, train_settings=train_settings, **inputs)
+    click.echo(f"{output}: {summary.steps:,} steps in {summary.seconds:.0f} s")
+    if summary.validation_rmse is not None:
+        click.echo(
+            f"on validation rows: RMSE {summary.validation_rmse:.4f}, top-100 accuracy among unseen movies "
+            f"{summary.validation_top_100_accuracy_unseen:.4f}"
+        )

@@ -6,7 +6,7 @@ import pytest
 from components.errors import UserError
 from components.train.notebook import NotebookSettings
 from components.train.optimizer import WarmupCosine
-from components.train.settings import FULL, IN_BATCH, TOP_K, Settings, override, parse
+from components.train.settings import FULL, IN_BATCH, TOP_K, Settings, override
 from components.train.sizing import score_bytes, sized
 
 
@@ -33,12 +33,6 @@ def test_whole_numbers_come_back_from_json():
 def test_rubbish_is_one_line(values, message):
     with pytest.raises(UserError, match=message):
         override(Settings(), values)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
-def test_settings_that_are_no_json_object(text):
-    with pytest.raises(UserError, match="--train-settings"):
-        parse(text)
 
 
 @pytest.mark.parametrize(

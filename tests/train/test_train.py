@@ -12,9 +12,8 @@ from click.testing import CliRunner
 from training_world import QUICK, World
 
 from components.errors import UserError
-from components.train.cli import train as command
 from components.train.scoring import ScoringModel
-from components.train.step import train
+from components.train.step import train, train_command
 
 
 def _train(world, output, **arguments):
@@ -201,7 +200,7 @@ def test_a_diverging_training_names_the_setting(world, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"preset": "best"}, "choose from default, notebook"),
+        ({"preset": "best"}, "--preset best: give default or notebook"),
         ({"train_settings": {"stpes": 1}}, "did you mean 'steps'"),
         ({"interactions": "/nowhere"}, "interactions.json"),
         ({"retrieval_weight": -1.0}, "retrieval_weight is -1.0"),
@@ -230,7 +229,7 @@ def test_the_command_trains_the_notebook_preset(world, tmp_path):
     ]
     output = tmp_path / "model"
     arguments += ["--output", output, "--train-settings", '{"epochs": 2, "batch_ratings": 500}']
-    result = CliRunner().invoke(command, list(map(str, arguments)), catch_exceptions=False)
+    result = CliRunner().invoke(train_command, list(map(str, arguments)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert len(_log(output)) == 2
     scoring = ScoringModel.load(output)

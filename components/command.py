@@ -1,0 +1,128 @@
+"""Subcommands of `twotower` that are generated from the functions of steps."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import click
+
+from components.declaration import REQUIRED, Choice, Input, inputs_of, summary
+from components.progress import log
+
+
+class Subcommand(click.Command):
+    """A command that also accepts the earlier names of its flags, for one release.
+
+    Args:
+      renamed: earlier flag -> flag.
+    """
+
+    def __init__(self, *arguments: Any, renamed: Mapping[str, str] = {}, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._renamed = renamed
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [self._present_name(word) for word in args])
+
+    def _present_name(self, word: str) -> str:
+        flag, separator, value = word.partition("=")
+        if flag not in self._renamed:
+            return word
+        tell_of_rename(flag, self._renamed[flag])
+        return f"{self._renamed[flag]}{separator}{value}"
+
+
+def tell_of_rename(old: str, new: str) -> None:
+    """Says on standard error that an input has another name now."""
+    log(f"{old} is now {new}; the old name goes with the next release")
+
+
+class _Text(click.ParamType[Any]):
+    """The type of a flag: its mistakes are one line, like all others."""
+
+    def __init__(self, declared: Input) -> None:
+        self._declared = declared
+        self.name = {int: "integer", float: "number", dict: "json"}.get(declared.type, "text")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        read = self._declared.parse(value) if isinstance(value, str) else value
+        self._declared.check(read)
+        return read
+
+
+def flag_of(declared: Input, *short: str) -> Callable[[Any], Any]:
+    """Returns the click option of an input: `short` are further names of the flag, such as "-k"."""
+    off = f"/--no-{declared.flag[2:]}" if declared.type is bool else ""
+    optional: dict[str, Any] = {}
+    if declared.default is not REQUIRED:
+        optional["default"] = json.dumps(declared.default) if declared.type is dict else declared.default
+        optional["show_default"] = declared.type is not bool and declared.default != ""
+    metavar = f"[{'|'.join(declared.limits.values)}]" if isinstance(declared.limits, Choice) else None
+    return click.option(
+        *short,
+        f"{declared.flag}{off}",
+        declared.name,
+        type=bool if declared.type is bool else _Text(declared),
+        metavar=metavar,
+        required=not optional,
+        help=declared.description,
+        **optional,
+    )
+
+
+def flags(
+    step: Callable[..., Any],
+    *,
+    without: Collection[str] = (),
+    defaults: Mapping[str, Any] = {},
+    short: Mapping[str, str] = {},
+) -> Callable[[Any], Any]:
+    """Returns a decorator that gives a click command one flag for each input of a step.
+
+    Args:
+      without: the inputs that are left out.
+      defaults: input -> its default for people, where it differs from the step's.
+      short: input -> a further name of its flag.
+    """
+
+    def decorate(function: Any) -> Any:
+        for name, declared in reversed(inputs_of(step).items()):
+            if name not in without:
+                own = dataclasses.replace(declared, default=defaults.get(name, declared.default))
+                function = flag_of(own, *filter(None, [short.get(name)]))(function)
+        return function
+
+    return decorate
+
+
+def subcommand(
+    step: Callable[..., Any],
+    *,
+    renamed: Mapping[str, str] = {},
+    **how: Any,
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Makes the function that is decorated, which people call through flags, the subcommand of a step.
+
+    Its help is its docstring or, if it has none, the step's. `how` are the arguments of `flags`.
+    """
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        command: click.Command = click.command(
+            step.__name__.replace("_", "-"),
+            cls=Subcommand,
+            renamed=renamed,
+            help=summary(function.__doc__ or step.__doc__),
+        )(flags(step, **how)(function))
+        return command
+
+    return decorate
+
+
+def command_of(step: Callable[..., Any]) -> click.Command:
+    """Returns the subcommand of a step that people call as the pipeline does."""
+
+    def run(**arguments: Any) -> None:
+        step(**arguments)
+
+    return subcommand(step)(run)

@@ -1,0 +1,193 @@
+"""Inputs as a step's function declares them: names, types, defaults, ranges and help texts."""
+
+import inspect
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from components.errors import UserError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+REQUIRED = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number: `Annotated[float, Range(0, 1)]`. With `exclusive`, the bounds are outside."""
+
+    least: float
+    greatest: float = math.inf
+    exclusive: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        if self.exclusive:
+            return self.least < value < self.greatest
+        return self.least <= value <= self.greatest
+
+    def __str__(self) -> str:
+        if math.isinf(self.greatest):
+            return f"{'more than' if self.exclusive else 'at least'} {self.least:g}"
+        if self.exclusive:
+            return f"between {self.least:g} and {self.greatest:g}"
+        return f"{self.least:g} to {self.greatest:g}"
+
+
+class Choice:
+    """The values of a text: `Annotated[str, Choice("random", "time")]`."""
+
+    def __init__(self, *values: str) -> None:
+        self.values = values
+
+    def __contains__(self, value: str) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return " or ".join(filter(None, (", ".join(self.values[:-1]), self.values[-1])))
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a step or of the pipeline.
+
+    Attributes:
+      default: REQUIRED if a value must be given.
+      help: the text for people.
+      limits: the values that are accepted; None accepts all of the type.
+    """
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    limits: Range | Choice | None = None
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def description(self) -> str:
+        """The help text, with the range of a number."""
+        if not isinstance(self.limits, Range):
+            return self.help
+        return f"{self.help.rstrip('.')} ({self.limits})."
+
+    def check(self, value: Any) -> None:
+        """Raises `UserError` if `value` is out of bounds."""
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not finite or (self.limits is not None and value not in self.limits):
+            raise UserError(f"{self.flag} {value}: give {self._expected()}")
+
+    def parse(self, text: str, label: str = "") -> Any:
+        """Returns the value that `text` stands for; `label`, by default the flag, names it in messages.
+
+        Raises:
+          UserError: if it stands for none.
+        """
+        label = label or self.flag
+        if self.type is dict:
+            return _json_object(text, label)
+        if self.type is bool:
+            if text.lower() not in _TRUE | _FALSE:
+                raise UserError(f"{label} {text}: give true or false")
+            return text.lower() in _TRUE
+        try:
+            return self.type(text)
+        except ValueError as error:
+            raise UserError(f"{label} {text}: give {self._expected()}") from error
+
+    def _expected(self) -> str:
+        kind = {int: "a whole number", float: "a number"}.get(self.type, "")
+        joint = ", " if isinstance(self.limits, Range) and kind else ""
+        return f"{kind}{joint}{self.limits or ''}"
+
+
+_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
+
+
+def _json_object(text: str, label: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise UserError(f"{label} {text}: not a JSON object; write it like '{{\"dimension\": 64}}'")
+    return value
+
+
+def inputs_of(function: Callable[..., Any]) -> dict[str, Input]:
+    """Returns the inputs of a step by name, without what only KFP can give (`…_metadata`)."""
+    texts = argument_texts(function.__doc__)
+    found = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name.endswith("_metadata"):
+            continue
+        kind, limits = parameter.annotation, None
+        if get_origin(kind) is Annotated:
+            kind, limits = get_args(kind)
+        found[name] = Input(name, get_origin(kind) or kind, parameter.default, texts.get(name, ""), limits)
+    return found
+
+
+def check_inputs(function: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    """Raises `UserError` if one of `values` is out of the bounds that the step `function` declares."""
+    inputs = inputs_of(function)
+    for name, value in values.items():
+        if name in inputs:
+            inputs[name].check(value)
+
+
+def argument_texts(docstring: str | None, section: str = "Args") -> dict[str, str]:
+    """Returns what a section of a docstring says of each name, each text as one line."""
+    body = re.search(rf"^{section}:\n((?: .*\n|\n)*)", f"{inspect.cleandoc(docstring or '')}\n", re.MULTILINE)
+    texts: dict[str, str] = {}
+    if body is None:
+        return texts
+    block = inspect.cleandoc(f"\n{body[1]}")
+    for names, text in re.findall(r"^([\w, ]+):((?:.*\n?)(?: .*\n?)*)", block, re.MULTILINE):
+        texts |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return texts
+
+
+def summary(docstring: str | None) -> str:
+    """Returns what stands in a docstring before its first section."""
+    return re.split(r"\n+(?:Args|Returns|Raises):\n", inspect.cleandoc(docstring or ""))[0]
+
+
+def documented_by(*steps: Callable[..., Any], **texts: str) -> Callable[[F], F]:
+    """Gives a KFP component or pipeline the documentation of the steps behind it.
+
+    KFP reads the docstring of the function, and sends its source, without decorators, to the cluster.
+
+    Args:
+      steps: where inputs are declared; the first that declares a name counts.
+      texts: of artifacts that are not inputs of the step. What the function's own docstring says comes first.
+    """
+
+    def decorate(function: F) -> F:
+        described = {
+            name: one.description for step in reversed(steps) for name, one in inputs_of(step).items()
+        }
+        described |= texts | argument_texts(function.__doc__)
+        names = [name for name in inspect.signature(function).parameters if name in described]
+        arguments = _section("Args", {name: described[name] for name in names})
+        results = inspect.signature(steps[0]).return_annotation
+        returned = argument_texts(getattr(results, "__doc__", ""), "Attributes")
+        function.__doc__ = "\n\n".join(
+            [
+                summary(function.__doc__ or steps[0].__doc__),
+                *arguments,
+                *_section("Returns", {name: returned[name] for name in getattr(results, "_fields", ())}),
+            ]
+        )
+        return function
+
+    return decorate
+
+
+def _section(title: str, texts: Mapping[str, str]) -> list[str]:
+    return [f"{title}:\n" + "\n".join(f"  {name}: {text}" for name, text in texts.items())] if texts else []
