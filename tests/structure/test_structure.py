@@ -10,9 +10,9 @@ import pytest
 
 _ROOT = Path(__file__).parents[2]
 _PATHS = sorted(path for name in ("components", "pipelines") for path in (_ROOT / name).rglob("*.py"))
-_MOST_FILES = 166
+_MOST_FILES = 170
 _MOST_LINES = 400
-_MOST_LINES_IN_ALL = 24_300
+_MOST_LINES_IN_ALL = 24_900
 _LONGEST_CHAIN = 6
 _LONGER_CHAINS = {
     "components/evaluate": 12,
