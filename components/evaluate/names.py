@@ -84,3 +84,29 @@ def shown(value: float | None, metric: str) -> str:
     if value is None:
         return "not a finite number"
     return f"{value:.4f} stars" if metric in ERRORS else f"{value:.4f}"
+
+
+# Names that would take a picture's whole width.
+_SHORT = {BIAS: "biases", FACTORS: "factorisation"}
+
+
+def plain(scorer: str) -> str:
+    """A scorer's name where it stands alone, short."""
+    return _SHORT.get(scorer, words(scorer).removeprefix("the "))
+
+
+def figure(value: float, metric: str, digits: int | None = None) -> str:
+    """A value of `metric` as people say it: stars, or movies of 100."""
+    if metric in ERRORS:
+        return f"{value:.{2 if digits is None else digits}f}"
+    return f"{100 * value:.{digits or 0}f}"
+
+
+def apart(value: float, other: float, metric: str) -> tuple[str, str]:
+    """Two values, with as many digits as it takes to tell them apart, within reason."""
+    fewest = 2 if metric in ERRORS else 0
+    for digits in range(fewest, fewest + 3):
+        pair = figure(value, metric, digits), figure(other, metric, digits)
+        if pair[0] != pair[1]:
+            break
+    return pair

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from components.display import sentence
 from components.evaluate.bootstrap import Interval
 from components.evaluate.names import ERRORS, RMSE, shown, words
 
@@ -58,9 +59,9 @@ def is_worse(difference: float, interval: Interval | None, metric: str, toleranc
 def scorable(name: str, who: str, failure: str) -> Rule:
     """A model must answer at all; `failure` says why it did not, or is ""."""
     why = (
-        f"{_sentence(who)} cannot be scored: {failure}"
+        f"{sentence(words(who))} cannot be scored: {failure}"
         if failure
-        else f"{_sentence(who)} answered every row."
+        else f"{sentence(words(who))} answered every row."
     )
     return Rule(name, "", "", None, None, FAIL if failure else PASS, why)
 
@@ -125,7 +126,7 @@ def bounded(name: str, metric: str, value: float, bound: float, interval: Interv
         return Rule(name, metric, comparison, known, None, SKIPPED, why, interval=interval)
     holds = value <= bound if metric in ERRORS else value >= bound
     asked = "at most" if metric in ERRORS else "at least"
-    why = f"{_sentence(metric)} is {shown(known, metric)}; {asked} {shown(bound, metric)} is asked for."
+    why = f"{sentence(words(metric))} is {shown(known, metric)}; {asked} {shown(bound, metric)} is asked for."
     return Rule(name, metric, comparison, known, bound, PASS if holds else FAIL, why, interval=interval)
 
 
@@ -160,13 +161,13 @@ def not_worse(
     name, comparison = comparison_name(metric, against, part), "<=" if metric in ERRORS else ">="
     mine, theirs = finite_or_none(value), finite_or_none(other)
     if mine is None:
-        why = f"{_sentence(metric)} is not a finite number."
+        why = f"{sentence(words(metric))} is not a finite number."
         return Rule(name, metric, comparison, None, theirs, FAIL, why, against)
     if theirs is None:
-        why = f"{_sentence(metric)} of {words(against)} is not a finite number, the challenger's is."
+        why = f"{sentence(words(metric))} of {words(against)} is not a finite number, the challenger's is."
         return Rule(name, metric, comparison, mine, None, PASS, why, against)
     worse = is_worse(mine - theirs, interval, metric, tolerance)
-    why = (f"{_sentence(part)}: " if part else "") + _compared(metric, against, mine, theirs, interval)
+    why = (f"{sentence(words(part))}: " if part else "") + _compared(metric, against, mine, theirs, interval)
     if not worse and is_worse(mine - theirs, interval, metric):
         why += f" That is within the tolerance of {tolerance:g}."
     return Rule(
@@ -219,14 +220,11 @@ def _compared(metric: str, against: str, mine: float, theirs: float, interval: I
         relation = "better than"
     else:
         relation = "equal to" if difference == 0 else "within chance of"
-    text = (
-        f"{_sentence(metric)} {shown(mine, metric)} is {relation} {shown(theirs, metric)} of {words(against)}"
+    subject, other = (
+        f"{sentence(words(metric))} {shown(mine, metric)}",
+        f"{shown(theirs, metric)} of {words(against)}",
     )
+    text = f"{subject} is {relation} {other}"
     if interval is None:
         return f"{text}."
     return f"{text} (difference {difference:+.4f}, 95% interval {interval[0]:+.4f} to {interval[1]:+.4f})."
-
-
-def _sentence(name: str) -> str:
-    text = words(name)
-    return text[:1].upper() + text[1:]

@@ -1,22 +1,19 @@
 """The description of input files on a terminal."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from components.display import date, percent, quantile, table
 from components.ingest.prepare import Examined, Sources
 from components.ingest.rejects import Rejects
 
 _MOST_FILES = 5
 _MOST_LEVELS = 21
 _BAR = 30
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_QUANTILE_NAMES = {"0": "least", "0.5": "median", "1": "most"}
 
 
 def description(sources: Sources, examined: Examined) -> Iterator[RenderableType]:
@@ -51,30 +48,21 @@ def _story(statistics: dict[str, Any]) -> Text:
     if statistics["rating_mean"] is not None:
         lines.append(f"scale from {low:g} to {high:g}, mean {statistics['rating_mean']:.4g}")
     if statistics["time_span"]:
-        first, last = map(_date, statistics["time_span"])
+        first, last = map(date, statistics["time_span"])
         lines.append(f"from {first} to {last}")
     splits = ", ".join(f"{count:,} for {name}" for name, count in statistics["splits"].items())
     lines.append(f"{splits} ({statistics['split']['kind']} split)")
     return Text("\n".join(lines))
 
 
-def _date(seconds: int) -> str:
-    try:
-        return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%d}"
-    except OverflowError:  # thousandths of a second, perhaps
-        return f"second {seconds:,} since 1970"
-
-
 def _histogram(histogram: dict[str, int]) -> Table:
-    table = _table("Ratings")
-    for header in ("stars", "rows", "share"):
-        table.add_column(header, justify="right")
-    table.add_column("")
     total, levels = sum(histogram.values()), _levels(histogram)
-    for level, count in levels.items():
-        bar = "█" * round(_BAR * count / max(levels.values()))
-        table.add_row(level, f"{count:,}", f"{count / total:.1%}", bar)
-    return table
+    rows = (
+        (level, f"{count:,}", percent(count / total), "█" * round(_BAR * count / max(levels.values())))
+        for level, count in levels.items()
+    )
+    numbers = ("stars", "rows", "share")
+    return table("Ratings", (*numbers, ""), rows, numbers)
 
 
 def _levels(histogram: dict[str, int]) -> dict[str, int]:
@@ -88,31 +76,24 @@ def _levels(histogram: dict[str, int]) -> dict[str, int]:
 
 
 def _quantiles(statistics: dict[str, Any]) -> Table:
-    table = _table("Ratings per user and per movie")
-    table.add_column("")
-    for quantile in statistics["ratings_per_user"]:
-        table.add_column(_QUANTILE_NAMES.get(quantile, f"{float(quantile):.0%}"), justify="right")
-    for name in ("user", "movie"):
-        table.add_row(name, *(f"{count:,}" for count in statistics[f"ratings_per_{name}"].values()))
-    return table
+    quantiles = [quantile(position) for position in statistics["ratings_per_user"]]
+    rows = (
+        (name, *(f"{count:,}" for count in statistics[f"ratings_per_{name}"].values()))
+        for name in ("user", "movie")
+    )
+    return table("Ratings per user and per movie", ("", *quantiles), rows, quantiles)
 
 
 def _rejects(rejects: Rejects) -> Table:
-    table = _table("Rows that would be rejected")
-    for header, justify in (("reason", "left"), ("rows", "right"), ("first", "left")):
-        table.add_column(header, justify=justify)  # type: ignore[arg-type]  # both are alignments
+    rows = []
     for reason, count in rejects.by_reason.most_common():
         first = rejects.examples[reason]
         text = f": {first.text[:80]!r}" if first.text else ""
-        table.add_row(reason.text, f"{count:,}", escape(f"{first.file} line {first.line}{text}"))
-    return table
+        rows.append((reason.text, f"{count:,}", f"{first.file} line {first.line}{text}"))
+    return table("Rows that would be rejected", ("reason", "rows", "first"), rows, ("rows",))
 
 
 def _conclusion(examined: Examined) -> Text:
     if examined.refusal:
         return Text(f"ingest would refuse this: {examined.refusal}", style="bold red")
     return Text("ingest would take this", style="bold green")
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)

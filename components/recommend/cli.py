@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from components.display import stars
 from components.recommend import display
 from components.recommend.display import titled
 
@@ -96,7 +97,7 @@ def recommend(
         return
     if not known:
         display.note(f"Nothing is known of user {user}: these are the most popular movies.")
-    rows = [[*_movie_cells(movie), display.stars(movie["rating"])] for movie in movies]
+    rows = [[*_movie_cells(movie), stars(movie["rating"])] for movie in movies]
     display.show_table(
         f"For user {user}", ["movie", "id", "predicted rating"], rows, numbers=["id", "predicted rating"]
     )
@@ -121,7 +122,7 @@ def rate(user: str, movie: str, ratings: Any, registry: str, version: str, index
         return
     if not given:
         display.note(f"Nothing is known of user {user}: this is what the average user would say.")
-    rows = [[*_movie_cells(found), display.stars(rating), "" if actual is None else display.stars(actual)]]
+    rows = [[*_movie_cells(found), stars(rating), "" if actual is None else stars(actual)]]
     columns = ["movie", "id", "predicted rating", "rated"]
     display.show_table(f"User {user}", columns, rows, numbers=columns[1:])
 
@@ -136,7 +137,7 @@ def history(user: str, registry: str, version: str, index: str, as_json: bool) -
         display.show_json({"user_id": user, "history": movies})
         return
     rows = [
-        [*_movie_cells(movie), display.stars(movie["rating"]), "test" if movie["held_out"] else ""]
+        [*_movie_cells(movie), stars(movie["rating"]), "test" if movie["held_out"] else ""]
         for movie in movies
     ]
     display.show_table(

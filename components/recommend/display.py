@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from components.display import printable, table
 from components.errors import UserError
 
 _WITH_YEAR = re.compile(r"(?P<title>.+?)\s*\((?P<year>\d{4})\)$")
@@ -79,11 +80,6 @@ def titled(title: str, year: int) -> str:
     return f"{title} ({year})" if year and f"({year})" not in title else title
 
 
-def printable(text: str) -> str:
-    """`text` on one line and without control characters: titles come from files that nobody has vetted."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 def _normalised(text: str) -> str:
     plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     behind = _ARTICLE_BEHIND.match(plain)
@@ -116,25 +112,4 @@ def show_table(heading: str, columns: Row, rows: Sequence[Row], numbers: Sequenc
         return
     from rich.console import Console
 
-    Console().print(table(heading, columns, clean, numbers))
-
-
-def table(heading: str, columns: Row, rows: Sequence[Row], numbers: Sequence[str] = ()) -> Any:
-    """A `rich.table.Table` that fits 80 columns: long titles are folded, figures never."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    # Text, not str: a title such as "[REC]" is no markup.
-    result = Table(title=Text(printable(heading)), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        is_number = name in numbers
-        result.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
-    for row in rows:
-        result.add_row(*(Text(printable(cell)) for cell in row))
-    return result
-
-
-def stars(rating: float) -> str:
-    """A rating as people read it."""
-    return f"{rating:.1f}"
+    Console().print(table(heading, columns, clean, numbers, ruled=True))

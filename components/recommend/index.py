@@ -11,10 +11,11 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from components.display import printable, stars
 from components.errors import UserError
 from components.export.kinds import SCANN
 from components.export.manifest import read_manifest
-from components.recommend.display import Titles, printable, stars, titled
+from components.recommend.display import Titles, titled
 
 
 def movies_of(answer: Mapping[str, npt.NDArray[Any]], row: int, *figures: str) -> list[dict[str, Any]]:

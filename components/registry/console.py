@@ -9,13 +9,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from components.display import figure, setting, table
 from components.errors import UserError
 from components.registry.champion_log import ChampionEntry
 from components.registry.comparison import CHANCE, Comparison, Difference
 from components.registry.lookup import VersionStory
 from components.registry.registry import Registry
 from components.registry.run_records import FAILED, PUBLISHED, REFUSED, SUPERSEDED, RunRecord
-from components.registry.versions import Manifest
 
 
 def story_tables(story: VersionStory) -> list[RenderableType]:
@@ -29,8 +29,6 @@ def story_tables(story: VersionStory) -> list[RenderableType]:
 def _facts(story: VersionStory) -> Table:
     manifest = story.manifest
     files = manifest.part("").values()
-    table = _table(f"version {manifest.version}", "", "")
-    table.show_header = False
     facts = {
         "served": _served(story),
         **{f"number {entry.sequence}": _event(entry) for entry in story.places},
@@ -44,9 +42,11 @@ def _facts(story: VersionStory) -> Table:
         "settings": ", ".join(_settings(manifest.settings)) or "unknown",
         "files": f"{len(files)}, {sum(file.size for file in files) / 1e6:,.1f} MB",
     }
-    for name, value in facts.items():
-        table.add_row(name, Text(str(value)))
-    return table
+    facts_table = table(
+        f"version {manifest.version}", ("", ""), [(name, str(fact)) for name, fact in facts.items()]
+    )
+    facts_table.show_header = False
+    return facts_table
 
 
 def _served(story: VersionStory) -> str:
@@ -77,28 +77,16 @@ def _metrics(story: VersionStory) -> Table:
     if compared.get("champion"):
         columns["champion then"] = compared["champion"]
     columns |= {name.replace("_", " "): values for name, values in compared.get("baselines", {}).items()}
-    table = _table("on the test rows", "metric", *columns)
-    for metric in story.manifest.metrics:
-        table.add_row(metric, *(_figure(values.get(metric)) for values in columns.values()))
-    return table
+    rows = (
+        (metric, *(figure(values.get(metric)) for values in columns.values()))
+        for metric in story.manifest.metrics
+    )
+    return table("on the test rows", ("metric", *columns), rows)
 
 
 def _rules(rules: list[dict[str, Any]]) -> Table:
-    table = _table("rules of the gate", "", "rule", "why")
-    for rule in rules:
-        table.add_row(rule["verdict"], rule["name"], Text(rule["why"]))
-    return table
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    return table
+    rows = ((rule["verdict"], rule["name"], rule["why"]) for rule in rules)
+    return table("rules of the gate", ("", "rule", "why"), rows)
 
 
 _RUN_COLUMNS = {"top_100_accuracy_unseen": "top-100", "rmse": "RMSE"}
@@ -118,17 +106,13 @@ def runs_list(records: Sequence[RunRecord], root: str) -> Iterator[RenderableTyp
     headings = " ".join(f"{title:>7}" for title in _RUN_COLUMNS.values())
     yield Text(f"{'ended (UTC)':<16} {'outcome':<10} {headings}  run", style="bold")
     for record in records:
-        figures = " ".join(_run_figure(record.metrics.get(metric)) for metric in _RUN_COLUMNS)
+        figures = " ".join(f"{figure(record.metrics.get(metric)):>7}" for metric in _RUN_COLUMNS)
         line = Text(f"{record.time[:16].replace('T', ' ')} ")
         line.append(f"{record.outcome:<10}", style=_STYLES.get(record.outcome, ""))
         line.append(f" {figures}  {record.run_id}")
         yield line
         version = f"{record.version}: " if record.version else ""
         yield Padding(Text(version + record.reason, style="dim"), (0, 0, 0, 4))
-
-
-def _run_figure(value: float | None) -> str:
-    return f"{'-' if value is None else f'{value:.4f}':>7}"
 
 
 _VERSION_COLUMNS = {"top_100_accuracy_unseen": "top-100 unseen", "rmse": "RMSE"}
@@ -147,27 +131,22 @@ def versions_table(registry: Registry) -> Table:
         )
     places = {entry.version: entry.sequence for entry in registry.champion_log.entries()}
     champion = max(places, key=places.__getitem__, default="")
-    table = Table(title=Text(f"versions in {registry.root}"), caption="* served now")
-    for heading in ("", "version", "champion", *_VERSION_COLUMNS.values(), "gate", "run"):
-        table.add_column(heading, overflow="fold")
+    columns = ("", "version", "champion", *_VERSION_COLUMNS.values(), "gate", "run")
+    shown: Table = table(f"versions in {registry.root}", columns, ruled=True)
+    shown.caption = "* served now"
     for version in reversed(registry.versions.ids()):
         manifest = registry.versions.manifest(version)
         served = version == champion
-        table.add_row(
+        shown.add_row(
             "*" if served else "",
             version,
             f"no. {places[version]}" if version in places else "never",
-            *(_version_figure(manifest, metric) for metric in _VERSION_COLUMNS),
+            *(figure(manifest.metrics.get(metric)) for metric in _VERSION_COLUMNS),
             "passed" if manifest.verdict.get("blessed") else "not passed",
             manifest.run_id,
             style="bold green" if served else None,
         )
-    return table
-
-
-def _version_figure(manifest: Manifest, metric: str) -> str:
-    value = manifest.metrics.get(metric)
-    return "-" if value is None else f"{value:.4f}"
+    return shown
 
 
 # The metrics that everyone compares; `--all` shows the others too.
@@ -209,38 +188,14 @@ def _conclusion(comparison: Comparison, shown: Sequence[Difference]) -> str:
 
 
 def _difference_table(differences: Sequence[Difference]) -> Table:
-    table = _comparison_table("", "metric", "A", "B", "B - A", "better")
+    rows = []
     for one in differences:
-        by = "-" if one.by is None else f"{one.by:+.4f}"
         better = {"first": "A", "second": "B", CHANCE: "chance"}.get(one.better, "")
-        table.add_row(
-            _SHORT.get(one.metric, one.metric),
-            _difference_figure(one.first),
-            _difference_figure(one.second),
-            by,
-            better,
-        )
-    return table
+        by = "-" if one.by is None else f"{one.by:+.4f}"
+        rows.append((_SHORT.get(one.metric, one.metric), figure(one.first), figure(one.second), by, better))
+    return table("", ("metric", "A", "B", "B - A", "better"), rows)
 
 
 def _differing(title: str, values: Mapping[str, tuple[Any, Any]]) -> Table:
-    table = _comparison_table(title, "", "A", "B")
-    for name, (first, second) in values.items():
-        table.add_row(name, _text(first), _text(second))
-    return table
-
-
-def _text(value: Any) -> Text:
-    return Text("-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value))
-
-
-def _difference_figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _comparison_table(title: str, *columns: str) -> Table:
-    table = Table(title=Text(title) if title else None, title_justify="left", title_style="bold")
-    table.box, table.pad_edge = None, False
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    return table
+    rows = ((name, setting(first), setting(second)) for name, (first, second) in values.items())
+    return table(title, ("", "A", "B"), rows)

@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from components.report.units import plain, quantile_name
+from components.display import quantile
+from components.evaluate.names import plain
 
 # matplotlib knows no CSS variables: a colour that occurs nowhere else stands for each, and is replaced in the
 # finished SVG.
@@ -360,7 +361,7 @@ def activity(per_user: Mapping[str, int], per_movie: Mapping[str, int]) -> Pictu
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
         axes.minorticks_off()
-        axes.set_xticks(range(len(per_user)), [quantile_name(quantile) for quantile in per_user])
+        axes.set_xticks(range(len(per_user)), [quantile(position) for position in per_user])
         axes.set_ylabel("ratings")
         axes.legend()
 

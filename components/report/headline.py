@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.display import sentence
 from components.evaluate.names import (
     BIAS,
     CHAMPION,
@@ -13,9 +14,10 @@ from components.evaluate.names import (
     POPULARITY,
     RMSE,
     TOP_100_UNSEEN,
+    apart,
+    figure,
     words,
 )
-from components.report.units import apart, figure, sentence
 
 # A model whose error on training rows is less than this share of that on validation rows knows them by heart.
 _BY_HEART = 0.6

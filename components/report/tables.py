@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from components.display import sentence
 from components.evaluate.names import (
     BIAS,
     CHALLENGER,
@@ -15,9 +16,10 @@ from components.evaluate.names import (
     POPULARITY,
     RMSE,
     TOP_100_UNSEEN,
+    apart,
+    figure,
     words,
 )
-from components.report.units import apart, figure, sentence
 
 Values = dict[str, float | None]
 

@@ -4,22 +4,19 @@ import html
 import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from components import display
 from components.evaluate.names import words
 from components.report.headline import in_words
-from components.report.units import duration, quantile_name, sentence, size
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def environment(**options: Any) -> Environment:
-    """Jinja's, for the templates in this room."""
+    """Jinja environment for the templates of this package."""
     templates = Environment(
         loader=FunctionLoader(_template),
         undefined=StrictUndefined,
@@ -28,14 +25,14 @@ def environment(**options: Any) -> Environment:
         **options,
     )
     templates.filters |= {
-        "number": _number,
-        "size": size,
-        "seconds": duration,
-        "date": _date,
-        "quantile": quantile_name,
+        "number": display.number,
+        "size": display.size,
+        "seconds": display.duration,
+        "date": display.date,
+        "quantile": display.quantile,
         "words": words,
-        "sentence": sentence,
-        "setting": _setting,
+        "sentence": display.sentence,
+        "setting": display.setting,
         "in_words": in_words,
     }
     return templates
@@ -43,22 +40,6 @@ def environment(**options: Any) -> Environment:
 
 def _template(name: str) -> str:
     return resources.files("components.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
-
-
-def _setting(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _date(seconds: int) -> str:
-    """The day of a time in seconds since 1970."""
-    try:
-        return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%d}"
-    except OverflowError:  # thousandths of a second, perhaps
-        return f"second {seconds:,} since 1970"
 
 
 Records = list[dict[str, Any]]

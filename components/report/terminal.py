@@ -11,15 +11,15 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from components.display import duration, size
 from components.errors import UserError
 from components.evaluate.console import rule_group
-from components.evaluate.names import ERRORS, RMSE, TOP_100_UNSEEN
+from components.evaluate.names import ERRORS, RMSE, TOP_100_UNSEEN, figure, plain
 from components.registry.lookup import Found
 from components.registry.registry import Registry
 from components.registry.run_records import PUBLISHED, RunRecord
 from components.report.headline import headline
 from components.report.tables import compared
-from components.report.units import duration, figure, plain, size
 from components.storage import NotFoundError, is_remote
 
 _STYLES = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from components.recommend.display import printable, titled
+from components.display import printable
+from components.recommend.display import titled
 from components.serve.served_index import Served, ServedIndex
 
 _RECOMMENDED = 20

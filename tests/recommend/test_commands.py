@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from components import display
 from components.errors import UserError
-from components.recommend import display
 from components.recommend.index import PublishedIndex, render, showcase
 from pipelines.cli import twotower
 

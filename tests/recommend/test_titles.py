@@ -2,8 +2,9 @@
 
 import pytest
 
+from components.display import printable
 from components.errors import UserError
-from components.recommend.display import Titles, printable, titled
+from components.recommend.display import Titles, titled
 
 MOVIES = [
     ("1", "Toy Story", 1995),

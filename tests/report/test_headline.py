@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from components.display import duration
+from components.evaluate.names import apart
 from components.report.headline import headline, hints, in_words
-from components.report.units import apart, duration
 
 
 @pytest.fixture

@@ -206,7 +206,7 @@ def test_what_the_ratings_look_like(page, dataset):
         "2005-01-01 to 2005-12-31",
         "Which stars users give",
         "How many ratings users and movies have",
-        "least 10% 25% half 75% 90% 99% most user 2 12 19 28 38 51 80 96 movie 1 4 9 20 33 50 77 110",
+        "least 10% 25% median 75% 90% 99% most user 2 12 19 28 38 51 80 96 movie 1 4 9 20 33 50 77 110",
         "1★ 200 · 2★ 400 · 3★ 900 · 4★ 1,200 · 5★ 900",
     ):
         assert fact in data, fact

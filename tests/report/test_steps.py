@@ -4,8 +4,8 @@ import html
 
 import pytest
 
+from components.display import duration
 from components.report.templates import in_order, steps_of, table, with_steps
-from components.report.units import duration
 
 RECORDS = [
     {"step": "train", "seconds": 768.2, "peak_memory_bytes": 3 * 2**30},
