@@ -37,8 +37,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.errors import UserError
-from components.export.kinds import SCANN
-from components.export.search import Questions, choose
+from components.export.manifest import SCANN
+from components.export.search import SampleQueries, choose
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import Interactions
 from components.vocabulary.vocabulary import Vocabulary
@@ -180,15 +180,15 @@ def search_many(movies: int) -> None:
     queries += 0.3 * random.normal(size=queries.shape).astype(np.float32)
     rated = (random.random((len(queries), RATED)) ** 3 * movies).astype(np.int32)
     row_splits = np.arange(len(queries) + 1) * RATED
-    questions = Questions(queries, (rated.ravel(), np.full(rated.size, 3.0, np.float32), row_splits))
+    questions = SampleQueries(queries, (rated.ravel(), np.full(rated.size, 3.0, np.float32), row_splits))
     try:
         measured = choose(SCANN, vectors, biases, lambda: questions).measured
     except UserError as error:
         print(f"{movies:,} movies: {error}")
         return
     print(f"{movies:,} movies, one query{load()}")
-    print(f"  exact  p50 {measured['brute_force_p50_ms']:7.2f} ms  recall@{K} 1")
-    print(f"  ScaNN  p50 {measured['scann_p50_ms']:7.2f} ms  recall@{K} {measured['recall_at_100']:.4f}")
+    print(f"  exact  p50 {measured.brute_force_p50_ms:7.2f} ms  recall@{K} 1")
+    print(f"  ScaNN  p50 {measured.scann_p50_ms:7.2f} ms  recall@{K} {measured.recall_at_100:.4f}")
 
 
 def load() -> str:

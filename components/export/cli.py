@@ -2,7 +2,7 @@
 
 import click
 
-from components.export.kinds import BRUTE_FORCE, KINDS
+from components.export.manifest import BRUTE_FORCE, KINDS
 from components.export.step import MAX_LATENCY_MS
 
 

@@ -1,10 +1,10 @@
-"""Asks an index in a process that has TensorFlow and nothing of this project, as a server would.
+"""Asks an index in a process that has TensorFlow and no code of this project, as a server would.
 
     python -I fresh_process.py INDEX QUESTIONS ANSWERS
 
 QUESTIONS is JSON: {"questions": [{"signature": …, "inputs": {…}}], "timed": {"signature": …, "inputs":
-[{…}, …], "repeats": n}, "libraries": [names]}; the libraries hold the custom operations of the index, if it
-has any. ANSWERS becomes {"answers": [{output: values}], "milliseconds": [n numbers], "load_seconds": …}.
+[{…}, …], "repeats": n}, "libraries": [names]}; the libraries register custom operations. ANSWERS becomes
+{"answers": [{output: values}], "milliseconds": [n numbers], "load_seconds": …}.
 """
 
 import importlib

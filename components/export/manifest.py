@@ -1,144 +1,180 @@
-"""manifest.json: the contents of an index, and the inputs it was made from."""
+"""manifest.json of an index: its typed content and its reader, and the kinds of search of an index."""
 
-import dataclasses
-import json
-from dataclasses import dataclass
+import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
+import msgspec
 
+from components.documents import Document, read_document
 from components.errors import UserError
-from components.train.scoring import ScoringModel
-from components.vocabulary.interactions import Interactions, UserRatings
-from components.vocabulary.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from components.export.search import Chosen
-    from components.export.validation import Validation
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Model, Vocabulary and Interactions of one run.
-
-    Attributes:
-      model: the Model directory; `scoring` is its SavedModel, `settings` the part of its record that an index
-        repeats.
-      names: users and movies.
-      interactions: the ratings; `known` are those that the model may read, `held_out` the test split's.
-    """
-
-    model: Path
-    scoring: ScoringModel
-    settings: dict[str, Any]
-    names: Vocabulary
-    interactions: Interactions
-    known: UserRatings
-    held_out: UserRatings
-
-    @classmethod
-    def load(cls, model: str, vocabulary: str, interactions: str) -> Self:
-        """Reads the three directories.
-
-        Raises:
-          UserError: if one is not whole, or they do not speak of the same users and movies.
-        """
-        settings = _settings(Path(model))
-        names, rows = Vocabulary.load(vocabulary), Interactions.load(interactions)
-        if (len(names.user_ids), len(names.movie_ids)) != (rows.users, rows.movies):
-            raise UserError(
-                f"{interactions} was not made with {vocabulary}; take both from one `twotower vocabulary`"
-            )
-        scoring = ScoringModel.load(model)
-        if not np.array_equal(scoring.movie_ids, names.movie_ids):
-            raise UserError(
-                f"{model} was trained on another catalogue than {vocabulary}; name its own run's vocabulary"
-            )
-        return cls(Path(model), scoring, settings, names, rows, rows.known(), rows.split("test"))
-
-
-def _settings(model: Path) -> dict[str, Any]:
-    try:
-        record = json.loads((model / "model.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{model} has no readable model.json; make the model anew with `twotower train`"
-        ) from error
-    return {key: record[key] for key in ("preset", "settings", "fingerprint") if key in record}
-
 
 MANIFEST_FILE = "manifest.json"
-FORMAT = 1
+
+# The kinds of search that can be asked for; AUTO takes one of the others.
+BRUTE_FORCE, SCANN, AUTO = "brute-force", "scann", "auto"
+KINDS = (BRUTE_FORCE, SCANN, AUTO)
 
 
-def signature_table(signatures: dict[str, Any]) -> dict[str, Any]:
-    """Inputs and outputs of each signature: {"recommend": {"inputs": {"user_id": "string[n]", …}, …}}."""
-    table = {}
-    for name, function in signatures.items():
+class RatingCounts(Document):
+    """Ratings that an index holds: those of training and validation, and those of the test split."""
+
+    known: int
+    held_out: int
+
+
+class SearchMeasurement(Document, omit_defaults=True):
+    """Recall and median latencies of both kinds of search; empty if nothing was measured.
+
+    Attributes:
+      queries: number of queries.
+      recall_at_100: share of the best 100 movies that ScaNN finds.
+      leaves: parts into which ScaNN divides the movies.
+      leaves_searched_share: share of the leaves that each query searches.
+      brute_force_p50_ms, scann_p50_ms: latency of one query.
+    """
+
+    queries: int = 0
+    recall_at_100: float = 0.0
+    leaves: int = 0
+    leaves_searched_share: float = 0.0
+    brute_force_p50_ms: float = 0.0
+    scann_p50_ms: float = 0.0
+
+
+NOT_MEASURED = SearchMeasurement()
+
+
+class SourceModel(Document, omit_defaults=True):
+    """The part of a model's record that the index repeats."""
+
+    preset: str = ""
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    fingerprint: str | None = ""
+
+
+class IndexValidation(Document):
+    """Result of the comparison of an index with its model, in a fresh process.
+
+    Attributes:
+      users: users that the index was asked about.
+      answers: figures that were compared.
+      largest_difference: between the figures of the index and those of the model.
+      load_seconds: time to load the index.
+      recommend_p50_ms, recommend_p99_ms: latency of `serving_default` for one user.
+    """
+
+    users: int
+    answers: int
+    largest_difference: float
+    load_seconds: float
+    recommend_p50_ms: float
+    recommend_p99_ms: float
+
+
+class Signature(Document):
+    """Inputs and outputs of a signature, such as {"user_id": "string[?]"}."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+    @classmethod
+    def of(cls, function: Any) -> Self:
+        """Describes a concrete function, loaded or not yet saved."""
         inputs = function.structured_input_signature[1]
         # A function not yet saved lists its arguments by position, a loaded one by name.
         specs = inputs or {spec.name: spec for spec in function.structured_input_signature[0]}
         outputs = function.structured_outputs
-        table[name] = {
-            "inputs": {key: _described(specs[key]) for key in sorted(specs)},
-            "outputs": {key: _described(outputs[key]) for key in sorted(outputs)},
-        }
-    return table
+        return cls(
+            inputs={key: _described(specs[key]) for key in sorted(specs)},
+            outputs={key: _described(outputs[key]) for key in sorted(outputs)},
+        )
+
+
+class IndexManifest(Document, kw_only=True):
+    """Content of manifest.json.
+
+    Attributes:
+      search: the kind of search, `search_reason` why it was chosen, and `search_measured` its measurement.
+      movies, users, training_users: numbers of movies, of users, and of users with training ratings.
+      ratings: numbers of ratings.
+      rating_scale: the least and the greatest rating, in stars.
+      dimension: of the candidate vectors.
+      bytes: size of the SavedModel.
+      fingerprint: identifies the input files.
+      split: how the ratings were split: kind, seed, fractions.
+      model: the model that the index serves.
+      validation: the comparison with that model.
+      signatures: inputs and outputs by signature.
+    """
+
+    _written_by: ClassVar[str] = "twotower export"
+
+    format: Literal[1] = 1
+    search: Literal["brute-force", "scann"]
+    search_reason: str = ""
+    search_measured: SearchMeasurement = NOT_MEASURED
+    movies: int
+    users: int
+    training_users: int
+    ratings: RatingCounts
+    rating_scale: tuple[float, float]
+    dimension: int
+    bytes: int
+    fingerprint: str
+    split: dict[str, Any]
+    model: SourceModel
+    validation: IndexValidation
+    signatures: dict[str, Signature]
+
+
+def read_manifest(index: str | Path) -> IndexManifest:
+    """Reads the manifest of the index at `index`.
+
+    Raises:
+      UserError: if there is no index, or its manifest cannot be read.
+    """
+    directory = Path(index)
+    if not directory.is_dir():
+        raise UserError(f"there is no index at {directory}; export one with `twotower export`")
+    cure = f"{directory} is not an index of this release; name a directory written by `twotower export`"
+    return read_document(directory / MANIFEST_FILE, IndexManifest, cure)
+
+
+def load_index(index: str | Path) -> tuple[IndexManifest, Any]:
+    """Loads the manifest and the SavedModel of the index at `index`.
+
+    Raises:
+      UserError: if there is no index, it is damaged or of another format, or its ScaNN is not installed.
+    """
+    manifest = read_manifest(index)
+    if manifest.search == SCANN:
+        try:
+            scann_ops()  # registers the operations that the SavedModel holds
+        except UserError as error:
+            raise UserError(f"{index} searches by ScaNN: {error}") from error
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(index))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise UserError(f"{index} is damaged and does not load; export it anew, or copy it again") from error
+    if missing := sorted(set(manifest.signatures) - set(loaded.signatures)):
+        raise UserError(f"{index} is damaged: it lacks {', '.join(missing)}; export it anew")
+    return manifest, loaded
+
+
+def scann_ops() -> Any:
+    """Imports the operations of ScaNN; raises `UserError` if that is not possible."""
+    try:
+        return importlib.import_module("scann.scann_ops.py.scann_ops")
+    except (ImportError, OSError) as error:
+        raise UserError(
+            "ScaNN is not installed, or does not fit this TensorFlow; `pip install 'twotower[scann]'`, "
+            "or take an index of the kind brute-force"
+        ) from error
 
 
 def _described(spec: Any) -> str:
     sizes = ["?" if size is None else str(size) for size in spec.shape]
     return f"{spec.dtype.name}[{', '.join(sizes)}]"
-
-
-def describe(
-    inputs: "Inputs", search: "Chosen", signatures: dict[str, Any], validation: "Validation", size: int
-) -> dict[str, Any]:
-    """The manifest of an index of `size` bytes; `signatures` is its `signature_table`."""
-    rows = inputs.interactions
-    return {
-        "format": FORMAT,
-        **search.record(),
-        "movies": rows.movies,
-        "users": rows.users,
-        "training_users": rows.training_users,
-        "ratings": {"known": len(inputs.known.movies), "held_out": len(inputs.held_out.movies)},
-        "rating_scale": list(rows.rating_scale),
-        "dimension": int(inputs.scoring.vectors.shape[1]),
-        "bytes": size,
-        "fingerprint": rows.fingerprint,
-        "split": rows.split_settings,
-        "model": inputs.settings,
-        "validation": dataclasses.asdict(validation),
-        "signatures": signatures,
-    }
-
-
-def read_manifest(index: str | Path) -> dict[str, Any]:
-    """The manifest of the index at `index`.
-
-    Raises:
-      UserError: if there is no index, or one of a format that this version cannot read.
-    """
-    directory = Path(index)
-    if not directory.is_dir():
-        raise UserError(f"there is no index at {directory}; export one with `twotower export`")
-    try:
-        manifest: dict[str, Any] = json.loads((directory / MANIFEST_FILE).read_text(encoding="utf-8"))
-        found = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{directory} is not an index: it has no readable {MANIFEST_FILE}; "
-            "name a directory written by `twotower export`"
-        ) from error
-    if found != FORMAT:
-        raise UserError(
-            f"{directory} has the index format {found}; this version reads {FORMAT}, export it anew"
-        )
-    return manifest
-
-
-def size_of(directory: Path) -> int:
-    """Bytes of all files below `directory`."""
-    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())

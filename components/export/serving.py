@@ -1,33 +1,90 @@
-"""The SavedModel of the published index: its signatures, its movie table, and its assembly."""
+"""The SavedModel of the published index: its signatures, its movie table, and how it is assembled."""
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 
+from components.errors import UserError
 from components.export.histories import (
     ALL,
+    EncodedUsers,
     Histories,
     History,
-    Reader,
-    Reading,
-    means_all,
+    HistoryEncoder,
+    is_all,
     pack,
-    stored_reader,
+    stored_encoder,
 )
-from components.export.manifest import Inputs, signature_table
-from components.export.search import Chosen, Questions, choose
+from components.export.manifest import Signature, SourceModel
+from components.export.search import Chosen, SampleQueries, choose
 from components.export.top_k import LOWEST_SCORE, BiasedBruteForce
 from components.export.warmup import Request, write_warmup
+from components.train.scoring import ScoringModel
+from components.vocabulary.interactions import Interactions, UserRatings
+from components.vocabulary.vocabulary import Vocabulary
 
 
-class Catalogue(tf.Module):  # type: ignore[misc]
-    """Ids, titles and years of M movies, with one row more that stands for no movie at all.
+@dataclass(frozen=True)
+class Inputs:
+    """Model, Vocabulary and Interactions of one run.
 
-    A movie is known by its row, 0 to M-1, as in the model. Row M, `nothing`, has the id "", the title "" and
-    the year 0: it is what an unknown id is looked up as, and what pads an answer that runs short.
+    Attributes:
+      model: the Model directory; `scoring` is its SavedModel, `source` the part of its record that the
+        manifest of an index repeats.
+      names: the users and movies.
+      interactions: the ratings: `known` are those of training and validation, `held_out` those of the test
+        split.
+    """
+
+    model: Path
+    scoring: ScoringModel
+    source: SourceModel
+    names: Vocabulary
+    interactions: Interactions
+    known: UserRatings
+    held_out: UserRatings
+
+    @classmethod
+    def load(cls, model: str, vocabulary: str, interactions: str) -> Self:
+        """Reads the three directories.
+
+        Raises:
+          UserError: if one is damaged, or they have different users or movies.
+        """
+        source = _source(Path(model))
+        names, rows = Vocabulary.load(vocabulary), Interactions.load(interactions)
+        if (len(names.user_ids), len(names.movie_ids)) != (rows.users, rows.movies):
+            raise UserError(
+                f"{interactions} was not made with {vocabulary}; take both from one `twotower vocabulary`"
+            )
+        scoring = ScoringModel.load(model)
+        if not np.array_equal(scoring.movie_ids, names.movie_ids):
+            raise UserError(
+                f"{model} was trained on another catalogue than {vocabulary}; name its own run's vocabulary"
+            )
+        return cls(Path(model), scoring, source, names, rows, rows.known(), rows.split("test"))
+
+
+def _source(model: Path) -> SourceModel:
+    try:
+        record = json.loads((model / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{model} has no readable model.json; make the model anew with `twotower train`"
+        ) from error
+    return SourceModel(**{key: record[key] for key in ("preset", "settings", "fingerprint") if key in record})
+
+
+class MovieTable(tf.Module):  # type: ignore[misc]
+    """Ids, titles and years of M movies, and one more row that stands for no movie.
+
+    A movie is identified by its row, 0 to M-1, as in the model. Row M, `nothing`, has the id "", the title ""
+    and the year 0: unknown ids map to it, and it pads answers that have fewer movies than requested.
     """
 
     def __init__(self, movie_ids: Sequence[str], titles: Sequence[str], years: np.ndarray) -> None:
@@ -41,21 +98,21 @@ class Catalogue(tf.Module):  # type: ignore[misc]
         self._rows = tf.lookup.StaticHashTable(initializer, default_value=self.nothing)
 
     def rows(self, movie_id: tf.Tensor) -> tf.Tensor:
-        """Rows, int32 of the shape of `movie_id` (string); `nothing` for an id that is not there."""
+        """Looks up rows, int32 of the shape of `movie_id` (string); `nothing` for an unknown id."""
         return self._rows.lookup(movie_id)
 
     def among(self, movie_id: tf.Tensor) -> tf.Tensor:
-        """Which movies are among `movie_id` (string [m]), bool [M]."""
+        """Marks the movies that are among `movie_id` (string [m]), bool [M]."""
         rows = self.rows(movie_id)
-        nowhere, named = tf.zeros([self.nothing + 1], tf.bool), tf.ones_like(rows, tf.bool)
-        return tf.tensor_scatter_nd_update(nowhere, rows[:, tf.newaxis], named)[:-1]
+        none, listed = tf.zeros([self.nothing + 1], tf.bool), tf.ones_like(rows, tf.bool)
+        return tf.tensor_scatter_nd_update(none, rows[:, tf.newaxis], listed)[:-1]
 
-    def unknown(self, movie_id: tf.Tensor) -> tf.Tensor:
-        """How many of `movie_id` (string [m]) are not there, int32 []."""
+    def count_unknown(self, movie_id: tf.Tensor) -> tf.Tensor:
+        """Counts the unknown ids in `movie_id` (string [m]), int32 []."""
         return tf.math.count_nonzero(self.rows(movie_id) == self.nothing, dtype=tf.int32)
 
     def describe(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """movie_id and title (string) and year (int32, 0 = unknown), each of the shape of `rows`."""
+        """Gathers movie_id and title (string) and year (int32, 0 = unknown), each of the shape of `rows`."""
         return {
             "movie_id": tf.gather(self._movie_ids, rows),
             "title": tf.gather(self._titles, rows),
@@ -63,11 +120,11 @@ class Catalogue(tf.Module):  # type: ignore[misc]
         }
 
     def all(self) -> dict[str, tf.Tensor]:
-        """The whole table in the order of its rows: movie_id, title, year, each [M]."""
+        """Returns the whole table in the order of its rows: movie_id, title, year, each [M]."""
         return self.describe(tf.range(self.nothing))
 
 
-# `k` of the signature that takes nothing but users.
+# `k` of the signature whose only input is the users.
 DEFAULT_K = 100
 # The two values of the input `order`.
 BY_SCORE, BY_RATING = "score", "rating"
@@ -80,36 +137,42 @@ _INT = tf.TensorSpec([], tf.int32)
 
 
 class ServingIndex(tf.Module):  # type: ignore[misc]
-    """Answers by ids and strings what the scoring SavedModel answers by rows and numbers.
+    """Serving module: the signatures of the scoring SavedModel, with ids and strings in place of rows.
 
-    The scoring model is kept as it was loaded and called through its own signatures; nothing is fitted or
-    computed anew but the layout of its candidates.
+    The scoring model is kept as it was loaded and called through its own signatures. Only the layout of its
+    candidates is new; nothing is refitted.
     """
 
     def __init__(
-        self, scoring: Any, catalogue: Catalogue, histories: Histories, search: Chosen, rated: np.ndarray
+        self, scoring: Any, movies: MovieTable, histories: Histories, search: Chosen, rated: np.ndarray
     ) -> None:
-        """Wraps `scoring`, the loaded scoring SavedModel, whose candidates are the rows of `catalogue`.
+        """Wraps the loaded scoring SavedModel.
 
-        `search` finds the best of them. `rated`, bool [M], says which movies have known ratings; the vectors
-        of the others mean nothing.
+        Args:
+          scoring: the SavedModel.
+          movies: its candidates, in their order.
+          histories: the ratings of all users.
+          search: finds the best candidates.
+          rated: bool [M], true for a movie with known ratings; the vectors of the others are not trained.
         """
         super().__init__(name="serving_index")
-        self._scoring, self._catalogue, self._histories = scoring, catalogue, histories
-        self._reader, self._stored = Reader(scoring), stored_reader(scoring, histories)
+        # Evaluation finds the scoring model of an index under this name.
+        self._scoring = scoring
+        self._movies, self._histories = movies, histories
+        self._encoder, self._stored = HistoryEncoder(scoring), stored_encoder(scoring, histories)
         vectors = scoring.signatures["candidates"]()["vector"].numpy()
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        by_likeness = BiasedBruteForce().index_with_bias(
+        by_cosine = BiasedBruteForce().index_with_bias(
             vectors / lengths, np.where(rated, 0.0, LOWEST_SCORE).astype(np.float32)
         )
-        self._best_by_score, self._best_by_likeness = search.best, by_likeness.best
+        self._best_by_score, self._best_by_cosine = search.best, by_cosine.best
         self._unit_vectors = tf.Variable(vectors / lengths, trainable=False, name="unit_vectors")
         self._rated = tf.Variable(rated, trainable=False, name="rated")
-        # The layers' variables alone: kept whole, each layer would be saved once more, as a Keras model.
-        self._candidates = [*search.parts, *by_likeness.variables]
+        # Only the variables of the layers: a layer would be saved a second time, as a Keras model.
+        self._candidates = [*search.parts, *by_cosine.variables]
 
     def signatures(self) -> dict[str, Any]:
-        """The concrete functions by the names that they are served under."""
+        """Returns the concrete functions by signature name."""
         inputs_of: dict[Callable[..., Outputs], dict[str, tf.TensorSpec]] = {
             self.recommend: {"user_id": _STRINGS, "k": _INT, "ratings": _STRING},
             self.rank: {"user_id": _STRINGS, "k": _INT, "ratings": _STRING},
@@ -139,16 +202,16 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         return {method.__name__: _concrete(method, inputs) for method, inputs in inputs_of.items()}
 
     def recommend(self, user_id: tf.Tensor, k: tf.Tensor, ratings: tf.Tensor) -> Outputs:
-        """The k best movies that each user has not rated; popularity's order for an unknown user."""
+        """Finds the k best movies that each user has not rated; for an unknown user, the most popular."""
         ranked = self.rank(user_id, k, ratings)
-        return {**self._catalogue.describe(ranked.pop("row")), **ranked}
+        return {**self._movies.describe(ranked.pop("row")), **ranked}
 
     def rank(self, user_id: tf.Tensor, k: tf.Tensor, ratings: tf.Tensor) -> Outputs:
-        """`recommend` for bulk work, with movies as rows of `catalogue`, M where there is none."""
-        users, everything = self._histories.users(user_id), means_all(ratings)
+        """Does `recommend` for bulk work, with movies as rows of the movie table; M stands for no movie."""
+        users, everything = self._histories.users(user_id), is_all(ratings)
         seen = self._histories.read(users, everything)
-        reading = self._stored.read(user_id, users, everything)
-        return {**self._rank(reading, seen, k), "known_user": users >= 0}
+        encoded = self._stored.encode(user_id, users, everything)
+        return {**self._rank(encoded, seen, k), "known_user": users >= 0}
 
     def recommend_filtered(
         self,
@@ -161,25 +224,25 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         order: tf.Tensor,
         pool: tf.Tensor,
     ) -> Outputs:
-        """`recommend` among the movies `only` (none: all) without `exclude`; unknown ids are counted.
+        """Does `recommend` among the movies `only` (none: all) without `exclude`; counts unknown ids.
 
         With the order "rating" the first `pool` movies by score are ordered by predicted rating.
         """
         users = self._histories.users(user_id)
-        history = self._histories.read(users, means_all(ratings))
+        history = self._histories.read(users, is_all(ratings))
         by_rating = _means_by_rating(order)
-        allowed = tf.logical_or(tf.equal(tf.size(only), 0), self._catalogue.among(only))
-        allowed = tf.logical_and(allowed, tf.logical_not(self._catalogue.among(exclude)))
+        allowed = tf.logical_or(tf.equal(tf.size(only), 0), self._movies.among(only))
+        allowed = tf.logical_and(allowed, tf.logical_not(self._movies.among(exclude)))
         wanted = tf.where(by_rating, tf.maximum(k, pool), k)
-        # Movies that are in the history may be rated, so the short way will not do.
-        reading = self._reader.read(user_id, history)
-        answer = self._rank(reading, history.unless(include_rated), wanted, allowed)
+        # The stored encoder may not rate movies that are in the history.
+        encoded = self._encoder.encode(user_id, history)
+        answer = self._rank(encoded, history.unless(include_rated), wanted, allowed)
         stars = tf.where(answer["score"] > LOWEST_SCORE, answer["rating"], LOWEST_SCORE)
         keys = tf.where(by_rating, stars, answer["score"])
-        _, places = tf.math.top_k(keys, tf.clip_by_value(k, 0, tf.shape(keys)[1]))
-        ordered = {name: tf.gather(values, places, batch_dims=1) for name, values in answer.items()}
-        movies = self._catalogue.describe(ordered.pop("row"))
-        unknown = self._catalogue.unknown(exclude) + self._catalogue.unknown(only)
+        _, positions = tf.math.top_k(keys, tf.clip_by_value(k, 0, tf.shape(keys)[1]))
+        ordered = {name: tf.gather(values, positions, batch_dims=1) for name, values in answer.items()}
+        movies = self._movies.describe(ordered.pop("row"))
+        unknown = self._movies.count_unknown(exclude) + self._movies.count_unknown(only)
         return {
             **movies,
             **ordered,
@@ -188,15 +251,15 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         }
 
     def serving_default(self, user_id: tf.Tensor) -> Outputs:
-        """`recommend` with k = 100 and all ratings: the signature for servers that batch requests."""
+        """Does `recommend` with k = 100 and all ratings: the signature for servers that batch requests."""
         return self.recommend(user_id, tf.constant(DEFAULT_K), tf.constant(ALL))
 
     def recommend_from_history(
         self, movie_id: tf.Tensor, rating: tf.Tensor, row_splits: tf.Tensor, k: tf.Tensor
     ) -> Outputs:
-        """`recommend` for ratings that come with the request; unknown movies are left out and counted."""
-        rows = self._catalogue.rows(movie_id)
-        known = rows < self._catalogue.nothing
+        """Does `recommend` for ratings in the request; unknown movies are left out and counted."""
+        rows = self._movies.rows(movie_id)
+        known = rows < self._movies.nothing
         kept = tf.concat([[0], tf.cumsum(tf.cast(known, tf.int64))], axis=0)
         history = History(
             movies=tf.boolean_mask(rows, known),
@@ -204,41 +267,41 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
             row_splits=tf.gather(kept, row_splits),
             held_out=tf.zeros([0], tf.bool),
         )
-        nobody = tf.fill([tf.size(row_splits) - 1], "")
+        no_ids = tf.fill([tf.size(row_splits) - 1], "")
         lengths = row_splits[1:] - row_splits[:-1]
         kept_lengths = history.row_splits[1:] - history.row_splits[:-1]
         ignored = tf.cast(lengths - kept_lengths, tf.int32)
-        ranked = self._rank(self._reader.read(nobody, history), history, k)
-        return {**self._catalogue.describe(ranked.pop("row")), **ranked, "ignored": ignored}
+        ranked = self._rank(self._encoder.encode(no_ids, history), history, k)
+        return {**self._movies.describe(ranked.pop("row")), **ranked, "ignored": ignored}
 
     def rate(self, user_id: tf.Tensor, movie_id: tf.Tensor, ratings: tf.Tensor) -> Outputs:
-        """Stars for pairs of a user and a movie. Each user's history is read once, however many the pairs."""
+        """Predicts the ratings of pairs of a user and a movie; reads the history of each user once."""
         distinct, pair_row = tf.unique(user_id)
-        history = self._histories.read(self._histories.users(distinct), means_all(ratings))
-        movies = self._catalogue.rows(movie_id)
-        return {"rating": self._reader.rate(distinct, history, pair_row, movies)}
+        history = self._histories.read(self._histories.users(distinct), is_all(ratings))
+        movies = self._movies.rows(movie_id)
+        return {"rating": self._encoder.rate(distinct, history, pair_row, movies)}
 
     def similar(self, movie_id: tf.Tensor, k: tf.Tensor) -> Outputs:
-        """The k rated movies whose vectors make the smallest angle with each movie's.
+        """Finds the k rated movies with the greatest cosine similarity to each movie.
 
-        None for an unknown id, and none for a movie that nobody has rated.
+        Finds none for an unknown id or a movie without known ratings.
         """
-        rows = self._catalogue.rows(movie_id)
-        known = rows < self._catalogue.nothing
-        row = tf.minimum(rows, self._catalogue.nothing - 1)
+        rows = self._movies.rows(movie_id)
+        known = rows < self._movies.nothing
+        row = tf.minimum(rows, self._movies.nothing - 1)
         queries = tf.gather(self._unit_vectors, row)
-        likeness, found = self._best_by_likeness(queries, k, tf.range(tf.size(row, tf.int64)), row)
-        meant = tf.logical_and(known, tf.gather(self._rated, row))
-        found = tf.where(meant[:, tf.newaxis], found, self._catalogue.nothing)
-        likeness = tf.where(found < self._catalogue.nothing, likeness, 0.0)
-        return {**self._catalogue.describe(found), "similarity": likeness, "known_movie": known}
+        similarity, found = self._best_by_cosine(queries, k, tf.range(tf.size(row, tf.int64)), row)
+        trained = tf.logical_and(known, tf.gather(self._rated, row))
+        found = tf.where(trained[:, tf.newaxis], found, self._movies.nothing)
+        similarity = tf.where(found < self._movies.nothing, similarity, 0.0)
+        return {**self._movies.describe(found), "similarity": similarity, "known_movie": known}
 
     def history(self, user_id: tf.Tensor) -> Outputs:
-        """All ratings of the users, flat; user i's are row_splits[i]:row_splits[i + 1]."""
+        """Returns all ratings of the users, flat; user i's are row_splits[i]:row_splits[i + 1]."""
         users = self._histories.users(user_id)
         history = self._histories.read(users, True)
         return {
-            **self._catalogue.describe(history.movies),
+            **self._movies.describe(history.movies),
             "rating": history.ratings,
             "held_out": history.held_out,
             "row_splits": history.row_splits,
@@ -246,18 +309,18 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         }
 
     def catalogue(self) -> Outputs:
-        """The movie table."""
-        return self._catalogue.all()
+        """Returns the movie table."""
+        return self._movies.all()
 
     def users(self) -> Outputs:
-        """The ids of all known users."""
+        """Returns the ids of all known users."""
         return {"user_id": self._histories.user_ids()}
 
     def _rank(
-        self, reading: Reading, seen: History, k: tf.Tensor, allowed: tf.Tensor | None = None
+        self, encoded: EncodedUsers, seen: History, k: tf.Tensor, allowed: tf.Tensor | None = None
     ) -> Outputs:
-        score, rows = self._best_by_score(reading.query, k, seen.rows(), seen.movies, allowed)
-        rating = tf.where(rows < self._catalogue.nothing, reading.stars(rows), 0.0)
+        score, rows = self._best_by_score(encoded.query, k, seen.rows(), seen.movies, allowed)
+        rating = tf.where(rows < self._movies.nothing, encoded.rate(rows), 0.0)
         return {"row": rows, "score": score, "rating": rating}
 
 
@@ -274,31 +337,31 @@ def _means_by_rating(order: tf.Tensor) -> tf.Tensor:
 
 
 def choose_search(inputs: Inputs, kind: str) -> Chosen:
-    """The search over the movies of `inputs`; raises `UserError` if there can be none of that kind."""
+    """Chooses the search over the movies of `inputs`; raises `UserError` if `kind` cannot be used."""
     scoring = inputs.scoring
-    return choose(kind, scoring.vectors, scoring.biases, lambda: Questions.of(scoring, inputs.known))
+    return choose(kind, scoring.vectors, scoring.biases, lambda: SampleQueries.of(scoring, inputs.known))
 
 
 def assemble(inputs: Inputs, search: Chosen) -> ServingIndex:
-    """The serving module over the scoring SavedModel of `inputs`."""
+    """Builds the serving module over the scoring SavedModel of `inputs`."""
     names = inputs.names
     packed = pack(inputs.known, inputs.held_out, len(names.movie_ids))
     return ServingIndex(
         scoring=tf.saved_model.load(str(inputs.model / "saved_model")),
-        catalogue=Catalogue(list(names.movie_ids), list(names.titles), names.years),
+        movies=MovieTable(list(names.movie_ids), list(names.titles), names.years),
         histories=Histories(list(names.user_ids), packed),
         search=search,
         rated=np.bincount(inputs.known.movies, minlength=len(names.movie_ids)) > 0,
     )
 
 
-def save(index: ServingIndex, directory: Path, requests: list[Request]) -> dict[str, Any]:
-    """Writes `index` and its warm-up requests into `directory`; returns the table of its signatures."""
+def save(index: ServingIndex, directory: Path, requests: list[Request]) -> dict[str, Signature]:
+    """Writes `index` and its warm-up requests into `directory`; returns its signatures."""
     signatures = index.signatures()
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
     tf.saved_model.save(index, str(directory), signatures=signatures, options=options)
     write_warmup(directory, requests, signatures)
     assets = directory / "assets"
     if not any(assets.iterdir()):
-        assets.rmdir()  # object stores know no empty directories: this index is the same after a copy
-    return signature_table(signatures)
+        assets.rmdir()  # object stores have no empty directories: so a copy of this index is equal to it
+    return {name: Signature.of(function) for name, function in signatures.items()}

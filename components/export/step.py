@@ -2,28 +2,36 @@
 
 from dataclasses import dataclass
 
+from components.documents import write_document
 from components.errors import UserError
-from components.export.kinds import BRUTE_FORCE, KINDS, SCANN
-from components.export.manifest import MANIFEST_FILE, describe, size_of
-from components.outputs import output_directory, write_json
+from components.export.manifest import (
+    BRUTE_FORCE,
+    KINDS,
+    MANIFEST_FILE,
+    SCANN,
+    IndexManifest,
+    RatingCounts,
+    scann_ops,
+)
+from components.outputs import output_directory
 from components.progress import log
 from components.step import step
 
-# Ten times what 20,000 movies take on two busy processors; work on the whole catalogue beyond one product,
-# which no request should need, takes longer.
+# Ten times the latency of 20,000 movies on two busy processors. Work on the whole catalogue beyond one matrix
+# product, which no request should need, takes longer.
 MAX_LATENCY_MS = 50.0
 
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was exported.
+    """Summary of an export.
 
     Attributes:
-      movies, users: how many the index knows.
-      ratings: how many it holds, held-out ones included.
+      movies, users: numbers of movies and users.
+      ratings: number of ratings, held-out ones included.
       search: "brute-force" or "scann", and `search_reason`, why.
-      bytes: the size of the directory.
-      recommend_p50_ms, recommend_p99_ms: time of an answer for one user, in a process of its own.
+      bytes: size of the SavedModel.
+      recommend_p50_ms, recommend_p99_ms: latency for one user, in a fresh process.
     """
 
     movies: int
@@ -62,16 +70,14 @@ def export(
         model was trained on another catalogue, or if the exported index does not load, answers otherwise
         than the model, or is too slow. Nothing is written then.
     """
-    from components.export.manifest import Inputs
-    from components.export.serving import assemble, choose_search, save
-    from components.export.top_k import require_scann
+    from components.export.serving import Inputs, assemble, choose_search, save
     from components.export.validation import draw_sample, validate
     from components.export.warmup import warmup_requests
 
     if index not in KINDS:
         raise UserError(f"--index {index}: choose {', '.join(KINDS)}")
     if index == SCANN:
-        require_scann()
+        scann_ops()
     inputs = Inputs.load(model, vocabulary, interactions)
     sample = draw_sample(inputs.names.user_ids, inputs.known, inputs.held_out)
     requests = warmup_requests(sample.user_ids, [str(movie_id) for movie_id in inputs.names.movie_ids[:5]])
@@ -79,17 +85,34 @@ def export(
         chosen = choose_search(inputs, index)
         log("writing the index")
         signatures = save(assemble(inputs, chosen), staging, requests)
-        log("asking it in a fresh process")
+        log("validating the index in a fresh process")
         validation = validate(staging, inputs.scoring, sample, requests, max_latency_ms, chosen.kind)
-        size = size_of(staging)
-        write_json(staging / MANIFEST_FILE, describe(inputs, chosen, signatures, validation, size))
+        rows = inputs.interactions
+        manifest = IndexManifest(
+            search=chosen.kind,
+            search_reason=chosen.why,
+            search_measured=chosen.measured,
+            movies=rows.movies,
+            users=rows.users,
+            training_users=rows.training_users,
+            ratings=RatingCounts(known=len(inputs.known.movies), held_out=len(inputs.held_out.movies)),
+            rating_scale=rows.rating_scale,
+            dimension=inputs.scoring.vectors.shape[1],
+            bytes=sum(file.stat().st_size for file in staging.rglob("*") if file.is_file()),
+            fingerprint=rows.fingerprint,
+            split=rows.split_settings,
+            model=inputs.source,
+            validation=validation,
+            signatures=signatures,
+        )
+        write_document(staging / MANIFEST_FILE, manifest)
     return ExportSummary(
-        movies=inputs.interactions.movies,
-        users=inputs.interactions.users,
-        ratings=len(inputs.known.movies) + len(inputs.held_out.movies),
-        search=chosen.kind,
-        search_reason=chosen.why,
-        bytes=size,
+        movies=manifest.movies,
+        users=manifest.users,
+        ratings=manifest.ratings.known + manifest.ratings.held_out,
+        search=manifest.search,
+        search_reason=manifest.search_reason,
+        bytes=manifest.bytes,
         recommend_p50_ms=validation.recommend_p50_ms,
         recommend_p99_ms=validation.recommend_p99_ms,
     )

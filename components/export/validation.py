@@ -1,4 +1,4 @@
-"""Validates an index in a process of its own against what the model itself answers."""
+"""Validates an index in a fresh process: compares its answers with those of the model."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from components.errors import UserError
 from components.export.histories import ALL, TRAIN
-from components.export.kinds import BRUTE_FORCE, SCANN
+from components.export.manifest import BRUTE_FORCE, SCANN, IndexValidation
 from components.export.warmup import Request
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import UserRatings
@@ -24,10 +24,10 @@ Ragged = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.in
 
 @dataclass(frozen=True)
 class Sample:
-    """A few users and what may be read of them.
+    """Sample of users with their histories.
 
     Attributes:
-      user_ids: strings [n]; the last one is nobody's.
+      user_ids: strings [n]; the last one is the id of no user.
       histories: for each value of the input `ratings`, movies int32, ratings float32 and row_splits
         int64 [n + 1].
     """
@@ -37,7 +37,7 @@ class Sample:
 
 
 def draw_sample(user_ids: npt.NDArray[Any], known: UserRatings, held_out: UserRatings) -> Sample:
-    """Users from the shortest known history, which may be empty, to the longest, and nobody."""
+    """Draws users from the shortest known history, maybe empty, to the longest, and an unknown user."""
     by_length = np.argsort(known.counts, kind="stable")
     users = np.unique(by_length[np.linspace(0, len(by_length) - 1, 6).astype(int)])
     rows = np.append(users, -1)
@@ -45,14 +45,14 @@ def draw_sample(user_ids: npt.NDArray[Any], known: UserRatings, held_out: UserRa
     movies, stars = (np.concatenate(part) for part in zip(*both, strict=True))
     everything = (movies, stars, np.cumsum([0] + [len(own) for own, _ in both]))
     ids = [str(user_ids[user]) for user in users]
-    return Sample([*ids, _nobody(set(user_ids))], {TRAIN: known.rows(rows), ALL: everything})
+    return Sample([*ids, _unknown_id(set(user_ids))], {TRAIN: known.rows(rows), ALL: everything})
 
 
 def _joined(one: Ragged, other: Ragged) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
 
 
-def _nobody(user_ids: set[str]) -> str:
+def _unknown_id(user_ids: set[str]) -> str:
     name = "nobody"
     while name in user_ids:
         name += "?"
@@ -60,7 +60,7 @@ def _nobody(user_ids: set[str]) -> str:
 
 
 def unseen_scores(scoring: ScoringModel, sample: Sample, ratings: str) -> npt.NDArray[np.float32]:
-    """Scores of the whole catalogue, float32 [n, M]; -inf for what each user has rated."""
+    """Scores the whole catalogue, float32 [n, M]; -inf for the movies that each user has rated."""
     movies, _, row_splits = history = sample.histories[ratings]
     queries = scoring.query(sample.user_ids, history)
     scores: npt.NDArray[np.float32] = queries @ scoring.vectors.T + scoring.biases
@@ -71,37 +71,17 @@ def unseen_scores(scoring: ScoringModel, sample: Sample, ratings: str) -> npt.ND
 def stars(
     scoring: ScoringModel, sample: Sample, ratings: str, rows: npt.ArrayLike, movies: npt.ArrayLike
 ) -> npt.NDArray[np.float32]:
-    """Predicted ratings, float32 [p], of pairs of a row of the sample and a movie (-1: an unknown one)."""
+    """Predicts ratings, float32 [p], of pairs of a row of the sample and a movie (-1: an unknown one)."""
     pairs = (np.asarray(rows, np.int32), np.asarray(movies, np.int32))
     return scoring.rate(sample.user_ids, sample.histories[ratings], *pairs)
 
 
-# Greatest difference between the index and the model; relative where the value is beyond 1.
+# Greatest difference between the index and the model; relative where the value is greater than 1.
 TOLERANCE = 1e-4
 
 _K = 100
 _TIMED_REQUESTS = 200
 _TIMEOUT_SECONDS = 600
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What the fresh process found.
-
-    Attributes:
-      users: how many users were asked about.
-      answers: how many figures were compared.
-      largest_difference: between the index's figures and the model's.
-      load_seconds: time to load the index.
-      recommend_p50_ms, recommend_p99_ms: time of `serving_default` for one user.
-    """
-
-    users: int
-    answers: int
-    largest_difference: float
-    load_seconds: float
-    recommend_p50_ms: float
-    recommend_p99_ms: float
 
 
 def validate(
@@ -111,14 +91,14 @@ def validate(
     requests: list[Request],
     max_latency_ms: float,
     search: str = BRUTE_FORCE,
-) -> Validation:
-    """Compares the index's answers about `sample` with the model's, and sees that `requests` are answered.
+) -> IndexValidation:
+    """Compares the answers of the index about `sample` with those of the model, and sends `requests`.
 
-    Of an approximate `search`, what it gives must be right; which movies it may miss is measured elsewhere.
+    The scores and ratings of an approximate `search` must be exact; the recall is measured in search.py.
 
     Raises:
-      UserError: if the index cannot be loaded without this project's code, if it answers otherwise than
-        the model, or if the median answer takes longer than `max_latency_ms`.
+      UserError: if the index cannot be loaded without this project's code, if its answers differ from
+        those of the model, or if the median answer takes longer than `max_latency_ms`.
     """
     pairs = _pairs(scoring, sample)
     questions = _questions(scoring, sample, pairs, requests)
@@ -136,11 +116,11 @@ def validate(
             f"the exported index takes {p50:.1f} ms to answer for one user, more than {max_latency_ms:g} ms; "
             "take a smaller model, or raise --max-latency-ms"
         )
-    every = np.concatenate(differences)
-    return Validation(
+    all_differences = np.concatenate(differences)
+    return IndexValidation(
         users=len(sample.user_ids),
-        answers=len(every),
-        largest_difference=float(every.max(initial=0.0)),
+        answers=len(all_differences),
+        largest_difference=float(all_differences.max(initial=0.0)),
         load_seconds=round(result["load_seconds"], 3),
         recommend_p50_ms=round(float(p50), 3),
         recommend_p99_ms=round(float(p99), 3),
@@ -148,7 +128,7 @@ def validate(
 
 
 def _pairs(scoring: ScoringModel, sample: Sample) -> tuple[list[int], list[int]]:
-    """For each user a movie rated first and last, the catalogue's first and last, and an unknown one."""
+    """Pairs each user with the first and last movie rated, those of the catalogue, and an unknown one."""
     movies, _, row_splits = sample.histories[ALL]
     rows, chosen = [], []
     for row in range(len(sample.user_ids)):
@@ -231,7 +211,7 @@ def _compare_recommendations(
 def _difference(what: str, found: npt.ArrayLike, expected: npt.ArrayLike) -> npt.NDArray[np.float64]:
     one, other = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     differences: npt.NDArray[np.float64] = np.abs(one - other) / np.maximum(1.0, np.abs(other))
-    # Written so that a NaN is refused as well.
+    # Not `differences > TOLERANCE`: a NaN must be refused as well.
     wrong = ~(differences <= TOLERANCE)
     if wrong.any():
         first = int(np.argmax(wrong))

@@ -1,7 +1,7 @@
-"""Requests that TensorFlow Serving plays when it loads the index, so that no user pays for the first call.
+"""Warm-up requests, which TensorFlow Serving runs when it loads the index: the first call is slow.
 
 The file is a TFRecord of `tensorflow.serving.PredictionLog` messages. Their package is large and bound to one
-version of TensorFlow, and all that is needed of it is five fields, so the messages are put together here:
+version of TensorFlow, and only five fields are needed, so the messages are encoded here:
 
     PredictionLog.predict_log = 6, PredictLog.request = 1, PredictRequest.model_spec = 1 and .inputs = 2 (a
     map: key = 1, value = 2), ModelSpec.signature_name = 3
@@ -23,7 +23,7 @@ Request = tuple[str, dict[str, Any]]
 
 
 def warmup_requests(user_ids: list[str], movie_ids: list[str]) -> list[Request]:
-    """A request or more for each signature that answers about users and movies."""
+    """Returns one or more requests for each signature that answers about users and movies."""
     filtered = {"include_rated": False, "exclude": [], "only": [], "order": "rating", "pool": 100}
     requests: list[Request] = [
         ("serving_default", {"user_id": user_ids[:1]}),
@@ -50,7 +50,7 @@ def warmup_requests(user_ids: list[str], movie_ids: list[str]) -> list[Request]:
 
 
 def write_warmup(directory: Path, requests: list[Request], signatures: dict[str, Any]) -> None:
-    """Writes `requests` into the SavedModel in `directory`, with the dtypes that `signatures` take."""
+    """Writes `requests` into the SavedModel in `directory`, with the dtypes of the inputs of `signatures`."""
     target = directory / WARMUP_FILE
     target.parent.mkdir()
     with tf.io.TFRecordWriter(str(target)) as writer:
@@ -68,7 +68,7 @@ def _prediction_log(signature: str, dtypes: dict[str, tf.DType], inputs: dict[st
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field of a protocol buffer message."""
+    """Encodes a length-delimited field of a protocol buffer message."""
     return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 

@@ -1,4 +1,4 @@
-"""Recommendations for many users at once, into one Parquet file."""
+"""Recommendations for many users, written to one Parquet file."""
 
 import hashlib
 import json
@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.documents import plain
 from components.errors import UserError
 from components.machine import available_cpus
 from components.outputs import write_json
 from components.progress import Progress, log
-from components.recommend.index import PublishedIndex, Ratings
+from components.recommend.index import Known, PublishedIndex
 
 SCHEMA = pa.schema(
     [
@@ -30,17 +31,17 @@ SCHEMA = pa.schema(
     ]
 )
 
-# The columns of few distinct values. Among the others a search for some takes time and makes the file larger.
+# The columns with few distinct values. A dictionary of the others takes time and makes the file larger.
 _REPEATING = ["user_id", "rank", "movie_id", "known_user"]
 
-# Users to a request, and to a part: what a killed run loses.
+# Users to a request, and to a part of the output: a killed run loses at most one part.
 _BATCH = 256
 _PART = 64 * _BATCH
 
 
 @dataclass(frozen=True)
 class BatchSummary:
-    """What was written: `rows` recommendations for `users`, some of them unknown to the index."""
+    """Counts of the output: recommendations, users, and users that the index does not know."""
 
     users: int
     rows: int
@@ -48,12 +49,12 @@ class BatchSummary:
 
 
 def write_recommendations(
-    index: PublishedIndex, users: Sequence[str], k: int, output: str | Path, ratings: Ratings = "all"
+    index: PublishedIndex, users: Sequence[str], k: int, output: str | Path, ratings: Known = "all"
 ) -> BatchSummary:
     """Writes the k best movies for each of `users`, in their order, to the Parquet file `output`.
 
-    The work is kept in parts beside `output` until it is whole: the same call, repeated after a kill, goes
-    on where the first one was. Memory does not grow with the number of users.
+    Finished parts are kept beside `output` until it is complete: the same call, repeated after a kill,
+    resumes after the last part. Memory use does not depend on the number of users.
 
     Raises:
       UserError: if `output` cannot be written.
@@ -63,7 +64,9 @@ def write_recommendations(
         raise UserError(f"{target} is a directory; name a file as --output")
     parts = target.with_name(f".{target.name}.parts")
     try:
-        _open_parts(parts, {"manifest": index.manifest, "k": k, "ratings": ratings, "users": _digest(users)})
+        _open_parts(
+            parts, {"manifest": plain(index.manifest), "k": k, "ratings": ratings, "users": _digest(users)}
+        )
         rows = _join(_write_parts(parts, index, users, k, ratings), parts / "whole.parquet")
         (parts / "whole.parquet").replace(target)
     except OSError as error:
@@ -74,7 +77,7 @@ def write_recommendations(
 
 
 def read_users(source: str, index: PublishedIndex) -> list[str]:
-    """The users of the file `source`, one id a line; all users of `index` for "all".
+    """Reads the users of the file `source`, one id a line; returns all users of `index` for "all".
 
     Raises:
       UserError: if there is no such file, or no user in it.
@@ -94,7 +97,7 @@ def read_users(source: str, index: PublishedIndex) -> list[str]:
 
 
 def _open_parts(parts: Path, plan: dict[str, Any]) -> None:
-    """Leaves in `parts` what an earlier call with the same plan has done, and nothing else."""
+    """Keeps the parts of an earlier call with the same plan, and deletes those of another plan."""
     record = parts / "plan.json"
     if record.is_file() and json.loads(record.read_text(encoding="utf-8")) != plan:
         shutil.rmtree(parts)
@@ -103,7 +106,7 @@ def _open_parts(parts: Path, plan: dict[str, Any]) -> None:
 
 
 def _write_parts(
-    parts: Path, index: PublishedIndex, users: Sequence[str], k: int, ratings: Ratings
+    parts: Path, index: PublishedIndex, users: Sequence[str], k: int, ratings: Known
 ) -> Iterator[Path]:
     with Progress("recommend", total=len(users), unit="users") as progress:
         for start in range(0, max(len(users), 1), _PART):
@@ -117,10 +120,10 @@ def _write_parts(
 
 
 def _write_part(
-    file: Path, index: PublishedIndex, users: Sequence[str], k: int, ratings: Ratings, progress: Progress
+    file: Path, index: PublishedIndex, users: Sequence[str], k: int, ratings: Known, progress: Progress
 ) -> None:
     staging = file.with_suffix(".partial")
-    # Not compressed: it is read once more, and then only what is made of it stays.
+    # Not compressed: a part is read once and then deleted.
     with pq.ParquetWriter(staging, SCHEMA, compression="none", use_dictionary=_REPEATING) as writer:
         tables = []
         for table, some in _tables(index, users, k, ratings):
@@ -131,19 +134,19 @@ def _write_part(
 
 
 def _tables(
-    index: PublishedIndex, users: Sequence[str], k: int, ratings: Ratings
+    index: PublishedIndex, users: Sequence[str], k: int, ratings: Known
 ) -> Iterator[tuple[pa.Table, Sequence[str]]]:
-    """The answers for `users`, a request each time, with those it was about."""
+    """Yields the answers to one request after the other, each with its users."""
     batches = [users[start : start + _BATCH] for start in range(0, len(users), _BATCH)]
     movies = pa.array(index.movie_ids, pa.string())
-    # Much of an answer is work of one thread: several at once keep all processors busy.
+    # Much of the work on a request uses one thread: several requests at once use all processors.
     with ThreadPoolExecutor(available_cpus()) as pool:
         tables = pool.map(lambda some: _table(some, movies, index.ranking(some, k, ratings)), batches)
         yield from zip(tables, batches, strict=True)
 
 
 def _table(users: Sequence[str], movies: pa.Array, answer: dict[str, np.ndarray]) -> pa.Table:
-    """One row a recommendation; the padding of users whose movies ran out is left out."""
+    """Makes a row of each recommendation, without the padding."""
     rows = answer["row"]
     kept = rows < len(movies)
     owner, rank = np.nonzero(kept)
@@ -164,7 +167,7 @@ def _join(files: Iterable[Path], target: Path) -> int:
     """Joins the parts into `target` and returns the number of rows."""
     whole = pq.ParquetWriter(target, SCHEMA, compression="zstd", use_dictionary=_REPEATING)
     with whole as writer, ThreadPoolExecutor(1) as background:
-        # While one part is added, the next is made.
+        # One part is added while the next is computed.
         added = [background.submit(_add, writer, file) for file in files]
         return sum(rows.result() for rows in added)
 

@@ -18,12 +18,12 @@ _WITH_YEAR = re.compile(r"(?P<title>.+?)\s*\((?P<year>\d{4})\)$")
 _ARTICLE_BEHIND = re.compile(r"(?P<title>.+), (?P<article>the|an?)$")
 _CANDIDATES_SHOWN = 10
 _SUGGESTIONS = 5
-# Likeness, 0 to 1, from which a title is worth suggesting.
-_LIKENESS = 0.6
+# The least similarity, 0 to 1, of a title that is suggested.
+_SIMILARITY = 0.6
 
 
 class Titles:
-    """A movie table that is searched by id or by title, of any case, with or without the year in brackets."""
+    """Search for movies by id or title, in any case, with or without the year in brackets."""
 
     def __init__(self, movie_ids: Sequence[str], titles: Sequence[str], years: Sequence[int]) -> None:
         self._movie_ids, self._titles, self._years = movie_ids, titles, years
@@ -33,7 +33,7 @@ class Titles:
             self._rows_of_title[_normalised(title)].append(row)
 
     def find(self, text: str) -> int:
-        """The row of the movie with the id `text`, else of the one movie with that title.
+        """Finds the row of the movie with the id `text`, or else of the one movie with that title.
 
         Raises:
           UserError: if there is none (the nearest titles are named), or more than one (all are listed).
@@ -60,7 +60,7 @@ class Titles:
     def _nearest(self, text: str) -> str:
         wanted = _normalised(text)
         containing = [title for title in self._rows_of_title if len(wanted) > 2 and wanted in title]
-        alike = difflib.get_close_matches(wanted, self._rows_of_title, n=_SUGGESTIONS, cutoff=_LIKENESS)
+        alike = difflib.get_close_matches(wanted, self._rows_of_title, n=_SUGGESTIONS, cutoff=_SIMILARITY)
         nearest = list(dict.fromkeys([*alike, *sorted(containing, key=len)]))[:_SUGGESTIONS]
         if not nearest:
             return "; `twotower history USER` shows ids and titles"
@@ -76,7 +76,7 @@ class Titles:
 
 
 def titled(title: str, year: int) -> str:
-    """A title with its year in brackets, where the year is known and the title does not say it."""
+    """Adds the year in brackets to a title, if it is known and the title does not have it."""
     return f"{title} ({year})" if year and f"({year})" not in title else title
 
 
@@ -95,7 +95,7 @@ def show_json(value: Any) -> None:
 
 
 def note(message: str) -> None:
-    """Prints a line about the answer beside it, so that a pipe carries the answer only."""
+    """Prints a remark to standard error, so that a pipe carries the answer only."""
     click.echo(message, err=True)
 
 

@@ -1,4 +1,4 @@
-"""A published index, asked from Python."""
+"""Python interface of a published index, and the example user that a run shows at its end."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,46 +13,45 @@ import numpy.typing as npt
 
 from components.display import printable, stars
 from components.errors import UserError
-from components.export.kinds import SCANN
-from components.export.manifest import read_manifest
+from components.export.manifest import IndexManifest, load_index
 from components.recommend.display import Titles, titled
 
 
 def movies_of(answer: Mapping[str, npt.NDArray[Any]], row: int, *figures: str) -> list[dict[str, Any]]:
-    """The movies in one row of an answer without the padding, each with its `figures`."""
+    """Returns the movies in one row of an answer without the padding, each with its `figures`."""
     found = records({name: answer[name][row] for name in ("movie_id", "title", "year", *figures)})
     return [movie for movie in found if movie["movie_id"]]
 
 
 def records(columns: dict[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:
-    """Columns of one length as a list of rows."""
+    """Turns columns of one length into a list of rows."""
     values = zip(*(column.tolist() for column in columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in values]
 
 
 def batches(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Parts of `size` values; one empty part if there are none, so that the answer has its columns."""
+    """Yields parts of `size` values; one empty part if there are none, so that the answer has its columns."""
     for start in range(0, max(len(values), 1), size):
         yield values[start : start + size]
 
 
 def joined(answers: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
-    """Answers with the same columns, one below the other."""
+    """Concatenates answers that have the same columns."""
     return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
 
 def decoded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array, with TensorFlow's bytes as `str` objects."""
+    """Decodes an array of bytes into `str` objects; returns other arrays unchanged."""
     if array.dtype != object:
         return array
     flat = [value.decode("utf-8") for value in array.ravel()]
     return np.array(flat, dtype=object).reshape(array.shape)
 
 
-# Which of a user's ratings are read and excluded: all, or only those known before the test split.
-Ratings = Literal["all", "train"]
+# The ratings of a user that are read and excluded: all, or those of training and validation.
+Known = Literal["all", "train"]
 
-# Users to a request. One request holds a score for each of them and each movie of the catalogue.
+# Users to a request: it needs memory for a score of each user and each movie.
 _BATCH = 256
 _PAIRS_BATCH = 16_384
 
@@ -63,15 +62,15 @@ Strings = npt.NDArray[np.object_]
 class Recommendations:
     """The k best movies for each of n users, best first.
 
-    Where fewer than k are left, the rest is padded: movie_id and title "", year 0, rating 0.0 and the least
-    finite float32 as the score.
+    Rows with fewer than k movies are padded: movie_id and title "", year 0, rating 0.0 and the least finite
+    float32 as the score.
 
     Attributes:
       movie_id, title: str objects [n, k].
       year: int32 [n, k]; 0 = unknown.
-      score: float32 [n, k], comparable within one user only.
+      score: float32 [n, k], comparable for one user only.
       rating: float32 [n, k], predicted, in stars.
-      known_user: bool [n]; the others get the order of popularity.
+      known_user: bool [n]; an unknown user gets the most popular movies.
     """
 
     movie_id: Strings
@@ -82,16 +81,16 @@ class Recommendations:
     known_user: npt.NDArray[np.bool_]
 
     def movies(self, row: int) -> list[dict[str, Any]]:
-        """The movies for one user without the padding: movie_id, title, year, score, rating."""
+        """Returns the movies for one user without the padding: movie_id, title, year, score, rating."""
         return movies_of(vars(self), row, "score", "rating")
 
 
 class PublishedIndex:
-    """The signatures of an exported index as methods over Python's strings and numpy's arrays."""
+    """The signatures of an exported index as methods with Python strings and NumPy arrays."""
 
-    def __init__(self, manifest: dict[str, Any], loaded: Any) -> None:
+    def __init__(self, manifest: IndexManifest, loaded: Any) -> None:
         self.manifest = manifest
-        # The signatures hold the loaded object's variables only weakly.
+        # The signatures hold only weak references to the variables of the loaded object.
         self._loaded, self._signatures = loaded, loaded.signatures
 
     @classmethod
@@ -101,30 +100,13 @@ class PublishedIndex:
         Raises:
           UserError: if there is no index, it is damaged or of another format, or it lacks its ScaNN.
         """
-        manifest = read_manifest(directory)
-        import tensorflow as tf
-
-        if manifest["search"] == SCANN:
-            from components.export.top_k import require_scann
-
-            require_scann()  # before the index, whose operations it holds
-
-        try:
-            loaded = tf.saved_model.load(str(directory))
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            raise UserError(
-                f"{directory} is damaged and does not load; export it anew, or copy it again"
-            ) from error
-        missing = set(manifest["signatures"]) - set(loaded.signatures)
-        if missing:
-            raise UserError(f"{directory} is damaged: it lacks {', '.join(sorted(missing))}; export it anew")
-        return cls(manifest, loaded)
+        return cls(*load_index(directory))
 
     def recommend(
         self,
         user_ids: Sequence[str],
         k: int,
-        ratings: Ratings = "all",
+        ratings: Known = "all",
         *,
         include_rated: bool = False,
         exclude: Sequence[str] = (),
@@ -132,13 +114,13 @@ class PublishedIndex:
         order: Literal["score", "rating"] = "score",
         pool: int = 100,
     ) -> Recommendations:
-        """The k best movies, at most the whole catalogue, that each user has not rated.
+        """Finds the k best movies, at most the whole catalogue, that each user has not rated.
 
         Args:
           include_rated: also recommend what the user has rated.
           exclude: ids of movies never to recommend.
-          only: ids of the movies to choose from; none means all.
-          order: "rating" puts the `pool` best-scored movies in the order of their predicted ratings.
+          only: ids of the movies to choose from; empty for all.
+          order: "rating" orders the `pool` movies with the best scores by predicted rating.
         """
         signature, inputs = "recommend", dict[str, Any](k=k, ratings=ratings)
         if include_rated or exclude or only or order != "score":
@@ -149,12 +131,10 @@ class PublishedIndex:
         answer = joined(answers)
         return Recommendations(**{field.name: answer[field.name] for field in fields(Recommendations)})
 
-    def ranking(
-        self, user_ids: Sequence[str], k: int, ratings: Ratings = "all"
-    ) -> dict[str, npt.NDArray[Any]]:
-        """`recommend` in one request, for bulk work: row, score, rating, known_user.
+    def ranking(self, user_ids: Sequence[str], k: int, ratings: Known = "all") -> dict[str, npt.NDArray[Any]]:
+        """Does `recommend` in one request, for bulk work: row, score, rating, known_user.
 
-        A row is the place in `movie_ids`, or their number where fewer than k movies are left.
+        A row is a position in `movie_ids`; their number stands for no movie.
         """
         signature = "rank" if "rank" in self._signatures else "recommend"
         answer = self._call(signature, user_id=user_ids, k=k, ratings=ratings)
@@ -167,7 +147,7 @@ class PublishedIndex:
         return {"row": np.array(rows, np.int32).reshape(ids.shape), **ranked}
 
     def recommend_from_history(self, history: Mapping[str, float], k: int) -> list[dict[str, Any]]:
-        """The k best movies for someone with these ratings, movie id -> stars; unknown movies are not read.
+        """Finds the k best movies for ratings, movie id -> stars; unknown movies are left out.
 
         Returns: movie_id, title, year, score and predicted rating, the best first.
         """
@@ -181,11 +161,11 @@ class PublishedIndex:
         return movies_of(answer, 0, "score", "rating")
 
     def rate(
-        self, user_ids: Sequence[str], movie_ids: Sequence[str], ratings: Ratings = "all"
+        self, user_ids: Sequence[str], movie_ids: Sequence[str], ratings: Known = "all"
     ) -> npt.NDArray[np.float32]:
-        """Predicted stars, float32 [n], for pairs of a user and a movie.
+        """Predicts ratings in stars, float32 [n], for pairs of a user and a movie.
 
-        A rating that the user gave to that very movie is not read. Pairs of one user are best given together.
+        A rating that the user gave to the same movie is not read. Put the pairs of a user next to each other.
         """
         pairs = zip(batches(user_ids, _PAIRS_BATCH), batches(movie_ids, _PAIRS_BATCH), strict=True)
         answers = [
@@ -195,15 +175,15 @@ class PublishedIndex:
         return stars
 
     def history(self, user_id: str) -> list[dict[str, Any]]:
-        """What the user rated: movie_id, title, year, rating and held_out, the best rated first.
+        """Returns the ratings of the user: movie_id, title, year, rating and held_out, the best rated first.
 
         Raises:
-          UserError: if nothing is known of the user.
+          UserError: if the user is unknown.
         """
         return self.histories([user_id])[0] or self._refuse_unknown(user_id)
 
     def histories(self, user_ids: Sequence[str]) -> list[list[dict[str, Any]]]:
-        """`history` for several users; empty for an unknown one."""
+        """Does `history` for several users; empty for an unknown one."""
         answer = self._ask("history", user_id=user_ids)
         splits = answer["row_splits"]
         rows = records({name: answer[name] for name in ("movie_id", "title", "year", "rating", "held_out")})
@@ -211,12 +191,12 @@ class PublishedIndex:
         return [sorted(user, key=lambda movie: -movie["rating"]) for user in users]
 
     def similar(self, movie_id: str, k: int) -> list[dict[str, Any]]:
-        """The k movies nearest to one: movie_id, title, year, similarity (cosine); none for an unknown id."""
+        """Finds the k most similar movies: movie_id, title, year, similarity; none for an unknown id."""
         answer = self._ask("similar", movie_id=[movie_id], k=k)
         return movies_of(answer, 0, "similarity")
 
     def find_movie(self, text: str) -> dict[str, Any]:
-        """The movie with that id or title: movie_id, title, year.
+        """Finds the movie with an id or title: movie_id, title, year.
 
         Raises:
           UserError: if there is none, or more than one.
@@ -226,12 +206,12 @@ class PublishedIndex:
 
     @cached_property
     def user_ids(self) -> list[str]:
-        """All known users, those with training ratings first."""
+        """All known users; those with training ratings come first."""
         return list(self._ask("users")["user_id"])
 
     @property
     def movie_ids(self) -> list[str]:
-        """Every movie of the catalogue."""
+        """All movies of the catalogue."""
         return self._catalogue["movie_id"]
 
     @cached_property
@@ -266,21 +246,21 @@ class PublishedIndex:
         return outputs
 
 
-_USERS_LOOKED_AT = 200
-# Movies with the best scores, among which the predicted rating decides.
+_SAMPLED_USERS = 200
+# Movies with the best scores, which are then ordered by predicted rating.
 _POOL = 100
 
 
 @dataclass(frozen=True)
 class Showcase:
-    """A user, what that user liked best, and what the index recommends.
+    """A user with the movies that this user rated best and the movies that the index recommends.
 
     Attributes:
       user_id: the user.
-      rated: how many movies the user rated.
+      rated: number of movies that the user rated.
       liked: the best rated ones, with movie_id, title, year and rating.
-      recommended: movie_id, title, year, score and predicted rating: of the 100 movies that suit the user
-        best, those with the highest predicted ratings.
+      recommended: movie_id, title, year, score and predicted rating: of the 100 movies with the best scores,
+        those with the highest predicted ratings.
     """
 
     user_id: str
@@ -290,13 +270,13 @@ class Showcase:
 
 
 def showcase(index: str | Path, k: int = 5) -> Showcase:
-    """Picks a user of the index at `index` whose ratings are of usual number, mean and spread.
+    """Picks a user of the index at `index` whose number, mean and spread of ratings are typical.
 
     Args:
-      k: how many liked and how many recommended movies to show.
+      k: number of liked and number of recommended movies to show.
 
     Raises:
-      UserError: if there is no whole index at `index`.
+      UserError: if the index cannot be loaded.
     """
     published = PublishedIndex.load(index)
     user_id, history = _typical_user(published)
@@ -306,25 +286,27 @@ def showcase(index: str | Path, k: int = 5) -> Showcase:
 
 def _typical_user(published: PublishedIndex) -> tuple[str, list[dict[str, Any]]]:
     user_ids = published.user_ids
-    places = np.unique(np.linspace(0, len(user_ids) - 1, _USERS_LOOKED_AT).astype(int))
-    histories = dict(zip((ids := [user_ids[i] for i in places]), published.histories(ids), strict=True))
+    positions = np.unique(np.linspace(0, len(user_ids) - 1, _SAMPLED_USERS).astype(int))
+    histories = dict(zip((ids := [user_ids[i] for i in positions]), published.histories(ids), strict=True))
     median = np.median([len(history) for history in histories.values()])
-    usual = {user: history for user, history in histories.items() if median <= len(history) <= 2 * median}
-    taste = {user: _taste(history) for user, history in usual.items()}
-    typical = np.median(list(taste.values()), axis=0)
-    # Somebody of extremes would be shown movies that nobody else would call recommendable.
-    chosen = min(usual, key=lambda user: float(np.abs(taste[user] - typical).sum()))
-    return chosen, usual[chosen]
+    candidates = {
+        user: history for user, history in histories.items() if median <= len(history) <= 2 * median
+    }
+    moments = {user: _moments(history) for user, history in candidates.items()}
+    typical = np.median(list(moments.values()), axis=0)
+    # Recommendations for a user with extreme ratings would not look plausible to anybody else.
+    chosen = min(candidates, key=lambda user: float(np.abs(moments[user] - typical).sum()))
+    return chosen, candidates[chosen]
 
 
-def _taste(history: list[dict[str, Any]]) -> npt.NDArray[np.float64]:
-    """Mean and standard deviation of the ratings."""
+def _moments(history: list[dict[str, Any]]) -> npt.NDArray[np.float64]:
+    """Computes mean and standard deviation of the ratings."""
     ratings = [movie["rating"] for movie in history]
     return np.array([np.mean(ratings), np.std(ratings)])
 
 
 def render(shown: Showcase) -> Any:
-    """The showcase as a `rich` renderable of at most 80 columns: the history beside the recommendations."""
+    """Formats the showcase as a `rich` table of at most 80 columns: history beside recommendations."""
     from rich.table import Table
     from rich.text import Text
 

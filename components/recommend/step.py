@@ -3,7 +3,7 @@
 from typing import cast
 
 from components.recommend.batch import BatchSummary, read_users, write_recommendations
-from components.recommend.index import PublishedIndex, Ratings
+from components.recommend.index import Known, PublishedIndex
 from components.step import step
 
 
@@ -22,4 +22,4 @@ def batch(*, index: str, output: str, users: str = "all", k: int = 100, ratings:
       UserError: if there is no whole index, the users cannot be read, or `output` cannot be written.
     """
     published = PublishedIndex.load(index)
-    return write_recommendations(published, read_users(users, published), k, output, cast(Ratings, ratings))
+    return write_recommendations(published, read_users(users, published), k, output, cast(Known, ratings))

@@ -1,4 +1,4 @@
-"""The page on which a person tries the recommender: no scripts, all in the address."""
+"""HTML page on which a person tries the recommender: no scripts, all state is in the address."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ _STEPS = 10
 
 @dataclass(frozen=True)
 class Question:
-    """What the address asks.
+    """Query of the address.
 
     Attributes:
       user: a user's id; "" for none.
       find: words of a title; "" for none.
-      picks: movie id -> stars, as picked by somebody who is no known user.
+      picks: movie id -> stars, given by a visitor who is not a known user.
     """
 
     user: str
@@ -35,7 +35,7 @@ class Question:
 
     @classmethod
     def of(cls, query: Iterable[tuple[str, str]]) -> "Question":
-        """Reads the query of an address: `user`, `find`, and any number of `pick=STARS:MOVIE`."""
+        """Parses the query of an address: `user`, `find`, and any number of `pick=STARS:MOVIE`."""
         user, find, picks = "", "", dict[str, float]()
         for name, value in query:
             if name == "user":
@@ -49,14 +49,14 @@ class Question:
         return cls(user, find, picks)
 
     def with_pick(self, movie_id: str, stars: float) -> str:
-        """The address in which a movie has so many stars; 0 takes it out."""
+        """Returns the address in which a movie has `stars`; 0 removes the movie."""
         picks = {**self.picks, movie_id: stars}
         pairs = [("pick", f"{given:.0f}:{movie}") for movie, given in picks.items() if given]
         return "/?" + urlencode([("find", self.find), *pairs])
 
 
 def page(served: Served, question: Question) -> str:
-    """The page that answers `question`, as HTML."""
+    """Renders the page that answers `question`, as HTML."""
     index = served.index
     known = index.movies_by_id(list(question.picks))
     picks = {movie_id: stars for movie_id, stars in question.picks.items() if movie_id in known}
@@ -78,8 +78,8 @@ def _of_user(index: ServedIndex, user_id: str) -> dict[str, Any]:
 
 
 def _stars(index: ServedIndex) -> list[int]:
-    """Whole numbers on the scale of the ratings, not too many."""
-    low, high = (round(end) for end in index.manifest["rating_scale"])
+    """Returns some ten whole numbers on the scale of the ratings."""
+    low, high = (round(end) for end in index.manifest.rating_scale)
     return list(range(max(1, low), high + 1, 1 + (high - low) // _STEPS))
 
 

@@ -22,7 +22,7 @@ def default_index(request, tmp_path_factory):
     inputs = {name: str(artifacts / name) for name in ("model", "vocabulary", "interactions")}
     with pytest.MonkeyPatch.context() as patched:
         if request.param != "kept":
-            patched.setattr(histories, "_MOST_NUMBERS", 0)
+            patched.setattr(histories, "_MAX_STORED_NUMBERS", 0)
         export(**inputs, output=str(artifacts / "index"))
     return artifacts / "index", world
 
@@ -44,6 +44,6 @@ def test_recommends_the_short_way_what_it_recommends_the_long_way(default_index,
 
 
 def test_is_validated_against_the_model(default_index):
-    found = read_manifest(default_index[0])["validation"]
-    assert found["answers"] > 500
-    assert found["largest_difference"] < 1e-4
+    found = read_manifest(default_index[0]).validation
+    assert found.answers > 500
+    assert found.largest_difference < 1e-4

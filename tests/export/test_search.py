@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.documents import plain
 from components.errors import UserError
 from components.export import search
-from components.export.search import Questions, choose
+from components.export.search import SampleQueries, choose
 from components.export.top_k import FEWEST_MOVIES, LOWEST_SCORE, ScannSearch
 
 MOVIES, USERS = 8_000, 30
@@ -28,7 +29,7 @@ def world():
     )
     excluded = np.argsort(-(queries @ vectors.T + biases), axis=1)[:, :20].astype(np.int32)
     history = (excluded.ravel(), np.full(20 * USERS, 3.0, np.float32), np.arange(USERS + 1) * 20)
-    return vectors, biases, Questions(queries, history)
+    return vectors, biases, SampleQueries(queries, history)
 
 
 def choose_in(world, kind):
@@ -41,12 +42,12 @@ def no_scann(monkeypatch):
     def refuse():
         raise UserError("ScaNN is not installed")
 
-    monkeypatch.setattr(search, "require_scann", refuse)
+    monkeypatch.setattr(search, "scann_ops", refuse)
 
 
 def test_takes_what_is_asked_for_without_measuring(world):
     chosen = choose_in(world, "brute-force")
-    assert chosen.record() == {"search": "brute-force", "search_reason": "asked for", "search_measured": {}}
+    assert (chosen.kind, chosen.why, plain(chosen.measured)) == ("brute-force", "asked for", {})
 
 
 def test_auto_without_scann_is_brute_force_and_says_so(world, no_scann, capsys):
@@ -88,7 +89,7 @@ class Double:
 @pytest.fixture
 def with_double(monkeypatch):
     def install(**traits):
-        monkeypatch.setattr(search, "require_scann", lambda: None)
+        monkeypatch.setattr(search, "scann_ops", lambda: None)
         monkeypatch.setattr(search, "ScannSearch", type("Fake", (Double,), traits))
 
     return install
@@ -98,22 +99,22 @@ def test_auto_does_not_take_what_misses_two_in_a_hundred(world, with_double):
     with_double(missed=2)
     chosen = choose_in(world, "auto")
     assert (chosen.kind, chosen.why) == ("brute-force", "ScaNN finds less than 99% of the best 100 movies")
-    assert chosen.measured["recall_at_100"] == pytest.approx(0.98)
-    assert chosen.measured["leaves_searched_share"] == 1.0
+    assert chosen.measured.recall_at_100 == pytest.approx(0.98)
+    assert chosen.measured.leaves_searched_share == 1.0
 
 
 def test_auto_does_not_take_what_is_slower(world, with_double):
     with_double(seconds=0.02)
     chosen = choose_in(world, "auto")
     assert (chosen.kind, chosen.why) == ("brute-force", "ScaNN is not faster on this catalogue")
-    assert chosen.measured["scann_p50_ms"] > 20 > chosen.measured["brute_force_p50_ms"] > 0
-    assert chosen.measured["leaves_searched_share"] == 0.05
+    assert chosen.measured.scann_p50_ms > 20 > chosen.measured.brute_force_p50_ms > 0
+    assert chosen.measured.leaves_searched_share == 0.05
 
 
 def test_scann_is_taken_when_asked_for_though_it_is_slower(world, with_double):
     with_double(seconds=0.02)
     chosen = choose_in(world, "scann")
-    assert (chosen.kind, chosen.why, chosen.measured["queries"]) == ("scann", "asked for", USERS)
+    assert (chosen.kind, chosen.why, chosen.measured.queries) == ("scann", "asked for", USERS)
 
 
 def test_auto_takes_what_is_faster_and_finds_all(world, with_double, monkeypatch):
@@ -121,7 +122,7 @@ def test_auto_takes_what_is_faster_and_finds_all(world, with_double, monkeypatch
     milliseconds = iter([2.0, 1.0] * USERS)
     monkeypatch.setattr(search, "_milliseconds", lambda *_: next(milliseconds))
     chosen = choose_in(world, "auto")
-    assert (chosen.kind, chosen.measured["recall_at_100"]) == ("scann", 1.0)
+    assert (chosen.kind, chosen.measured.recall_at_100) == ("scann", 1.0)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.documents import plain
 from components.export.manifest import read_manifest
 from components.registry import registry
 
@@ -17,7 +18,7 @@ _PAGE = (_DOCS / "serving.md").read_text("utf-8")
 
 @pytest.fixture(scope="module")
 def signatures(index):
-    return read_manifest(index)["signatures"]
+    return plain(read_manifest(index))["signatures"]
 
 
 def test_the_table_has_every_signature_with_its_inputs(signatures):

@@ -112,19 +112,20 @@ def test_there_is_no_index(tmp_path):
 def test_a_directory_that_is_no_index(tmp_path, content):
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(UserError, match=r"is not an index.*manifest\.json"):
+    with pytest.raises(UserError, match=r"manifest\.json.*is not an index"):
         PublishedIndex.load(tmp_path)
 
 
 def test_an_index_of_a_later_format(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(UserError, match="format 99"):
+    with pytest.raises(UserError, match="`format`: expected 1, got 99"):
         PublishedIndex.load(tmp_path)
 
 
-def test_an_index_that_searches_by_scann_where_there_is_none(tmp_path, monkeypatch):
+def test_an_index_that_searches_by_scann_where_there_is_none(index_directory, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "scann.scann_ops.py.scann_ops", None)
-    (tmp_path / "manifest.json").write_text(json.dumps({"format": 1, "search": "scann"}))
+    manifest = json.loads((index_directory / "manifest.json").read_text("utf-8"))
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "search": "scann"}))
     with pytest.raises(UserError, match=r"ScaNN is not installed.*twotower\[scann\]"):
         PublishedIndex.load(tmp_path)
 

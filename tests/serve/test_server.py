@@ -65,7 +65,7 @@ def test_status_and_metadata_are_those_of_tensorflow_serving(server, index) -> N
         _, metadata = server.ask("GET", f"{path}/metadata")
         assert metadata["model_spec"] == {"name": "twotower", "signature_name": "", "version": str(number)}
         signatures = metadata["metadata"]["signature_def"]["signature_def"]
-        assert set(signatures) == set(index.manifest["signatures"])
+        assert set(signatures) == set(index.manifest.signatures)
         assert signatures["recommend"]["inputs"]["user_id"]["dtype"] == "DT_STRING"
         assert signatures["recommend"]["outputs"]["score"]["tensor_shape"]["dim"] == [
             {"size": "-1", "name": ""},
