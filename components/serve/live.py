@@ -1,4 +1,4 @@
-"""The served index and its replacement, and the process that answers for it."""
+"""The served index, its replacement by a new champion, and the process that holds it."""
 
 import asyncio
 import itertools
@@ -14,11 +14,11 @@ from components.registry.registry import Registry
 from components.serve.rest import RequestError
 from components.serve.worker import FAILED, READY, Frame, Source, pack, receive
 
-# Answers are given side by side, a thread each: one that is itself spread over the cores takes half as much
-# processor time again, for no gain once there are two.
+# Requests are answered in parallel, one thread each. A request that uses several threads itself takes 50%
+# more processor time, and is no faster once two requests run.
 _ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1"}
 
-# Questions that wait for one process, beyond which it is better to say so.
+# The most requests that wait for one process; further ones are refused.
 _WAITING = 256
 
 
@@ -26,8 +26,8 @@ class Answerer:
     """A process with a loaded index.
 
     Attributes:
-      source: what it serves.
-      metadata: the body that answers `/metadata`.
+      source: the index that it serves.
+      metadata: the body of the answer to `/metadata`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Answerer:
                 pass_fds=[its.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
                 env={**_ENVIRONMENT, **os.environ, "PYTHONSAFEPATH": "1"},
-                start_new_session=True,  # Ctrl-C is for the server, which lets it finish
+                start_new_session=True,  # Ctrl-C goes to the server, which lets this process finish
             )
         reader, writer = await asyncio.open_connection(sock=ours)
         answerer = cls(source, process, reader, writer)
@@ -69,11 +69,11 @@ class Answerer:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """True while it accepts requests."""
         return not self._listening.done()
 
     async def ask(self, kind: int, body: bytes) -> tuple[int, bytes]:
-        """The status and the body of the answer. Raises `RequestError` (503) if there will be none."""
+        """Returns status and body of the answer; raises `RequestError` (503) if there will be none."""
         if len(self._waiting) >= _WAITING or not self.alive:
             raise RequestError("too many requests are waiting; try again in a moment", 503)
         number, answer = next(self._numbers), asyncio.get_running_loop().create_future()
@@ -84,12 +84,12 @@ class Answerer:
         return frame.kind, frame.body
 
     async def retire(self) -> None:
-        """Lets it answer what it has been asked, then ends it."""
+        """Waits for the answers to all its requests, then ends the process."""
         await self._idle.wait()
         await self.close()
 
     async def close(self) -> None:
-        """Ends it, and waits until it has."""
+        """Ends the process and waits for its end."""
         self._writer.close()
         await self._process.wait()
 
@@ -104,10 +104,10 @@ class Answerer:
         self._listening = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
-        """Hands on the answers until the process ends."""
+        """Delivers the answers until the process ends."""
         while frame := await receive(self._reader):
             answer = self._waiting.pop(frame.number)
-            if not answer.cancelled():  # the client may have gone
+            if not answer.cancelled():  # the client may have disconnected
                 answer.set_result(frame)
             if not self._waiting:
                 self._idle.set()
@@ -120,7 +120,7 @@ class Answerer:
 
 @dataclass(frozen=True)
 class Failure:
-    """A champion that could not be loaded: its place in the champion log, and why."""
+    """A champion that could not be loaded: its number in the champion log, and the reason."""
 
     number: int
     reason: str
@@ -130,9 +130,9 @@ class Live:
     """The index that is served: the champion, or one that belongs to no registry.
 
     Attributes:
-      current: what answers. Whoever answers a request reads it once, and so stays with one index.
-      loading: the champion that is being loaded beside it; 0 for none.
-      failure: the champion that could not be loaded; None if all is well.
+      current: the process that answers. A request reads it once, and so uses one index throughout.
+      loading: number of the champion that is being loaded beside it; 0 for none.
+      failure: the champion that could not be loaded; None for none.
     """
 
     def __init__(self, current: Answerer, registry: Registry | None) -> None:
@@ -153,7 +153,7 @@ class Live:
         return cls(await Answerer.start(await _champion(name, registry)), registry)
 
     async def watch(self, poll_seconds: float) -> None:
-        """Takes up each new champion, and starts what has died again, until it is cancelled."""
+        """Loads each new champion, and restarts a process that has died, until it is cancelled."""
         while True:
             await asyncio.sleep(poll_seconds)
             number = self.current.source.number
@@ -163,11 +163,11 @@ class Live:
                 if number > self.current.source.number or not self.current.alive:
                     await self._take_up(number)
             except Exception as error:
-                # Whatever stops this one, the next champion must be taken up.
+                # Whatever the fault of this champion, the next one must be loaded.
                 self._fail(Failure(number, str(error) or repr(error)))
 
     async def close(self) -> None:
-        """Ends what answers."""
+        """Ends the processes."""
         await self.current.close()
         await asyncio.gather(*self._retiring)
 

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface as JSON, and limits of one request."""
+"""JSON of the REST interface of TensorFlow Serving, and the limits of a request."""
 
 import base64
 import json
@@ -26,10 +26,10 @@ _DT = {
 
 
 class RequestError(Exception):
-    """A request that cannot be answered; the message says which part of it, and what would do.
+    """A request that cannot be answered; the message names the faulty part and the cure.
 
     Attributes:
-      status: of HTTP.
+      status: the HTTP status.
     """
 
     def __init__(self, message: str, status: int = 400) -> None:
@@ -39,12 +39,12 @@ class RequestError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A request that has been read.
+    """A parsed request.
 
     Attributes:
       signature: the signature to call.
       inputs: its inputs as nested lists and scalars, of the right types and shapes.
-      by_rows: whether the inputs came, and the outputs go, row by row.
+      by_rows: true if inputs and outputs are in rows ("instances"), false if in columns ("inputs").
     """
 
     signature: str
@@ -53,7 +53,7 @@ class Call:
 
 
 def read_call(body: bytes, index: ServedIndex) -> Call:
-    """Reads the body of a `:predict` request. Raises `RequestError`."""
+    """Parses the body of a `:predict` request. Raises `RequestError`."""
     request = _object(body)
     signature = request.get("signature_name", _DEFAULT_SIGNATURE)
     if not isinstance(signature, str) or signature not in index.specs:
@@ -69,7 +69,7 @@ def read_call(body: bytes, index: ServedIndex) -> Call:
 
 
 def encode_answer(call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """The outputs in the form in which the inputs came. Raises `RequestError` if they have no rows."""
+    """Encodes the outputs in the form of the inputs. Raises `RequestError` if they have no rows."""
     columns = {name: values.tolist() for name, values in outputs.items()}
     if not call.by_rows:
         only = next(iter(columns.values()))
@@ -84,7 +84,7 @@ def encode_answer(call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> bytes:
 
 
 def encode_status(versions: Mapping[int, tuple[str, str]]) -> bytes:
-    """The state of each version: its number -> (state, error; "" for none)."""
+    """Encodes the state of each version: its number -> (state, error; "" for none)."""
     return _json(
         {
             "model_version_status": [
@@ -100,7 +100,7 @@ def encode_status(versions: Mapping[int, tuple[str, str]]) -> bytes:
 
 
 def encode_metadata(name: str, served: Served) -> bytes:
-    """The signatures of the model `name`."""
+    """Encodes the signatures of the model `name`."""
     signatures = {
         signature: {
             "inputs": _described(signature, inputs),
@@ -118,7 +118,7 @@ def encode_metadata(name: str, served: Served) -> bytes:
 
 
 def encode_error(message: str) -> bytes:
-    """An error as TensorFlow Serving has it."""
+    """Encodes an error as TensorFlow Serving does."""
     return _json({"error": message})
 
 
@@ -137,7 +137,7 @@ def _no_number(word: str) -> Any:
 
 
 def _columns(instances: Any, specs: Mapping[str, Spec]) -> dict[str, list[Any]]:
-    """Rows turned into columns."""
+    """Turns rows into columns."""
     if not isinstance(instances, list) or not instances:
         raise RequestError('"instances" must be a list with a row or more')
     whole = [name for name, spec in specs.items() if not spec.shape]
@@ -148,7 +148,7 @@ def _columns(instances: Any, specs: Mapping[str, Spec]) -> dict[str, list[Any]]:
 
 
 def _named(values: Any, specs: Mapping[str, Spec], where: str) -> dict[str, Any]:
-    """The values by their names; of a signature with one input, the value may come alone."""
+    """Returns the values by name; the only input of a signature may be given without its name."""
     if len(specs) == 1 and not (isinstance(values, dict) and values.keys() != {"b64"}):
         return dict.fromkeys(specs, values)
     if not isinstance(values, dict):
@@ -162,7 +162,7 @@ def _named(values: Any, specs: Mapping[str, Spec], where: str) -> dict[str, Any]
 
 
 def _checked(value: Any, spec: Spec, where: str, shape: tuple[int | None, ...]) -> Any:
-    """`value`, once it is clear that it has the dtype of `spec` and this shape."""
+    """Returns `value` if it has the dtype of `spec` and this shape. Raises `RequestError`."""
     if not shape:
         return _scalar(value, spec.dtype, where)
     if not isinstance(value, list):
@@ -189,12 +189,12 @@ def _scalar(value: Any, dtype: str, where: str) -> Any:
 
 
 def _string(value: Any) -> str | bytes:
-    """A string, or the bytes in an object such as {"b64": "aGVsbG8="}. Raises ValueError."""
+    """Returns a string, or the bytes of an object such as {"b64": "aGVsbG8="}. Raises ValueError."""
     if isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str):
         return base64.b64decode(value["b64"], validate=True)
     if not isinstance(value, str):
         raise ValueError
-    value.encode()  # half of a surrogate pair is no text
+    value.encode()  # refuses half of a surrogate pair
     return value
 
 
@@ -220,25 +220,25 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-# Bytes of a request's body.
+# The most bytes of the body of a request.
 BODY_BYTES = 1 << 20
 
-# Values in one list.
+# The most values in one list.
 _VALUES = 16_384
 
-# Rows of a request, each of which is a score for every movie.
+# The most rows of a request; each computes a score for every movie.
 _ROWS = 1_000
 
-# Movies in one answer: rows times k.
+# The most movies in one answer: rows times k.
 _MOVIES = 100_000
 _DEFAULT_K = 100
 
-# Which signatures take pairs, of which many are cheap.
+# The signatures that take pairs, which are cheap.
 _OF_PAIRS = ("rate",)
 
 
 def check_limits(call: Call) -> None:
-    """Raises `RequestError` if the call asks for too much, or its parts do not fit together."""
+    """Raises `RequestError` if the call exceeds a limit, or its inputs are inconsistent."""
     for name, values in call.inputs.items():
         if isinstance(values, list) and len(values) > _VALUES:
             raise RequestError(f"{name}: {len(values):,} values are too many; give {_VALUES:,} at most", 413)

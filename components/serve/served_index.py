@@ -1,4 +1,4 @@
-"""A published index, as a server asks it."""
+"""A published index with its signatures callable by name, for a server."""
 
 import re
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ import numpy.typing as npt
 from components.errors import UserError
 from components.recommend.index import PublishedIndex
 
-# Enough to build and optimise every graph before the first user comes.
+# Enough rows to build and optimise every graph.
 _WARM_UP_ROWS = 3
 
 
 class Spec(NamedTuple):
-    """What a signature takes or gives under one name.
+    """Type of an input or output of a signature.
 
     Attributes:
-      dtype: TensorFlow's name of it: "string", "int32", "float32" and the like.
-      shape: sizes; None where any will do.
+      dtype: its name in TensorFlow: "string", "int32", "float32" and the like.
+      shape: sizes; None for any size.
     """
 
     dtype: str
@@ -32,7 +32,7 @@ class ServedIndex(PublishedIndex):
 
     @cached_property
     def specs(self) -> dict[str, tuple[dict[str, Spec], dict[str, Spec]]]:
-        """Inputs and outputs of each signature, by their names."""
+        """Inputs and outputs of each signature by name."""
         return {
             name: (
                 _specs(function.structured_input_signature[1]),
@@ -42,7 +42,7 @@ class ServedIndex(PublishedIndex):
         }
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        """The outputs of a signature; strings are `str` objects.
+        """Calls a signature and returns its outputs; strings are `str` objects.
 
         Args:
           signature: one of `specs`.
@@ -59,14 +59,14 @@ class ServedIndex(PublishedIndex):
             raise UserError(_complaint(error.message)) from error
 
     def find_movies(self, text: str, limit: int) -> list[dict[str, Any]]:
-        """Up to `limit` movies with words that begin like those of `text`, the shortest titles first."""
+        """Finds up to `limit` movies with words that begin like those of `text`, shortest first."""
         words = [f" {word}" for word in _words(text).split()]
         found = [row for row, title in enumerate(self._folded_titles) if all(word in title for word in words)]
         found.sort(key=lambda row: len(self._folded_titles[row]))
         return [self._movie(row) for row in found[:limit]]
 
     def movies_by_id(self, movie_ids: list[str]) -> dict[str, dict[str, Any]]:
-        """The movies of these ids; an unknown id is left out."""
+        """Returns the movies with these ids; unknown ids are left out."""
         return {
             movie_id: self._movie(self._row_of[movie_id])
             for movie_id in movie_ids
@@ -74,12 +74,12 @@ class ServedIndex(PublishedIndex):
         }
 
     def warm_up(self) -> None:
-        """Asks a little of everything, so that no user waits for what is built on the first call."""
+        """Calls each signature once, since the first call builds its graph."""
         users, movies = self.user_ids[:_WARM_UP_ROWS], self._catalogue["movie_id"][:_WARM_UP_ROWS]
         for count in (1, len(users)):
             self.recommend(users[:count], 10)
             self.predict("serving_default", {"user_id": users[:count]})
-        # Which an index of an earlier release lacks.
+        # An index of an earlier release lacks these two.
         if "recommend_filtered" in self.specs:
             self.recommend(users[:1], 10, order="rating")
         if "rank" in self.specs:
@@ -99,12 +99,12 @@ class ServedIndex(PublishedIndex):
 
 @dataclass(frozen=True)
 class Served:
-    """An index that is served.
+    """The served index.
 
     Attributes:
-      number: the champion's place in the champion log; 1 for an index of no registry.
-      version: its id in the registry; "" for an index of no registry.
-      index: what answers.
+      number: the champion's number in the champion log; 1 for an index without registry.
+      version: its id in the registry; "" for an index without registry.
+      index: the loaded index.
     """
 
     number: int
@@ -113,12 +113,12 @@ class Served:
 
 
 def _words(text: str) -> str:
-    """The words of a title, each after one space, in lower case."""
+    """Returns the words of a title, each after one space, in lower case."""
     return " " + re.sub(r"\W+", " ", text.casefold()).strip()
 
 
 def _complaint(message: str) -> str:
-    """What an assertion in the graph says, without TensorFlow's account of where it stands."""
+    """Extracts the message of an assertion in the graph from a TensorFlow error."""
     assertion = re.search(r"assertion failed: (.*)", message)
     said = re.findall(r"\[([^\[\]]+)\]", assertion[1]) if assertion else []
     return " ".join(said).replace('\\"', '"') or "the index cannot answer for these values"

@@ -1,4 +1,4 @@
-"""The HTTP server: its routes, its address, and its shutdown."""
+"""HTTP server: routes, address and shutdown."""
 
 import asyncio
 import ipaddress
@@ -21,7 +21,7 @@ from components.serve.worker import PAGE, PREDICT
 
 _SECONDS_FOR_A_BODY = 30.0
 
-# The page holds nothing but itself.
+# The page loads nothing else.
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -31,11 +31,11 @@ _PAGE_HEADERS = {
 
 
 def application(live: Live, name: str, body_bytes: int) -> Starlette:
-    """The ASGI application.
+    """Builds the ASGI application.
 
     Args:
-      live: what is served.
-      name: the model's, in the paths.
+      live: the served index.
+      name: the name of the model in the paths.
       body_bytes: the largest body of a request.
     """
     model, endpoints = f"/v1/models/{name}", _Endpoints(live, body_bytes)
@@ -125,33 +125,33 @@ def _not_found(request: Request, error: Exception) -> Response:
 
 
 def _broken(_: Request, __: Exception) -> Response:
-    # The server logs the exception itself.
+    # uvicorn logs the exception itself.
     return _json(encode_error("internal error; the server's log has it"), 500)
 
 
-# Connections that wait to be accepted.
+# The most connections that wait to be accepted.
 _BACKLOG = 1024
 
-# For requests under way when the server is told to stop.
+# Time for requests in progress when the server is told to stop.
 _SECONDS_TO_FINISH = 10
 
 
 def serve(
     *, registry: str, index: str, name: str, host: str, port: int, poll_seconds: float, body_bytes: int
 ) -> None:
-    """Serves the champion of a registry, or one index, until SIGINT or SIGTERM; requests under way end first.
+    """Serves the champion of a registry, or an index, until SIGINT or SIGTERM; finishes requests in progress.
 
     Args:
       registry: a directory or gs:// prefix; not read if `index` is given.
       index: an index directory; "" for the champion.
-      name: the model's, in the paths.
+      name: the name of the model in the paths.
       host: the address to listen on.
       port: its port; 0 for a free one.
-      poll_seconds: how often to look for a new champion.
+      poll_seconds: interval between looks for a new champion.
       body_bytes: the largest body of a request.
 
     Raises:
-      UserError: if there is nothing to serve, or the address cannot be had.
+      UserError: if there is nothing to serve, or the address cannot be used.
     """
 
     async def run(listener: socket.socket) -> None:
@@ -192,7 +192,7 @@ def _listener(host: str, port: int) -> socket.socket:
         raise UserError(
             f"cannot listen on {host} port {port}: {error.strerror}; name another --host or --port"
         ) from error
-    # Connections inherit it. Else the body of an answer waits 40 ms for the client to confirm the head.
+    # Connections inherit it. Without it the body of an answer waits 40 ms for the client to confirm the head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

@@ -1,4 +1,4 @@
-"""The process that holds an index and answers, and the messages between it and the server."""
+"""Process that holds an index and answers, and the messages between it and the server."""
 
 import asyncio
 import dataclasses
@@ -31,10 +31,10 @@ from components.serve.served_index import Served, ServedIndex
 
 _HEAD = struct.Struct("!IHI")
 
-# What is asked.
+# Kinds of questions.
 PREDICT, PAGE = 1, 2
 
-# What the process says of itself before any question.
+# Kinds of messages about the process itself, sent before any question.
 READY, FAILED = 1, 2
 
 
@@ -42,9 +42,9 @@ class Frame(NamedTuple):
     """A message.
 
     Attributes:
-      number: of the question that it asks or answers; 0 for what the process says of itself.
-      kind: of the question; in an answer, the status of HTTP.
-      body: of any length below 4 GB.
+      number: number of the question; 0 for a message about the process itself.
+      kind: the kind of question or message; in an answer, the HTTP status.
+      body: content, less than 4 GB.
     """
 
     number: int
@@ -53,12 +53,12 @@ class Frame(NamedTuple):
 
 
 def pack(frame: Frame) -> bytes:
-    """The message as bytes."""
+    """Encodes a message."""
     return _HEAD.pack(frame.number, frame.kind, len(frame.body)) + frame.body
 
 
 def read(file: BinaryIO) -> Frame | None:
-    """The next message; None when the other side has gone."""
+    """Reads the next message; None when the other side has closed the connection."""
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size:
         return None
@@ -68,7 +68,7 @@ def read(file: BinaryIO) -> Frame | None:
 
 
 async def receive(reader: asyncio.StreamReader) -> Frame | None:
-    """The next message; None when the other side has gone."""
+    """Reads the next message; None when the other side has closed the connection."""
     try:
         number, kind, size = _HEAD.unpack(await reader.readexactly(_HEAD.size))
         return Frame(number, kind, await reader.readexactly(size))
@@ -76,20 +76,20 @@ async def receive(reader: asyncio.StreamReader) -> Frame | None:
         return None
 
 
-# Answers that are given at once. More than a few hinder each other in Python's interpreter.
+# Requests that are answered in parallel. More threads slow each other down in the Python interpreter.
 _THREADS = max(2, min(8, available_cpus()))
 
 
 @dataclass(frozen=True)
 class Source:
-    """What to serve.
+    """An index to serve.
 
     Attributes:
-      name: the model's, in the paths.
-      number: the champion's place in the champion log; 1 for an index of no registry.
+      name: the name of the model in the paths.
+      number: the champion's number in the champion log; 1 for an index without registry.
       registry: a directory or gs:// prefix; "" for none.
-      version: its id in the registry.
-      index: the directory of an index of no registry; "" for none.
+      version: the id in the registry.
+      index: the directory of an index without registry; "" for none.
     """
 
     name: str
@@ -99,17 +99,17 @@ class Source:
     index: str = ""
 
     def to_json(self) -> str:
-        """What `from_json` reads."""
+        """Encodes this for `from_json`."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Source":
-        """What `to_json` has written."""
+        """Decodes the text that `to_json` wrote."""
         return cls(**json.loads(text))
 
 
 def main() -> None:
-    """Loads the index, says so, and answers."""
+    """Loads the index, reports the result, and answers questions."""
     source = Source.from_json(sys.argv[2])
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         send = _sender(connection)
@@ -125,7 +125,7 @@ def main() -> None:
 
 
 def answer(served: Served, question: Frame) -> Frame:
-    """The answer to a question, whatever comes of it."""
+    """Answers a question; an error becomes an answer with its status."""
     status, body = _answered(served, question)
     return Frame(question.number, status, body)
 
@@ -134,7 +134,7 @@ def _load(source: Source) -> Served:
     directory = source.index or published_index(source.registry, source.version)
     index = ServedIndex.load(directory)
     index.warm_up()
-    # All this stays for as long as the process: going through it again and again would only delay answers.
+    # The index stays as long as the process: garbage collections of it would only delay answers.
     gc.collect()
     gc.freeze()
     return Served(source.number, source.version, index)
@@ -168,7 +168,7 @@ def _page(served: Served, query: bytes) -> bytes:
 
 
 def _sender(connection: socket.socket) -> Callable[[Frame], None]:
-    """A function that sends one message at a time; there is nobody left to tell if that fails."""
+    """Returns a function that sends one message at a time, and ignores a closed connection."""
     lock = threading.Lock()
 
     def send(frame: Frame) -> None:
