@@ -60,13 +60,14 @@ $(VENV)/.test-installed: $(VENV)/.installed requirements-test.lock
 	@touch $@
 
 .PHONY: lock
-lock: ## resolve the dependencies again and rewrite the lock files (needs uv)
+lock: ## resolve the dependencies again and rewrite the lock files (needs uv; UPDATE='--upgrade-package NAME')
 	uv pip compile pyproject.toml $(LOCK_FLAGS) -o requirements.lock
 	uv pip compile pyproject.toml $(LOCK_FLAGS) --extra test -o requirements-test.lock
 	uv pip compile pyproject.toml $(LOCK_FLAGS) --extra gpu -o requirements-gpu.lock
 	@# Every line carries the two platforms of pyproject.toml; without them the files can be read.
 	sed -Ei -f requirements.sed requirements.lock requirements-test.lock requirements-gpu.lock
-LOCK_FLAGS := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
+UPDATE ?=
+LOCK_FLAGS := $(UPDATE) --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 # ---- tests
