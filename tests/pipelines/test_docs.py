@@ -2,12 +2,18 @@
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
+from pipelines.cli import COMMANDS, twotower
+
 _ROOT = Path(__file__).parents[2]
-_PAGES = sorted([_ROOT / "README.md", _ROOT / "CHANGELOG.md", *(_ROOT / "docs").glob("*.md")])
+_DOCS = _ROOT / "docs"
+_PAGES = sorted([*_ROOT.glob("*.md"), *_DOCS.glob("*.md")])
+_LINKS = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 
 
 def test_the_reference_of_the_command_line_is_fresh():
@@ -18,16 +24,47 @@ def test_the_reference_of_the_command_line_is_fresh():
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
-def test_every_link_to_a_file_leads_somewhere(page):
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    for link, heading in _LINKS.findall(page.read_text("utf-8")):
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        assert not heading or heading in _headings(target), f"{link}#{heading}"
+
+
+def _headings(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_index_lists_every_page():
+    listed = {link for link, _ in _LINKS.findall((_DOCS / "README.md").read_text("utf-8"))}
+    assert {page.name for page in _DOCS.glob("*.md")} - {"README.md"} <= listed
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
 def test_every_verb_and_subcommand_that_a_page_names_exists(page):
-    from pipelines.cli import COMMANDS
-
     text = page.read_text("utf-8")
     verbs = set(re.findall(r"^([a-z-]+):", (_ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z-]+)", text)) <= verbs
-    assert set(re.findall(r"`(?:\S*/)?twotower ([a-z-]+)", text)) <= set(COMMANDS)
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) <= verbs
+    assert set(re.findall(r"`(?:\S*/)?twotower ([a-z][a-z-]*)", text)) <= set(COMMANDS)
+
+
+def _commands():
+    """The lines of twotower in the blocks of all pages, as words; those with a gap (…) stand for many."""
+    for page in _PAGES:
+        for block in re.findall(r"```(?:bash|sh)\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                called = re.match(r"(?:\$RUN |\S*/)?twotower (.*)", line)
+                if called and "…" not in line:
+                    words = shlex.split(called[1], comments=True)
+                    yield pytest.param(words, id=f"{page.stem}: {line[:70]}")
+
+
+@pytest.mark.parametrize("words", list(_commands()))
+def test_every_command_of_a_page_can_be_typed(words):
+    command, context = twotower, click.Context(twotower)
+    while isinstance(command, click.Group):
+        name, command, words = command.resolve_command(context, words)
+        context = click.Context(command, info_name=name)
+    command.make_context(command.name, list(words))
