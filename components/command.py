@@ -58,15 +58,15 @@ def flag_of(declared: Input, *short: str) -> Callable[[Any], Any]:
     if declared.default is not REQUIRED:
         optional["default"] = json.dumps(declared.default) if declared.type is dict else declared.default
         optional["show_default"] = declared.type is not bool and declared.default != ""
-    metavar = f"[{'|'.join(declared.limits.values)}]" if isinstance(declared.limits, Choice) else None
+    choices = filter(None, declared.limits.values) if isinstance(declared.limits, Choice) else ()
     return click.option(
         *short,
         f"{declared.flag}{off}",
         declared.name,
         type=bool if declared.type is bool else _Text(declared),
-        metavar=metavar,
+        metavar=f"[{words}]" if (words := "|".join(choices)) else None,
         required=not optional,
-        help=declared.description,
+        help=declared.help if words else declared.description,
         **optional,
     )
 

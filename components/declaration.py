@@ -46,7 +46,8 @@ class Choice:
         return value in self.values
 
     def __str__(self) -> str:
-        return " or ".join(filter(None, (", ".join(self.values[:-1]), self.values[-1])))
+        *first, last = filter(None, self.values)
+        return f"{', '.join(first)} or {last}"
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ class Input:
 
     @property
     def description(self) -> str:
-        """The help text, with the range of a number."""
-        if not isinstance(self.limits, Range):
+        """The help text with its limits, unless it tells of every choice itself."""
+        told = isinstance(self.limits, Choice) and all(value in self.help for value in self.limits.values)
+        if self.limits is None or told:
             return self.help
         return f"{self.help.rstrip('.')} ({self.limits})."
 
@@ -80,7 +82,8 @@ class Input:
         """Raises `UserError` if `value` is out of bounds."""
         finite = not isinstance(value, float) or math.isfinite(value)
         if not finite or (self.limits is not None and value not in self.limits):
-            raise UserError(f"{self.flag} {value}: give {self._expected()}")
+            shown = f"{value:g}" if isinstance(value, float) else value
+            raise UserError(f"{self.flag} {shown}: give {self._expected()}")
 
     def parse(self, text: str, label: str = "") -> Any:
         """Returns the value that `text` stands for; `label`, by default the flag, names it in messages.

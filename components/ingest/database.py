@@ -5,13 +5,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from components.declaration import Range
 from components.errors import UserError
 
 # What Python, numpy and Arrow hold beside the engine's own buffers, in bytes.
 _OUTSIDE_THE_ENGINE = 500_000_000
-_LEAST_FOR_THE_ENGINE = 200_000_000
+
+# The engine needs 0.2 GB.
+MemoryGb = Annotated[float, Range(0.7)]
 
 
 @contextmanager
@@ -44,12 +47,9 @@ def database(scratch: Path, memory_gb: float) -> Iterator[Any]:
       memory_gb: What the whole process may hold, in GB (10^9 bytes).
 
     Raises:
-      UserError: if `memory_gb` is too small, or the disk is full.
+      UserError: if `memory_gb` is too small for the data, or the disk is full.
     """
     limit = int(memory_gb * 1e9) - _OUTSIDE_THE_ENGINE
-    if limit < _LEAST_FOR_THE_ENGINE:
-        least = (_OUTSIDE_THE_ENGINE + _LEAST_FOR_THE_ENGINE) / 1e9
-        raise UserError(f"--memory-gb {memory_gb:g} is too little; pass {least:g} or more")
     import duckdb
 
     try:

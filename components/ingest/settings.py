@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from components.errors import UserError
-from components.ingest.layouts import FORMATS, WITH_COLUMNS
-
-SPLIT_KINDS = ("random", "leave-last-out", "time")
+from components.ingest.layouts import WITH_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -50,21 +48,6 @@ class Settings:
         return cls(columns=parse_columns(columns), rating_scale=parse_scale(rating_scale), **others)
 
     def __post_init__(self) -> None:
-        self._check_layout()
-        if self.split not in SPLIT_KINDS:
-            raise UserError(f"--split {self.split} is not known; choose one of {', '.join(SPLIT_KINDS)}")
-        for name in ("test_fraction", "validation_fraction"):
-            if not 0 < getattr(self, name) < 1:
-                raise UserError(f"{_flag(name)} {getattr(self, name):g} must lie between 0 and 1")
-        if not 0 <= self.max_reject_rate <= 1:
-            raise UserError(f"--max-reject-rate {self.max_reject_rate:g} must be from 0 to 1")
-        for name in ("max_train_rows", "max_test_rows", "min_user_ratings", "min_movie_ratings"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{_flag(name)} {getattr(self, name)} must be 0 (no bound) or more")
-
-    def _check_layout(self) -> None:
-        if self.format and self.format not in FORMATS:
-            raise UserError(f"--format {self.format} is not known; choose one of {', '.join(FORMATS)}")
         if self.columns and self.format and self.format not in WITH_COLUMNS:
             raise UserError(
                 f"--columns goes with --format {', '.join(WITH_COLUMNS)} only: those of {self.format} are "
@@ -111,7 +94,3 @@ def parse_scale(text: str) -> tuple[float, float] | None:
             f"--rating-scale {text} is not understood; write the least and the greatest, e.g. 1,5"
         )
     return low, high
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -1,21 +1,31 @@
-"""The steps `fingerprint` and `ingest`."""
+"""The steps `fingerprint` and `ingest`, their subcommands, and `describe`."""
 
 import time
 from pathlib import Path
+from typing import Annotated, Any
 
+import click
+
+from components.command import flags, subcommand
+from components.declaration import Choice, Range
+from components.ingest.database import MemoryGb, database, scratch_directory
+from components.ingest.layouts import FORMATS
 from components.outputs import output_directory, write_json
 from components.progress import log
 from components.step import step
 
+Share = Annotated[float, Range(0, 1, exclusive=True)]
+Bound = Annotated[int, Range(0)]
+
 
 @step
 def fingerprint(*, ratings: str, movies: str = "", test_ratings: str = "", output: str = "") -> str:
-    """Identifies the input files, without reading them: another content, another string.
+    """Returns a string that changes when one of the input files does, without reading them.
 
     Args:
-      ratings: The ratings file: path or gs:// URI, several by comma or pattern.
-      movies: The movie table; "" if there is none.
-      test_ratings: The ready-made test split; "" if there is none.
+      ratings: Ratings: a path or gs:// URI, several by comma, or a pattern with *.
+      movies: Movie table: a path or gs:// URI; "" if there is none.
+      test_ratings: Ready-made test split in the layout of the ratings; "" if there is none.
       output: The directory to write: `fingerprint.json`; "" writes none.
 
     Raises:
@@ -30,6 +40,12 @@ def fingerprint(*, ratings: str, movies: str = "", test_ratings: str = "", outpu
     return identified
 
 
+@subcommand(fingerprint)
+def fingerprint_command(**inputs: Any) -> None:
+    """Prints a string that changes when one of the input files does, without reading them."""
+    click.echo(fingerprint(**inputs))
+
+
 @step
 def ingest(
     *,
@@ -38,48 +54,48 @@ def ingest(
     movies: str = "",
     test_ratings: str = "",
     fingerprint: str = "",
-    format: str = "",
+    format: Annotated[str, Choice("", *FORMATS)] = "",
     columns: str = "",
     rating_scale: str = "",
-    split: str = "random",
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.1,
+    split: Annotated[str, Choice("random", "leave-last-out", "time")] = "random",
+    validation_fraction: Share = 0.1,
+    test_fraction: Share = 0.1,
     seed: int = 42,
-    max_train_rows: int = 0,
-    max_test_rows: int = 0,
-    min_user_ratings: int = 0,
-    min_movie_ratings: int = 0,
-    max_reject_rate: float = 0.01,
-    memory_gb: float = 1.5,
+    max_train_rows: Bound = 0,
+    max_test_rows: Bound = 0,
+    min_user_ratings: Bound = 0,
+    min_movie_ratings: Bound = 0,
+    max_reject_rate: Annotated[float, Range(0, 1)] = 0.01,
+    memory_gb: MemoryGb = 1.5,
 ) -> None:
     """Validates ratings, joins them with the movies, and divides them into train, validation and test.
 
     Args:
-      ratings: The ratings file: path or gs:// URI, several by comma or pattern.
-      output: RatingsDataset, the directory to write.
-      movies: The movie table; "" takes the movies that are rated, with their ids for titles.
-      test_ratings: A ready-made test split; "" divides the ratings.
-      fingerprint: What identifies the input files; "" computes it.
-      format: The layout of the ratings, one of `formats.FORMATS`; "" finds it from the content.
-      columns: user=…,movie=…,rating=…[,time=…]: names or numbers of columns; "" knows the usual ones.
-      rating_scale: Least and greatest rating, such as "1,5"; "" finds it from the data.
-      split: random (by a hash of user, movie and seed), leave-last-out (each user's last rating) or time
-        (the latest ratings).
-      validation_fraction: Share of the rows not for testing that are for early stopping, 0 to 1.
-      test_fraction: Share of the rows for testing, 0 to 1; not used with `test_ratings`.
-      seed: Decides which row falls on which side.
+      ratings: Ratings: a path or gs:// URI, several by comma, or a pattern with *.
+      output: RatingsDataset: the directory to write.
+      movies: Movie table: a path or gs:// URI; "" takes the rated movies, with their ids for titles.
+      test_ratings: Ready-made test split in the layout of the ratings; "" divides the ratings.
+      fingerprint: Identifies the input files, as `fingerprint` does; "" computes it.
+      format: Layout of the ratings; "" finds it from the content.
+      columns: Columns of ratings in another layout, names or numbers: user=…,movie=…,rating=…[,time=…]; ""
+        knows the usual ones.
+      rating_scale: Least and greatest rating, such as "1,5"; "" finds them in the data.
+      split: Choice of the test rows: "random" (by a hash of user, movie and seed), "leave-last-out" (each
+        user's last rating) or "time" (the latest ratings).
+      validation_fraction: Share of the rows not for testing that are for early stopping.
+      test_fraction: Share of the rows for testing; not used with ready-made test ratings.
+      seed: Decides the side of the split on which each row falls.
       max_train_rows: Trains on a uniform sample of at most so many rows; validation rows are cut in the same
         proportion; 0 takes all.
       max_test_rows: Tests on a uniform sample of at most so many rows; 0 takes all.
       min_user_ratings: Leaves out users with fewer ratings; 0 takes all.
       min_movie_ratings: Leaves out the ratings of movies with fewer; 0 takes all.
       max_reject_rate: Fails if a greater share of the rows must be rejected; duplicates do not count.
-      memory_gb: What the step may hold in memory, in GB; beyond it the work spills to the output's disk.
+      memory_gb: Memory that the step may hold, in GB; beyond it the work spills to the output's disk.
 
     Raises:
       UserError: if a file cannot be used, too many rows are rejected or too few are left.
     """
-    from components.ingest.database import database, scratch_directory
     from components.ingest.dataset import STATISTICS_FILE
     from components.ingest.inputs import fingerprint_of
     from components.ingest.prepare import open_sources, prepare
@@ -109,3 +125,29 @@ def ingest(
         statistics["seconds"] = round(time.monotonic() - started, 3)
         write_json(directory / STATISTICS_FILE, statistics)
     log(f"ratings dataset in {Path(output)}")
+
+
+@click.command()
+@flags(ingest, without=("output", "fingerprint"))
+@click.option("--json", "as_json", is_flag=True, help="Print the statistics and the refusal as JSON.")
+def describe(
+    ratings: str, movies: str, test_ratings: str, memory_gb: float, as_json: bool, **settings: Any
+) -> None:
+    """Prints what `ingest` would find in these files and what it would reject, without writing anything."""
+    from components.ingest.prepare import describe as described
+    from components.ingest.settings import Settings
+
+    sources, examined = described(ratings, movies, test_ratings, Settings.of(**settings), memory_gb)
+    if as_json:
+        import json
+
+        click.echo(json.dumps({**examined.statistics, "refusal": examined.refusal}, indent=2))
+        return
+    from rich.console import Console
+
+    from components.ingest.console import description
+
+    console = Console(highlight=False)
+    for block in description(sources, examined):
+        console.print()
+        console.print(block)

@@ -17,18 +17,20 @@ def sample(
     rated_movies: int = 0,
     seed: int = 42,
 ) -> None:
-    """Generates a ratings file and a movie table of a world in which tastes can be learned.
+    """Generates a ratings file and a movie table, in the layout of the Netflix files.
+
+    Users have preferences by genre, and a title's words tell its genre.
 
     Args:
-      output: The directory to write: ratings.csv and movies.csv, in the layout of the Netflix files.
+      output: The directory to write: ratings.csv and movies.csv.
       users: How many users.
       movies: How many movies the table has.
       ratings: How many ratings, of 1 to 5 stars.
       rated_movies: How many of the movies are rated; 0 means all.
-      seed: Another seed, another world.
+      seed: Decides all that is random.
 
     Raises:
-      UserError: if there can be no such world, or the output cannot be written.
+      UserError: if no such files can be made, or the output cannot be written.
     """
     from components.sample import world
 

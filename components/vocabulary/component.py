@@ -2,24 +2,23 @@
 
 from kfp import dsl
 
+from components.declaration import documented_by
 from components.image import IMAGE
+from components.vocabulary import step
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@documented_by(
+    step.vocabulary,
+    vocabulary="Vocabulary: the user and the movie of each index.",
+    interactions="Interactions: every split as arrays grouped by user, to be memory-mapped.",
+)
 def vocabulary(
     dataset: dsl.Input[dsl.Dataset],
     vocabulary: dsl.Output[dsl.Artifact],
     interactions: dsl.Output[dsl.Artifact],
     memory_gb: float = 1.5,
 ) -> None:
-    """Numbers the users and movies of a ratings dataset, and writes its ratings as integers.
-
-    Args:
-      dataset: RatingsDataset, as `ingest` wrote it.
-      vocabulary: Vocabulary: which user and which movie each index stands for.
-      interactions: Interactions: every split as arrays grouped by user, to be memory-mapped.
-      memory_gb: What the step may hold in memory, in GB; beyond it the work spills to disk.
-    """
     from components.vocabulary import step
 
     step.vocabulary(

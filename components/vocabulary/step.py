@@ -2,25 +2,31 @@
 
 from pathlib import Path
 
+from components.ingest.database import MemoryGb, database, scratch_directory
 from components.outputs import output_directory
 from components.progress import log
 from components.step import step
 
 
 @step
-def vocabulary(*, dataset: str, vocabulary_output: str, output: str, memory_gb: float = 1.5) -> None:
+def vocabulary(
+    *,
+    dataset: str,
+    vocabulary_output: str,
+    output: str,
+    memory_gb: MemoryGb = 1.5,
+) -> None:
     """Numbers the users and movies of a ratings dataset, and writes its ratings as integers.
 
     Args:
-      dataset: RatingsDataset, the directory that `ingest` wrote.
-      vocabulary_output: Vocabulary, the directory to write: which user and movie each index stands for.
-      output: Interactions, the directory to write: every split as arrays grouped by user.
-      memory_gb: What the step may hold in memory, in GB; beyond it the work spills to the output's disk.
+      dataset: RatingsDataset that `ingest` wrote.
+      vocabulary_output: Vocabulary: the directory to write, with the user and movie of each index.
+      output: Interactions: the directory to write, with every split as arrays grouped by user.
+      memory_gb: Memory that the step may hold, in GB; beyond it the work spills to the output's disk.
 
     Raises:
       UserError: if `dataset` is not a whole dataset, or an output cannot be written.
     """
-    from components.ingest.database import database, scratch_directory
     from components.ingest.dataset import RatingsDataset
     from components.vocabulary import vocabulary
 

@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 from ratings_files import MOVIES, full, ingest_text, netflix, write
 
+from components.command import command_of
 from components.errors import UserError
-from components.ingest.cli import ingest
+from components.ingest.step import ingest
 
 GOOD = netflix(full())
 BIG = GOOD + "".join(f"v{number},3,m1\n" for number in range(200_000))
@@ -92,12 +93,12 @@ def test_a_bad_movie_table(tmp_path: Path, movies: bytes, message: str) -> None:
         ({"--test-ratings": "absent.csv"}, "--test-ratings absent.csv does not exist"),
         ({"--output": "ratings.csv"}, "ratings.csv is a file"),
         ({"--output": "ratings.csv/below"}, "cannot write"),
-        ({"--test-fraction": "0"}, "--test-fraction 0 must lie between 0 and 1"),
-        ({"--test-fraction": "nan"}, "--test-fraction nan must lie between 0 and 1"),
-        ({"--validation-fraction": "1"}, "--validation-fraction 1 must lie between 0 and 1"),
-        ({"--max-reject-rate": "2"}, "--max-reject-rate 2 must be from 0 to 1"),
-        ({"--max-train-rows": "-1"}, "--max-train-rows -1 must be 0 (no bound) or more"),
-        ({"--memory-gb": "0.1"}, "--memory-gb 0.1 is too little; pass 0.7 or more"),
+        ({"--test-fraction": "0"}, "--test-fraction 0: give a number, between 0 and 1"),
+        ({"--test-fraction": "nan"}, "--test-fraction nan: give a number, between 0 and 1"),
+        ({"--validation-fraction": "1"}, "--validation-fraction 1: give a number, between 0 and 1"),
+        ({"--max-reject-rate": "2"}, "--max-reject-rate 2: give a number, 0 to 1"),
+        ({"--max-train-rows": "-1"}, "--max-train-rows -1: give a whole number, at least 0"),
+        ({"--memory-gb": "0.1"}, "--memory-gb 0.1: give a number, at least 0.7"),
         ({"--columns": "user=a"}, "does not name the movie and the rating"),
         ({"--columns": "who=a"}, "--columns who=a is not understood"),
         ({"--columns": "user=a,movie=b,rating=c"}, "no such columns: --columns user=a,movie=b,rating=c"),
@@ -113,7 +114,7 @@ def test_a_bad_flag(
     write(tmp_path / "ratings.csv", GOOD)
     write(tmp_path / "movies.csv", MOVIES)
     arguments = {"--ratings": "ratings.csv", "--movies": "movies.csv", "--output": "dataset", **flags}
-    result = CliRunner().invoke(ingest, [word for pair in arguments.items() for word in pair])
+    result = CliRunner().invoke(command_of(ingest), [word for pair in arguments.items() for word in pair])
     assert isinstance(result.exception, UserError)
     assert message in str(result.exception)
     assert {path.name for path in tmp_path.iterdir()} == {"movies.csv", "ratings.csv"}

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from ratings_files import MOVIE_IDS, MOVIES, full, ingest_text, netflix, write
 
 from components.errors import UserError
-from components.ingest.cli import describe
+from components.ingest.step import describe
 
 
 @pytest.fixture

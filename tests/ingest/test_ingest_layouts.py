@@ -129,7 +129,7 @@ def test_the_kaggle_layout_and_a_table_with_tabs_may_be_named(tmp_path: Path) ->
         ("dates", "tsv", "is not in the layout of --format tsv"),
         ("dates", "parquet", "is no Parquet file, against --format parquet"),
         ("Parquet", "csv", "is a Parquet file, against --format csv"),
-        ("dates", "excel", "--format excel is not known; choose one of netflix, netflix-prize,"),
+        ("dates", "excel", "--format excel: give netflix, netflix-prize,"),
         ("columns by name", "movielens", "--columns goes with --format csv, tsv, parquet only"),
         ("columns by name", "tsv", "no such columns: --columns user=who"),
     ],

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 from ratings_files import MOVIES, Dataset, full, netflix, write
 
+from components.command import command_of
 from components.errors import UserError
-from components.ingest import cli
 from components.ingest.dataset import RatingsDataset
-from components.ingest.step import fingerprint, ingest
+from components.ingest.step import fingerprint, fingerprint_command, ingest
 from components.storage import open_storage
 
 
@@ -53,8 +53,8 @@ def test_the_command_prints_the_fingerprint_that_the_dataset_holds(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
     arguments = ["--ratings", files["ratings"], "--movies", files["movies"]]
-    printed = CliRunner().invoke(cli.fingerprint, arguments).stdout
-    result = CliRunner().invoke(cli.ingest, [*arguments, "--output", str(tmp_path / "dataset")])
+    printed = CliRunner().invoke(fingerprint_command, arguments).stdout
+    result = CliRunner().invoke(command_of(ingest), [*arguments, "--output", str(tmp_path / "dataset")])
     assert result.exit_code == 0
     assert RatingsDataset.load(tmp_path / "dataset").statistics["fingerprint"] == printed.strip()
     assert len(printed.strip()) == 32
@@ -63,7 +63,7 @@ def test_the_command_prints_the_fingerprint_that_the_dataset_holds(
 def test_the_fingerprint_is_written_where_it_is_asked_for(tmp_path: Path, files: dict[str, str]) -> None:
     output = tmp_path / "identity"
     arguments = ["--ratings", files["ratings"], "--output", str(output)]
-    printed = CliRunner().invoke(cli.fingerprint, arguments).stdout
+    printed = CliRunner().invoke(fingerprint_command, arguments).stdout
     assert json.loads((output / "fingerprint.json").read_text()) == {"fingerprint": printed.strip()}
     assert json.loads((output / "step.json").read_text())["step"] == "fingerprint"
 

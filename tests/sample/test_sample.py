@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from components.command import command_of
 from components.errors import UserError
-from components.sample import cli
 from components.sample.step import sample
 from components.sample.world import GENRES, genre_of
 
@@ -112,7 +112,7 @@ def test_tastes_show_in_what_users_watch_and_in_their_stars(world: tuple[Ratings
     ],
 )
 def test_a_world_that_cannot_be(tmp_path: Path, flags: list[str], message: str) -> None:
-    result = CliRunner().invoke(cli.sample, ["--output", str(tmp_path / "s"), *flags])
+    result = CliRunner().invoke(command_of(sample), ["--output", str(tmp_path / "s"), *flags])
     assert isinstance(result.exception, UserError)
     assert message in str(result.exception)
     assert list(tmp_path.iterdir()) == []

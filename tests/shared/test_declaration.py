@@ -78,7 +78,7 @@ def test_the_docstring_is_the_source_of_help_texts():
     [
         ("share", 1.5, "--share 1.5: give a number, 0 to 1"),
         ("share", math.nan, "--share nan: give a number, 0 to 1"),
-        ("above", 0.0, "--above 0.0: give a number, more than 0"),
+        ("above", 0.0, "--above 0: give a number, more than 0"),
         ("above", math.inf, "--above inf: give a number, more than 0"),
         ("count", 0, "--count 0: give a whole number, at least 1"),
         ("kind", "some", "--kind some: give all, known or none"),

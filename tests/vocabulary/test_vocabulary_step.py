@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 from ratings_files import MOVIE_IDS, Dataset, full, ingest_text, netflix, write
 
+from components.command import command_of
 from components.errors import UserError
 from components.ingest.dataset import SPLITS
-from components.vocabulary import cli
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.step import vocabulary
 from components.vocabulary.vocabulary import Vocabulary
@@ -162,7 +162,7 @@ def test_no_dataset_no_output(tmp_path: Path) -> None:
         "--output",
         str(tmp_path / "i"),
     ]
-    result = CliRunner().invoke(cli.vocabulary, arguments)
+    result = CliRunner().invoke(command_of(vocabulary), arguments)
     assert isinstance(result.exception, UserError)
     assert "is not a ratings dataset" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
