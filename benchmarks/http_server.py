@@ -23,7 +23,7 @@ from pathlib import Path
 
 from components.recommend.index import PublishedIndex
 from components.registry.registry import Registry
-from components.registry.versions import Provenance
+from components.registry.versions import GateDecision, Provenance
 
 _CONNECTIONS = 16
 _USERS = 2_000
@@ -35,9 +35,9 @@ def main() -> None:
     users = PublishedIndex.load(arguments.index).user_ids[:_USERS]
     with tempfile.TemporaryDirectory() as folder:
         registry = Registry(folder)
-        _crown(registry, arguments.index, "first")
+        _promote(registry, arguments.index, "first")
         with _server(folder) as port:
-            swap = threading.Timer(arguments.seconds / 2, _crown, (registry, arguments.index, "second"))
+            swap = threading.Timer(arguments.seconds / 2, _promote, (registry, arguments.index, "second"))
             swap.start()
             load = Load(port, users, arguments.k, arguments.rate, arguments.seconds)
             load.run()
@@ -111,8 +111,8 @@ class Load:
             print(failure)
 
 
-def _crown(registry: Registry, index: str, run_id: str) -> None:
-    provenance = Provenance(run_id=run_id, fingerprint="", settings={}, metrics={}, verdict={})
+def _promote(registry: Registry, index: str, run_id: str) -> None:
+    provenance = Provenance(run_id=run_id, fingerprint="", settings={}, metrics={}, verdict=GateDecision())
     version = registry.versions.add(provenance, {"index": Path(index)}).version
     registry.champion_log.append(len(registry.champion_log.sequences()), version, "published", run_id)
 

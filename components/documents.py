@@ -25,7 +25,6 @@ _ERROR = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?")
 _MISSING = re.compile(r"Object missing required field `(.*)`")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class _DocumentType(msgspec.StructMeta):
     """Makes every subclass of `Document` frozen, with keyword-only arguments."""
 
@@ -33,7 +32,8 @@ class _DocumentType(msgspec.StructMeta):
         return super().__new__(mcs, name, bases, namespace, **{"frozen": True, "kw_only": True, **options})
 
 
-class Document(msgspec.Struct, metaclass=_DocumentType):
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Document(msgspec.Struct, frozen=True, kw_only=True, metaclass=_DocumentType):
     """Base of the JSON documents of all artifacts, and of the objects nested in them.
 
     The fields are the document's keys, in the order in which they are written. Keys that a class does not
@@ -147,7 +147,9 @@ def _check_format(fields: Any, kind: type[Document]) -> None:
     """Refuses another layout before a field that it may have changed is found to be wrong."""
     for name, hint in _hints(kind).items():
         if name in _FORMAT_KEYS and typing.get_origin(hint) is Literal and isinstance(fields, dict):
-            known, found = typing.get_args(hint), fields.get(name)
+            if name not in fields:
+                raise msgspec.ValidationError(f"Object missing required field `{name}`")
+            known, found = typing.get_args(hint), fields[name]
             if found not in known:
                 raise msgspec.ValidationError(
                     f"expected {' or '.join(map(str, known))}, got {json.dumps(found)[:40]}, the layout of "

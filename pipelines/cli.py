@@ -44,7 +44,10 @@ COMMANDS = {
         "components.registry.cli:compare",
         "two runs or versions: which is better, what differs",
     ),
-    "show": ("components.registry.cli:show", "tell a version's story: data, settings, metrics, whom it beat"),
+    "show": (
+        "components.registry.cli:show",
+        "show a version: its data, settings, metrics, and when it was served",
+    ),
     "rollback": ("components.registry.cli:rollback", "serve an earlier version again"),
     "prune": ("components.registry.cli:prune", "delete old versions"),
     "verify": ("components.registry.cli:verify", "compare every file of a registry with its checksum"),

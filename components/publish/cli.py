@@ -146,6 +146,6 @@ def notify(status_state: str, status_error: str, registry: str, run_id: str) -> 
 
 
 def _run_id_by_time() -> str:
-    from components.registry.documents import now
+    from components.documents import now
 
     return f"by-hand-{now():%Y%m%d-%H%M%S-%f}"

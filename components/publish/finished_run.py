@@ -8,8 +8,8 @@ from typing import Any, Self
 from components.errors import UserError
 from components.evaluate.verdict import VERDICT_FILE, load_verdict
 from components.ingest.dataset import STATISTICS_FILE
-from components.registry.run_records import RunRecord, check_run_id
-from components.registry.versions import Provenance
+from components.registry.run_records import RowCounts, RunRecord, SeenChampion, check_run_id
+from components.registry.versions import GateDecision, Provenance
 from components.report.templates import in_order, steps_of, with_steps
 from components.step import so_far, step_records
 
@@ -49,7 +49,9 @@ class FinishedRun:
             fingerprint=str(self.verdict["fingerprint"]),
             settings=self._settings,
             metrics=self.verdict["metrics"]["challenger"],
-            verdict={name: self.verdict[name] for name in ("blessed", "gate", "reason")},
+            verdict=GateDecision(
+                blessed=self.verdict["blessed"], gate=self.verdict["gate"], reason=self.verdict["reason"]
+            ),
         )
 
     def with_page(self, directory: Path) -> Self:
@@ -72,11 +74,11 @@ class FinishedRun:
             version=version,
             sequence=sequence,
             blessed=self.verdict["blessed"],
-            champion={name: champion[name] for name in ("version", "sequence")},
+            champion=SeenChampion(version=champion["version"], sequence=champion["sequence"]),
             metrics=self.verdict["metrics"]["challenger"],
             settings=self._settings,
             fingerprint=str(self.verdict["fingerprint"]),
-            rows={key.removeprefix("rows_"): self.statistics[key] for key in _ROW_KEYS if self.statistics},
+            rows=RowCounts(**{key.removeprefix("rows_"): self.statistics.get(key) for key in _ROW_KEYS}),
             steps=self.steps,
         )
 

@@ -86,9 +86,9 @@ def publish(
         version = _add(store, run.with_page(Path(pages)), index, model, card)
         store.finish_serving()
         if force:
-            entry = _crown_by_force(store, version.version, run_id, reason)
+            entry = _promote_by_force(store, version.version, run_id, reason)
         else:
-            entry = _crown(store, champion_sequence, version.version, run_id)
+            entry = _promote(store, champion_sequence, version.version, run_id)
         _serve(store)
         summary = _record(store, run.ended(Path(pages)), version, entry)
         write_json(Path(staging) / "published.json", {**summary._asdict(), "registry": store.root})
@@ -122,7 +122,7 @@ def _add(store: Registry, run: FinishedRun, index: str, model: str, card: Path |
     return store.versions.add(run.provenance, sources | ({CARD: card} if card else {}))
 
 
-def _crown(store: Registry, expected: int, version: str, run_id: str) -> ChampionEntry | None:
+def _promote(store: Registry, expected: int, version: str, run_id: str) -> ChampionEntry | None:
     """The run's entry in the champion log, new or from an earlier attempt; None if the log moved on."""
     try:
         return store.champion_log.append(expected, version, champion_log.PUBLISHED, run_id)
@@ -130,7 +130,7 @@ def _crown(store: Registry, expected: int, version: str, run_id: str) -> Champio
         return store.champion_log.of_version(version)
 
 
-def _crown_by_force(store: Registry, version: str, run_id: str, reason: str) -> ChampionEntry | None:
+def _promote_by_force(store: Registry, version: str, run_id: str, reason: str) -> ChampionEntry | None:
     """The run's entry in the champion log, whose end is where it is now; None if it moves on meanwhile."""
     entry = store.champion_log.of_version(version)
     if entry is not None:

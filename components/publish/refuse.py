@@ -8,7 +8,7 @@ from components.outputs import output_directory, write_json
 from components.progress import log
 from components.publish.finished_run import read_finished_run
 from components.registry.registry import Registry
-from components.registry.run_records import REFUSED, SKIPPED, RunRecord
+from components.registry.run_records import REFUSED, SKIPPED, RunRecord, SeenChampion
 from components.step import step
 
 
@@ -75,7 +75,7 @@ def skip(*, registry: str, run_id: str, version: str, sequence: int, fingerprint
         run_id=run_id,
         outcome=SKIPPED,
         reason=reason,
-        champion={"version": version, "sequence": sequence},
+        champion=SeenChampion(version=version, sequence=sequence),
         fingerprint=fingerprint,
     )
     with output_directory(output) as staging:

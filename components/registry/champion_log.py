@@ -1,9 +1,9 @@
 """The append-only log of champions: its highest entry names the version that is served."""
 
 import re
-from dataclasses import dataclass
+from typing import Literal
 
-from components.registry.documents import from_bytes, now, timestamp, to_bytes
+from components.documents import Document, Timestamp, decode, encode, now
 from components.storage import AlreadyExistsError, Storage
 
 _DIRECTORY = "champion"
@@ -20,8 +20,7 @@ class SupersededError(Exception):
     """The champion is no longer the one that the caller has seen."""
 
 
-@dataclass(frozen=True)
-class ChampionEntry:
+class ChampionEntry(Document):
     """One change of the champion.
 
     Attributes:
@@ -31,16 +30,17 @@ class ChampionEntry:
       why: "published", "forced" (published against the verdict) or "rollback".
       reason: what whoever forced it or rolled back gives as the reason; "" for none.
       run_id: the pipeline run that published it; "" for a rollback.
-      time: when, in ISO 8601.
+      time: when.
     """
 
+    format: Literal[1] = 1
     sequence: int
     version: str
     previous: str
     why: str
     reason: str
     run_id: str
-    time: str
+    time: Timestamp
 
 
 class ChampionLog:
@@ -57,7 +57,7 @@ class ChampionLog:
     def entry(self, sequence: int) -> ChampionEntry:
         """The entry at a place in the log. Raises `UserError` if there is none, or it is corrupt."""
         key = _key(sequence)
-        return from_bytes(ChampionEntry, self._storage.read_bytes(key), self._storage.uri(key), _CURE)
+        return decode(self._storage.read_bytes(key), ChampionEntry, self._storage.uri(key), _CURE)
 
     def latest(self) -> ChampionEntry | None:
         """The champion; None in an empty registry."""
@@ -97,10 +97,10 @@ class ChampionLog:
             why=why,
             reason=reason,
             run_id=run_id,
-            time=timestamp(now()),
+            time=now(),
         )
         try:
-            self._storage.create_exclusive(_key(entry.sequence), to_bytes(entry))
+            self._storage.create_exclusive(_key(entry.sequence), encode(entry))
         except AlreadyExistsError as error:
             raise SupersededError from error
         return entry

@@ -48,20 +48,20 @@ def versions(registry: str) -> None:
 @registry_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(version: str, registry: str, as_json: bool) -> None:
-    """Shows where VERSION comes from, whom it beat, and when it was served; without it, the champion."""
+    """Shows the origin, metrics and rules of VERSION and when it was served; without it, of the champion."""
     import json
 
     from rich.console import Console
 
-    from components.registry.console import story_tables
-    from components.registry.lookup import version_story
+    from components.registry.console import summary_tables
+    from components.registry.lookup import version_summary
     from components.registry.registry import Registry
 
-    story = version_story(Registry(registry), version)
+    summary = version_summary(Registry(registry), version)
     if as_json:
-        click.echo(json.dumps(story.as_json(), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(summary.as_json(), indent=2, ensure_ascii=False))
         return
-    for table in story_tables(story):
+    for table in summary_tables(summary):
         Console().print(table, end="\n\n")
 
 
@@ -143,19 +143,17 @@ def verify(registry: str, download: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 def runs(registry: str, limit: int, as_json: bool) -> None:
     """Lists the runs in a registry, latest first: how each ended, and why."""
-    import dataclasses
     import json
 
     from rich.console import Console
 
+    from components.documents import plain
     from components.registry.console import runs_list
     from components.registry.registry import Registry
 
     records = Registry(registry).runs.newest_first()[:limit]
     if as_json:
-        click.echo(
-            json.dumps([dataclasses.asdict(record) for record in records], indent=2, ensure_ascii=False)
-        )
+        click.echo(json.dumps([plain(record) for record in records], indent=2, ensure_ascii=False))
         return
     for part in runs_list(records, registry):
         Console().print(part, highlight=False)

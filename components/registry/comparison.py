@@ -1,9 +1,9 @@
 """Two runs or versions side by side: which is better, by how much, and what differs in how they were made."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from components.documents import Document, plain
 from components.registry.lookup import Found
 
 # The verdict's metrics in which less is better.
@@ -28,8 +28,7 @@ CHANCE = "chance"
 UNKNOWN = ""
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Document):
     """One metric of both.
 
     Attributes:
@@ -49,8 +48,7 @@ class Difference:
     better: str
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(Document):
     """Two runs or versions.
 
     Attributes:
@@ -68,8 +66,8 @@ class Comparison:
     data: dict[str, tuple[Any, Any]]
 
     def as_json(self) -> dict[str, Any]:
-        """The comparison as plain values."""
-        return asdict(self)
+        """Returns the comparison as JSON values."""
+        return plain(self)
 
 
 def compare(first: Found, second: Found) -> Comparison:
@@ -93,7 +91,15 @@ def _difference(metric: str, first: Found, second: Found) -> Difference:
     values = first.metrics.get(metric), second.metrics.get(metric)
     intervals = _interval(first, metric), _interval(second, metric)
     by = None if values[0] is None or values[1] is None else values[1] - values[0]
-    return Difference(metric, *values, *intervals, by, _better(metric, by, first, second, intervals))
+    return Difference(
+        metric=metric,
+        first=values[0],
+        second=values[1],
+        first_interval=intervals[0],
+        second_interval=intervals[1],
+        by=by,
+        better=_better(metric, by, first, second, intervals),
+    )
 
 
 def _better(

@@ -13,31 +13,31 @@ from components.display import figure, setting, table
 from components.errors import UserError
 from components.registry.champion_log import ChampionEntry
 from components.registry.comparison import CHANCE, Comparison, Difference
-from components.registry.lookup import VersionStory
+from components.registry.lookup import VersionSummary
 from components.registry.registry import Registry
 from components.registry.run_records import FAILED, PUBLISHED, REFUSED, SUPERSEDED, RunRecord
 
 
-def story_tables(story: VersionStory) -> list[RenderableType]:
+def summary_tables(summary: VersionSummary) -> list[RenderableType]:
     """The version's facts, its metrics beside those it was compared with, and the rules of its gate."""
-    tables: list[RenderableType] = [_facts(story), _metrics(story)]
-    if story.verdict.get("rules"):
-        tables.append(_rules(story.verdict["rules"]))
+    tables: list[RenderableType] = [_facts(summary), _metrics(summary)]
+    if summary.verdict.get("rules"):
+        tables.append(_rules(summary.verdict["rules"]))
     return tables
 
 
-def _facts(story: VersionStory) -> Table:
-    manifest = story.manifest
+def _facts(summary: VersionSummary) -> Table:
+    manifest = summary.manifest
     files = manifest.part("").values()
     facts = {
-        "served": _served(story),
-        **{f"number {entry.sequence}": _event(entry) for entry in story.places},
-        **({"replaced": _replaced(story.replaced_by)} if story.replaced_by else {}),
-        "had to beat": story.compared_with or "nobody that is known",
-        "gate": "passed" if manifest.verdict.get("blessed") else "not passed",
-        "because": manifest.verdict.get("reason", ""),
+        "served": _served(summary),
+        **{f"number {entry.sequence}": _event(entry) for entry in summary.places},
+        **({"replaced": _replaced(summary.replaced_by)} if summary.replaced_by else {}),
+        "had to beat": summary.compared_with or "nobody that is known",
+        "gate": "passed" if manifest.verdict.blessed else "not passed",
+        "because": manifest.verdict.reason,
         "run": manifest.run_id,
-        "created": manifest.created,
+        "created": manifest.created.isoformat(),
         "data": manifest.fingerprint,
         "settings": ", ".join(_settings(manifest.settings)) or "unknown",
         "files": f"{len(files)}, {sum(file.size for file in files) / 1e6:,.1f} MB",
@@ -49,21 +49,21 @@ def _facts(story: VersionStory) -> Table:
     return facts_table
 
 
-def _served(story: VersionStory) -> str:
-    if story.served_now:
+def _served(summary: VersionSummary) -> str:
+    if summary.served_now:
         return "now"
-    return "no longer" if story.places else "never"
+    return "no longer" if summary.places else "never"
 
 
 def _event(entry: ChampionEntry) -> str:
     instead = f" in the place of {entry.previous}" if entry.previous else ""
     reason = f": {entry.reason}" if entry.reason else ""
-    return f"{entry.why} {entry.time}{instead}{reason}"
+    return f"{entry.why} {entry.time.isoformat()}{instead}{reason}"
 
 
 def _replaced(by: ChampionEntry) -> str:
     reason = f": {by.reason}" if by.reason else ""
-    return f"by {by.version} ({by.why}) {by.time}{reason}"
+    return f"by {by.version} ({by.why}) {by.time.isoformat()}{reason}"
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -71,15 +71,15 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name} {value if isinstance(value, str) else json.dumps(value)}"
 
 
-def _metrics(story: VersionStory) -> Table:
-    columns = {"this version": story.manifest.metrics}
-    compared = story.verdict.get("metrics", {})
+def _metrics(summary: VersionSummary) -> Table:
+    columns = {"this version": summary.manifest.metrics}
+    compared = summary.verdict.get("metrics", {})
     if compared.get("champion"):
         columns["champion then"] = compared["champion"]
     columns |= {name.replace("_", " "): values for name, values in compared.get("baselines", {}).items()}
     rows = (
         (metric, *(figure(values.get(metric)) for values in columns.values()))
-        for metric in story.manifest.metrics
+        for metric in summary.manifest.metrics
     )
     return table("on the test rows", ("metric", *columns), rows)
 
@@ -107,7 +107,7 @@ def runs_list(records: Sequence[RunRecord], root: str) -> Iterator[RenderableTyp
     yield Text(f"{'ended (UTC)':<16} {'outcome':<10} {headings}  run", style="bold")
     for record in records:
         figures = " ".join(f"{figure(record.metrics.get(metric)):>7}" for metric in _RUN_COLUMNS)
-        line = Text(f"{record.time[:16].replace('T', ' ')} ")
+        line = Text(f"{record.time:%Y-%m-%d %H:%M} ")
         line.append(f"{record.outcome:<10}", style=_STYLES.get(record.outcome, ""))
         line.append(f" {figures}  {record.run_id}")
         yield line
@@ -142,7 +142,7 @@ def versions_table(registry: Registry) -> Table:
             version,
             f"no. {places[version]}" if version in places else "never",
             *(figure(manifest.metrics.get(metric)) for metric in _VERSION_COLUMNS),
-            "passed" if manifest.verdict.get("blessed") else "not passed",
+            "passed" if manifest.verdict.blessed else "not passed",
             manifest.run_id,
             style="bold green" if served else None,
         )

@@ -1,11 +1,11 @@
 """Finds runs and versions by id or prefix, and collects all that is recorded of one version."""
 
-import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from components.documents import Document, plain
 from components.errors import UserError
 from components.registry.champion_log import ChampionEntry
 from components.registry.registry import Registry
@@ -143,15 +143,14 @@ def document_of(registry: Registry, run_id: str, name: str) -> dict[str, Any]:
     return dict(document)
 
 
-@dataclass(frozen=True)
-class VersionStory:
-    """A version: where it comes from, whom it beat, and when it was served.
+class VersionSummary(Document):
+    """The origin of a version, the champion that it was compared with, and the times when it was served.
 
     Attributes:
       manifest: the version's own.
       served_now: whether it is the champion.
       places: its entries in the champion log.
-      replaced_by: the entry that ended its service the last time; None if it is the champion or never was.
+      replaced_by: the entry by which it was replaced the last time; None if it is the champion or never was.
       record: of the run that made it; None if there is none.
       verdict: of the gate on it, as `verdict.json` has it; empty if there is none.
     """
@@ -166,17 +165,17 @@ class VersionStory:
     @property
     def compared_with(self) -> str:
         """The champion that it had to beat; "" if there was none or it is not known."""
-        return str(self.record.champion.get("version", "")) if self.record else ""
+        return self.record.champion.version or "" if self.record else ""
 
     def as_json(self) -> dict[str, Any]:
-        """The story as plain values, without the list of files."""
-        fields = dataclasses.asdict(self)
+        """Returns the summary as JSON values, without the list of files."""
+        fields = plain(self)
         del fields["manifest"]["files"]
         return {**fields, "compared_with": self.compared_with}
 
 
-def version_story(registry: Registry, version: str = "") -> VersionStory:
-    """What the registry knows of a version; "" stands for the champion.
+def version_summary(registry: Registry, version: str = "") -> VersionSummary:
+    """Collects all that the registry holds about a version; "" stands for the champion.
 
     Raises:
       UserError: if there is no such version, or a document about it is corrupt.
@@ -191,7 +190,7 @@ def version_story(registry: Registry, version: str = "") -> VersionStory:
     places = [entry for entry in entries if entry.version == manifest.version]
     after = entries[entries.index(places[-1]) + 1 :] if places else []
     record = _record(registry, manifest)
-    return VersionStory(
+    return VersionSummary(
         manifest=manifest,
         served_now=bool(places) and not after,
         places=places,

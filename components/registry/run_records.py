@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from msgspec import field
+
+from components.documents import Document, Timestamp, decode, encode, now
 from components.errors import UserError
 from components.progress import log
-from components.registry.documents import from_bytes, now, timestamp, to_bytes
 from components.storage import Storage
 
 PUBLISHED = "published"
@@ -25,8 +26,33 @@ _READERS = 8
 _CURE = "restore it from a backup, or delete it"
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
+class SeenChampion(Document, omit_defaults=True):
+    """The champion that a run was compared with.
+
+    Attributes:
+      version: its id; "" if the registry was empty, None if the run did not come to a comparison.
+      sequence: its place in the champion log; 0 and None as above.
+    """
+
+    version: str | None = None
+    sequence: int | None = None
+
+
+class RowCounts(Document, omit_defaults=True):
+    """The rows of the ratings files of a run; None where the data were not at hand.
+
+    Attributes:
+      read: all rows.
+      kept: those in the dataset.
+      rejected: those that no rating could be made of.
+    """
+
+    read: int | None = None
+    kept: int | None = None
+    rejected: int | None = None
+
+
+class RunRecord(Document):
     """A run's `run.json`. What a run that failed did not come to is empty.
 
     Attributes:
@@ -36,28 +62,29 @@ class RunRecord:
       version: the version that it made; "" if none.
       sequence: the version's place in the champion log; 0 if it is not in it.
       blessed: whether the gate's rules all passed.
-      champion: the champion that the gate compared with: "version" and "sequence" ("" and 0: none).
+      champion: the champion that the gate compared with.
       metrics: the model's on the test rows, by name; None where the figure is not finite.
       settings: of the training.
       fingerprint: identifies the input files.
-      rows: of the ratings: "read", "kept" and "rejected".
+      rows: of the ratings.
       steps: of each step up to the one that wrote the record: "step", "seconds", "peak_memory_bytes".
-      time: when the record was written, in ISO 8601.
+      time: when the record was written.
     """
 
+    format: Literal[1] = 1
     run_id: str
     outcome: str
     reason: str
     version: str = ""
     sequence: int = 0
     blessed: bool = False
-    champion: dict[str, Any] = field(default_factory=dict)
+    champion: SeenChampion = SeenChampion()
     metrics: dict[str, float | None] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
-    rows: dict[str, int] = field(default_factory=dict)
+    rows: RowCounts = RowCounts()
     steps: list[dict[str, Any]] = field(default_factory=list)
-    time: str = field(default_factory=lambda: timestamp(now()))
+    time: Timestamp = field(default_factory=now)
 
 
 class RunRecords:
@@ -82,7 +109,7 @@ class RunRecords:
         """Creates or replaces a record, with local `files` by their name in it."""
         for name, path in files.items():
             self._storage.upload_file(path, _key(record.run_id, name))
-        self._storage.write_bytes(_key(record.run_id, _RECORD), to_bytes(record))
+        self._storage.write_bytes(_key(record.run_id, _RECORD), encode(record))
         log(f"run record: {self._storage.uri(_key(record.run_id, ''))}".rstrip("/"))
 
     def document(self, run_id: str, name: str) -> bytes:
@@ -94,7 +121,7 @@ class RunRecords:
         key = _key(run_id, _RECORD)
         if not self._storage.exists(key):
             return None
-        return from_bytes(RunRecord, self._storage.read_bytes(key), self._storage.uri(key), _CURE)
+        return decode(self._storage.read_bytes(key), RunRecord, self._storage.uri(key), _CURE)
 
 
 def check_run_id(run_id: str) -> None:

@@ -5,55 +5,69 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
+
+from components.documents import Document, Timestamp, decode, encode, now
 from components.errors import UserError
-from components.registry.documents import from_bytes, now, timestamp, to_bytes
 from components.storage import CorruptError, NotFoundError, Storage, StoredFile, stored_file
 from components.storage.storage import in_order
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where a version comes from.
+class GateDecision(Document):
+    """The gate's decision on a version.
+
+    Attributes:
+      blessed: whether all rules passed.
+      gate: "enforce" or "report", which publishes whatever could be measured.
+      reason: one sentence.
+    """
+
+    blessed: bool = False
+    gate: str = ""
+    reason: str = ""
+
+
+class Provenance(Document):
+    """The origin of a version: the part of its manifest that the run knows.
 
     Attributes:
       run_id: the pipeline run that made it.
       fingerprint: identifies the input files.
       settings: of the training.
       metrics: the model's on the test rows, by name; None where the figure is not finite.
-      verdict: the gate's: "blessed", "gate" and "reason".
+      verdict: the gate's.
     """
 
+    format: Literal[1] = 1
     run_id: str
     fingerprint: str
     settings: dict[str, Any]
     metrics: dict[str, float | None]
-    verdict: dict[str, Any]
+    verdict: GateDecision
 
 
-@dataclass(frozen=True, kw_only=True)
 class Manifest(Provenance):
     """A version's `manifest.json`.
 
     Attributes:
       version: its id.
-      created: when, in ISO 8601.
-      files: path within the version -> {"size": bytes, "crc32c": base64}.
+      created: when.
+      files: by their path within the version.
     """
 
     version: str
-    created: str
-    files: dict[str, dict[str, Any]] = field(repr=False)
+    created: Timestamp
+    files: dict[str, StoredFile]
 
     def part(self, directory: str, last: Sequence[str] = ()) -> dict[str, StoredFile]:
         """The files in `directory` ("" for all) by their path from there, those named in `last` last."""
         prefix = f"{directory}/" if directory else ""
         names = (name.removeprefix(prefix) for name in self.files if name.startswith(prefix))
-        return {name: StoredFile(**self.files[f"{prefix}{name}"]) for name in in_order(names, last)}
+        return {name: self.files[f"{prefix}{name}"] for name in in_order(names, last)}
 
 
 INDEX = "index"
@@ -108,7 +122,7 @@ class Versions:
                 f"{self._storage.root} has no version {version}; "
                 f"`twotower versions --registry {self._storage.root}` lists those it has"
             )
-        return from_bytes(Manifest, self._storage.read_bytes(key), self._storage.uri(key), self._cure())
+        return decode(self._storage.read_bytes(key), Manifest, self._storage.uri(key), self._cure())
 
     def check(self, version: str, part: str = "") -> None:
         """Raises `UserError`, naming the file, unless all files in the directory `part` are as published."""
@@ -194,11 +208,11 @@ class Versions:
                 raise UserError(f"a file of {version} changed while it was copied; publish it again")
         manifest = Manifest(
             version=version,
-            created=timestamp(created),
-            files={name: file._asdict() for name, file in sorted(files.items())},
-            **vars(provenance),
+            created=created,
+            files=dict(sorted(files.items())),
+            **msgspec.structs.asdict(provenance),
         )
-        self._storage.write_bytes(_key(version, _MANIFEST), to_bytes(manifest))
+        self._storage.write_bytes(_key(version, _MANIFEST), encode(manifest))
         return manifest
 
     def _upload(self, version: str, sources: Mapping[str, Path]) -> dict[str, StoredFile]:
@@ -257,4 +271,5 @@ def _describe(sources: Mapping[str, Path]) -> dict[str, StoredFile]:
 
 def _digits(run_id: str, files: Mapping[str, StoredFile]) -> str:
     """Eight digits that stand for these files as made by this run: KFP's local run ids can come up again."""
-    return hashlib.sha256(json.dumps([run_id, sorted(files.items())]).encode()).hexdigest()[:8]
+    described = [[name, [file.size, file.crc32c]] for name, file in sorted(files.items())]
+    return hashlib.sha256(json.dumps([run_id, described]).encode()).hexdigest()[:8]

@@ -35,8 +35,8 @@ def story(record: RunRecord, verdict: Mapping[str, Any]) -> Iterator[RenderableT
         yield Padding(Text(line), (0, 0, 0, 2), expand=False)
     yield ""
     rows = record.rows
-    if rows:
-        yield f"{rows['read']:,} rows read, {rows['kept']:,} kept, {rows['rejected']:,} rejected"
+    if rows.read is not None:
+        yield f"{rows.read:,} rows read, {rows.kept:,} kept, {rows.rejected:,} rejected"
     for metric, title in _TITLES.items():
         if of_scorers := compared(verdict, metric):
             yield Text(f"{title}: ") + _ranking(of_scorers, metric)

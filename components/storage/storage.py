@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from google_crc32c import Checksum
 
+from components.documents import Document
 from components.errors import UserError
 
 _CHUNK_BYTES = 1 << 20
@@ -115,8 +115,8 @@ class CorruptError(UserError):
     """A file's bytes are not those that were stored."""
 
 
-class StoredFile(NamedTuple):
-    """What identifies the content of a file.
+class StoredFile(Document, kw_only=False):
+    """Size and checksum of a file, which identify its content.
 
     Attributes:
       size: bytes.

@@ -13,6 +13,8 @@ from components.publish.cli import publish as publish_command
 from components.publish.publish import publish
 from components.registry.champion_log import ChampionLog, SupersededError
 from components.registry.registry import Registry, published_index
+from components.registry.run_records import RowCounts, SeenChampion
+from components.registry.versions import GateDecision
 from components.report.templates import steps_of, table
 from components.storage import Storage, StoredFile
 
@@ -45,21 +47,19 @@ def test_the_manifest_and_the_record_say_where_it_comes_from(place: str, artifac
     manifest = Registry(place).versions.manifest(summary.version)
     assert manifest.settings == {"preset": "default", "epochs": 3}
     assert manifest.metrics == {"rmse": 0.875, "top_100_accuracy_unseen": 0.5, "top_1_accuracy": None}
-    assert manifest.verdict == {
-        "blessed": True,
-        "gate": "enforce",
-        "reason": "Good enough: it finds more than popularity does.",
-    }
+    assert manifest.verdict == GateDecision(
+        blessed=True, gate="enforce", reason="Good enough: it finds more than popularity does."
+    )
     record = Registry(place).runs.read("run-1")
     assert record is not None
     assert (record.outcome, record.version, record.sequence) == ("published", summary.version, 1)
     assert record.blessed is True
     assert record.reason == "Good enough: it finds more than popularity does."
-    assert record.champion == {"version": "before", "sequence": 0}
+    assert record.champion == SeenChampion(version="before", sequence=0)
     assert record.fingerprint == manifest.fingerprint == "12-34"
     assert record.metrics == manifest.metrics
     assert record.settings == manifest.settings
-    assert record.rows == {"read": 10, "kept": 9, "rejected": 1}
+    assert record.rows == RowCounts(read=10, kept=9, rejected=1)
     assert [(step["step"], step["seconds"]) for step in record.steps[:-1]] == [
         ("train", 12.5),
         ("evaluate", 2.5),
@@ -254,7 +254,7 @@ def test_a_refused_version_can_be_forced(place: str, artifacts) -> None:
         "Forced: the launch is today",
         False,
     )
-    assert registry.versions.manifest(forced.version).verdict["blessed"] is False
+    assert registry.versions.manifest(forced.version).verdict.blessed is False
     assert publish(**refused, registry=place, force=True, reason="again") == forced, "published twice"
     assert len(registry.champion_log.entries()) == 2
 
@@ -361,7 +361,7 @@ def test_the_subcommand_names_the_run_itself(tmp_path: Path, artifacts) -> None:
     record = registry.runs.read(entry.run_id)
     assert record is not None
     assert entry.run_id.startswith("by-hand-")
-    assert record.rows == {}
+    assert record.rows == RowCounts()
 
 
 def test_completes_what_a_killed_publisher_left_to_serve(place: str, artifacts) -> None:

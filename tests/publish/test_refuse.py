@@ -8,6 +8,7 @@ import pytest
 from components.errors import UserError
 from components.publish.refuse import refuse
 from components.registry.registry import Registry
+from components.registry.run_records import RowCounts
 
 REASON = "Refused (rmse_vs_bias): 0.95 stars is more than 0.91. 1 more rule fails."
 
@@ -61,4 +62,4 @@ def test_a_metric_that_is_not_finite_is_none_in_the_record(tmp_path: Path, artif
     assert record is not None
     assert record.metrics == {"rmse": None}
     assert record.settings == {}
-    assert record.rows == {}
+    assert record.rows == RowCounts()

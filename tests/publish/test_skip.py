@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from components.publish.cli import skip as skip_command
 from components.publish.refuse import skip
 from components.registry.registry import Registry
+from components.registry.run_records import SeenChampion
 
 
 def test_the_reason_is_told_and_kept(place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,7 +21,7 @@ def test_the_reason_is_told_and_kept(place: str, tmp_path: Path, capsys: pytest.
     record = Registry(place).runs.read("run-3")
     assert record is not None
     assert (record.outcome, record.reason, record.version) == ("skipped", reason, "")
-    assert record.champion == {"version": "v2", "sequence": 2}
+    assert record.champion == SeenChampion(version="v2", sequence=2)
     assert record.fingerprint == "f"
 
 

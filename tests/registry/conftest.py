@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.registry.registry import Registry
-from components.registry.versions import Manifest, Provenance
+from components.registry.versions import GateDecision, Manifest, Provenance
 
 AddVersion = Callable[..., Manifest]
 
@@ -33,7 +33,7 @@ def add_version(tmp_path: Path) -> AddVersion:
             "fingerprint": "f",
             "settings": {"preset": "default", "embedding_dimension": 32},
             "metrics": {"rmse": 0.9, "top_100_accuracy_unseen": None},
-            "verdict": {"blessed": True, "gate": "enforce", "reason": "all rules pass"},
+            "verdict": GateDecision(blessed=True, gate="enforce", reason="all rules pass"),
         }
         return registry.versions.add(Provenance(run_id=run_id, **{**facts, **provenance}), sources)
 
@@ -41,7 +41,7 @@ def add_version(tmp_path: Path) -> AddVersion:
 
 
 @pytest.fixture
-def crown(add_version: AddVersion) -> AddVersion:
+def promote(add_version: AddVersion) -> AddVersion:
     """A function that adds the version of a run and makes it the champion, served and all."""
 
     def add(registry: Registry, run_id: str, **provenance: Any) -> Manifest:

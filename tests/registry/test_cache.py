@@ -46,11 +46,11 @@ def test_use_counts(tmp_path: Path) -> None:
 
 
 def test_fetching_an_index_lets_old_ones_go(
-    bucket: str, tmp_path: Path, crown, monkeypatch: pytest.MonkeyPatch
+    bucket: str, tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TWOTOWER_CACHE", str(tmp_path / "cache"))
     homes = copies(tmp_path / "cache", *[number * AN_HOUR for number in range(1, 7)])
-    version = crown(Registry(bucket), "run").version
+    version = promote(Registry(bucket), "run").version
     index = published_index(bucket)
     assert (index / "saved_model.pb").is_file()
     assert left(tmp_path / "cache") == {index.parent, *homes[:3]}

@@ -25,10 +25,10 @@ def test_an_absent_registry_has_no_champion_and_is_there_after(place: str, tmp_p
         assert Path(place).is_dir()
 
 
-def test_the_champions_model_is_copied(place: str, tmp_path: Path, crown) -> None:
+def test_the_champions_model_is_copied(place: str, tmp_path: Path, promote) -> None:
     registry = Registry(place)
-    crown(registry, "run-1")
-    version = crown(registry, "run-2").version
+    promote(registry, "run-1")
+    version = promote(registry, "run-2").version
     summary = champion(registry=place, output=str(tmp_path / "champion"))
     assert summary == (version, 2, False)
     assert read(tmp_path / "champion") == {
@@ -40,12 +40,12 @@ def test_the_champions_model_is_copied(place: str, tmp_path: Path, crown) -> Non
 
 
 def test_a_run_is_skipped_only_if_asked_and_only_on_the_champions_own_input(
-    place: str, tmp_path: Path, crown
+    place: str, tmp_path: Path, promote
 ) -> None:
     output = str(tmp_path / "champion")
     assert not champion(registry=place, fingerprint="f", skip_unchanged=True, output=output).skip
     registry = Registry(place)
-    version = crown(registry, "run-1").version
+    version = promote(registry, "run-1").version
     seen = registry.versions.manifest(version).fingerprint
     assert champion(registry=place, fingerprint=seen, skip_unchanged=True, output=output) == (
         version,
@@ -59,10 +59,10 @@ def test_a_run_is_skipped_only_if_asked_and_only_on_the_champions_own_input(
 @pytest.mark.parametrize("damage", ["delete", "flip"])
 @pytest.mark.parametrize("name", ["manifest.json", "model/saved_model/saved_model.pb"])
 def test_a_broken_champion_is_named_with_the_cure(
-    place: str, tmp_path: Path, crown, name: str, damage: str
+    place: str, tmp_path: Path, promote, name: str, damage: str
 ) -> None:
     registry = Registry(place)
-    version = crown(registry, "run").version
+    version = promote(registry, "run").version
     key = f"versions/{version}/{name}"
     if damage == "delete":
         registry.storage.delete(key)

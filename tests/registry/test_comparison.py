@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +113,10 @@ def test_settings_and_data_that_differ(place: str, add_run: AddRun) -> None:
     assert not comparison.same_rows
 
 
-def test_versions_are_compared_like_runs(place: str, crown) -> None:
+def test_versions_are_compared_like_runs(place: str, promote) -> None:
     registry = Registry(place)
     first, second = (
-        crown(registry, name, metrics={"rmse": value}, settings={"steps": steps}).version
+        promote(registry, name, metrics={"rmse": value}, settings={"steps": steps}).version
         for name, value, steps in (("run-1", 0.9, 5), ("run-2", 0.8, 6))
     )
     comparison = compare(find(registry, first), find(registry, "champion"))
@@ -166,9 +167,8 @@ def test_figures_of_other_test_rows_are_taken_with_care(place: str, add_run: Add
 
 def test_runs_are_listed_latest_first_with_their_verdicts(place: str, add_run: AddRun) -> None:
     for number in range(3):
-        add_run(
-            f"run-{number}", {"top_100_accuracy_unseen": 0.5, "rmse": 0.8}, time=f"2026-11-24T10:0{number}:00"
-        )
+        ended = datetime(2026, 11, 24, 10, number, tzinfo=UTC)
+        add_run(f"run-{number}", {"top_100_accuracy_unseen": 0.5, "rmse": 0.8}, time=ended)
     text = CliRunner().invoke(runs, ["--registry", place, "--limit", "2"], catch_exceptions=False).stdout
     heading, *lines = text.splitlines()
     assert heading.split() == ["ended", "(UTC)", "outcome", "top-100", "RMSE", "run"]

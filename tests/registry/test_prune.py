@@ -22,9 +22,9 @@ def graphs(registry: Registry) -> list[int]:
     return sorted(int(key.split("/")[1]) for key in keys if key.endswith("/saved_model.pb"))
 
 
-def test_the_last_champions_and_their_copies_stay(place: str, crown) -> None:
+def test_the_last_champions_and_their_copies_stay(place: str, promote) -> None:
     registry = Registry(place)
-    versions = [crown(registry, f"run-{number}").version for number in range(5)]
+    versions = [promote(registry, f"run-{number}").version for number in range(5)]
     pruning = prunable(registry, keep=2)
     assert sorted(pruning.versions) == sorted(versions[:3])
     assert set(pruning.versions.values()) == {
@@ -41,9 +41,9 @@ def test_the_last_champions_and_their_copies_stay(place: str, crown) -> None:
     assert registry.rollback().version == versions[3]
 
 
-def test_the_served_version_and_the_one_to_go_back_to_always_stay(place: str, crown) -> None:
+def test_the_served_version_and_the_one_to_go_back_to_always_stay(place: str, promote) -> None:
     registry = Registry(place)
-    first, second, third = (crown(registry, f"run-{number}").version for number in range(3))
+    first, second, third = (promote(registry, f"run-{number}").version for number in range(3))
     registry.rollback()
     assert list(prunable(registry, keep=2).versions) == []
     pruning = prunable(registry, keep=1)
@@ -55,10 +55,10 @@ def test_the_served_version_and_the_one_to_go_back_to_always_stay(place: str, cr
 
 
 def test_a_version_that_was_never_champion_goes_after_a_day(
-    place: str, crown, add_version, request: pytest.FixtureRequest
+    place: str, promote, add_version, request: pytest.FixtureRequest
 ) -> None:
     registry = Registry(place)
-    served = crown(registry, "run-1").version
+    served = promote(registry, "run-1").version
     superseded = add_version(registry, "run-2").version
     assert superseded in prunable(registry, keep=5).kept, "its publisher may be at work"
     request.getfixturevalue("_tomorrow")
@@ -66,18 +66,18 @@ def test_a_version_that_was_never_champion_goes_after_a_day(
     assert registry.versions.ids() == [served]
 
 
-def test_the_champion_is_completed_before_the_copy_of_before_goes(place: str, crown) -> None:
+def test_the_champion_is_completed_before_the_copy_of_before_goes(place: str, promote) -> None:
     registry = Registry(place)
     for number in range(3):
-        crown(registry, f"run-{number}")
+        promote(registry, f"run-{number}")
     registry.storage.delete("serving/3/saved_model.pb")
     prune(registry, prunable(registry, keep=1))
     assert graphs(registry) == [2, 3]
 
 
-def test_a_champion_that_changes_meanwhile_stops_it(place: str, crown) -> None:
+def test_a_champion_that_changes_meanwhile_stops_it(place: str, promote) -> None:
     registry = Registry(place)
-    versions = [crown(registry, f"run-{number}").version for number in range(4)]
+    versions = [promote(registry, f"run-{number}").version for number in range(4)]
     pruning = prunable(registry, keep=1)
     registry.rollback(versions[0])
     with pytest.raises(UserError, match=r"changed meanwhile; .* prune again"):
@@ -86,10 +86,10 @@ def test_a_champion_that_changes_meanwhile_stops_it(place: str, crown) -> None:
 
 
 def test_what_a_killed_prune_left_is_invisible_and_goes_with_the_next(
-    place: str, crown, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    place: str, promote, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     registry = Registry(place)
-    versions = [crown(registry, f"run-{number}").version for number in range(3)]
+    versions = [promote(registry, f"run-{number}").version for number in range(3)]
     killed = type(registry.storage).delete_prefix
     monkeypatch.setattr(type(registry.storage), "delete_prefix", lambda *_: None)
     prune(registry, prunable(registry, keep=1))
@@ -104,9 +104,9 @@ def test_what_a_killed_prune_left_is_invisible_and_goes_with_the_next(
     assert registry.storage.list("serving/1/") == []
 
 
-def test_a_broken_version_can_be_deleted(place: str, crown) -> None:
+def test_a_broken_version_can_be_deleted(place: str, promote) -> None:
     registry = Registry(place)
-    versions = [crown(registry, f"run-{number}").version for number in range(3)]
+    versions = [promote(registry, f"run-{number}").version for number in range(3)]
     registry.storage.write_bytes(f"versions/{versions[0]}/manifest.json", b"")
     pruning = prunable(registry, keep=1)
     assert pruning.versions == {versions[0]: 0}

@@ -14,24 +14,24 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_the_champions_index_or_a_named_versions(place: str, crown) -> None:
+def test_the_champions_index_or_a_named_versions(place: str, promote) -> None:
     registry = Registry(place)
-    first = crown(registry, "run-1").version
-    crown(registry, "run-2")
+    first = promote(registry, "run-1").version
+    promote(registry, "run-2")
     assert (published_index(place) / "saved_model.pb").read_text() == "the index of run-2"
     assert (published_index(place, first) / "saved_model.pb").read_text() == "the index of run-1"
     assert (published_index(place) / "variables" / "variables.index").is_file()
 
 
-def test_a_local_index_is_read_where_it_lies(tmp_path: Path, crown, cache: Path) -> None:
+def test_a_local_index_is_read_where_it_lies(tmp_path: Path, promote, cache: Path) -> None:
     registry = Registry(str(tmp_path / "registry"))
-    version = crown(registry, "run").version
+    version = promote(registry, "run").version
     assert published_index(registry.root) == tmp_path / "registry" / "versions" / version / "index"
     assert not cache.exists()
 
 
-def test_a_remote_index_is_fetched_once(bucket: str, crown, capsys: pytest.CaptureFixture[str]) -> None:
-    version = crown(Registry(bucket), "run").version
+def test_a_remote_index_is_fetched_once(bucket: str, promote, capsys: pytest.CaptureFixture[str]) -> None:
+    version = promote(Registry(bucket), "run").version
     first = published_index(bucket)
     assert f"fetching version {version}" in capsys.readouterr().err
     assert published_index(bucket) == first
@@ -39,8 +39,8 @@ def test_a_remote_index_is_fetched_once(bucket: str, crown, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("damage", [b"flipped", None])
-def test_a_broken_copy_is_fetched_again(bucket: str, crown, damage: bytes | None) -> None:
-    crown(Registry(bucket), "run")
+def test_a_broken_copy_is_fetched_again(bucket: str, promote, damage: bytes | None) -> None:
+    promote(Registry(bucket), "run")
     graph = published_index(bucket) / "saved_model.pb"
     if damage is None:
         graph.unlink()
@@ -50,9 +50,9 @@ def test_a_broken_copy_is_fetched_again(bucket: str, crown, damage: bytes | None
     assert graph.read_text() == "the index of run"
 
 
-def test_a_broken_index_is_refused_by_name(place: str, crown, cache: Path) -> None:
+def test_a_broken_index_is_refused_by_name(place: str, promote, cache: Path) -> None:
     registry = Registry(place)
-    version = crown(registry, "run").version
+    version = promote(registry, "run").version
     registry.storage.write_bytes(f"versions/{version}/index/saved_model.pb", b"the index of ruin")
     with pytest.raises(UserError, match=rf"{version}/index/saved_model\.pb is corrupt"):
         published_index(place)
@@ -67,9 +67,9 @@ def test_without_a_champion_it_says_so(place: str) -> None:
 
 
 def test_a_cache_that_cannot_be_written_names_the_variable(
-    bucket: str, crown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: str, promote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crown(Registry(bucket), "run")
+    promote(Registry(bucket), "run")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TWOTOWER_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(UserError, match=r"cannot write .*; set TWOTOWER_CACHE to a directory"):
@@ -77,9 +77,9 @@ def test_a_cache_that_cannot_be_written_names_the_variable(
 
 
 def test_the_cache_is_in_the_home_directory_by_default(
-    bucket: str, crown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: str, promote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crown(Registry(bucket), "run")
+    promote(Registry(bucket), "run")
     monkeypatch.delenv("TWOTOWER_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert published_index(bucket).is_relative_to(tmp_path / "home" / ".cache" / "twotower")

@@ -20,9 +20,9 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def test_versions_marks_the_champion(tmp_path: Path, crown, add_version) -> None:
+def test_versions_marks_the_champion(tmp_path: Path, promote, add_version) -> None:
     registry = Registry(str(tmp_path / "registry [old]"))
-    first, second = (crown(registry, f"run-{number}").version for number in (1, 2))
+    first, second = (promote(registry, f"run-{number}").version for number in (1, 2))
     third = add_version(
         registry,
         "run-3",
@@ -51,18 +51,18 @@ def test_versions_of_an_empty_registry(tmp_path: Path) -> None:
     assert "holds no versions; name another registry" in str(result.exception)
 
 
-def test_rollback_says_what_is_served_now_and_before(tmp_path: Path, crown) -> None:
+def test_rollback_says_what_is_served_now_and_before(tmp_path: Path, promote) -> None:
     registry = Registry(str(tmp_path / "registry"))
-    first, second = (crown(registry, f"run-{number}").version for number in (1, 2))
+    first, second = (promote(registry, f"run-{number}").version for number in (1, 2))
     back = CliRunner().invoke(rollback, ["--registry", registry.root], catch_exceptions=False)
     assert back.output == f"the champion is {first}, number 3 in the log; served before: {second}\n"
     again = CliRunner().invoke(rollback, [second, "--registry", registry.root], catch_exceptions=False)
     assert again.output == f"the champion is {second}, number 4 in the log; served before: {first}\n"
 
 
-def test_show_tells_the_story_of_a_version(tmp_path: Path, crown) -> None:
+def test_show_tells_the_story_of_a_version(tmp_path: Path, promote) -> None:
     registry = Registry(str(tmp_path / "registry"))
-    first, second = (crown(registry, f"run-{number}").version for number in (1, 2))
+    first, second = (promote(registry, f"run-{number}").version for number in (1, 2))
     rolled_back = ["--registry", registry.root, "--reason", "it likes [sequels] only"]
     CliRunner().invoke(rollback, rolled_back, catch_exceptions=False)
     words = [second, "--registry", registry.root]
@@ -86,9 +86,9 @@ def test_show_tells_the_story_of_a_version(tmp_path: Path, crown) -> None:
     assert f"version {first}" in champion_now
 
 
-def test_show_tells_whom_a_version_beat_and_by_which_rules(tmp_path: Path, crown) -> None:
+def test_show_tells_whom_a_version_beat_and_by_which_rules(tmp_path: Path, promote) -> None:
     registry = Registry(str(tmp_path / "registry"))
-    version = crown(registry, "run-1").version
+    version = promote(registry, "run-1").version
     verdict = {
         "metrics": {"champion": {"rmse": 0.95}, "baselines": {"global_mean": {"rmse": 1.125}}},
         "rules": [{"verdict": "pass", "name": "rmse_vs_champion", "why": "0.9 is [less] than 0.95."}],
@@ -102,9 +102,9 @@ def test_show_tells_whom_a_version_beat_and_by_which_rules(tmp_path: Path, crown
     assert re.search(r"pass +rmse_vs_champion +0\.9 is \[less\] than 0\.95\.", text)
 
 
-def test_prune_says_what_goes_and_deletes_it(tmp_path: Path, crown) -> None:
+def test_prune_says_what_goes_and_deletes_it(tmp_path: Path, promote) -> None:
     registry = Registry(str(tmp_path / "registry"))
-    oldest, *_ = [crown(registry, f"run-{number}").version for number in range(3)]
+    oldest, *_ = [promote(registry, f"run-{number}").version for number in range(3)]
     words = ["--registry", registry.root, "--keep", "2"]
     for arguments, verb, left in [
         ([*words, "--dry-run"], "would delete", 3),
@@ -120,9 +120,9 @@ def test_prune_says_what_goes_and_deletes_it(tmp_path: Path, crown) -> None:
     assert CliRunner().invoke(prune, ["--keep", "0"]).exit_code == 2
 
 
-def test_verify_counts_what_is_whole_and_lists_what_is_not(tmp_path: Path, crown) -> None:
+def test_verify_counts_what_is_whole_and_lists_what_is_not(tmp_path: Path, promote) -> None:
     registry = Registry(str(tmp_path / "registry"))
-    version = crown(registry, "run").version
+    version = promote(registry, "run").version
     words = ["--registry", registry.root]
     assert CliRunner().invoke(verify, words, catch_exceptions=False).stdout == (
         "1 versions and 1 copies for a server are whole: 9 files, 0.0 MB\n"
@@ -136,10 +136,10 @@ def test_verify_counts_what_is_whole_and_lists_what_is_not(tmp_path: Path, crown
     assert "has 2 faults; restore" in str(result.exception)
 
 
-def test_champion_writes_its_directory(tmp_path: Path, crown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_champion_writes_its_directory(tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(champion, [], catch_exceptions=False).stdout == "no champion yet\n"
-    version = crown(Registry("registry"), "run").version
+    version = promote(Registry("registry"), "run").version
     result = CliRunner().invoke(champion, ["--output", "elsewhere"], catch_exceptions=False)
     assert result.stdout == f"{version}\n"
     assert (tmp_path / "elsewhere" / "champion.json").is_file()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from components.documents import decode, encode
 from components.registry.champion_log import ChampionEntry
-from components.registry.documents import from_bytes, to_bytes
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from components.registry.versions import Manifest
@@ -26,9 +26,9 @@ def blocks(language: str) -> list[str]:
     ("kind", "example"), list(zip([Manifest, ChampionEntry, RunRecord], blocks("json"), strict=True))
 )
 def test_the_examples_are_what_the_registry_writes(kind: type, example: str) -> None:
-    document = from_bytes(kind, example.encode(), "docs/registry.md", "mend the page")
-    assert json.loads(to_bytes(document)) == json.loads(example)
-    assert list(json.loads(to_bytes(document))) == list(json.loads(example)), "in another order"
+    document = decode(example.encode(), kind, "docs/registry.md")
+    assert json.loads(encode(document)) == json.loads(example)
+    assert list(json.loads(encode(document))) == list(json.loads(example)), "in another order"
 
 
 def test_every_outcome_has_its_row() -> None:
@@ -36,10 +36,10 @@ def test_every_outcome_has_its_row() -> None:
     assert rows == {"published", "superseded", "refused", "failed", "skipped"}
 
 
-def test_the_drill_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crown) -> None:
+def test_the_drill_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promote) -> None:
     monkeypatch.chdir(tmp_path)
     registry = Registry("registry")
-    first, second = (crown(registry, f"run-{number}").version for number in (1, 2))
+    first, second = (promote(registry, f"run-{number}").version for number in (1, 2))
     champions = []
     for line in "".join(blocks("sh")).splitlines():
         _, *words = shlex.split(line.replace("20261124-105900-3f9a1c02", second))
@@ -51,9 +51,9 @@ def test_the_drill_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crown)
     ]
 
 
-def test_the_layout_is_the_one_that_is_written(tmp_path: Path, crown) -> None:
+def test_the_layout_is_the_one_that_is_written(tmp_path: Path, promote) -> None:
     registry = Registry(str(tmp_path / "registry"))
-    version = crown(registry, "run-1").version
+    version = promote(registry, "run-1").version
     tops = {key.split("/")[0] for key in registry.storage.list()}
     assert tops == {"versions", "champion", "serving"}
     assert {key.split("/")[2] for key in registry.storage.list(f"versions/{version}/")} == {

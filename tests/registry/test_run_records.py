@@ -38,5 +38,5 @@ def test_what_is_no_run_id_touches_no_file(tmp_path: Path, run_id: str) -> None:
 def test_a_broken_record_is_named(place: str) -> None:
     registry = Registry(place)
     registry.storage.write_bytes("runs/run-1/run.json", b"{}")
-    with pytest.raises(UserError, match=r"runs/run-1/run\.json is corrupt"):
+    with pytest.raises(UserError, match=r"runs/run-1/run\.json: field `format`: it is missing"):
         registry.runs.read("run-1")

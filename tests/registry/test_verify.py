@@ -8,9 +8,9 @@ from components.registry.maintenance import verify
 from components.registry.registry import Registry
 
 
-def test_a_whole_registry_has_no_faults(place: str, crown, add_version) -> None:
+def test_a_whole_registry_has_no_faults(place: str, promote, add_version) -> None:
     registry = Registry(place)
-    manifests = [crown(registry, "run-1"), crown(registry, "run-2"), add_version(registry, "run-3")]
+    manifests = [promote(registry, "run-1"), promote(registry, "run-2"), add_version(registry, "run-3")]
     found = verify(registry)
     assert found.faults == []
     assert (found.versions, found.served) == (3, 2)
@@ -21,9 +21,9 @@ def test_a_whole_registry_has_no_faults(place: str, crown, add_version) -> None:
     assert verify(registry, download=True) == found
 
 
-def test_every_fault_is_named(place: str, crown) -> None:
+def test_every_fault_is_named(place: str, promote) -> None:
     registry = Registry(place)
-    first, second = (crown(registry, f"run-{number}").version for number in (1, 2))
+    first, second = (promote(registry, f"run-{number}").version for number in (1, 2))
     storage = registry.storage
     storage.write_bytes(f"versions/{first}/index/saved_model.pb", b"flipped")
     storage.delete(f"versions/{first}/report.html")
@@ -32,7 +32,7 @@ def test_every_fault_is_named(place: str, crown) -> None:
     storage.write_bytes("champion/000001.json", b"{")
     faults = verify(registry).faults
     expected = [
-        r"champion/000001\.json is corrupt: it is not JSON",
+        r"champion/000001\.json is not JSON",
         rf"versions/{first}/index/saved_model\.pb is corrupt: it has 7 bytes",
         rf"versions/{first}/report\.html is missing",
         rf"versions/{second}/index/extra is not in the manifest",
@@ -43,13 +43,13 @@ def test_every_fault_is_named(place: str, crown) -> None:
         assert any(re.search(pattern, fault) for fault in faults), pattern
 
 
-def test_a_broken_manifest_is_one_fault(place: str, crown) -> None:
+def test_a_broken_manifest_is_one_fault(place: str, promote) -> None:
     registry = Registry(place)
-    first = crown(registry, "run-1").version
-    crown(registry, "run-2")
+    first = promote(registry, "run-1").version
+    promote(registry, "run-2")
     registry.storage.write_bytes(f"versions/{first}/manifest.json", b"{}")
     faults = verify(registry).faults
-    assert {re.sub(r".*/versions", "versions", fault).split()[0] for fault in faults} == {
+    assert {re.sub(r".*/versions", "versions", fault).split()[0].rstrip(":") for fault in faults} == {
         f"versions/{first}/manifest.json"
     }
 
@@ -61,26 +61,26 @@ def test_a_broken_manifest_is_one_fault(place: str, crown) -> None:
         ("versions/{}/manifest.json", "the champion {} is missing; serve another version"),
     ],
 )
-def test_a_champion_that_cannot_be_served_is_a_fault(place: str, crown, lost: str, fault: str) -> None:
+def test_a_champion_that_cannot_be_served_is_a_fault(place: str, promote, lost: str, fault: str) -> None:
     registry = Registry(place)
-    second = [crown(registry, f"run-{number}").version for number in (1, 2)][1]
+    second = [promote(registry, f"run-{number}").version for number in (1, 2)][1]
     registry.storage.delete(lost.format(second))
     [found] = verify(registry).faults
     assert fault.format(second) in found
 
 
-def test_a_lost_entry_of_the_log_is_a_fault(place: str, crown) -> None:
+def test_a_lost_entry_of_the_log_is_a_fault(place: str, promote) -> None:
     registry = Registry(place)
     for number in range(3):
-        crown(registry, f"run-{number}")
+        promote(registry, f"run-{number}")
     registry.storage.delete("champion/000002.json")
     [found] = verify(registry).faults
     assert "champion/000002.json does not exist" in found
 
 
-def test_a_byte_that_flips_in_the_bucket_is_found_by_reading_it(bucket: str, gcs_server, crown) -> None:
+def test_a_byte_that_flips_in_the_bucket_is_found_by_reading_it(bucket: str, gcs_server, promote) -> None:
     registry = Registry(bucket)
-    version = crown(registry, "run").version
+    version = promote(registry, "run").version
     folder = gcs_server.root / bucket.removeprefix("gs://") / "versions" / version
     for name in ("index/saved_model.pb", "report.html"):
         content = bytearray((folder / name).read_bytes())
@@ -93,10 +93,10 @@ def test_a_byte_that_flips_in_the_bucket_is_found_by_reading_it(bucket: str, gcs
     ]
 
 
-def test_an_entry_of_the_log_under_another_number_is_a_fault(place: str, crown) -> None:
+def test_an_entry_of_the_log_under_another_number_is_a_fault(place: str, promote) -> None:
     registry = Registry(place)
     for number in (1, 2):
-        crown(registry, f"run-{number}")
+        promote(registry, f"run-{number}")
     entry = registry.storage.read_bytes("champion/000001.json")
     registry.storage.write_bytes("champion/000001.json", entry.replace(b'"sequence": 1', b'"sequence": 7'))
     assert verify(registry).faults == ["entry 1 of the champion log says that it is 7"]

@@ -8,7 +8,7 @@ import pytest
 from components.errors import UserError
 from components.registry import versions as versions_module
 from components.registry.registry import Registry
-from components.registry.versions import Provenance
+from components.registry.versions import GateDecision, Provenance
 from components.storage import StoredFile, stored_file
 
 
@@ -55,7 +55,7 @@ def test_a_version_is_made_once(place: str, add_version) -> None:
 
 def test_other_files_of_the_same_run_are_another_version(place: str, tmp_path: Path) -> None:
     registry = Registry(place)
-    provenance = Provenance(run_id="run", fingerprint="", settings={}, metrics={}, verdict={})
+    provenance = Provenance(run_id="run", fingerprint="", settings={}, metrics={}, verdict=GateDecision())
     file = tmp_path / "saved_model.pb"
     made = []
     for content in ("one", "two"):

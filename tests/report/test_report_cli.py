@@ -2,6 +2,7 @@
 
 import json
 import webbrowser
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 from components.errors import UserError
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
-from components.registry.versions import Provenance
+from components.registry.versions import GateDecision, Provenance
 from components.report.cli import report
 
 
@@ -32,15 +33,27 @@ def kept(place, evaluated, tmp_path):
     (tmp_path / "report.html").write_text("<p>the page")
     (tmp_path / "index").mkdir()
     (tmp_path / "index" / "saved_model.pb").write_text("the index")
-    failed = RunRecord(run_id="failed-1", outcome="failed", reason="the disk is full", time="2026-01-01")
+    first, last = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
+    failed = RunRecord(run_id="failed-1", outcome="failed", reason="the disk is full", time=first)
     registry.runs.write(failed, {})
     _, evaluation = evaluated("good")
     verdict = json.loads((evaluation / "verdict.json").read_text())
-    provenance = Provenance("run-1", "f", {}, verdict["metrics"]["challenger"], {"blessed": True})
+    provenance = Provenance(
+        run_id="run-1",
+        fingerprint="f",
+        settings={},
+        metrics=verdict["metrics"]["challenger"],
+        verdict=GateDecision(blessed=True),
+    )
     sources = {"index": tmp_path / "index", "report.html": tmp_path / "report.html"}
     version = registry.versions.add(provenance, sources).version
     record = RunRecord(
-        run_id="run-1", outcome="published", reason="good", version=version, sequence=3, time="2026-01-02"
+        run_id="run-1",
+        outcome="published",
+        reason="good",
+        version=version,
+        sequence=3,
+        time=last,
     )
     files = {"report.html": tmp_path / "report.html", "verdict.json": evaluation / "verdict.json"}
     registry.runs.write(record, files)

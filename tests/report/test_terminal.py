@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from components.registry.run_records import RunRecord
+from components.registry.run_records import RowCounts, RunRecord
 from components.report.terminal import story
 
 STEPS = [
@@ -39,7 +39,7 @@ def told(evaluated):
 
 
 def test_a_published_run(told):
-    rows = {"read": 3605, "kept": 3600, "rejected": 5}
+    rows = RowCounts(read=3605, kept=3600, rejected=5)
     lines = told("good", outcome="published", version="20261124-105900-3f9a1c02", sequence=12, rows=rows)
     assert lines[0].startswith("Published: 20261124-105900-3f9a1c02 is served now, number 12")
     assert "3,605 rows read, 3,600 kept, 5 rejected" in lines

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from running_server import BODY_KB, Server, add_version, crown
+from running_server import BODY_KB, Server, add_version, promote
 from serving_world import World, small_world
 
 from components.registry.registry import Registry
@@ -36,7 +36,7 @@ def index_directory(world: World, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="session")
 def server(index_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     registry = Registry(str(tmp_path_factory.mktemp("serve") / "registry"))
-    crown(registry, add_version(registry, index_directory, "run-1").version)
+    promote(registry, add_version(registry, index_directory, "run-1").version)
     command = [sys.executable, "-m", "pipelines.cli", "serve", "--registry", registry.root, "--port", "0"]
     command += ["--poll-seconds", "0.1", "--max-body-kb", str(BODY_KB)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

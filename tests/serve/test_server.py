@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from running_server import BODY_KB, add_version, crown
+from running_server import BODY_KB, add_version, promote
 
 from components.errors import UserError
 from components.recommend.index import PublishedIndex
@@ -131,7 +131,7 @@ def test_a_champion_is_taken_up_in_the_middle_of_a_load(server) -> None:
     for client in clients:
         client.start()
     try:
-        crown(server.registry, add_version(server.registry, server.index, "swapped").version)
+        promote(server.registry, add_version(server.registry, server.index, "swapped").version)
         server.await_number(number + 1)
         swapped = time.monotonic()
         time.sleep(1.0)
@@ -147,7 +147,7 @@ def test_a_broken_champion_leaves_the_present_one_in_its_place(server) -> None:
     number = server.ask("GET", "/healthz")[1]["number"]
     broken = add_version(server.registry, server.index, "broken").version
     server.registry.storage.write_bytes(f"versions/{broken}/index/saved_model.pb", b"flipped")
-    crown(server.registry, broken)
+    promote(server.registry, broken)
     for _ in range(300):
         _, status = server.ask("GET", "/v1/models/twotower")
         states = {version["version"]: version for version in status["model_version_status"]}
@@ -158,7 +158,7 @@ def test_a_broken_champion_leaves_the_present_one_in_its_place(server) -> None:
     assert states[str(number)]["state"] == "AVAILABLE"
     assert server.predict(instances=["user2"])[0] == 200
 
-    crown(server.registry, add_version(server.registry, server.index, "mended").version)
+    promote(server.registry, add_version(server.registry, server.index, "mended").version)
     server.await_number(number + 2)
     _, status = server.ask("GET", "/v1/models/twotower")
     assert len(status["model_version_status"]) == 1

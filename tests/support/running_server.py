@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.registry.registry import Registry
-from components.registry.versions import Manifest, Provenance
+from components.registry.versions import GateDecision, Manifest, Provenance
 
 # The server's limit.
 BODY_KB = 4
@@ -16,11 +16,11 @@ BODY_KB = 4
 
 def add_version(registry: Registry, index: Path, run_id: str) -> Manifest:
     """Makes the index a version of its own."""
-    provenance = Provenance(run_id=run_id, fingerprint="", settings={}, metrics={}, verdict={})
+    provenance = Provenance(run_id=run_id, fingerprint="", settings={}, metrics={}, verdict=GateDecision())
     return registry.versions.add(provenance, {"index": index})
 
 
-def crown(registry: Registry, version: str) -> int:
+def promote(registry: Registry, version: str) -> int:
     """Makes a version the champion; returns its number."""
     sequence = max(registry.champion_log.sequences(), default=0)
     return registry.champion_log.append(sequence, version, "published", "run").sequence
