@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from components.declaration import REQUIRED, Choice, Input, inputs_of, summary
-from components.progress import log
+from components.declaration import REQUIRED, Choice, Input, inputs_of, say_renamed, summary
 
 
 class Subcommand(click.Command):
@@ -29,13 +28,8 @@ class Subcommand(click.Command):
         flag, separator, value = word.partition("=")
         if flag not in self._renamed:
             return word
-        tell_of_rename(flag, self._renamed[flag])
+        say_renamed(flag, self._renamed[flag])
         return f"{self._renamed[flag]}{separator}{value}"
-
-
-def tell_of_rename(old: str, new: str) -> None:
-    """Says on standard error that an input has another name now."""
-    log(f"{old} is now {new}; the old name goes with the next release")
 
 
 class _Text(click.ParamType[Any]):

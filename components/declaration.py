@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from components.errors import UserError
+from components.progress import log
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+V = TypeVar("V")
 
 REQUIRED = inspect.Parameter.empty
 
@@ -86,22 +89,25 @@ class Input:
             raise UserError(f"{self.flag} {shown}: give {self._expected()}")
 
     def parse(self, text: str, label: str = "") -> Any:
-        """Returns the value that `text` stands for; `label`, by default the flag, names it in messages.
+        """Returns the value that `text` stands for.
+
+        Args:
+          label: what stands before `text` in messages; by default the flag.
 
         Raises:
           UserError: if it stands for none.
         """
-        label = label or self.flag
+        label = label or f"{self.flag} "
         if self.type is dict:
             return _json_object(text, label)
         if self.type is bool:
             if text.lower() not in _TRUE | _FALSE:
-                raise UserError(f"{label} {text}: give true or false")
+                raise UserError(f"{label}{text}: give true or false")
             return text.lower() in _TRUE
         try:
             return self.type(text)
         except ValueError as error:
-            raise UserError(f"{label} {text}: give {self._expected()}") from error
+            raise UserError(f"{label}{text}: give {self._expected()}") from error
 
     def _expected(self) -> str:
         kind = {int: "a whole number", float: "a number"}.get(self.type, "")
@@ -118,7 +124,7 @@ def _json_object(text: str, label: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise UserError(f"{label} {text}: not a JSON object; write it like '{{\"dimension\": 64}}'")
+        raise UserError(f"{label}{text}: not a JSON object; write it like '{{\"dimension\": 64}}'")
     return value
 
 
@@ -142,6 +148,19 @@ def check_inputs(function: Callable[..., Any], values: Mapping[str, Any]) -> Non
     for name, value in values.items():
         if name in inputs:
             inputs[name].check(value)
+
+
+def say_renamed(old: str, new: str) -> None:
+    """Says on standard error that an input has another name now."""
+    log(f"{old} is now {new}; the old name goes with the next release")
+
+
+def renamed(old: str, given: V, new: str, value: V) -> V:
+    """Returns `value` or, if an input was `given` under its old name, that."""
+    if not given:
+        return value
+    say_renamed(old, new)
+    return given
 
 
 def argument_texts(docstring: str | None, section: str = "Args") -> dict[str, str]:

@@ -1,14 +1,14 @@
 """The compiled pipeline: one YAML file for Kubeflow and the local runners, and its inputs."""
 
 import functools
-import json
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from components.declaration import REQUIRED, Input, check_inputs
 from components.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,50 +54,38 @@ _PYTHON_TYPES: dict[str, type] = {
 }
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One input of the pipeline; `default` is None where it must be given."""
-
-    name: str
-    type: type
-    default: Any
-    description: str
-
-    @property
-    def flag(self) -> str:
-        return f"--{self.name.replace('_', '-')}"
+# Inputs by their names of the last release: old name -> name. The compiled pipeline accepts both, since
+# schedules exist that send the old ones.
+RENAMED = {"index": "index_kind", "batch": "batch_k"}
 
 
 @functools.cache
-def pipeline_parameters() -> dict[str, Parameter]:
-    """The inputs of the checked-in pipeline by name, those that must be given first."""
+def pipeline_inputs() -> dict[str, Input]:
+    """Returns the inputs of the checked-in pipeline by name, those that must be given first."""
     with CHECKED_IN.open(encoding="utf-8") as package:
         document = next(yaml.load_all(package, Loader=yaml.CSafeLoader))
     found = [
-        Parameter(
-            name, kind := _PYTHON_TYPES[spec["parameterType"]], _default(spec, kind), spec["description"]
-        )
+        Input(name, kind := _PYTHON_TYPES[spec["parameterType"]], _default(spec, kind), spec["description"])
         for name, spec in document["root"]["inputDefinitions"]["parameters"].items()
+        if name not in RENAMED
     ]
-    return {parameter.name: parameter for parameter in sorted(found, key=lambda p: p.default is not None)}
+    return {
+        declared.name: declared for declared in sorted(found, key=lambda one: one.default is not REQUIRED)
+    }
 
 
 def _default(spec: dict[str, Any], kind: type) -> Any:
     if "defaultValue" not in spec:
-        return None
+        return REQUIRED
     return kind(spec["defaultValue"])  # YAML gives 0.0 as an integer
 
 
-def parse_struct(flag: str, text: str) -> dict[str, Any]:
-    """The JSON object that `text` holds.
+def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
+    """Raises `UserError` if one of `values` is out of the bounds that the step which takes it declares."""
+    from components.evaluate.step import evaluate
+    from components.export.step import export
+    from components.ingest.step import ingest
+    from components.train.step import train
 
-    Raises:
-      UserError: if it holds anything else.
-    """
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        value = None
-    if not isinstance(value, dict):
-        raise UserError(f"{flag} {text}: not a JSON object; write it like '{{\"dimension\": 64}}'")
-    return value
+    for step in (ingest, train, evaluate, export):
+        check_inputs(step, values)

@@ -19,7 +19,7 @@ from components.errors import UserError
 from components.image import IMAGE
 from components.outputs import write_json
 from components.progress import PREFIX, TRANSIENT
-from pipelines.compiled import compile_pipeline
+from pipelines.compiled import check_pipeline_inputs, compile_pipeline
 
 
 def docker_arguments(read: dict[str, str], written: dict[str, str]) -> dict[str, Any]:
@@ -162,6 +162,7 @@ def run_pipeline(
             f"--workers {parameters['workers']}: on this machine one process trains, on all its GPUs; "
             "leave it out, or send the run to a cluster with `twotower submit`"
         )
+    check_pipeline_inputs(parameters)
     space = Workspace(Path(workspace).resolve())
     arguments = _absolute(parameters)
     arguments.setdefault("image", IMAGE)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.compiled import Parameter, parse_struct, pipeline_parameters
+from components.command import Subcommand, flag_of
+from pipelines.compiled import RENAMED, pipeline_inputs
 from pipelines.kubeflow.options import pod_options
 
 if TYPE_CHECKING:
@@ -20,35 +21,16 @@ _LOCAL_DEFAULTS = {"registry": "registry"}
 
 def pipeline_options(function: Callable[..., None]) -> Callable[..., None]:
     """Gives a command one flag for each input of the pipeline."""
-    for parameter in reversed(pipeline_parameters().values()):
-        local = _LOCAL_DEFAULTS.get(parameter.name, parameter.default)
-        function = _option(dataclasses.replace(parameter, default=local))(function)
+    for declared in reversed(pipeline_inputs().values()):
+        local = _LOCAL_DEFAULTS.get(declared.name, declared.default)
+        function = flag_of(dataclasses.replace(declared, default=local))(function)
     return function
 
 
-def _option(parameter: Parameter) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    if parameter.type is dict:
-        return click.option(
-            parameter.flag, type=str, default="{}", show_default=True, help=_help(parameter, " (JSON)")
-        )
-    if parameter.default is None:
-        return click.option(parameter.flag, type=parameter.type, required=True, help=_help(parameter))
-    off = f"/--no-{parameter.flag[2:]}" if parameter.type is bool else ""
-    return click.option(
-        parameter.flag + off,
-        type=parameter.type,
-        default=parameter.default,
-        show_default=parameter.default != "",
-        help=_help(parameter),
-    )
-
-
-def _help(parameter: Parameter, addition: str = "") -> str:
-    return f"{parameter.description.rstrip('.')}{addition}."
-
-
 @click.command(
-    help="Run the whole pipeline on this machine, from the ratings file to the published recommender."
+    cls=Subcommand,
+    renamed={f"--{old}": f"--{new.replace('_', '-')}" for old, new in RENAMED.items()},
+    help="Run the whole pipeline on this machine, from the ratings file to the published recommender.",
 )
 @pipeline_options
 @click.option(
@@ -70,9 +52,6 @@ def run(runner: str, work_dir: str, **arguments: Any) -> None:
     from pipelines.run import run_pipeline
     from pipelines.screen import Watch, end_screen
 
-    for parameter in pipeline_parameters().values():
-        if parameter.type is dict:
-            arguments[parameter.name] = parse_struct(parameter.flag, arguments[parameter.name])
     console = Console(stderr=True)
     with Watch(console) as watch:
         outcome = run_pipeline(arguments, work_dir, runner, watch)

@@ -3,14 +3,19 @@
 from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
+from components.declaration import documented_by
+from components.evaluate import step as evaluate_step
 from components.evaluate.component import evaluate
+from components.export import step as export_step
 from components.export.component import export
 from components.image import IMAGE
+from components.ingest import step as ingest_step
 from components.ingest.component import fingerprint, ingest
 from components.publish.component import notify, publish, refuse, skip
 from components.recommend.component import batch as recommend_to_all
 from components.registry.component import champion
 from components.report.component import report
+from components.train import step as train_step
 from components.train.component import train
 from components.vocabulary.component import vocabulary
 from pipelines.resources import place
@@ -19,6 +24,7 @@ NAME = "twotower-training"
 DESCRIPTION = "Turns a file of ratings into a published two-tower movie recommender, if it is good enough."
 
 
+@documented_by(ingest_step.ingest, train_step.train, evaluate_step.evaluate, export_step.export)
 def training(
     ratings: str,
     registry: str,
@@ -43,13 +49,17 @@ def training(
     gate: str = "enforce",
     min_top_100_accuracy: float = 0.0,
     max_rmse: float = 0.0,
-    index: str = "brute-force",
-    batch: int = 0,
+    index_kind: str = "brute-force",
+    max_latency_ms: float = 50.0,
+    memory_gb: float = 1.5,
+    batch_k: int = 0,
     fail_when_refused: bool = False,
     skip_unchanged: bool = False,
     checkpoint_root: str = "",
     workers: int = 1,
     image: str = IMAGE,
+    index: str = "",
+    batch: int = 0,
 ):
     """Trains a recommender, evaluates it beside the one in use, and publishes it if it is no worse.
 
@@ -67,38 +77,16 @@ def training(
     9. `notify`, the exit handler, records how the run ended and tells the webhook.
 
     Args:
-        ratings: The ratings: a path or gs:// URI, several by comma, or a pattern with *.
-        registry: The registry that the recommender is published to: a directory or gs:// prefix.
-        movies: The movie table: a path or gs:// URI.
-        test_ratings: A ready-made test split in the layout of `ratings`; "" splits at random.
-        format: The layout of the ratings: "netflix", "netflix-prize", "movielens", "movielens-dat",
-            "movielens-tab", "csv", "tsv" or "parquet"; "" finds it from the content.
-        columns: The columns of ratings in another layout: "user=…,movie=…,rating=…[,time=…]"; "" finds them.
-        rating_scale: Least and greatest rating, such as "1,5"; "" finds them in the data.
-        split: How test rows are chosen: "random", "leave-last-out" or "time".
-        validation_fraction: Share of the rows not for testing that are for early stopping, 0 to 1.
-        test_fraction: Share of the rows that are for testing, 0 to 1; not used with test_ratings.
-        min_user_ratings: Leaves out users with fewer ratings; 0 takes all.
-        min_movie_ratings: Leaves out the ratings of movies with fewer; 0 takes all.
-        preset: The model: "default", or "notebook" for the original one.
-        train_settings: Overrides of the preset's settings, by name.
-        rating_weight: Weight of the rating loss; 0 takes the preset's.
-        retrieval_weight: Weight of the retrieval loss; 0 takes the preset's.
-        seed: Decides the split, the order of training and the initial weights.
-        max_train_rows: Trains on a uniform sample of at most so many rows; 0 takes all.
-        max_test_rows: Tests on a uniform sample of at most so many rows; 0 takes all.
-        max_reject_rate: The run fails if a greater share of the rows must be rejected.
-        gate: "enforce" publishes only what passes; "report" publishes and records the verdict.
-        min_top_100_accuracy: Least top-100 accuracy among unseen movies, 0 to 1; 0 sets no bound.
-        max_rmse: Greatest root mean squared error, in stars; 0 sets no bound.
-        index: How movies are found: "brute-force", "scann", or "auto": ScaNN where it is measured faster.
-        batch: Movies that are recommended to every user after publishing, in a Parquet file; 0 writes none.
-        fail_when_refused: Whether a refusal fails the run.
-        skip_unchanged: Whether a run ends at once if the champion was trained on the same input files.
-        checkpoint_root: Where training keeps its checkpoints: a mounted volume or gs:// prefix.
-        workers: Pods that train together, on a cluster with Kubeflow's training operator; more than 1 need a
-            checkpoint_root that they share: gs://, or a volume with the access mode ReadWriteMany.
-        image: The container image that every step runs on.
+      registry: The registry that the recommender is published to: a directory or gs:// prefix.
+      memory_gb: Memory that `ingest` and `vocabulary` may hold, in GB, of the 5 GiB of their pods; beyond it
+        the work spills to disk.
+      seed: Decides the split, the order of training and the initial weights.
+      batch_k: Movies that are recommended to every user after publishing, in a Parquet file; 0 writes none.
+      fail_when_refused: Whether a refusal fails the run.
+      skip_unchanged: Whether a run ends at once if the champion was trained on the same input files.
+      image: The container image that every step runs on.
+      index: The old name of index_kind, for one release.
+      batch: The old name of batch_k, for one release; give one of the two.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
     notified = place(notify(registry=registry, run_id=run_id), image)
@@ -146,11 +134,12 @@ def training(
                     min_user_ratings=min_user_ratings,
                     min_movie_ratings=min_movie_ratings,
                     max_reject_rate=max_reject_rate,
+                    memory_gb=memory_gb,
                 ),
                 image,
             )
             # 4
-            encoded = place(vocabulary(dataset=ingested.outputs["dataset"]), image)
+            encoded = place(vocabulary(dataset=ingested.outputs["dataset"], memory_gb=memory_gb), image)
             # 5
             trained = place(
                 train(
@@ -197,7 +186,9 @@ def training(
                         model=trained.outputs["model"],
                         vocabulary=encoded.outputs["vocabulary"],
                         interactions=encoded.outputs["interactions"],
-                        search=index,
+                        index_kind=index_kind,
+                        max_latency_ms=max_latency_ms,
+                        old_index_kind=index,
                     ),
                     image,
                 )
@@ -215,8 +206,9 @@ def training(
                     ),
                     image,
                 )
-                with dsl.If(batch > 0, name="Recommend to all"):
-                    recommended = recommend_to_all(index=exported.outputs["index"], k=batch)
+                # One of the two is 0, the other the number that is asked for; or both are 0.
+                with dsl.If(batch_k != batch, name="Recommend to all"):
+                    recommended = recommend_to_all(index=exported.outputs["index"], k=batch_k, old_k=batch)
                     place(recommended.after(published), image)
             with dsl.Else(name="Not good enough"):
                 place(

@@ -120,7 +120,7 @@ def _hindrance(asked: str, movies: int) -> str:
     if movies < FEWEST_MOVIES:
         why = f"ScaNN wants {FEWEST_MOVIES:,} movies or more, and there are {movies:,}"
         if asked == SCANN:
-            raise UserError(f"{why}; take --index brute-force")
+            raise UserError(f"{why}; take --index-kind brute-force")
         return why
     try:
         scann_ops()

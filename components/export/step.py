@@ -1,9 +1,12 @@
-"""Model, Vocabulary, Interactions -> Index."""
+"""The step `export` and its subcommand."""
 
-from dataclasses import dataclass
+from typing import Annotated, Any
 
+import click
+
+from components.command import subcommand
+from components.declaration import Choice, Range
 from components.documents import write_document
-from components.errors import UserError
 from components.export.manifest import (
     BRUTE_FORCE,
     KINDS,
@@ -22,28 +25,6 @@ from components.step import step
 MAX_LATENCY_MS = 50.0
 
 
-@dataclass(frozen=True)
-class ExportSummary:
-    """Summary of an export.
-
-    Attributes:
-      movies, users: numbers of movies and users.
-      ratings: number of ratings, held-out ones included.
-      search: "brute-force" or "scann", and `search_reason`, why.
-      bytes: size of the SavedModel.
-      recommend_p50_ms, recommend_p99_ms: latency for one user, in a fresh process.
-    """
-
-    movies: int
-    users: int
-    ratings: int
-    search: str
-    search_reason: str
-    bytes: int
-    recommend_p50_ms: float
-    recommend_p99_ms: float
-
-
 @step
 def export(
     *,
@@ -51,38 +32,36 @@ def export(
     vocabulary: str,
     interactions: str,
     output: str,
-    index: str = BRUTE_FORCE,
-    max_latency_ms: float = MAX_LATENCY_MS,
-) -> ExportSummary:
+    index_kind: Annotated[str, Choice(*KINDS)] = BRUTE_FORCE,
+    max_latency_ms: Annotated[float, Range(0, exclusive=True)] = MAX_LATENCY_MS,
+) -> IndexManifest:
     """Wraps a model into the SavedModel that a server loads, and proves it in a fresh process.
 
     Args:
-      model: a Model directory.
-      vocabulary: the Vocabulary that the model was trained with.
-      interactions: the Interactions whose ratings are read and excluded when serving.
-      output: the directory to write: a SavedModel and manifest.json.
-      index: "brute-force", "scann", or "auto": ScaNN where it is measured faster on this catalogue and finds
-        0.99 of the best 100 movies of real users.
-      max_latency_ms: the longest that the median answer for one user may take.
+      model: Model that `train` wrote.
+      vocabulary: Vocabulary that the model was trained with.
+      interactions: Interactions, whose ratings are read and excluded when serving.
+      output: Index: the directory to write, a SavedModel and manifest.json; replaced if it exists.
+      index_kind: Search for movies: "brute-force", "scann", or "auto": ScaNN where it is measured faster on
+        this catalogue and finds 99% of the best 100 movies of real users.
+      max_latency_ms: Refuses the index if the median answer for one user takes longer, in milliseconds.
 
     Raises:
-      UserError: if there is no such kind of index or ScaNN cannot be used, if an input is not whole, if the
-        model was trained on another catalogue, or if the exported index does not load, answers otherwise
-        than the model, or is too slow. Nothing is written then.
+      UserError: if ScaNN cannot be used, if an input is not whole, if the model was trained on another
+        catalogue, or if the exported index does not load, answers otherwise than the model, or is too slow.
+        Nothing is written then.
     """
     from components.export.serving import Inputs, assemble, choose_search, save
     from components.export.validation import draw_sample, validate
     from components.export.warmup import warmup_requests
 
-    if index not in KINDS:
-        raise UserError(f"--index {index}: choose {', '.join(KINDS)}")
-    if index == SCANN:
+    if index_kind == SCANN:
         scann_ops()
     inputs = Inputs.load(model, vocabulary, interactions)
     sample = draw_sample(inputs.names.user_ids, inputs.known, inputs.held_out)
     requests = warmup_requests(sample.user_ids, [str(movie_id) for movie_id in inputs.names.movie_ids[:5]])
     with output_directory(output) as staging:
-        chosen = choose_search(inputs, index)
+        chosen = choose_search(inputs, index_kind)
         log("writing the index")
         signatures = save(assemble(inputs, chosen), staging, requests)
         log("validating the index in a fresh process")
@@ -106,13 +85,15 @@ def export(
             signatures=signatures,
         )
         write_document(staging / MANIFEST_FILE, manifest)
-    return ExportSummary(
-        movies=manifest.movies,
-        users=manifest.users,
-        ratings=manifest.ratings.known + manifest.ratings.held_out,
-        search=manifest.search,
-        search_reason=manifest.search_reason,
-        bytes=manifest.bytes,
-        recommend_p50_ms=validation.recommend_p50_ms,
-        recommend_p99_ms=validation.recommend_p99_ms,
+    return manifest
+
+
+@subcommand(export, renamed={"--index": "--index-kind"})
+def export_command(output: str, **inputs: Any) -> None:
+    manifest = export(output=output, **inputs)
+    ratings = manifest.ratings.known + manifest.ratings.held_out
+    click.echo(
+        f"{output}: {manifest.movies:,} movies, {manifest.users:,} users, {ratings:,} ratings, "
+        f"{manifest.bytes / 1e6:.1f} MB; answers for one user in "
+        f"{manifest.validation.recommend_p50_ms:.1f} ms (median), by {manifest.search}"
     )

@@ -1,10 +1,11 @@
-"""`twotower recommend`, `rate`, `history`, `similar` and `batch`: what the published index answers."""
+"""The subcommands `recommend`, `rate`, `history` and `similar`: answers of a published index."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from components.command import Subcommand
 from components.display import stars
 from components.recommend import display
 from components.recommend.display import titled
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from components.recommend.index import PublishedIndex
 
 
-def _reads_a_version(command: Callable[..., None]) -> Callable[..., None]:
+def version_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that say which index answers."""
     options = [
         click.option(
@@ -34,15 +35,21 @@ def _reads_a_version(command: Callable[..., None]) -> Callable[..., None]:
 
 def _reads_an_index(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that say which index answers, and how."""
-    return _reads_a_version(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
+    return version_options(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
 
 
-_ratings = click.option(
-    "--ratings",
-    type=click.Choice(["all", "train"]),
+# The user's ratings that an answer may read.
+KNOWN = ("all", "train")
+
+# Flags by their names of the last release.
+OLD_NAMES = {"--ratings": "--known"}
+
+_known = click.option(
+    "--known",
+    type=click.Choice(KNOWN),
     default="all",
     show_default=True,
-    help="Which of the user's ratings are read: all, or only those known before the test.",
+    help="The user's ratings that are read: all, or only those known before the test.",
 )
 
 
@@ -52,10 +59,10 @@ def _number_of_movies(default: int) -> Callable[..., Any]:
     )
 
 
-@click.command()
+@click.command(cls=Subcommand, renamed=OLD_NAMES)
 @click.argument("user")
 @_number_of_movies(10)
-@_ratings
+@_known
 @click.option("--exclude", multiple=True, metavar="MOVIE", help="Leave out this movie; may be repeated.")
 @click.option("--only", multiple=True, metavar="MOVIE", help="Choose among these movies; may be repeated.")
 @click.option("--with-rated", is_flag=True, help="Also recommend what USER has rated.")
@@ -70,7 +77,7 @@ def _number_of_movies(default: int) -> Callable[..., Any]:
 def recommend(
     user: str,
     k: int,
-    ratings: Any,
+    known: Any,
     exclude: tuple[str, ...],
     only: tuple[str, ...],
     with_rated: bool,
@@ -85,17 +92,17 @@ def recommend(
     answer = published.recommend(
         [user],
         k,
-        ratings,
+        known,
         include_rated=with_rated,
         exclude=[published.find_movie(movie)["movie_id"] for movie in exclude],
         only=[published.find_movie(movie)["movie_id"] for movie in only],
         order=order,
     )
-    movies, known = answer.movies(0), bool(answer.known_user[0])
+    movies, known_user = answer.movies(0), bool(answer.known_user[0])
     if as_json:
-        display.show_json({"user_id": user, "known_user": known, "recommendations": movies})
+        display.show_json({"user_id": user, "known_user": known_user, "recommendations": movies})
         return
-    if not known:
+    if not known_user:
         display.note(f"Nothing is known of user {user}: these are the most popular movies.")
     rows = [[*_movie_cells(movie), stars(movie["rating"])] for movie in movies]
     display.show_table(
@@ -103,16 +110,16 @@ def recommend(
     )
 
 
-@click.command()
+@click.command(cls=Subcommand, renamed=OLD_NAMES)
 @click.argument("user")
 @click.argument("movie")
-@_ratings
+@_known
 @_reads_an_index
-def rate(user: str, movie: str, ratings: Any, registry: str, version: str, index: str, as_json: bool) -> None:
+def rate(user: str, movie: str, known: Any, registry: str, version: str, index: str, as_json: bool) -> None:
     """How would USER rate MOVIE, an id or a title? A rating that USER gave to MOVIE is not read."""
     published = _open(registry, version, index)
     found = published.find_movie(movie)
-    rating = float(published.rate([user], [found["movie_id"]], ratings)[0])
+    rating = float(published.rate([user], [found["movie_id"]], known)[0])
     given = {rated["movie_id"]: rated["rating"] for rated in published.histories([user])[0]}
     actual = given.get(found["movie_id"])
     if as_json:
@@ -165,24 +172,6 @@ def similar(movie: str, k: int, registry: str, version: str, index: str, as_json
     display.show_table(heading, ["movie", "id", "similarity"], rows, numbers=["id", "similarity"])
 
 
-@click.command()
-@click.option("--users", required=True, help="Text file with one user id a line, or all.")
-@click.option("--output", required=True, help="Parquet file to write; replaced if it exists.")
-@_number_of_movies(100)
-@_ratings
-@_reads_a_version
-def batch(users: str, output: str, k: int, ratings: Any, registry: str, version: str, index: str) -> None:
-    """Recommend to many users, into one Parquet file. Repeated after a kill, it goes on where it was."""
-    from components.recommend.step import batch as recommend_to_all
-
-    directory = _directory(registry, version, index)
-    summary = recommend_to_all(index=directory, output=output, users=users, k=k, ratings=ratings)
-    click.echo(
-        f"{output}: {summary.rows:,} recommendations for {summary.users:,} users, "
-        f"{summary.unknown_users:,} of them unknown"
-    )
-
-
 def _movie_cells(movie: dict[str, Any]) -> list[str]:
     return [titled(movie["title"], movie["year"]), movie["movie_id"]]
 
@@ -190,11 +179,11 @@ def _movie_cells(movie: dict[str, Any]) -> list[str]:
 def _open(registry: str, version: str, index: str) -> "PublishedIndex":
     from components.recommend.index import PublishedIndex
 
-    return PublishedIndex.load(_directory(registry, version, index))
+    return PublishedIndex.load(find_index(registry, version, index))
 
 
-def _directory(registry: str, version: str, index: str) -> str:
-    """The directory of the index that answers."""
+def find_index(registry: str, version: str, index: str) -> str:
+    """Returns the directory of the index that answers."""
     if index:
         if version:
             raise click.UsageError("--version names a version in a registry; leave it out with --index")

@@ -1,23 +1,22 @@
-"""The KFP contract of `batch`."""
+"""The KFP contract of the step `batch`."""
 
 from kfp import dsl
 
+from components.declaration import documented_by
 from components.image import IMAGE
+from components.recommend import step
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@documented_by(
+    step.batch,
+    recommendations="A Parquet file: user_id, rank, movie_id, score, rating and known_user.",
+    old_k="The value of the pipeline's old input `batch`, for one release.",
+)
 def batch(
-    index: dsl.Input[dsl.Model],
-    recommendations: dsl.Output[dsl.Dataset],
-    k: int = 100,
+    index: dsl.Input[dsl.Model], recommendations: dsl.Output[dsl.Dataset], k: int = 100, old_k: int = 0
 ) -> None:
-    """Recommends movies to every user of an index.
+    from components.declaration import renamed
+    from components.recommend import step
 
-    Args:
-        index: The Index that answers.
-        recommendations: A Parquet file: user_id, rank, movie_id, score, rating and known_user.
-        k: How many movies for each user.
-    """
-    from components.recommend.step import batch
-
-    batch(index=index.path, output=recommendations.path, k=k)
+    step.batch(index=index.path, output=recommendations.path, k=renamed("batch", old_k, "batch_k", k))

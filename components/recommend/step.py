@@ -1,25 +1,53 @@
-"""Index -> recommendations for many users."""
+"""The step `batch` and its subcommand."""
 
-from typing import cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from components.recommend.batch import BatchSummary, read_users, write_recommendations
-from components.recommend.index import Known, PublishedIndex
+import click
+
+from components.command import subcommand
+from components.declaration import REQUIRED, Choice, Range
+from components.recommend.cli import KNOWN, OLD_NAMES, find_index, version_options
 from components.step import step
+
+if TYPE_CHECKING:
+    from components.recommend.batch import BatchSummary
+    from components.recommend.index import Known
 
 
 @step
-def batch(*, index: str, output: str, users: str = "all", k: int = 100, ratings: str = "all") -> BatchSummary:
-    """Recommends to many users at once.
+def batch(
+    *,
+    index: str,
+    output: str,
+    users: str = "all",
+    k: Annotated[int, Range(1)] = 100,
+    known: Annotated[str, Choice(*KNOWN)] = "all",
+) -> "BatchSummary":
+    """Recommends to many users, into one Parquet file. Repeated after a kill, it goes on where it was.
 
     Args:
-      index: an Index directory.
-      output: the Parquet file to write; the same call, repeated after a kill, goes on where it was.
-      users: a text file with one user id a line, or "all".
-      k: how many movies for each user.
-      ratings: which of a user's ratings are read: "all", or "train" for those known before the test.
+      index: Index that answers, as `export` wrote it.
+      output: Parquet file to write; replaced if it exists.
+      users: Text file with one user id a line, or "all". By hand only: the pipeline recommends to all.
+      k: Number of movies for each user.
+      known: The user's ratings that are read: "all", or "train" for those known before the test. By hand
+        only: the pipeline reads all.
 
     Raises:
       UserError: if there is no whole index, the users cannot be read, or `output` cannot be written.
     """
+    from components.recommend.batch import read_users, write_recommendations
+    from components.recommend.index import PublishedIndex
+
     published = PublishedIndex.load(index)
-    return write_recommendations(published, read_users(users, published), k, output, cast(Known, ratings))
+    return write_recommendations(published, read_users(users, published), k, output, cast("Known", known))
+
+
+@subcommand(batch, without=("index",), defaults={"users": REQUIRED}, short={"k": "-k"}, renamed=OLD_NAMES)
+@version_options
+def batch_command(output: str, registry: str, version: str, index: str, **inputs: Any) -> None:
+    summary = batch(index=find_index(registry, version, index), output=output, **inputs)
+    click.echo(
+        f"{output}: {summary.rows:,} recommendations for {summary.users:,} users, "
+        f"{summary.unknown_users:,} of them unknown"
+    )

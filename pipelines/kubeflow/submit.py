@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from components import __version__
+from components.declaration import REQUIRED, Input, say_renamed
 from components.errors import UserError
 from components.progress import log
 from components.train.settings import check_shared_place, check_workers
-from pipelines.compiled import Parameter, compile_pipeline, parse_struct, pipeline_parameters
+from pipelines.compiled import RENAMED, check_pipeline_inputs, compile_pipeline, pipeline_inputs
 from pipelines.kubeflow.client import FINISHED, Kubeflow, create_once, where
 from pipelines.kubeflow.pods import PodSettings
 
@@ -191,11 +192,7 @@ def _create(
         )
 
 
-_TRUE = {"true", "yes", "1"}
-_FALSE = {"false", "no", "0"}
-
-
-def parse_arguments(texts: Sequence[str], parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+def parse_arguments(texts: Sequence[str], inputs: Mapping[str, Input]) -> dict[str, Any]:
     """The values that `name=value` texts give, each of its parameter's type.
 
     Raises:
@@ -208,35 +205,22 @@ def parse_arguments(texts: Sequence[str], parameters: Mapping[str, Parameter]) -
         name = name.strip().replace("-", "_")
         if not separator:
             raise UserError(f"--param {text}: write it as name=value")
-        if name not in parameters:
-            raise UserError(f"--param {text}: the pipeline has no input {name}{_nearest(name, parameters)}")
+        if name in RENAMED:
+            say_renamed(f"--param {name}", name := RENAMED[name])
+        if name not in inputs:
+            raise UserError(f"--param {text}: the pipeline has no input {name}{_nearest(name, inputs)}")
         if name in values:
             raise UserError(f"--param {name}: given twice; keep one")
-        values[name] = _typed(parameters[name], value)
-    missing = [p.name for p in parameters.values() if p.default is None and values.get(p.name, "") == ""]
+        values[name] = inputs[name].parse(value, f"--param {name}=")
+    missing = [one.name for one in inputs.values() if one.default is REQUIRED and not values.get(one.name)]
     if missing:
         raise UserError(f"the pipeline needs a value for {missing[0]}; add --param {missing[0]}=…")
     return values
 
 
-def _nearest(name: str, parameters: Mapping[str, Parameter]) -> str:
-    near = difflib.get_close_matches(name, parameters, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(parameters))}"
-
-
-def _typed(parameter: Parameter, text: str) -> Any:
-    flag = f"--param {parameter.name}"
-    if parameter.type is dict:
-        return parse_struct(flag, text)
-    if parameter.type is bool:
-        if text.lower() not in _TRUE | _FALSE:
-            raise UserError(f"{flag}={text}: give true or false")
-        return text.lower() in _TRUE
-    try:
-        return parameter.type(text)
-    except ValueError as error:
-        kind = "a whole number" if parameter.type is int else "a number"
-        raise UserError(f"{flag}={text}: not {kind}") from error
+def _nearest(name: str, inputs: Mapping[str, Input]) -> str:
+    near = difflib.get_close_matches(name, inputs, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(inputs))}"
 
 
 def check_image(name: str) -> None:
@@ -257,12 +241,13 @@ def check_image(name: str) -> None:
 
 def pipeline_arguments(texts: Sequence[str], pods: PodSettings) -> dict[str, Any]:
     """The pipeline's inputs that flags give, typed. Raises `UserError`."""
-    parameters = pipeline_parameters()
-    arguments = parse_arguments(texts, parameters)
+    inputs = pipeline_inputs()
+    arguments = parse_arguments(texts, inputs)
+    check_pipeline_inputs(arguments)
     workers = arguments.get("workers", 1)
     check_workers(workers, arguments.get("preset", ""))
     check_shared_place(workers, arguments.get("checkpoint_root", ""))
-    check_image(arguments.get("image") or pods.image or str(parameters["image"].default))
+    check_image(arguments.get("image") or pods.image or str(inputs["image"].default))
     return arguments
 
 

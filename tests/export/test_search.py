@@ -65,7 +65,7 @@ def test_a_small_catalogue_is_not_worth_a_partition(world):
     vectors, biases, questions = world
     few = (vectors[: FEWEST_MOVIES - 1], biases[: FEWEST_MOVIES - 1], questions)
     assert choose_in(few, "auto").why == "ScaNN wants 1,000 movies or more, and there are 999"
-    with pytest.raises(UserError, match="999; take --index brute-force"):
+    with pytest.raises(UserError, match="999; take --index-kind brute-force"):
         choose_in(few, "scann")
 
 

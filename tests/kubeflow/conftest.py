@@ -8,7 +8,7 @@ import pytest
 from kubeflow_double import Double
 from pytest_httpserver import HTTPServer
 
-from pipelines.compiled import Parameter
+from components.declaration import REQUIRED, Input
 from pipelines.kubeflow.access import Access
 from pipelines.kubeflow.client import Kubeflow, connect
 
@@ -40,14 +40,14 @@ root:
 PARAMETERS = {
     parameter.name: parameter
     for parameter in (
-        Parameter("ratings", str, None, "The ratings."),
-        Parameter("registry", str, None, "The registry."),
-        Parameter("seed", int, 42, "The seed."),
-        Parameter("max_reject_rate", float, 0.01, "The greatest share."),
-        Parameter("train_settings", dict, {}, "Overrides."),
-        Parameter("fail_when_refused", bool, False, "Whether a refusal fails the run."),
-        Parameter("skip_unchanged", bool, False, "Whether an unchanged input ends a run."),
-        Parameter("image", str, "twotower:0.1.0", "The image."),
+        Input("ratings", str, REQUIRED, "The ratings."),
+        Input("registry", str, REQUIRED, "The registry."),
+        Input("seed", int, 42, "The seed."),
+        Input("max_reject_rate", float, 0.01, "The greatest share."),
+        Input("train_settings", dict, {}, "Overrides."),
+        Input("fail_when_refused", bool, False, "Whether a refusal fails the run."),
+        Input("skip_unchanged", bool, False, "Whether an unchanged input ends a run."),
+        Input("image", str, "twotower:0.1.0", "The image."),
     )
 }
 
@@ -98,6 +98,6 @@ def package(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def parameters() -> dict[str, Parameter]:
+def parameters() -> dict[str, Input]:
     """Inputs of every type."""
     return PARAMETERS

@@ -38,8 +38,8 @@ def test_a_value_may_hold_an_equals_sign(parameters):
         (["sed=7"], "no input sed; did you mean seed?"),
         (["qqq=7"], "no input qqq; it has fail_when_refused, image"),
         (["seed=7", "seed=8"], "--param seed: given twice"),
-        (["seed=7.5"], "--param seed=7.5: not a whole number"),
-        (["max_reject_rate=much"], "--param max_reject_rate=much: not a number"),
+        (["seed=7.5"], "--param seed=7.5: give a whole number"),
+        (["max_reject_rate=much"], "--param max_reject_rate=much: give a number"),
         (["fail_when_refused=maybe"], "give true or false"),
         (["train_settings=[1]"], "not a JSON object"),
         ([_NEEDED[1]], "needs a value for ratings; add --param ratings="),
@@ -55,7 +55,8 @@ def test_what_cannot_be_read_is_named_with_its_cure(parameters, texts, says):
 @pytest.mark.parametrize(
     ("texts", "says"),
     [
-        (["workers=0"], "--workers 0: give 1"),
+        (["workers=0"], "--workers 0: give a whole number, at least 1"),
+        (["index_kind=annoy"], "--index-kind annoy: give brute-force, scann or auto"),
         (["workers=4"], "--workers 4 needs --checkpoint-root, a place that all pods share"),
         (["workers=4", "preset=notebook", "checkpoint_root=gs://b/c"], "notebook trains in one process"),
     ],

@@ -36,7 +36,7 @@ def _small_pipeline(monkeypatch, package, parameters):
         return output
 
     monkeypatch.setattr(submit, "compile_pipeline", compile_pipeline)
-    monkeypatch.setattr(submit, "pipeline_parameters", lambda: parameters)
+    monkeypatch.setattr(submit, "pipeline_inputs", lambda: parameters)
 
 
 @pytest.fixture

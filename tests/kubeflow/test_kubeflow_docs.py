@@ -12,7 +12,7 @@ import yaml
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineDeploymentConfig
 
 from pipelines.cli import twotower
-from pipelines.compiled import pipeline_parameters
+from pipelines.compiled import pipeline_inputs
 from pipelines.kubeflow.access import COOKIES, TOKEN
 from pipelines.kubeflow.options import connection_options
 from pipelines.kubeflow.submit import parse_arguments
@@ -44,7 +44,7 @@ def _parsed(words):
 def test_every_line_can_be_typed(line):
     command, flags = _parsed(shlex.split(line, comments=True)[1:])
     if "texts" in flags:
-        assert parse_arguments(flags["texts"], pipeline_parameters())
+        assert parse_arguments(flags["texts"], pipeline_inputs())
     if command.name == "create":
         assert parse_trigger(flags["cron"], flags["every"])
 
@@ -68,7 +68,7 @@ def test_every_flag_and_verb_that_a_page_names_exists(page):
     assert of_ours <= flags
     assert set(re.findall(r"twotower schedule ([a-z-]+)", text)) <= set(schedule)
     inputs = set(re.findall(r"--param\s+([a-z_]+)=", text))
-    assert inputs <= set(pipeline_parameters())
+    assert inputs <= set(pipeline_inputs())
 
 
 def test_every_variable_that_a_page_names_is_read():

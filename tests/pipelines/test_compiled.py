@@ -6,8 +6,9 @@ import sys
 import pytest
 import yaml
 
+from components.declaration import REQUIRED
 from components.errors import UserError
-from pipelines.compiled import CHECKED_IN, compile_pipeline, pipeline_parameters
+from pipelines.compiled import CHECKED_IN, RENAMED, compile_pipeline, pipeline_inputs
 from pipelines.local import for_one_machine
 from pipelines.resources import REQUESTS
 
@@ -107,10 +108,12 @@ def test_a_local_run_tries_each_step_once_in_the_image_that_was_named():
 
 
 def test_defaults_have_their_own_types():
-    parameters = pipeline_parameters()
-    assert parameters["ratings"].default is None
+    parameters = pipeline_inputs()
+    assert parameters["ratings"].default is REQUIRED
     assert parameters["max_reject_rate"].default == 0.01
-    wrong = [p.name for p in parameters.values() if p.default is not None and type(p.default) is not p.type]
+    wrong = [
+        p.name for p in parameters.values() if p.default is not REQUIRED and type(p.default) is not p.type
+    ]
     assert wrong == []
 
 
@@ -123,9 +126,39 @@ def test_the_image_is_a_parameter_of_every_step(document):
     assert all("image" in image and "inputs.parameters" in image for image in images.values()), images
 
 
-def test_what_ingest_can_be_told_the_pipeline_can_be_told(document):
-    of_the_step = set(document["components"]["comp-ingest"]["inputDefinitions"]["parameters"])
-    told = set(_tasks(document)["ingest"]["inputs"]["parameters"])
+def test_what_a_component_can_be_told_the_pipeline_can_be_told(document):
+    silent = []
+    for name, task in _tasks(document).items():
+        inputs = document["components"][f"comp-{name}"].get("inputDefinitions", {}).get("parameters", {})
+        told = task.get("inputs", {}).get("parameters", {})
+        silent += [
+            f"{name}.{key}"
+            for key, spec in inputs.items()
+            if key not in told and "By hand only" not in spec.get("description", "")
+        ]
+    assert silent == ["evaluate.ignore_champion"]
+
+
+# The inputs of the pipeline of release 0.1.0, which schedules send.
+_INPUTS_OF_THE_LAST_RELEASE = {
+    *("batch", "checkpoint_root", "columns", "fail_when_refused", "format", "gate", "image", "index"),
+    *("max_reject_rate", "max_rmse", "max_test_rows", "max_train_rows", "min_movie_ratings"),
+    *("min_top_100_accuracy", "min_user_ratings", "movies", "preset", "rating_scale", "rating_weight"),
+    *("ratings", "registry", "retrieval_weight", "seed", "skip_unchanged", "split", "test_fraction"),
+    *("test_ratings", "train_settings", "validation_fraction", "workers"),
+}
+
+
+def test_every_input_of_the_last_release_is_accepted(document):
     inputs = set(document["root"]["inputDefinitions"]["parameters"])
-    assert of_the_step - told <= {"memory_gb"}
-    assert of_the_step & told - inputs == {"fingerprint"}
+    assert inputs >= _INPUTS_OF_THE_LAST_RELEASE
+    assert set(RENAMED) <= _INPUTS_OF_THE_LAST_RELEASE
+    assert set(pipeline_inputs()) == inputs - set(RENAMED)
+    assert set(RENAMED.values()) <= set(pipeline_inputs())
+
+
+def test_an_old_input_reaches_the_step_that_resolves_it(document):
+    tasks = _tasks(document)
+    for step, parameter, old in (("export", "old_index_kind", "index"), ("batch", "old_k", "batch")):
+        source = tasks[step]["inputs"]["parameters"][parameter]
+        assert source == {"componentInputParameter": f"pipelinechannel--{old}"}

@@ -42,7 +42,7 @@ def test_recommend_prints_a_line_a_movie(world, run):
 
 
 def test_recommend_as_json(world, run):
-    _, output, _ = run("recommend", "user2", "-k", "2", "--json", "--ratings", "train")
+    _, output, _ = run("recommend", "user2", "-k", "2", "--json", "--known", "train")
     answer = json.loads(output)
     assert (answer["user_id"], answer["known_user"]) == ("user2", True)
     best = world.best(world.history("user2", "train"), 2)
