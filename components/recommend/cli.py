@@ -1,21 +1,22 @@
-"""The subcommands `recommend`, `rate`, `history` and `similar`: answers of a published index."""
+"""Subcommands that ask a published index: `recommend`, `rate`, `history` and `similar`."""
 
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from components.command import Subcommand
-from components.display import stars
-from components.recommend import display
-from components.recommend.display import titled
+from components.display import printable, stars, table
+from components.recommend.titles import titled
 
 if TYPE_CHECKING:
     from components.recommend.index import PublishedIndex
 
 
 def version_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that say which index answers."""
+    """Adds the options that name the index."""
     options = [
         click.option(
             "--registry",
@@ -25,7 +26,7 @@ def version_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--version", default="", show_default="the champion", help="Version in the registry."),
         click.option(
-            "--index", default="", show_default=False, help="Index directory to ask instead of a registry."
+            "--index", default="", show_default=False, help="Index directory to read instead of a registry."
         ),
     ]
     for option in reversed(options):
@@ -34,7 +35,7 @@ def version_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _reads_an_index(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that say which index answers, and how."""
+    """Adds the options that name the index, and --json."""
     return version_options(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
 
 
@@ -49,7 +50,7 @@ _known = click.option(
     type=click.Choice(KNOWN),
     default="all",
     show_default=True,
-    help="The user's ratings that are read: all, or only those known before the test.",
+    help="Ratings of the user that are read: all, or those of training and validation.",
 )
 
 
@@ -87,7 +88,7 @@ def recommend(
     index: str,
     as_json: bool,
 ) -> None:
-    """What should USER watch? Movies that USER has rated are left out."""
+    """Recommend movies to USER, without those that USER has rated."""
     published = _open(registry, version, index)
     answer = published.recommend(
         [user],
@@ -100,12 +101,12 @@ def recommend(
     )
     movies, known_user = answer.movies(0), bool(answer.known_user[0])
     if as_json:
-        display.show_json({"user_id": user, "known_user": known_user, "recommendations": movies})
+        _show_json({"user_id": user, "known_user": known_user, "recommendations": movies})
         return
     if not known_user:
-        display.note(f"Nothing is known of user {user}: these are the most popular movies.")
+        _note(f"Nothing is known of user {user}: these are the most popular movies.")
     rows = [[*_movie_cells(movie), stars(movie["rating"])] for movie in movies]
-    display.show_table(
+    _show_table(
         f"For user {user}", ["movie", "id", "predicted rating"], rows, numbers=["id", "predicted rating"]
     )
 
@@ -116,38 +117,36 @@ def recommend(
 @_known
 @_reads_an_index
 def rate(user: str, movie: str, known: Any, registry: str, version: str, index: str, as_json: bool) -> None:
-    """How would USER rate MOVIE, an id or a title? A rating that USER gave to MOVIE is not read."""
+    """Predict the rating of MOVIE, an id or a title, by USER, whose own rating of MOVIE is not read."""
     published = _open(registry, version, index)
     found = published.find_movie(movie)
     rating = float(published.rate([user], [found["movie_id"]], known)[0])
     given = {rated["movie_id"]: rated["rating"] for rated in published.histories([user])[0]}
     actual = given.get(found["movie_id"])
     if as_json:
-        display.show_json(
-            {"user_id": user, **found, "rating": rating, "known_user": bool(given), "rated": actual}
-        )
+        _show_json({"user_id": user, **found, "rating": rating, "known_user": bool(given), "rated": actual})
         return
     if not given:
-        display.note(f"Nothing is known of user {user}: this is what the average user would say.")
+        _note(f"Nothing is known of user {user}: this is what the average user would say.")
     rows = [[*_movie_cells(found), stars(rating), "" if actual is None else stars(actual)]]
     columns = ["movie", "id", "predicted rating", "rated"]
-    display.show_table(f"User {user}", columns, rows, numbers=columns[1:])
+    _show_table(f"User {user}", columns, rows, numbers=columns[1:])
 
 
 @click.command()
 @click.argument("user")
 @_reads_an_index
 def history(user: str, registry: str, version: str, index: str, as_json: bool) -> None:
-    """What did USER rate? The best rated movies come first."""
+    """List the ratings of USER, the best rated movies first."""
     movies = _open(registry, version, index).history(user)
     if as_json:
-        display.show_json({"user_id": user, "history": movies})
+        _show_json({"user_id": user, "history": movies})
         return
     rows = [
         [*_movie_cells(movie), stars(movie["rating"]), "test" if movie["held_out"] else ""]
         for movie in movies
     ]
-    display.show_table(
+    _show_table(
         f"User {user}: {len(movies)} ratings",
         ["movie", "id", "rated", "split"],
         rows,
@@ -160,16 +159,16 @@ def history(user: str, registry: str, version: str, index: str, as_json: bool) -
 @_number_of_movies(10)
 @_reads_an_index
 def similar(movie: str, k: int, registry: str, version: str, index: str, as_json: bool) -> None:
-    """Which movies are most like MOVIE, an id or a title?"""
+    """Find the movies that are most similar to MOVIE, an id or a title."""
     published = _open(registry, version, index)
     found = published.find_movie(movie)
     movies = published.similar(found["movie_id"], k)
     if as_json:
-        display.show_json({**found, "similar": movies})
+        _show_json({**found, "similar": movies})
         return
     rows = [[*_movie_cells(near), f"{near['similarity']:.2f}"] for near in movies]
     heading = f"Like {titled(found['title'], found['year'])}"
-    display.show_table(heading, ["movie", "id", "similarity"], rows, numbers=["id", "similarity"])
+    _show_table(heading, ["movie", "id", "similarity"], rows, numbers=["id", "similarity"])
 
 
 def _movie_cells(movie: dict[str, Any]) -> list[str]:
@@ -183,7 +182,7 @@ def _open(registry: str, version: str, index: str) -> "PublishedIndex":
 
 
 def find_index(registry: str, version: str, index: str) -> str:
-    """Returns the directory of the index that answers."""
+    """Returns the directory of the index."""
     if index:
         if version:
             raise click.UsageError("--version names a version in a registry; leave it out with --index")
@@ -191,3 +190,30 @@ def find_index(registry: str, version: str, index: str) -> str:
     from components.registry.registry import published_index
 
     return str(published_index(registry, version))
+
+
+def _show_json(value: Any) -> None:
+    """Prints `value` as one JSON document."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def _note(message: str) -> None:
+    """Prints a remark to standard error, so that a pipe carries the answer only."""
+    click.echo(message, err=True)
+
+
+def _show_table(
+    heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]
+) -> None:
+    """Prints a table with `heading` on a terminal, else tab-separated lines below the column names.
+
+    Args:
+      numbers: the columns that are aligned to the right.
+    """
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            click.echo("\t".join(printable(cell) for cell in row))
+        return
+    from rich.console import Console
+
+    Console().print(table(heading, columns, rows, numbers, ruled=True))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from components.display import printable, stars
 from components.errors import UserError
 from components.export.manifest import IndexManifest, load_index
-from components.recommend.display import Titles, titled
+from components.recommend.titles import Titles, titled
 
 
 def movies_of(answer: Mapping[str, npt.NDArray[Any]], row: int, *figures: str) -> list[dict[str, Any]]:

@@ -23,18 +23,18 @@ def batch(
     k: Annotated[int, Range(1)] = 100,
     known: Annotated[str, Choice(*KNOWN)] = "all",
 ) -> "BatchSummary":
-    """Recommends to many users, into one Parquet file. Repeated after a kill, it goes on where it was.
+    """Recommends to many users, into one Parquet file. Repeated after a kill, it resumes.
 
     Args:
       index: Index that answers, as `export` wrote it.
       output: Parquet file to write; replaced if it exists.
       users: Text file with one user id a line, or "all". By hand only: the pipeline recommends to all.
       k: Number of movies for each user.
-      known: The user's ratings that are read: "all", or "train" for those known before the test. By hand
-        only: the pipeline reads all.
+      known: Ratings of the user that are read: "all", or "train" for those of training and validation. By
+        hand only: the pipeline reads all.
 
     Raises:
-      UserError: if there is no whole index, the users cannot be read, or `output` cannot be written.
+      UserError: if the index cannot be loaded, the users cannot be read, or `output` cannot be written.
     """
     from components.recommend.batch import read_users, write_recommendations
     from components.recommend.index import PublishedIndex

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from components.display import printable
-from components.recommend.display import titled
+from components.recommend.titles import titled
 from components.serve.served_index import Served, ServedIndex
 
 _RECOMMENDED = 20

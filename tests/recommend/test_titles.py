@@ -4,7 +4,7 @@ import pytest
 
 from components.display import printable
 from components.errors import UserError
-from components.recommend.display import Titles, titled
+from components.recommend.titles import Titles, titled
 
 MOVIES = [
     ("1", "Toy Story", 1995),

@@ -1,17 +1,11 @@
-"""Shows answers as tables, tab-separated lines or JSON, and finds movies by title."""
+"""Finds movies by id or title, and formats their titles."""
 
 import difflib
-import json
 import re
-import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
-import click
-
-from components.display import printable, table
 from components.errors import UserError
 
 _WITH_YEAR = re.compile(r"(?P<title>.+?)\s*\((?P<year>\d{4})\)$")
@@ -84,32 +78,3 @@ def _normalised(text: str) -> str:
     plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     behind = _ARTICLE_BEHIND.match(plain)
     return f"{behind['article']} {behind['title']}" if behind else plain
-
-
-Row = Sequence[str]
-
-
-def show_json(value: Any) -> None:
-    """Prints `value` as one JSON document."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
-
-
-def note(message: str) -> None:
-    """Prints a remark to standard error, so that a pipe carries the answer only."""
-    click.echo(message, err=True)
-
-
-def show_table(heading: str, columns: Row, rows: Sequence[Row], numbers: Sequence[str] = ()) -> None:
-    """Prints rows: a table with `heading` on a terminal, else tab-separated lines below the column names.
-
-    Args:
-      numbers: the columns that are aligned to the right.
-    """
-    clean = [[printable(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        for line in [list(columns), *clean]:
-            click.echo("\t".join(line))
-        return
-    from rich.console import Console
-
-    Console().print(table(heading, columns, clean, numbers, ruled=True))
