@@ -1,4 +1,4 @@
-"""The process in which KFP's local runner executes the compiled pipeline; `run.py` starts it."""
+"""Process in which the local runner of KFP executes the compiled pipeline; `run.py` starts it."""
 
 import json
 import logging
@@ -15,10 +15,10 @@ from components.progress import log
 
 
 def require_outputs() -> None:
-    """Makes a step fail whose container is said to have succeeded and left nothing.
+    """Makes a step fail whose container left no outputs, although the runner reports a success.
 
-    The runner takes a container that is gone before it is asked how it ended for one that succeeded
-    (kubeflow/pipelines #13332), and keeps the missing outputs in its cache for the runs to come.
+    The runner reports a success for a container that is gone before its status is read (kubeflow/pipelines
+    #13332), and caches the missing outputs.
     """
     from kfp.local import docker_task_handler, status
 
@@ -39,17 +39,17 @@ def require_outputs() -> None:
 
 
 def _output_file(command: list[str]) -> Path:
-    """The file that KFP's executor writes last, whatever a step's own outputs are."""
+    """Returns the file that the executor of KFP writes last, for any step."""
     executor_input = json.loads(command[command.index("--executor_input") + 1])
     return Path(executor_input["outputs"]["outputFile"])
 
 
-# A shell adds this to the number of the signal that ended its command.
+# The exit status of a shell whose command was ended by a signal is the number of the signal plus this.
 _BY_SIGNAL = 128
 
 
 def tell_signals() -> None:
-    """Makes the runner name the signal that ended a step: a process that is killed cannot say so itself."""
+    """Makes the runner name the signal that ended a step, since a killed process cannot report it."""
     from kfp.local import subprocess_task_handler
 
     run = subprocess_task_handler.run_local_subprocess
@@ -64,7 +64,7 @@ def tell_signals() -> None:
 
 
 def _signal(status: int) -> str:
-    """A sentence about the signal that an exit status stands for, "" if it stands for none."""
+    """Describes the signal of an exit status in a sentence; "" for another exit status."""
     number = -status if status < 0 else status - _BY_SIGNAL
     if number not in set(signal.Signals):
         return ""
@@ -81,7 +81,7 @@ def execute(plan: dict[str, Any]) -> None:
     """
     from kfp import components, local
 
-    # KFP says what it takes from its cache on the root logger, and sets that up only while a step runs.
+    # KFP reports cached steps on the root logger, which it configures only while a step runs.
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
     if plan["docker"] is None:
         tell_signals()
@@ -100,10 +100,10 @@ def execute(plan: dict[str, Any]) -> None:
 
 
 def for_one_machine(package: str, image: str) -> str:
-    """The pipeline as one machine runs it.
+    """Adapts the compiled pipeline to one machine.
 
-    No step is started twice, since a second try would meet the same fault. And each step names `image`
-    itself: KFP's DockerRunner does not resolve the pipeline's parameter.
+    Removes retries, since a second attempt would have the same fault, and sets `image` in each step, since
+    the DockerRunner of KFP does not resolve the parameter of the pipeline.
     """
     documents = list(yaml.safe_load_all(package))
     components = documents[0]["components"].values()
@@ -126,14 +126,14 @@ def _with_mounts(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    # Not through sys.stdin, whose lock this thread would hold when the interpreter ends.
+    # Not sys.stdin: this thread would hold its lock when the interpreter ends.
     while os.read(0, 1):
         pass
     os.killpg(0, signal.SIGKILL)
 
 
 def main() -> None:
-    """Reads the plan from the file that is named on the command line, and executes it."""
+    """Executes the plan in the file that the command line names."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     execute(json.loads(Path(sys.argv[1]).read_text("utf-8")))
 

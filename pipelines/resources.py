@@ -1,4 +1,4 @@
-"""What each step asks of the cluster: processors, memory, retries, and whether its result may be reused."""
+"""Resources of each step on the cluster: processors, memory, time, retries, and caching."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from kfp import dsl, kubernetes
 
 @dataclass(frozen=True)
 class Request:
-    """A step's place on the cluster.
+    """Resource request of a step.
 
     Attributes:
-        display_name: The step's name in Kubeflow's pages.
-        cpu: Processors, in Kubernetes' notation.
-        memory: Memory limit, in Kubernetes' notation. Constants, since KFP does not pass a parameter
-            that is used only here into the exit handler's sub-graph.
-        hours: After so many a step that still runs is ended.
-        retries: How often a failed step is started again. None where the only failures that a new pod
-            could mend are retried inside the step, and the usual failure is bad input.
-        cached: Whether an earlier result for the same inputs is used again. Never for steps that read or
-            write the world outside.
+        display_name: Name of the step on the pages of Kubeflow.
+        cpu: Processors, in the notation of Kubernetes.
+        memory: Memory limit, in the notation of Kubernetes. A constant, since KFP does not pass a parameter
+            that is used only here into the sub-graph of the exit handler.
+        hours: Time limit.
+        retries: Number of times that a failed step is started again. 0 where the step itself retries the
+            failures that a new pod could cure, and the usual failure is bad input.
+        cached: Reuse an earlier result for the same inputs. False for steps that read or write anything
+            outside the pipeline.
     """
 
     display_name: str
@@ -47,7 +47,7 @@ REQUESTS = {
 
 
 def place(task: dsl.PipelineTask, image: str) -> dsl.PipelineTask:
-    """Gives `task` the image, the name and the resources that its component asks for."""
+    """Sets the image, the display name and the resources of `task`."""
     request = REQUESTS[task.component_spec.name]
     task.set_display_name(request.display_name)
     task.set_container_image(image)

@@ -1,4 +1,4 @@
-"""Runs the pipeline on this machine with KFP's own runners, and reads their log."""
+"""Runs the pipeline on this machine with the runners of KFP, and parses their log."""
 
 import hashlib
 import json
@@ -23,11 +23,11 @@ from pipelines.compiled import check_pipeline_inputs, compile_pipeline
 
 
 def docker_arguments(read: dict[str, str], written: dict[str, str]) -> dict[str, Any]:
-    """Arguments of KFP's DockerRunner: inputs mounted read-only where they lie, outputs owned by the caller.
+    """Returns the arguments of the DockerRunner: inputs are mounted read-only, outputs belong to the caller.
 
     Args:
         read: Flag -> paths by comma, absolute or gs://, that the steps only read.
-        written: Flag -> the directory, absolute or gs://, that they write; it is made where it is missing.
+        written: Flag -> directory, absolute or gs://, that they write; it is created if missing.
 
     Raises:
       UserError: if an input is missing, or no Docker engine answers.
@@ -59,7 +59,7 @@ def _require_engine() -> None:
     import docker
 
     try:
-        docker.from_env().close()  # asks the engine for its version
+        docker.from_env().close()  # requests the version of the engine
     except docker.errors.DockerException as error:
         raise UserError(
             "--runner docker: no Docker engine answers; start one, or use --runner subprocess"
@@ -76,14 +76,14 @@ _ERROR = re.compile(r"^\s*error: (.+)")
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that a person wants to know: `subject` is a step's name or a line of text."""
+    """Event of a run that is shown: `subject` is the name of a step or a line of text."""
 
     kind: Literal["started", "ended", "failed", "cached", "line", "progress", "record", "error"]
     subject: str
 
 
 def event(line: str) -> Event | None:
-    """The event that a line of the log stands for, or None."""
+    """Parses a line of the log; None if it is not an event."""
     text = _COLOUR.sub("", line).rstrip()
     if match := _STARTED.search(text):
         return Event("started", match[1])
@@ -101,14 +101,14 @@ def event(line: str) -> Event | None:
     return Event("progress", rest) if rest.startswith(TRANSIENT) else Event("line", rest)
 
 
-# Parameters that name what a run reads, and what it writes.
+# Parameters that are paths: of inputs, and of outputs.
 _READ = ("ratings", "movies", "test_ratings")
 _WRITTEN = ("registry", "checkpoint_root")
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where local runs keep what can be thrown away: step outputs, the cache, checkpoints and logs."""
+    """Directory of local runs for what can be deleted: step outputs, cache, checkpoints and logs."""
 
     root: Path
 
@@ -124,13 +124,13 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """Outcome of a run.
 
     Attributes:
-        record: The directory of the run record, or "" where the run ended before there was one.
-        log: The file with all that KFP and the steps printed.
-        errors: What the steps said about mistakes of the user's.
-        failed: The steps that failed.
+        record: Directory of the run record, "" if the run ended before there was one.
+        log: File with the output of KFP and the steps.
+        errors: Messages of the steps about mistakes of the user.
+        failed: Steps that failed.
     """
 
     record: str
@@ -148,14 +148,14 @@ def run_pipeline(
     """Runs the compiled pipeline with `parameters` and waits for its end.
 
     Args:
-        parameters: The pipeline's parameters by name; those left out take their defaults.
-        workspace: A directory for step outputs, cache, checkpoints and logs. A later run with the same
-            inputs executes only the steps that have not ended, or that look at the world outside.
-        runner: "subprocess", or "docker" for the image that `parameters["image"]` names.
-        watch: Called with every event of the run as it happens.
+        parameters: Parameters of the pipeline by name; the others have their defaults.
+        workspace: Directory for step outputs, cache, checkpoints and logs. A later run with the same inputs
+            executes only the steps that did not end, or that are never cached.
+        runner: "subprocess", or "docker" for the image `parameters["image"]`.
+        watch: Called with every event of the run.
 
     Raises:
-      UserError: if a path cannot be used, no Docker engine answers, or several workers are asked for.
+      UserError: if a path cannot be used, no Docker engine answers, or `workers` is not 1.
     """
     if parameters.get("workers", 1) != 1:
         raise UserError(
@@ -194,7 +194,7 @@ def _collect(events: Iterator[Event], log: Path, watch: Callable[[Event], None])
 
 @contextmanager
 def _started(plan: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Starts the runner in a process group of its own, and ends the whole group on the way out."""
+    """Starts the runner in a new process group, and kills the group on exit."""
     environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -233,7 +233,7 @@ def _follow(log: Path, process: subprocess.Popen[bytes]) -> Iterator[Event]:
 
 
 def _absolute(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Local paths made absolute: the steps run in another process, or in a container."""
+    """Makes local paths absolute, since the steps run in another process, or in a container."""
     arguments = dict(parameters)
     for name in (*_READ, *_WRITTEN):
         parts = [part for part in str(arguments.get(name, "")).split(",") if part]
@@ -243,7 +243,7 @@ def _absolute(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_python3(workspace: Path, arguments: dict[str, Any]) -> None:
-    # KFP's SubprocessRunner replaces the word by its interpreter's path wherever it stands.
+    # The SubprocessRunner of KFP replaces this word by the path of its interpreter, wherever it stands.
     named = {"--work-dir": str(workspace), **{_flag(name): value for name, value in arguments.items()}}
     for flag, value in named.items():
         if "python3" in json.dumps(value):
@@ -265,7 +265,7 @@ def _docker(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _code_digest() -> str:
-    """Names the steps' code, so that an edited step is executed again. KFP's cache sees the image only."""
+    """Computes a digest of the code, so that an edited step is executed again: KFP compares images only."""
     digest = hashlib.sha256()
     for source in sorted(Path(components.__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def end_screen(outcome: Outcome, registry: str) -> int:
-    """Prints how a run ended and returns the command's exit status.
+    """Prints the outcome of a run and returns the exit status.
 
-    0: published, or refused for the reasons shown. 1: a step failed. 2: a mistake of the user's.
+    0: published, or refused for the reasons shown. 1: a step failed. 2: a mistake of the user.
     """
     from components.registry.registry import Registry
     from components.registry.run_records import FAILED, SKIPPED
@@ -69,14 +69,14 @@ def _story(record: "RunRecord", verdict: dict[str, Any], registry: str, console:
 
 
 def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
-    """A user of the index that this run made or, after a refusal, of the one still in use."""
+    """Picks a user of the index of this run or, after a refusal, of the one in use."""
     from components.recommend.index import showcase
     from components.registry.registry import published_index
 
     try:
         index: Path = published_index(registry, record.version)
     except UserError:
-        return None  # refused, and no version has been published before
+        return None  # refused, and there is no earlier version
     return showcase(index)
 
 
@@ -107,7 +107,7 @@ def _next(shown: "Showcase | None", registry: str, console: Console) -> None:
 
 
 class Watch:
-    """Prints what happens in a run, and keeps the step in progress in the last line of a terminal."""
+    """Prints the events of a run, and shows the step in progress in the last line of a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -142,7 +142,7 @@ class Watch:
             self._console.print(f"  [dim]{escape(event.subject)}[/dim]", highlight=False, soft_wrap=True)
 
     def _say(self, text: str) -> None:
-        """Replaces the last line of a terminal; in a log it is a line like any other."""
+        """Replaces the last line of a terminal; prints a line where there is no terminal."""
         if self._status is not None:
             self._status.update(text)
         else:

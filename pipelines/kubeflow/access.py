@@ -1,4 +1,4 @@
-"""Where Kubeflow Pipelines is and as whom one calls it. Secrets come from files and the environment only."""
+"""Address and credentials of Kubeflow Pipelines. Secrets come from files and the environment only."""
 
 import os
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from components.errors import UserError
 TOKEN = "TWOTOWER_TOKEN"
 COOKIES = "TWOTOWER_COOKIES"
 
-# The variable of KFP's own client.
+# The variable that the client of KFP reads.
 _PAGES_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 
-# What Kubernetes puts into a pod that may call Kubeflow Pipelines.
+# Kubernetes puts these into a pod that may call Kubeflow Pipelines.
 _CLUSTER_HOST = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 _CLUSTER_TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"
 _CLUSTER_TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
@@ -23,16 +23,16 @@ _IN_CLUSTER_VARIABLE = "KUBERNETES_SERVICE_HOST"
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach Kubeflow Pipelines.
+    """Address and credentials of Kubeflow Pipelines.
 
     Attributes:
-      host: URL of the API, or of the UI that passes the API on.
-      namespace: of the user; "" where the server knows none.
-      token_file: a file with a bearer token, read anew for every request: what rotates it need not tell us.
+      host: URL of the API, or of the UI that forwards to the API.
+      namespace: the namespace of the user; "" on a server without namespaces.
+      token_file: a file with a bearer token, read again for every request, since tokens are rotated.
       token: a bearer token; "" if there is none.
       cookies: the value of the header Cookie, as Dex's login page sets it; "" if there is none.
       ca_cert: a file with the certificates of the authority to trust; "" for the usual ones.
-      pages: URL of the pages for people, where it is not `host`.
+      pages: URL of the web pages, where it is not `host`.
     """
 
     host: str
@@ -52,9 +52,10 @@ def access(
     ca_cert: str = "",
     environment: Mapping[str, str] = os.environ,
 ) -> Access:
-    """The access that flags, environment and pod give; of token and cookies the first of these is used:
-    `token_file`, the token of the environment, `cookies_file`, the cookies of the environment, the pod's
-    service account.
+    """Combines flags, environment and pod.
+
+    Of the credentials the first of these is used: `token_file`, the token of the environment, `cookies_file`,
+    the cookies of the environment, the service account of the pod.
 
     Raises:
       UserError: if there is no host, or a file or a value cannot be used.
@@ -102,7 +103,7 @@ def _host(host: str, environment: Mapping[str, str]) -> str:
 
 
 def _cluster_token_file(host: str, environment: Mapping[str, str]) -> str:
-    # The pod's token is for its own cluster: it is not sent to other hosts.
+    # The token of the pod is for its own cluster: it is not sent to other hosts.
     name = urlsplit(host).hostname or ""
     path = environment.get(_CLUSTER_TOKEN_FILE_VARIABLE) or _CLUSTER_TOKEN_FILE
     within = ".svc" in name or name.startswith("ml-pipeline")
@@ -119,7 +120,7 @@ def _read(flag: str, path: str) -> str:
 
 
 def _secret(text: str, source: str) -> str:
-    """`text` fit for an HTTP header; messages name its source, never its value."""
+    """Checks that `text` fits into an HTTP header; messages name its source, never its value."""
     value = text.strip()
     if not value:
         raise UserError(f"{source}: it is empty; put the token or the cookies into it")

@@ -1,4 +1,4 @@
-"""The subcommands `submit` and `doctor`."""
+"""Subcommands `submit` and `doctor`."""
 
 import sys
 from collections.abc import Callable

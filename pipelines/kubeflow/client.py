@@ -18,10 +18,10 @@ from urllib3 import exceptions
 from components.errors import UserError
 from pipelines.kubeflow.access import Access
 
-# Seconds to connect, and to wait for more of an answer. KFP's client sets neither.
+# Seconds to connect, and to wait for data. The client of KFP sets no limits.
 _TIME_LIMIT = (5, 10)
 
-# Seconds between the attempts at a GET; none begins later than so many seconds after the first.
+# Seconds between the attempts at a GET, and after the first attempt until the last one may begin.
 _RETRY_PAUSES = (0.2, 0.5, 1, 2)
 _LAST_ATTEMPT = 10.0
 
@@ -34,7 +34,8 @@ class ApiError(UserError):
     """A request that did not succeed.
 
     Attributes:
-      status: HTTP's, or 0 if no whole answer came: it is not known then whether the request was carried out.
+      status: the HTTP status, or 0 without a complete answer: then it is unknown whether the request was
+        carried out.
     """
 
     def __init__(self, message: str, status: int) -> None:
@@ -43,23 +44,23 @@ class ApiError(UserError):
 
     @property
     def passing(self) -> bool:
-        """Whether the same request may succeed a little later."""
+        """True if the same request may succeed a little later."""
         return self.status in _PASSING or self.status == _NO_ANSWER
 
 
 class Transport(RESTClientObject):  # type: ignore[misc]  # kfp_server_api is untyped
-    """Sends requests for KFP's generated client, and says in one line what went wrong.
+    """Sends the requests of the generated client of KFP, and turns errors into one line.
 
-    A GET is tried again for some ten seconds. Nothing else is, since its answer may be lost after it was
-    carried out: see `create_once`.
+    A GET is repeated for some ten seconds. Other requests are not, since they may have been carried out
+    although the answer was lost: see `create_once`.
 
     Args:
-      configuration: the generated client's.
+      configuration: of the generated client.
       host: as the user gave it, for messages.
     """
 
     def __init__(self, configuration: Any, host: str) -> None:
-        # Retries are made here. A redirect is never an answer: it leads to a login page, or to another host.
+        # `request` repeats. Redirects are not followed: they lead to a login page, or to another host.
         configuration.retries = urllib3.Retry(
             total=None, connect=0, read=0, redirect=0, status=0, other=0, raise_on_redirect=False
         )
@@ -67,7 +68,7 @@ class Transport(RESTClientObject):  # type: ignore[misc]  # kfp_server_api is un
         self._host = host
 
     def request(self, method: str, url: str, **arguments: Any) -> Any:
-        """An answer whose body is a JSON object. Raises `ApiError`."""
+        """Returns an answer whose body is a JSON object. Raises `ApiError`."""
         started = time.monotonic()
         for pause in _RETRY_PAUSES:
             try:
@@ -91,7 +92,7 @@ class Transport(RESTClientObject):  # type: ignore[misc]  # kfp_server_api is un
         return response
 
     def _refusal(self, error: ApiException) -> ApiError:
-        if error.status == _NO_ANSWER:  # what the generated client makes of a TLS error
+        if error.status == _NO_ANSWER:  # the generated client reports a TLS error so
             return self._no_answer(error)
         said = _message(error.body)
         said = f" ({said})" if said else ""
@@ -175,20 +176,20 @@ _POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 _PAGE_SIZE = 100
 _PAUSES = (0.5, 1, 2)
 
-# States that a run does not leave.
+# States of runs that have ended.
 FINISHED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"}
 
 
 @dataclass(frozen=True)
 class Kubeflow:
-    """A Kubeflow Pipelines that answers.
+    """Connection to a server of Kubeflow Pipelines.
 
     Attributes:
       sdk: the `kfp.Client`; its attributes `runs`, `pipelines`, `experiments`, `recurring_runs` and
         `pipeline_uploads` hold the generated calls of the API v2beta1.
-      host: the URL.
-      pages: the URL of the pages for people.
-      namespace: the user's; "" on a server for one user.
+      host: the URL of the API.
+      pages: the URL of the web pages.
+      namespace: the namespace of the user; "" on a server for one user.
     """
 
     sdk: Any
@@ -197,7 +198,7 @@ class Kubeflow:
     namespace: str
 
     def experiment(self, name: str) -> Any | None:
-        """The experiment called `name`."""
+        """Finds the experiment called `name`."""
         found = pages(
             self.sdk.experiments.experiment_service_list_experiments,
             "experiments",
@@ -207,7 +208,7 @@ class Kubeflow:
         return next(found, None)
 
     def pipeline(self, name: str) -> Any | None:
-        """The pipeline called `name`: the namespace's own where the server has namespaces."""
+        """Finds the pipeline called `name`, in the namespace where the server has namespaces."""
         found = pages(
             self.sdk.pipelines.pipeline_service_list_pipelines,
             "pipelines",
@@ -217,24 +218,24 @@ class Kubeflow:
         return next(found, None)
 
     def versions(self, pipeline_id: str) -> Iterator[Any]:
-        """The versions of a pipeline, newest first."""
+        """Lists the versions of a pipeline, newest first."""
         call = self.sdk.pipelines.pipeline_service_list_pipeline_versions
         return pages(call, "pipeline_versions", pipeline_id=pipeline_id, sort_by="created_at desc")
 
     def runs(self, **arguments: Any) -> Iterator[Any]:
-        """The runs that `arguments` of the API's list of runs select, newest first."""
+        """Lists the runs that the arguments of the API select, newest first."""
         call = self.sdk.runs.run_service_list_runs
         return pages(
             call, "runs", **{"namespace": self.namespace or None, "sort_by": "created_at desc", **arguments}
         )
 
     def recurring_runs(self) -> Iterator[Any]:
-        """All schedules of the namespace, newest first."""
+        """Lists all schedules of the namespace, newest first."""
         call = self.sdk.recurring_runs.recurring_run_service_list_recurring_runs
         return pages(call, "recurring_runs", namespace=self.namespace or None, sort_by="created_at desc")
 
     def run_url(self, run_id: str) -> str:
-        """The run's page."""
+        """Returns the URL of the page of a run."""
         return f"{self.pages}/#/runs/details/{run_id}"
 
 
@@ -256,7 +257,7 @@ def connect(access: Access) -> Kubeflow:
 
 
 def server_release(sdk: Any) -> str:
-    """The server's release, which only its older API tells; "" if it does not."""
+    """Returns the release of the server, which only its older API states; "" if it does not."""
     try:
         answer, _, _ = sdk.healthzs.api_client.call_api(
             "/apis/v1beta1/healthz",
@@ -271,7 +272,7 @@ def server_release(sdk: Any) -> str:
 
 
 def pages(call: Callable[..., Any], field: str, **arguments: Any) -> Iterator[Any]:
-    """All items of a list that the API gives page by page."""
+    """Yields all items of a list that the API returns page by page."""
     token = ""
     while True:
         page = call(page_token=token, page_size=_PAGE_SIZE, **arguments)
@@ -282,12 +283,12 @@ def pages(call: Callable[..., Any], field: str, **arguments: Any) -> Iterator[An
 
 
 def where(key: str, operation: str, value: str) -> str:
-    """A filter of the API's lists."""
+    """Encodes a filter of a list of the API."""
     return json.dumps({"predicates": [{"operation": operation, "key": key, "stringValue": value}]})
 
 
 def create_once(find: Callable[[], T | None], create: Callable[[], T]) -> T:
-    """What `find` finds, or else what `create` makes: once, even if the answer to `create` is lost."""
+    """Returns the result of `find`, or else of `create`: creates once, even if an answer is lost."""
     found = find()
     for pause in _PAUSES:
         if found is not None:
@@ -303,7 +304,7 @@ def create_once(find: Callable[[], T | None], create: Callable[[], T]) -> T:
 
 
 def repeat(call: Callable[[], Any]) -> None:
-    """Makes a call that does no harm when it is made twice, again if it fails for a reason that can pass."""
+    """Makes an idempotent call, and repeats it after a failure that may be temporary."""
     for pause in _PAUSES:
         try:
             call()
@@ -324,15 +325,15 @@ def _sdk(access: Access) -> Any:
         warnings.simplefilter("ignore", FutureWarning)
         sdk = Client(
             host=access.host,
-            # Calls name the namespace themselves. Without one the client would ask the server from its
-            # constructor, without time limit.
+            # Every call names the namespace. Without this argument the constructor of the client would ask
+            # the server for one, without a time limit.
             namespace="unused",
             existing_token=access.token or None,
             cookies=access.cookies,
             credentials=credentials,
             ssl_ca_cert=access.ca_cert or None,
         )
-    api_client = sdk.runs.api_client  # one for all of them
+    api_client = sdk.runs.api_client  # shared by all of them
     api_client.rest_client = Transport(api_client.configuration, access.host)
     return sdk
 

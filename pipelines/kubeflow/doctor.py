@@ -1,4 +1,4 @@
-"""Checks all that runs of the pipeline need on Kubeflow: server, namespace, volumes, secrets, image."""
+"""Checks what runs of the pipeline need on Kubeflow: server, namespace, volumes, secrets, image."""
 
 import json
 import os
@@ -22,7 +22,7 @@ Kind = Literal["secret", "persistent_volume_claim", "service_account"]
 
 
 class Cluster:
-    """The namespace `namespace` of the cluster that kubectl would talk to.
+    """A namespace of the cluster that kubectl would use.
 
     Raises:
       UserError: if there is no configuration.
@@ -37,10 +37,10 @@ class Cluster:
         self._core = client.CoreV1Api(client.ApiClient(configuration))
 
     def has(self, kind: Kind, name: str) -> bool:
-        """Whether the namespace holds this.
+        """Returns true if the namespace has this object.
 
         Raises:
-          UserError: if the cluster does not answer, or not to you.
+          UserError: if the cluster does not answer, or denies access.
         """
         from kubernetes.client.exceptions import ApiException
 
@@ -57,7 +57,7 @@ class Cluster:
 
 
 def _configuration() -> tuple[Any, str]:
-    """The configuration of the client, and what to call the cluster."""
+    """Returns the configuration of the client, and a name for the cluster."""
     from kubernetes import client, config
 
     configuration = client.Configuration()
@@ -69,7 +69,7 @@ def _configuration() -> tuple[Any, str]:
 
 
 def _load_file(configuration: Any) -> str:
-    """Fills `configuration` in from the kubeconfig; returns the name of its present context."""
+    """Fills `configuration` from the kubeconfig; returns the name of its current context."""
     from kubernetes import config
 
     file = os.environ.get("KUBECONFIG") or config.KUBE_CONFIG_DEFAULT_LOCATION
@@ -95,7 +95,7 @@ _DOCKER_HUB = "registry-1.docker.io"
 
 
 class Image(NamedTuple):
-    """An image's name in parts; `reference` is a tag or a digest."""
+    """Parts of the name of an image; `reference` is a tag or a digest."""
 
     registry: str
     repository: str
@@ -103,7 +103,7 @@ class Image(NamedTuple):
 
 
 def parse_image(name: str) -> Image:
-    """The parts of an image's name, as a container engine fills them in."""
+    """Splits the name of an image, with the defaults of a container engine."""
     head, slash, rest = name.partition("/")
     named = bool(slash) and ("." in head or ":" in head or head == "localhost")
     registry, path = (head, rest) if named else (_DOCKER_HUB, name)
@@ -115,7 +115,7 @@ def parse_image(name: str) -> Image:
 
 
 def is_there(name: str) -> bool | None:
-    """Whether the registry has the image; None if it does not say so to strangers.
+    """Returns true if the registry has the image; None if it asks for credentials.
 
     Raises:
       urllib3.exceptions.HTTPError: if the registry cannot be reached from here.
@@ -133,7 +133,7 @@ def is_there(name: str) -> bool | None:
 
 
 def _token(http: urllib3.PoolManager, challenge: str) -> str:
-    """The token that a registry gives to anyone who wants to read; "" if it gives none."""
+    """Asks the registry for an anonymous read token; "" if it gives none."""
     fields = dict(_CHALLENGE.findall(challenge))
     realm = fields.pop("realm", "")
     if not realm.startswith(("https://", "http://localhost", "http://127.0.0.1")):
@@ -146,7 +146,7 @@ def _token(http: urllib3.PoolManager, challenge: str) -> str:
     return str(answer.get("token") or answer.get("access_token") or "") if isinstance(answer, dict) else ""
 
 
-# Where a server for one user runs everything.
+# The namespace in which a server for one user runs everything.
 _ONLY_NAMESPACE = "kubeflow"
 
 _REFUSAL: dict[int, str] = {
@@ -159,7 +159,7 @@ Verdict = Literal["well", "ill", "unknown"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: `text` says what was seen and, unless all is well, what to do."""
+    """Result of one check: `text` has the observation and, unless it is well, the cure."""
 
     what: str
     verdict: Verdict
@@ -169,13 +169,13 @@ class Finding:
 def examine(
     connect: Callable[[], Kubeflow], place: Place, pods: PodSettings, image: str
 ) -> Iterator[Finding]:
-    """Yields one finding after the other; the first one that makes all others pointless is the last.
+    """Yields one finding after the other; ends early where the further checks would be pointless.
 
     Args:
       connect: connects to Kubeflow, or raises `UserError`.
       place: names on the server.
-      pods: settings of the pods, whose secrets and volumes must be there.
-      image: that the steps run on.
+      pods: settings of the pods, whose secrets and volumes must exist.
+      image: the image that the steps run on.
     """
     try:
         kubeflow = connect()
@@ -241,7 +241,7 @@ def _image(image: str) -> Finding:
 
 
 def _objects(namespace: str, place: Place, pods: PodSettings) -> Iterator[Finding]:
-    """Findings on the Kubernetes objects that the flags name."""
+    """Checks the Kubernetes objects that the flags name."""
     wanted: list[tuple[Kind, str, str]] = [
         *(("secret", name, f"kubectl create secret … {name} -n {namespace}") for name in pods.secrets()),
         *(

@@ -18,7 +18,7 @@ from pipelines.kubeflow.client import FINISHED, ApiError, Kubeflow
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 
-# For so long a server may be away (an upgrade, a laptop that sleeps) before following ends.
+# Seconds without an answer (an upgrade, a laptop that sleeps) after which following ends.
 _LONGEST_OUTAGE = 600.0
 
 Mark = Literal["waiting", "running", "done", "skipped", "failed"]
@@ -34,7 +34,7 @@ _MARKS: dict[str, Mark] = {
 
 
 class TaskState(NamedTuple):
-    """A step of a run: `state` is KFP's word, `mark` what it means to a person."""
+    """State of a step of a run, as KFP calls it, and the mark by which it is shown."""
 
     name: str
     state: str
@@ -45,13 +45,13 @@ class TaskState(NamedTuple):
 def follow(
     kubeflow: Kubeflow, run_id: str, show: Callable[[Any], None], pause: float = _SECONDS_BETWEEN_LOOKS
 ) -> Any:
-    """Calls `show` with the run as the server has it, again and again, until the run has ended.
+    """Fetches a run repeatedly and calls `show` with it, until the run has ended.
 
     Returns:
       The run.
 
     Raises:
-      UserError: if the server refuses the request, or has been away for ten minutes.
+      UserError: if the server refuses the request, or has not answered for ten minutes.
     """
     last_answer, lost = time.monotonic(), False
     while True:
@@ -74,11 +74,10 @@ def follow(
 
 
 def task_states(run: Any, titles: Mapping[str, str]) -> list[TaskState]:
-    """The states of the steps that `titles` names, in its order; those that have not begun are left out.
+    """Returns the states of the steps in `titles`, in its order, without those that have not begun.
 
-    The server's list also holds what it makes around each step (drivers, executors, sub-graphs). A step that
-    was started again is in it once for each start: the last one counts. Servers differ in whether they call
-    a step by its name or by its title.
+    The list of the server also has drivers, executors and sub-graphs. A retried step is in it once for each
+    attempt: the last one counts. Some servers list a step by its name, others by its title.
     """
     names = {title: name for name, title in titles.items()}
     details = run.run_details.task_details or [] if run.run_details is not None else []
@@ -96,7 +95,7 @@ def _state(task: Any, name: str) -> TaskState:
 def _seconds(task: Any) -> float:
     if task.start_time is None:
         return 0.0
-    # A task that has not ended has no end, or 1970 for one.
+    # A task that has not ended has no end time, or 1970.
     ended = task.end_time if task.end_time and task.end_time >= task.start_time else datetime.now(UTC)
     return float(max((ended - task.start_time).total_seconds(), 0))
 
@@ -111,11 +110,11 @@ _SIGNS = {
 
 
 class Board:
-    """Called with a run as the server has it, shows its steps.
+    """Shows the steps of a run; called with the run as the server has it.
 
     Args:
-      console: where.
-      titles: what to call each step, in the order of the pipeline.
+      console: the console to print to.
+      titles: the title of each step, in the order of the pipeline.
     """
 
     def __init__(self, console: Console, titles: Mapping[str, str]) -> None:
@@ -155,14 +154,14 @@ class Board:
 
 
 def _duration(task: TaskState) -> str:
-    # A step whose earlier result is taken ends as it begins.
+    # A cached step ends when it begins.
     timed = task.mark != "waiting" and task.seconds >= 1
     text = f"{task.seconds:.0f} s" if timed else task.state.lower()
     return f"[dim]{text}[/dim]"
 
 
 def print_verdict(run: Any, console: Console) -> None:
-    """Prints what the run record says of `run`, or why it cannot be read."""
+    """Prints the outcome in the run record of `run`, or why the record cannot be read."""
     registry = str((run.runtime_config.parameters or {}).get("registry", "")) if run.runtime_config else ""
     place = f"{registry.rstrip('/')}/runs/{run.run_id}"
     try:
@@ -178,7 +177,7 @@ def print_verdict(run: Any, console: Console) -> None:
 
 
 def _read(registry: str, run_id: str) -> tuple[str, list[Any]]:
-    """The outcome as a line ("" if there is no record), and the tables of the verdict if there was one."""
+    """Returns the outcome as a line ("" without a record), and the tables of the verdict if there is one."""
     from components.registry.registry import Registry
 
     runs = Registry(registry).runs

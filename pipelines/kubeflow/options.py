@@ -153,7 +153,7 @@ _PLACE = (
 
 
 def connection_options(command: Command) -> Command:
-    """Flags that say where Kubeflow is; the command gets `kubeflow`, which connects."""
+    """Adds the flags of the server; the command gets `kubeflow`, a function that connects."""
 
     @functools.wraps(command)
     def connected(
@@ -165,14 +165,14 @@ def connection_options(command: Command) -> Command:
 
             return connect(access(host, namespace, token_file, cookies_file, ca_cert))
 
-        # Not connected yet: what the other flags say is checked first.
+        # Not connected yet: the other flags are checked first.
         return command(kubeflow=kubeflow, **arguments)
 
     return _with(_CONNECTION, connected)
 
 
 def pod_options(command: Command) -> Command:
-    """Flags of the pods; the command gets them as `pods`."""
+    """Adds the flags of the pods; the command gets them as `pods`."""
 
     @functools.wraps(command)
     def configured(
@@ -205,7 +205,7 @@ def pod_options(command: Command) -> Command:
 
 
 def place_options(command: Command) -> Command:
-    """Flags of the names on the server; the command gets `place`."""
+    """Adds the flags of the names on the server; the command gets them as `place`."""
 
     @functools.wraps(command)
     def placed(
@@ -219,7 +219,7 @@ def place_options(command: Command) -> Command:
 
 
 def param_option(command: Command) -> Command:
-    """The flag of the pipeline's inputs; the command gets them as `texts`."""
+    """Adds the flag of the inputs of the pipeline; the command gets them as `texts`."""
     return _with(_PARAM, command)
 
 

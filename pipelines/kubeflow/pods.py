@@ -1,4 +1,4 @@
-"""What the site asks of every pod of the pipeline, added to the compiled pipeline by kfp-kubernetes."""
+"""Settings of the pods, which differ between sites, added to the compiled pipeline by kfp-kubernetes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ GCS_SECRET_DIRECTORY = "/var/run/secrets/gcs"
 _GCS_KEY = "key.json"
 _WEBHOOK_KEY = "url"
 
-# The labels of the only step that sends anything to the webhook, and of the only one that accelerators help.
+# The labels of the step that calls the webhook, and of the step that uses accelerators.
 _NOTIFY = "exec-notify"
 _TRAIN = "exec-train"
 
@@ -30,15 +30,14 @@ class PodSettings:
     """Settings of the pods, as the flags give them.
 
     Attributes:
-      image: the default of the pipeline's input `image`, which all steps run on; "" for the pipeline's own.
+      image: the default of the input `image`, which all steps run on; "" keeps that of the pipeline.
       node_selectors: "KEY=VALUE": run on nodes with this label only.
-      tolerations: "KEY[=VALUE][:EFFECT]": run on nodes with this taint as well.
+      tolerations: "KEY[=VALUE][:EFFECT]": run on nodes with this taint too.
       image_pull_secrets: names of the secrets that the image is pulled with.
       volumes: "CLAIM:PATH": mount this persistent volume claim at this path.
-      gcs_secret: "SECRET[:KEY]": the secret with a Google Cloud service account's key file.
-      webhook_secret: "SECRET[:KEY]": the secret with the URL that is told how a run ended. Runs do without
-        it where it is missing.
-      accelerator: "RESOURCE[:COUNT]": what the training step asks for besides processors.
+      gcs_secret: "SECRET[:KEY]": the secret with the key file of a Google Cloud service account.
+      webhook_secret: "SECRET[:KEY]": the secret with the URL of the webhook. A run works without it.
+      accelerator: "RESOURCE[:COUNT]": the accelerators that the training step requests.
     """
 
     image: str = ""
@@ -51,7 +50,7 @@ class PodSettings:
     accelerator: str = ""
 
     def apply(self, package: str) -> str:
-        """The compiled pipeline `package`, YAML, with these settings.
+        """Adds these settings to the compiled pipeline `package`, YAML.
 
         Raises:
           UserError: if a setting cannot be read.
@@ -77,15 +76,15 @@ class PodSettings:
         return str(yaml.dump_all(written, Dumper=yaml.CSafeDumper))
 
     def secrets(self) -> list[str]:
-        """The names of all secrets that pods need to start."""
+        """Lists the names of the secrets that pods need to start."""
         return [*self.image_pull_secrets, *([self._gcs()[0]] if self.gcs_secret else [])]
 
     def claims(self) -> list[str]:
-        """The names of all persistent volume claims."""
+        """Lists the names of the persistent volume claims."""
         return [_volume(text)["pvc_name"] for text in self.volumes]
 
     def webhook(self) -> tuple[str, str]:
-        """The name of the webhook's secret and its key, or two empty strings."""
+        """Returns the name of the secret of the webhook and its key, or two empty strings."""
         if not self.webhook_secret:
             return "", ""
         return _secret("--webhook-secret", self.webhook_secret, _WEBHOOK_KEY)
@@ -94,7 +93,7 @@ class PodSettings:
         return _secret("--gcs-secret", self.gcs_secret, _GCS_KEY)
 
     def _of_every_step(self) -> list[Callable[[Any], Any]]:
-        """What kfp-kubernetes is to do to every task."""
+        """Returns the calls of kfp-kubernetes for every task."""
         from kfp import kubernetes
 
         names = [_kubernetes_name("--image-pull-secret", name) for name in self.image_pull_secrets]
@@ -113,7 +112,7 @@ class PodSettings:
         return changes
 
     def _of_notify(self) -> list[Callable[[Any], Any]]:
-        """What kfp-kubernetes is to do to the step that tells the webhook."""
+        """Returns the calls of kfp-kubernetes for the step that calls the webhook."""
         from kfp import kubernetes
 
         from components.publish.notify import WEBHOOK
@@ -135,8 +134,7 @@ def _change(platform: dict[str, Any], label: str, changes: Sequence[Callable[[An
     configs = platform
     for key in ("platforms", "kubernetes", "deploymentSpec", "executors"):
         configs = configs.setdefault(key, {})
-    # kfp-kubernetes keeps all that it adds in this one attribute of a task. The tasks themselves are gone
-    # once the pipeline is compiled, and the graph does not depend on the site.
+    # kfp-kubernetes changes only this attribute of a task. A compiled pipeline has no task objects.
     task = SimpleNamespace(platform_config={"kubernetes": configs.get(label, {})})
     for change in changes:
         change(task)
@@ -176,7 +174,7 @@ def _accelerator(text: str) -> dict[str, str]:
             f"--accelerator {text}: write it as RESOURCE or RESOURCE:COUNT, e.g. nvidia.com/gpu:1"
         )
     kind, count = match["type"], match["count"] or "1"
-    # The names of today's servers, and those of servers before 2.4.
+    # The names of current servers, and those of servers before 2.4.
     return {"resourceType": kind, "resourceCount": count, "type": kind, "count": count}
 
 
@@ -188,9 +186,9 @@ def _volume(text: str) -> dict[str, str]:
 
 
 def _secret(flag: str, text: str, usual_key: str) -> tuple[str, str]:
-    """A secret's name and its key."""
+    """Parses the name of a secret and its key."""
     name, _, key = text.partition(":")
-    if key and not _SECRET_KEY.fullmatch(key):  # the secret itself, it may be: it is not repeated
+    if key and not _SECRET_KEY.fullmatch(key):  # not repeated in the message: it may be the secret itself
         raise UserError(f"{flag}: write it as SECRET:KEY, the names and not the content")
     return _kubernetes_name(flag, name), key or usual_key
 

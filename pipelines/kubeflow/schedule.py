@@ -1,4 +1,4 @@
-"""Schedules by name: their plan, creation, deletion, and runs out of turn."""
+"""Schedules by name: plan, creation, deletion, and runs started by hand."""
 
 import secrets
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from pipelines.kubeflow.trigger import Trigger
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule as it is asked for.
+    """Desired state of a schedule.
 
     Attributes:
       name: of the schedule.
@@ -24,9 +24,9 @@ class Plan:
       pipeline_id: the pipeline that runs.
       version_id: the version that runs; "" for the newest at each firing.
       arguments: of the pipeline, typed.
-      max_concurrency: so many runs at a time at most.
-      service_account: that the steps run as; "" for the namespace's own.
-      pipeline_root: where the steps' outputs go; "" for the server's own place.
+      max_concurrency: the most runs at a time.
+      service_account: account of the pods; "" for the default of the namespace.
+      pipeline_root: place of the outputs of the steps; "" for the default of the server.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Plan:
     pipeline_root: str = ""
 
     def to_api(self) -> Any:
-        """The API's schedule, switched off."""
+        """Returns the schedule as the API has it, disabled."""
         from kfp_server_api import (
             RecurringRunMode,
             V2beta1PipelineVersionReference,
@@ -52,7 +52,7 @@ class Plan:
             display_name=self.name,
             trigger=self.trigger.to_api(),
             experiment_id=self.experiment_id,
-            # KFP's own client insists on a version; the server takes the newest where there is none.
+            # The client of KFP requires a version; the server takes the newest where there is none.
             pipeline_version_reference=V2beta1PipelineVersionReference(
                 pipeline_id=self.pipeline_id, pipeline_version_id=self.version_id or None
             ),
@@ -61,15 +61,15 @@ class Plan:
             ),
             service_account=self.service_account or None,
             max_concurrency=str(self.max_concurrency),
-            # Otherwise a schedule that was off for a week would start every run that it missed.
+            # Otherwise a schedule that was disabled for a week would start every missed run.
             no_catchup=True,
             mode=RecurringRunMode.DISABLE,
         )
 
     def matches(self, schedule: Any) -> bool:
-        """Whether a schedule on the server is this one, apart from being on or off.
+        """Returns true if a schedule on the server has this state, enabled or not.
 
-        What the plan leaves to the server (the service account, the pipeline root) may be anything.
+        Values that the plan leaves to the server (service account, pipeline root) are not compared.
         """
         wanted, found = _plain(self.to_api()), _plain(schedule)
         del wanted["mode"]
@@ -81,7 +81,7 @@ class Plan:
 
 
 def _plain(value: Any) -> Any:
-    """Models as nested dictionaries without what is empty, which a server may send or leave out."""
+    """Turns models into nested dictionaries without empty values, which a server may send or omit."""
     if hasattr(value, "to_dict"):
         value = value.to_dict()
     if isinstance(value, dict):
@@ -90,7 +90,7 @@ def _plain(value: Any) -> Any:
 
 
 def _within(wanted: Any, found: Any) -> bool:
-    """Whether all that `wanted` holds is in `found`."""
+    """Returns true if `found` has all values of `wanted`."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         return all(key in found and _within(item, found[key]) for key, item in wanted.items())
     return bool(wanted == found)
@@ -98,13 +98,13 @@ def _within(wanted: Any, found: Any) -> bool:
 
 _ENABLED = "ENABLED"
 
-# The server starts no more runs of a schedule at a time than this.
+# The most runs of a schedule that the server starts at a time.
 MOST_CONCURRENT = 10
 
 
 @dataclass(frozen=True)
 class Created:
-    """What `create` came to: the schedule, whether it was there already, and how many it replaced."""
+    """Result of `create`: the schedule, true if it existed already, and the number that it replaced."""
 
     schedule: Any
     found: bool
@@ -112,16 +112,16 @@ class Created:
 
 
 def create(kubeflow: Kubeflow, plan: Plan, *, kill_running: bool = False) -> Created:
-    """Sees to it that the one schedule of the plan's name is what the plan says, and on.
+    """Makes the plan the only schedule of its name, and enables it.
 
     Args:
-      kubeflow: where.
+      kubeflow: the server.
       plan: the schedule.
-      kill_running: whether runs in progress of a schedule that is replaced may die with it.
+      kill_running: replace a schedule although that kills its runs in progress.
 
     Raises:
       UserError: if a run in progress would be killed, somebody else creates the same name at the same
-        moment, or the server refuses it.
+        moment, or the server refuses the request.
     """
     before = named(kubeflow, plan.name)
     same = next((schedule for schedule in before if plan.matches(schedule)), None)
@@ -140,7 +140,7 @@ def create(kubeflow: Kubeflow, plan: Plan, *, kill_running: bool = False) -> Cre
 
 
 def delete(kubeflow: Kubeflow, name: str, *, kill_running: bool = False) -> None:
-    """Deletes the schedule of a name.
+    """Deletes the schedule called `name`.
 
     Raises:
       UserError: if there is none, or a run in progress would be killed.
@@ -153,10 +153,10 @@ def delete(kubeflow: Kubeflow, name: str, *, kill_running: bool = False) -> None
 
 
 def switch(kubeflow: Kubeflow, name: str, *, on: bool) -> None:
-    """Switches the schedule of a name on or off; runs in progress go on.
+    """Enables or disables the schedule called `name`; runs in progress continue.
 
     Raises:
-      UserError: if there is none, or more than one is to be switched on.
+      UserError: if there is none, or several would be enabled.
     """
     schedules = existing(kubeflow, name)
     if on and len(schedules) > 1:
@@ -169,12 +169,12 @@ def switch(kubeflow: Kubeflow, name: str, *, on: bool) -> None:
 
 
 def named(kubeflow: Kubeflow, name: str) -> list[Any]:
-    """All schedules of a name, newest first. More than one: a replacement was cut off."""
+    """Lists the schedules called `name`, newest first; several after an interrupted replacement."""
     return [schedule for schedule in kubeflow.recurring_runs() if schedule.display_name == name]
 
 
 def existing(kubeflow: Kubeflow, name: str) -> list[Any]:
-    """Like `named`, but raises `UserError` if there is none."""
+    """Does `named`, but raises `UserError` if there is none."""
     found = named(kubeflow, name)
     if not found:
         others = sorted({schedule.display_name for schedule in kubeflow.recurring_runs()})
@@ -183,7 +183,7 @@ def existing(kubeflow: Kubeflow, name: str) -> list[Any]:
 
 
 def runs_of(kubeflow: Kubeflow, schedule: Any) -> list[Any]:
-    """The newest runs of a schedule, newest first, as many as can be in progress at a time."""
+    """Lists the newest runs of a schedule, newest first, as many as can be in progress at a time."""
     runs = kubeflow.runs(filter=where("recurring_run_id", "EQUALS", schedule.recurring_run_id))
     return list(islice(runs, MOST_CONCURRENT))
 
@@ -201,7 +201,7 @@ def _create_disabled(kubeflow: Kubeflow, plan: Plan, before: Sequence[Any]) -> A
 
 
 def _older(kubeflow: Kubeflow, schedule: Any, before: Sequence[Any]) -> list[Any]:
-    """The other schedules of the name. Raises `UserError` if one is newer: of two callers the last wins."""
+    """Lists the other schedules of the name. Raises `UserError` if one is newer: the last caller wins."""
     known = {one.recurring_run_id for one in (schedule, *before)}
     others = [one for one in named(kubeflow, schedule.display_name) if not _is(one, schedule)]
     if any(_age(one) > _age(schedule) and one.recurring_run_id not in known for one in others):
@@ -247,7 +247,7 @@ def _delete(kubeflow: Kubeflow, schedule: Any) -> None:
     try:
         repeat(lambda: call(recurring_run_id=schedule.recurring_run_id))
     except ApiError as error:
-        if error.status != HTTPStatus.NOT_FOUND:  # it went at the first try, or by another hand
+        if error.status != HTTPStatus.NOT_FOUND:  # deleted by the first attempt, or by somebody else
             raise
 
 
@@ -255,7 +255,7 @@ def run_now(kubeflow: Kubeflow, name: str) -> str:
     """Starts a run with the version, the inputs and the experiment of the schedule called `name`.
 
     Returns:
-      The page of the run.
+      The URL of the page of the run.
 
     Raises:
       UserError: if there is no such schedule, or its pipeline has no version any more.

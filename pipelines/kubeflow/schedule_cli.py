@@ -1,4 +1,4 @@
-"""The subcommands `schedule …`, and the view of the schedules on the server."""
+"""Subcommands `schedule …`, and the view of the schedules on the server."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -24,19 +24,19 @@ _ENABLED = "ENABLED"
 
 @dataclass(frozen=True)
 class ScheduleView:
-    """A schedule and what became of its runs, in words.
+    """A schedule and its last run, as text.
 
     Attributes:
       name: of the schedule.
-      state: "on", "off", or "replacement cut off" for what a killed `create` left.
+      state: "on", "off", or "replacement cut off" after an interrupted `create`.
       trigger: the cron expression or the interval.
       version: "latest", or the name of the version that it is pinned to.
-      image: that the steps run on.
-      age: since the schedule was made.
-      outcome: of the newest run, and how long ago it was.
+      image: the image that the steps run on.
+      age: since the schedule was created.
+      outcome: of the newest run, and its age.
       run_url: the newest run's page; "" if there is none.
       arguments: of the pipeline.
-      firings: the next three, in UTC; none if it is off.
+      firings: the next three times in UTC; none if it is off.
     """
 
     name: str
@@ -52,13 +52,13 @@ class ScheduleView:
 
 
 def view(kubeflow: Kubeflow, schedule: Any, now: datetime, *, alone: bool = True) -> ScheduleView:
-    """A schedule in words.
+    """Describes a schedule as text.
 
     Args:
-      kubeflow: where.
-      schedule: as the API gives it.
-      now: the present.
-      alone: whether no other has its name.
+      kubeflow: the server.
+      schedule: the schedule as the API returns it.
+      now: the current time.
+      alone: true if no other schedule has its name.
     """
     runs = runs_of(kubeflow, schedule)
     on = schedule.status == _ENABLED
@@ -80,7 +80,7 @@ def view(kubeflow: Kubeflow, schedule: Any, now: datetime, *, alone: bool = True
 
 
 def next_firings(schedule: Any, runs: list[Any], now: datetime, count: int = 3) -> Iterator[datetime]:
-    """The next times at which a schedule starts a run, in UTC."""
+    """Yields the next times at which a schedule starts a run, in UTC."""
     trigger = trigger_of(schedule.trigger)
     if trigger is None:
         return iter(())
@@ -89,12 +89,12 @@ def next_firings(schedule: Any, runs: list[Any], now: datetime, count: int = 3) 
 
 
 def firing_lines(firings: list[datetime]) -> list[str]:
-    """The times as lines, in UTC and in the local time of this machine."""
+    """Formats times as lines, in UTC and in the local time of this machine."""
     return [f"{time:%a %Y-%m-%d %H:%M:%S} UTC  =  {time.astimezone():%a %H:%M:%S %Z}" for time in firings]
 
 
 def ago(time: timedelta) -> str:
-    """A span of time in its largest unit."""
+    """Formats a span of time in its largest unit."""
     seconds = int(time.total_seconds())
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
@@ -106,13 +106,13 @@ def ago(time: timedelta) -> str:
 def _outcome(run: Any, now: datetime) -> str:
     if run.state not in FINISHED:
         return f"in progress for {ago(now - run.created_at)}"
-    # A run that has not ended has no end, or 1970 for one.
+    # A run that has not ended has no end time, or 1970.
     finished = run.finished_at if run.finished_at and run.finished_at.year > 1970 else run.created_at
     return f"{run.state} {ago(now - finished)} ago"
 
 
 def _version(kubeflow: Kubeflow, schedule: Any) -> Any | None:
-    """The version on the server that the schedule would run; None if there is none."""
+    """Finds the version on the server that the schedule would run; None if there is none."""
     reference = schedule.pipeline_version_reference
     if reference is None:
         return None
@@ -137,19 +137,19 @@ def _version_name(schedule: Any, version: Any | None) -> str:
 
 
 def _default_image(schedule: Any, version: Any | None) -> str:
-    """The image that the pipeline itself names."""
+    """Returns the default image of the pipeline."""
     spec = (version.pipeline_spec if version is not None else schedule.pipeline_spec) or {}
-    spec = spec.get("pipeline_spec", spec)  # both documents of a package come as one
+    spec = spec.get("pipeline_spec", spec)  # the server returns both documents of a package as one
     inputs = spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
     return str(inputs.get("image", {}).get("defaultValue", "unknown"))
 
 
 def present() -> datetime:
-    """The present time in UTC."""
+    """Returns the current time in UTC."""
     return datetime.now(UTC)
 
 
-# Columns in which a schedule takes one line, for programs that read the list.
+# Width at which a schedule takes one line, for programs that read the list.
 _ONE_LINE = 250
 
 _KILL_RUNNING = click.option(
@@ -161,7 +161,7 @@ _KILL_RUNNING = click.option(
 
 @click.group(help="Retrain on a schedule, on Kubeflow. A name stands for one schedule.")
 def schedule() -> None:
-    """Holds the commands below."""
+    """Group of the commands below."""
 
 
 @schedule.command(

@@ -26,7 +26,7 @@ from pipelines.kubeflow.pods import PodSettings
 
 @dataclass(frozen=True)
 class Version:
-    """A version on the server; `name` begins with this project's and ends with a digest of the content."""
+    """A version on the server; `name` is the version of this project and a digest of the content."""
 
     pipeline_id: str
     version_id: str
@@ -34,9 +34,9 @@ class Version:
 
 
 def upload(kubeflow: Kubeflow, package: Path, pipeline: str) -> Version:
-    """Sees to it that the compiled `package` is a version of the pipeline called `pipeline`.
+    """Uploads the compiled `package` as a version of the pipeline called `pipeline`, unless it is there.
 
-    Killed in between, it leaves a pipeline without that version, which the next call completes.
+    Interrupted, it leaves a pipeline without that version, which the next call completes.
 
     Raises:
       UserError: if the server refuses it.
@@ -57,7 +57,7 @@ def upload(kubeflow: Kubeflow, package: Path, pipeline: str) -> Version:
 
 
 def digest(package: Path) -> str:
-    """Twelve digits that stand for the content of a compiled pipeline."""
+    """Computes a digest, of twelve digits, of a compiled pipeline."""
     return hashlib.sha256(package.read_bytes()).hexdigest()[:12]
 
 
@@ -77,13 +77,13 @@ def _pipeline(kubeflow: Kubeflow, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Place:
-    """Where runs go.
+    """Names on the server under which runs are started.
 
     Attributes:
       pipeline: the name that the pipeline is uploaded under.
       experiment: the name of the experiment that holds the runs.
-      service_account: the Kubernetes service account that the steps run as; "" for the namespace's own.
-      pipeline_root: where the steps' outputs go; "" for the server's own place.
+      service_account: the Kubernetes service account of the pods; "" for the default of the namespace.
+      pipeline_root: place of the outputs of the steps; "" for the default of the server.
     """
 
     pipeline: str
@@ -94,7 +94,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Started:
-    """A run that was started, or found."""
+    """A run that was started, or that was found in progress."""
 
     run_id: str
     url: str
@@ -112,22 +112,22 @@ def submit(
 ) -> Started:
     """Starts a run of the compiled `package`, or finds the one that an earlier call started.
 
-    A run is found if it has not ended yet and comes from the same package with the same arguments. So a
-    call that was killed can be repeated, at any moment.
+    A run is found if it has not ended and has the same package and arguments. So a call that was interrupted
+    can be repeated.
 
     Args:
-      kubeflow: where.
+      kubeflow: the server.
       package: the compiled pipeline.
       arguments: of the pipeline, typed.
       place: names on the server.
-      keep_version: whether the package becomes a version of the pipeline there; else it is sent with the run.
-      again: whether to start a run beside one that is found.
+      keep_version: upload the package as a version of the pipeline; else it is sent with the run.
+      again: start a run even if one is found.
 
     Raises:
       UserError: if the server refuses it, or does not answer.
     """
     mark = _mark(package, arguments)
-    # The word before the mark is this call's own, so that it knows its run again if the answer is lost.
+    # The word before the mark is unique to this call, which finds its run by it if the answer is lost.
     name = f"{place.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(4)} {mark}"
     version = upload(kubeflow, package, place.pipeline) if keep_version else None
     experiment_id = experiment(kubeflow, place.experiment).experiment_id
@@ -142,7 +142,7 @@ def submit(
 
 
 def experiment(kubeflow: Kubeflow, name: str) -> Any:
-    """The experiment called `name`, which is created if there is none."""
+    """Finds or creates the experiment called `name`."""
     from kfp_server_api import V2beta1Experiment
 
     body = V2beta1Experiment(display_name=name, namespace=kubeflow.namespace or None)
@@ -153,7 +153,7 @@ def experiment(kubeflow: Kubeflow, name: str) -> Any:
 
 
 def _mark(package: Path, arguments: dict[str, Any]) -> str:
-    """Eight digits that stand for what a run does; they end its name, by which it is found again."""
+    """Computes a digest, of eight digits, of package and arguments, by which a run is found again."""
     text = f"{digest(package)} {json.dumps(arguments, sort_keys=True)}"
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -181,7 +181,7 @@ def _create(
         source = {"pipeline_id": what.pipeline_id, "version_id": what.version_id}
     else:
         source = {"pipeline_package_path": str(what)}
-    with contextlib.redirect_stdout(io.StringIO()):  # KFP's client prints a link of its own
+    with contextlib.redirect_stdout(io.StringIO()):  # the client of KFP prints a link
         return kubeflow.sdk.run_pipeline(
             experiment_id=experiment_id,
             job_name=name,
@@ -193,7 +193,7 @@ def _create(
 
 
 def parse_arguments(texts: Sequence[str], inputs: Mapping[str, Input]) -> dict[str, Any]:
-    """The values that `name=value` texts give, each of its parameter's type.
+    """Parses `name=value` texts into values of the types of the inputs.
 
     Raises:
       UserError: if a text is not of that form, names no parameter or one twice, if a value is not of the
@@ -224,10 +224,10 @@ def _nearest(name: str, inputs: Mapping[str, Input]) -> str:
 
 
 def check_image(name: str) -> None:
-    """Remarks on an image that no cluster can pull.
+    """Checks the name of the image, and warns if it names no registry.
 
     Raises:
-      UserError: if the image's tag can move: KFP takes a step's earlier result for the same image name.
+      UserError: if the tag of the image can move, since KFP reuses results for the same image name.
     """
     tag = name.rpartition("/")[2].partition("@")[0].partition(":")[2]
     if "@sha256:" not in name and tag in ("", "latest"):
@@ -240,7 +240,7 @@ def check_image(name: str) -> None:
 
 
 def pipeline_arguments(texts: Sequence[str], pods: PodSettings) -> dict[str, Any]:
-    """The pipeline's inputs that flags give, typed. Raises `UserError`."""
+    """Returns the inputs of the pipeline that flags give, typed. Raises `UserError`."""
     inputs = pipeline_inputs()
     arguments = parse_arguments(texts, inputs)
     check_pipeline_inputs(arguments)
@@ -253,6 +253,6 @@ def pipeline_arguments(texts: Sequence[str], pods: PodSettings) -> dict[str, Any
 
 @contextmanager
 def package(pods: PodSettings) -> Iterator[Path]:
-    """Yields the compiled pipeline, a file that is gone afterwards."""
+    """Yields the compiled pipeline, a temporary file."""
     with tempfile.TemporaryDirectory(prefix="twotower-") as directory:
         yield compile_pipeline(Path(directory) / "pipeline.yaml", pods)

@@ -1,4 +1,4 @@
-"""When a schedule fires: an interval, or a cron expression of six fields in UTC."""
+"""Triggers of schedules: an interval, or a cron expression of six fields in UTC."""
 
 import itertools
 import re
@@ -12,7 +12,7 @@ from components.errors import UserError
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
-# A time that does not come within so many years never comes, for the library as well.
+# A time that does not occur within so many years never occurs; the library of the server has the same limit.
 _YEARS = 5
 
 _DESCRIPTORS = {
@@ -39,7 +39,7 @@ class _Field:
         return int(text) if text.isascii() and text.isdigit() else None
 
     def values(self, text: str) -> set[int]:
-        """The values that a comma-separated list of `*`, `a`, `a-b` and their `/step` stands for."""
+        """Parses a comma-separated list of `*`, `a`, `a-b` and their `/step`."""
         return set(itertools.chain.from_iterable(self._range(part) for part in text.split(",")))
 
     def _range(self, text: str) -> range:
@@ -78,8 +78,7 @@ _FIELDS = (
 class Cron:
     """A cron expression of six fields: second, minute, hour, day of the month, month, day of the week.
 
-    A day fits if it fits both day fields; where both are restricted (neither begins with * or ?), one is
-    enough.
+    A day must match both day fields; where both are restricted (neither begins with * or ?), one is enough.
     """
 
     text: str
@@ -92,7 +91,7 @@ class Cron:
     either_day: bool
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        """The times after `moment`, in UTC, soonest first, up to five years on."""
+        """Yields the times within five years after `moment`, in UTC, soonest first."""
         start = moment.astimezone(UTC)
         for number in range(_YEARS * 366):
             day = start.date() + timedelta(days=number)
@@ -111,11 +110,11 @@ class Cron:
 
 
 def parse_cron(text: str) -> Cron:
-    """The cron that `text` stands for.
+    """Parses a cron expression.
 
     Raises:
-      UserError: if it has not six fields (one of five is translated in the message), a field cannot be read,
-        or its time never comes.
+      UserError: if it does not have six fields (the message translates five fields), a field cannot be read,
+        or its time never occurs.
     """
     parts = text.split()
     if text.strip().startswith("@") or len(parts) == 5:
@@ -150,7 +149,7 @@ def _translated(text: str) -> str:
         six = _DESCRIPTORS.get(text, "0 0 3 * * *")
         return f"--cron '{text}' is a shorthand that not every server reads; write '{six}', or use --every"
     *fields, weekday = text.split()
-    # Unix counts Sunday as 7 as well.
+    # Unix also counts Sunday as 7.
     six = " ".join(["0", *fields, "0" if weekday == "7" else weekday])
     return (
         f"--cron '{text}' has five fields; Kubeflow's cron begins with the seconds, and would read each "
@@ -165,11 +164,11 @@ _SHORTEST = 60
 
 @dataclass(frozen=True)
 class Trigger:
-    """Exactly one of `cron` and `seconds` is set.
+    """Trigger of a schedule: exactly one of `cron` and `seconds` is set.
 
     Attributes:
       cron: the expression.
-      seconds: from one run to the next, counted from when the schedule was made.
+      seconds: the interval, which begins when the schedule is created.
     """
 
     cron: Cron | None = None
@@ -179,22 +178,22 @@ class Trigger:
         return self.cron.text if self.cron is not None else f"every {interval_text(self.seconds)}"
 
     def firings(self, after: datetime, last: datetime) -> Iterator[datetime]:
-        """The times at which it fires later than `after`, in UTC.
+        """Yields the times after `after` at which it fires, in UTC.
 
         Args:
-          after: usually the present.
-          last: when it fired last, or else when the schedule was made: an interval begins there.
+          after: usually the current time.
+          last: the last firing, or else the creation of the schedule: an interval begins there.
         """
         if self.cron is not None:
             yield from self.cron.after(after)
             return
         step = timedelta(seconds=self.seconds)
-        # A firing that was missed is made up for at once, and the interval begins anew.
+        # A missed firing happens at once, and the interval begins again.
         start = last if last + step > after else after
         yield from (start.astimezone(UTC) + step * count for count in itertools.count(1))
 
     def to_api(self) -> Any:
-        """The API's trigger."""
+        """Returns the trigger as the API has it."""
         from kfp_server_api import V2beta1CronSchedule, V2beta1PeriodicSchedule, V2beta1Trigger
 
         if self.cron is not None:
@@ -203,10 +202,10 @@ class Trigger:
 
 
 def parse_trigger(cron: str, every: str) -> Trigger:
-    """The trigger that one of the flags --cron and --every gives.
+    """Parses the flags --cron and --every.
 
     Raises:
-      UserError: if both or none are given, or it cannot be read.
+      UserError: if not exactly one of them is given, or it cannot be read.
     """
     if bool(cron) == bool(every):
         raise UserError("give one of --cron '0 0 3 * * *' and --every 6h")
@@ -214,11 +213,11 @@ def parse_trigger(cron: str, every: str) -> Trigger:
 
 
 def trigger_of(api: Any) -> Trigger | None:
-    """The trigger of a schedule as the API gives it; None if it is of no kind that is known here."""
+    """Converts the trigger of a schedule of the API; None for an unknown kind."""
     if api is not None and api.cron_schedule is not None and api.cron_schedule.cron:
         try:
             return Trigger(cron=parse_cron(api.cron_schedule.cron))
-        except UserError:  # made by other means, with an expression that is refused here
+        except UserError:  # created by other tools, with an expression that `parse_cron` refuses
             return None
     if api is not None and api.periodic_schedule is not None:
         return Trigger(seconds=int(api.periodic_schedule.interval_second or 0))
@@ -226,7 +225,7 @@ def trigger_of(api: Any) -> Trigger | None:
 
 
 def interval_text(seconds: int) -> str:
-    """`seconds` in days, hours, minutes and seconds."""
+    """Formats `seconds` in days, hours, minutes and seconds."""
     parts = []
     for unit, size in _UNITS.items():
         count, seconds = divmod(seconds, size)
