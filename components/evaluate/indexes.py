@@ -1,6 +1,5 @@
 """Compares exported indexes on the same rows, which neither was trained on."""
 
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
-from components.evaluate.champion import Comparison, DataChange, read_json
+from components.evaluate.champion import Comparison, DataChange
 from components.evaluate.gate import ENFORCE, GateSettings
 from components.evaluate.held_out import HeldOut, Ratings, read_ratings
 from components.evaluate.measure import Case, Judgement, judge
 from components.evaluate.scoring import ScoringModel
+from components.export.manifest import load_index
 from components.progress import log
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import UserRatings
@@ -23,7 +23,6 @@ from components.vocabulary.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
 
-_MANIFEST = "manifest.json"
 _USERS_AT_ONCE = 4096
 
 
@@ -61,15 +60,7 @@ class IndexedModel:
         """
         from components.train import scoring
 
-        manifest = read_json(directory / _MANIFEST)
-        if not isinstance(manifest, dict) or "rating_scale" not in manifest:
-            raise UserError(
-                f"{directory} is not an index: it has no readable {_MANIFEST}; "
-                "name a directory that `twotower export` wrote, or a version of --registry"
-            )
-        if manifest.get("search") == "scann":
-            _register_scann(directory)
-        loaded = _loaded(directory)
+        manifest, loaded = load_index(directory)
         catalogue = {name: value.numpy() for name, value in loaded.signatures["catalogue"]().items()}
         trained, held_out = _ratings(loaded.signatures)
         return cls(
@@ -80,33 +71,11 @@ class IndexedModel:
             years=catalogue["year"].astype(np.int32),
             trained=trained,
             held_out=held_out,
-            rating_scale=(float(manifest["rating_scale"][0]), float(manifest["rating_scale"][1])),
-            fingerprint=str(manifest.get("fingerprint", "")),
-            split=manifest.get("split") or {},
+            rating_scale=manifest.rating_scale,
+            fingerprint=manifest.fingerprint,
+            split=manifest.split,
             _loaded=loaded,
         )
-
-
-def _register_scann(directory: Path) -> None:
-    try:
-        importlib.import_module("scann")
-    except (ImportError, OSError) as error:
-        raise UserError(
-            f"{directory} searches by ScaNN, which is not installed; `pip install 'twotower[scann]'`"
-        ) from error
-
-
-def _loaded(directory: Path) -> Any:
-    import tensorflow as tf
-
-    try:
-        loaded = tf.saved_model.load(str(directory))
-        missing = {"catalogue", "history", "users"} - set(loaded.signatures)
-        if missing or not hasattr(loaded, "_scoring"):
-            raise ValueError(f"it lacks {', '.join(sorted(missing)) or 'its model'}")
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise UserError(f"{directory} is damaged: {error}; export it anew, or copy it again") from error
-    return loaded
 
 
 def _ratings(signatures: Any) -> tuple[Ratings, Ratings]:

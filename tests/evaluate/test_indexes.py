@@ -95,8 +95,8 @@ def test_an_index_that_searches_by_scann_where_there_is_none(first, tmp_path, mo
     copy = shutil.copytree(first / "index", tmp_path / "index")
     manifest = json.loads((copy / "manifest.json").read_text("utf-8"))
     (copy / "manifest.json").write_text(json.dumps({**manifest, "search": "scann"}))
-    monkeypatch.setitem(sys.modules, "scann", None)
-    with pytest.raises(UserError, match="searches by ScaNN, which is not installed"):
+    monkeypatch.setitem(sys.modules, "scann.scann_ops.py.scann_ops", None)
+    with pytest.raises(UserError, match="searches by ScaNN: ScaNN is not installed"):
         _judged(copy)
 
 
