@@ -52,7 +52,7 @@ class Transport(RESTClientObject):  # type: ignore[misc]  # kfp_server_api is un
     """Sends the requests of the generated client of KFP, and turns errors into one line.
 
     A GET is repeated for some ten seconds. Other requests are not, since they may have been carried out
-    although the answer was lost: see `create_once`.
+    although the answer was lost: see `get_or_create`.
 
     Args:
       configuration: of the generated client.
@@ -287,7 +287,7 @@ def where(key: str, operation: str, value: str) -> str:
     return json.dumps({"predicates": [{"operation": operation, "key": key, "stringValue": value}]})
 
 
-def create_once(find: Callable[[], T | None], create: Callable[[], T]) -> T:
+def get_or_create(find: Callable[[], T | None], create: Callable[[], T]) -> T:
     """Returns the result of `find`, or else of `create`: creates once, even if an answer is lost."""
     found = find()
     for pause in _PAUSES:

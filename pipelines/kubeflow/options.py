@@ -1,5 +1,6 @@
 """Flags that several commands share."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,119 +12,99 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
+Option = Callable[[Command], Command]
+
+
+def _text(flag: str, help: str, envvar: str | list[str] | None = None, metavar: str | None = None) -> Option:
+    """Option with one text, by default empty."""
+    return click.option(
+        flag,
+        default="",
+        show_default=False,
+        envvar=envvar,
+        show_envvar=envvar is not None,
+        metavar=metavar,
+        help=help,
+    )
+
+
+def _texts(flag: str, name: str, metavar: str, help: str) -> Option:
+    """Option that can be repeated; the command gets all its texts as `name`."""
+    return click.option(flag, name, multiple=True, metavar=metavar, help=f"{help} Can be repeated.")
+
+
 _CONNECTION = (
-    click.option(
+    _text(
         "--host",
-        default="",
-        show_default=False,
-        envvar=["TWOTOWER_HOST", "KF_PIPELINES_ENDPOINT"],
-        show_envvar=True,
-        help="URL of Kubeflow Pipelines, https://HOST/pipeline in a full Kubeflow. In a pod, its own "
-        "cluster's by default.",
+        "URL of Kubeflow Pipelines, https://HOST/pipeline in a full Kubeflow. In a pod, its own cluster's by "
+        "default.",
+        ["TWOTOWER_HOST", "KF_PIPELINES_ENDPOINT"],
     ),
-    click.option(
-        "--namespace",
-        default="",
-        show_default=False,
-        envvar="TWOTOWER_NAMESPACE",
-        show_envvar=True,
-        help="Your namespace, where the server is shared by several users.",
+    _text(
+        "--namespace", "Your namespace, where the server is shared by several users.", "TWOTOWER_NAMESPACE"
     ),
-    click.option(
+    _text(
         "--token-file",
-        default="",
-        show_default=False,
-        envvar="TWOTOWER_TOKEN_FILE",
-        show_envvar=True,
-        help="File with a bearer token. The token itself can be given as TWOTOWER_TOKEN, never as a flag.",
+        "File with a bearer token. The token itself can be given as TWOTOWER_TOKEN, never as a flag.",
+        "TWOTOWER_TOKEN_FILE",
     ),
-    click.option(
+    _text(
         "--cookies-file",
-        default="",
-        show_default=False,
-        envvar="TWOTOWER_COOKIES_FILE",
-        show_envvar=True,
-        help="File with the cookies of a login by Dex (authservice_session=…), or TWOTOWER_COOKIES.",
+        "File with the cookies of a login by Dex (authservice_session=…), or TWOTOWER_COOKIES.",
+        "TWOTOWER_COOKIES_FILE",
     ),
-    click.option(
+    _text(
         "--ca-cert",
-        default="",
-        show_default=False,
-        envvar="TWOTOWER_CA_CERT",
-        show_envvar=True,
-        help="File with the certificates to trust, where the host's are of an authority of your own.",
+        "File with the certificates to trust, where the host's are of an authority of your own.",
+        "TWOTOWER_CA_CERT",
     ),
 )
 
 _POD = (
-    click.option(
+    _text(
         "--image",
-        default="",
-        show_default=False,
-        envvar="TWOTOWER_IMAGE",
-        show_envvar=True,
-        help="Image that the steps run on, as the cluster can pull it: REGISTRY/NAME:TAG.",
+        "Image that the steps run on, as the cluster can pull it: REGISTRY/NAME:TAG.",
+        "TWOTOWER_IMAGE",
     ),
-    click.option(
+    _texts(
         "--node-selector",
         "node_selectors",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Run the steps on nodes with this label only. Can be repeated.",
+        "KEY=VALUE",
+        "Run the steps on nodes with this label only.",
     ),
-    click.option(
+    _texts(
         "--toleration",
         "tolerations",
-        multiple=True,
-        metavar="KEY[=VALUE][:EFFECT]",
-        help="Run the steps on nodes with this taint as well. Can be repeated.",
+        "KEY[=VALUE][:EFFECT]",
+        "Run the steps on nodes with this taint as well.",
     ),
-    click.option(
-        "--image-pull-secret",
-        "image_pull_secrets",
-        multiple=True,
-        metavar="SECRET",
-        help="Pull the image with this secret. Can be repeated.",
-    ),
-    click.option(
-        "--volume",
-        "volumes",
-        multiple=True,
-        metavar="CLAIM:/PATH",
-        help="Mount this persistent volume claim into every step. Can be repeated.",
-    ),
-    click.option(
+    _texts("--image-pull-secret", "image_pull_secrets", "SECRET", "Pull the image with this secret."),
+    _texts("--volume", "volumes", "CLAIM:/PATH", "Mount this persistent volume claim into every step."),
+    _text(
         "--gcs-secret",
-        default="",
-        show_default=False,
+        "Read and write gs:// as the service account whose key file is in this secret, under key.json unless "
+        "KEY names another.",
         metavar="SECRET[:KEY]",
-        help="Read and write gs:// as the service account whose key file is in this secret, under key.json "
-        "unless KEY names another.",
     ),
-    click.option(
+    _text(
         "--webhook-secret",
-        default="",
-        show_default=False,
+        "Tell the URL in this secret how a run ended; it is under url unless KEY names another. A run does "
+        "without it where it is missing.",
         metavar="SECRET[:KEY]",
-        help="Tell the URL in this secret how a run ended; it is under url unless KEY names another. A run "
-        "does without it where it is missing.",
     ),
-    click.option(
+    _text(
         "--accelerator",
-        default="",
-        show_default=False,
+        "Train on accelerators, e.g. nvidia.com/gpu:1; the image must have been built with GPU=1.",
         metavar="RESOURCE[:COUNT]",
-        help="Train on accelerators, e.g. nvidia.com/gpu:1; the image must have been built with GPU=1.",
     ),
 )
 
 _PARAM = (
-    click.option(
+    _texts(
         "--param",
         "texts",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="Value of an input of the pipeline; `twotower run --help` lists them. Can be repeated.",
+        "NAME=VALUE",
+        "Value of an input of the pipeline; `twotower run --help` lists them.",
     ),
 )
 
@@ -137,17 +118,13 @@ _PLACE = (
     click.option(
         "--experiment", default="twotower", show_default=True, help="Name of the experiment for the runs."
     ),
-    click.option(
+    _text(
         "--service-account",
-        default="",
-        show_default=False,
-        help="Kubernetes service account that the steps run as. By default the namespace's own.",
+        "Kubernetes service account that the steps run as. By default the namespace's own.",
     ),
-    click.option(
+    _text(
         "--pipeline-root",
-        default="",
-        show_default=False,
-        help="Where the steps' outputs go, s3:// or gs://. By default the server's own place.",
+        "Where the steps' outputs go, s3:// or gs://. By default the server's own place.",
     ),
 )
 
@@ -175,30 +152,11 @@ def pod_options(command: Command) -> Command:
     """Adds the flags of the pods; the command gets them as `pods`."""
 
     @functools.wraps(command)
-    def configured(
-        *,
-        image: str,
-        node_selectors: tuple[str, ...],
-        tolerations: tuple[str, ...],
-        image_pull_secrets: tuple[str, ...],
-        volumes: tuple[str, ...],
-        gcs_secret: str,
-        webhook_secret: str,
-        accelerator: str,
-        **arguments: Any,
-    ) -> Any:
+    def configured(**arguments: Any) -> Any:
         from pipelines.kubeflow.pods import PodSettings
 
-        pods = PodSettings(
-            image,
-            node_selectors,
-            tolerations,
-            image_pull_secrets,
-            volumes,
-            gcs_secret,
-            webhook_secret,
-            accelerator,
-        )
+        names = [field.name for field in dataclasses.fields(PodSettings)]
+        pods = PodSettings(**{name: arguments.pop(name) for name in names})
         return command(pods=pods, **arguments)
 
     return _with(_POD, configured)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from components.errors import UserError
-from pipelines.kubeflow.client import FINISHED, ApiError, Kubeflow, create_once, repeat, where
+from pipelines.kubeflow.client import FINISHED, ApiError, Kubeflow, get_or_create, repeat, where
 from pipelines.kubeflow.trigger import Trigger
 
 
@@ -197,7 +197,7 @@ def _create_disabled(kubeflow: Kubeflow, plan: Plan, before: Sequence[Any]) -> A
 
     body = plan.to_api()
     calls = kubeflow.sdk.recurring_runs
-    return create_once(find, lambda: calls.recurring_run_service_create_recurring_run(recurring_run=body))
+    return get_or_create(find, lambda: calls.recurring_run_service_create_recurring_run(recurring_run=body))
 
 
 def _older(kubeflow: Kubeflow, schedule: Any, before: Sequence[Any]) -> list[Any]:
@@ -285,7 +285,7 @@ def run_now(kubeflow: Kubeflow, name: str) -> str:
         )
         return next(runs, None)
 
-    run = create_once(find, lambda: kubeflow.sdk.runs.run_service_create_run(run=body))
+    run = get_or_create(find, lambda: kubeflow.sdk.runs.run_service_create_run(run=body))
     return kubeflow.run_url(run.run_id)
 
 

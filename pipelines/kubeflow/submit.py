@@ -20,7 +20,7 @@ from components.errors import UserError
 from components.progress import log
 from components.train.settings import check_shared_place, check_workers
 from pipelines.compiled import RENAMED, check_pipeline_inputs, compile_pipeline, pipeline_inputs
-from pipelines.kubeflow.client import FINISHED, Kubeflow, create_once, where
+from pipelines.kubeflow.client import FINISHED, Kubeflow, get_or_create, where
 from pipelines.kubeflow.pods import PodSettings
 
 
@@ -53,7 +53,7 @@ def upload(kubeflow: Kubeflow, package: Path, pipeline: str) -> Version:
             str(package), name=name, pipelineid=pipeline_id, description=f"twotower {__version__}"
         )
 
-    return Version(pipeline_id, create_once(find, create).pipeline_version_id, name)
+    return Version(pipeline_id, get_or_create(find, create).pipeline_version_id, name)
 
 
 def digest(package: Path) -> str:
@@ -69,7 +69,7 @@ def _pipeline(kubeflow: Kubeflow, name: str) -> Any:
         description="Turns a file of ratings into a published two-tower movie recommender.",
         namespace=kubeflow.namespace or None,
     )
-    return create_once(
+    return get_or_create(
         lambda: kubeflow.pipeline(name),
         lambda: kubeflow.sdk.pipelines.pipeline_service_create_pipeline(pipeline=body),
     )
@@ -134,7 +134,7 @@ def submit(
     earlier = None if again else _unfinished(kubeflow, experiment_id, mark)
     if earlier is not None:
         return Started(earlier.run_id, kubeflow.run_url(earlier.run_id), found=True)
-    run = create_once(
+    run = get_or_create(
         lambda: _named(kubeflow, experiment_id, name),
         lambda: _create(kubeflow, experiment_id, name, version or package, arguments, place),
     )
@@ -146,7 +146,7 @@ def experiment(kubeflow: Kubeflow, name: str) -> Any:
     from kfp_server_api import V2beta1Experiment
 
     body = V2beta1Experiment(display_name=name, namespace=kubeflow.namespace or None)
-    return create_once(
+    return get_or_create(
         lambda: kubeflow.experiment(name),
         lambda: kubeflow.sdk.experiments.experiment_service_create_experiment(experiment=body),
     )

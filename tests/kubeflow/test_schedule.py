@@ -164,15 +164,15 @@ def test_a_lost_answer_leaves_one_schedule(kubeflow, double, method, fault, carr
 
 
 def test_of_two_callers_at_the_same_moment_one_schedule_remains(kubeflow, double, monkeypatch):
-    create_once = client.create_once
+    get_or_create = client.get_or_create
 
     def create_and_meet_another(find, make):
-        mine = create_once(find, make)
-        monkeypatch.setattr("pipelines.kubeflow.schedule.create_once", create_once)
+        mine = get_or_create(find, make)
+        monkeypatch.setattr("pipelines.kubeflow.schedule.get_or_create", get_or_create)
         create(kubeflow, _CHANGED)
         return mine
 
-    monkeypatch.setattr("pipelines.kubeflow.schedule.create_once", create_and_meet_another)
+    monkeypatch.setattr("pipelines.kubeflow.schedule.get_or_create", create_and_meet_another)
     with pytest.raises(UserError, match=r"somebody else|not found"):
         create(kubeflow, _PLAN)
     assert list(_only(double)["trigger"]) == ["periodic_schedule"]
