@@ -4,10 +4,13 @@ from typing import NamedTuple
 
 from kfp import dsl
 
+from components.declaration import documented_by
 from components.image import IMAGE
+from components.publish import step
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@documented_by(step.publish, published="`published.json`: the version and its outcome.")
 def publish(
     index: dsl.Input[dsl.Model],
     model: dsl.Input[dsl.Model],
@@ -17,29 +20,10 @@ def publish(
     dataset: dsl.Input[dsl.Dataset],
     registry: str,
     run_id: str,
-    champion_sequence: int,
     published: dsl.Output[dsl.Artifact],
+    champion_sequence: int = -1,
 ) -> NamedTuple("PublishOutputs", [("version", str), ("outcome", str), ("sequence", int)]):  # type: ignore[valid-type]
-    """Makes the index a version in the registry and, if the champion still is the one seen, the champion.
-
-    Args:
-        index: The Index of `export`.
-        model: The Model of `train`.
-        evaluation: The Evaluation of `evaluate`.
-        report: The page of `report`.
-        model_card: The model card of `report`.
-        dataset: The RatingsDataset of `ingest`, for the run record.
-        registry: The registry: a directory or gs:// prefix.
-        run_id: The pipeline run.
-        champion_sequence: The end of the champion log when `champion` read it.
-        published: `published.json`: the version and what became of it.
-
-    Returns:
-        version: The version's id.
-        outcome: "published", or "superseded" if another champion came in between.
-        sequence: The version's place in the champion log; 0 if it was superseded.
-    """
-    from components.publish import publish as step
+    from components.publish import step
 
     return step.publish(
         index=index.path,
@@ -56,6 +40,7 @@ def publish(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@documented_by(step.refuse, refused="`refused.json`: the reason and the rules that fail.")
 def refuse(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
@@ -66,19 +51,7 @@ def refuse(
     refused: dsl.Output[dsl.Artifact],
     fail: bool = False,
 ):
-    """Says why a run is not published, and records it in the registry.
-
-    Args:
-        model: The Model of `train`, for the run record.
-        evaluation: The Evaluation of `evaluate`.
-        report: The page of `report`.
-        dataset: The RatingsDataset of `ingest`, for the run record.
-        registry: The registry: a directory or gs:// prefix.
-        run_id: The pipeline run.
-        refused: `refused.json`: the reason and the rules that fail.
-        fail: Whether the step fails in the end, and the run with it.
-    """
-    from components.publish import refuse as step
+    from components.publish import step
 
     step.refuse(
         evaluation=evaluation.path,
@@ -93,6 +66,7 @@ def refuse(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@documented_by(step.skip, skipped="`skipped.json`: the reason.")
 def skip(
     registry: str,
     run_id: str,
@@ -101,17 +75,7 @@ def skip(
     fingerprint: str,
     skipped: dsl.Output[dsl.Artifact],
 ):
-    """Ends a run whose input the champion was trained on, and records it in the registry.
-
-    Args:
-        registry: The registry: a directory or gs:// prefix.
-        run_id: The pipeline run.
-        version: The champion.
-        sequence: Its place in the champion log.
-        fingerprint: What identifies the input files.
-        skipped: `skipped.json`: the reason.
-    """
-    from components.publish import refuse as step
+    from components.publish import step
 
     step.skip(
         registry=registry,
@@ -124,15 +88,9 @@ def skip(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@documented_by(step.notify, status="End of the pipeline; KFP fills it in.")
 def notify(registry: str, run_id: str, status: dsl.PipelineTaskFinalStatus):
-    """Sees to it that the run has a record, and tells the webhook in TWOTOWER_WEBHOOK how it ended.
-
-    Args:
-        registry: The registry: a directory or gs:// prefix.
-        run_id: The pipeline run.
-        status: How the pipeline ended; KFP fills it in.
-    """
-    from components.publish import notify as step
+    from components.publish import step
 
     step.notify(
         status_state=status.state, status_error=status.error_message or "", registry=registry, run_id=run_id

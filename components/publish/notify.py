@@ -1,4 +1,4 @@
-"""The step `notify`, the exit handler of the pipeline: completes the run record and calls a webhook."""
+"""Work of the exit handler: completes the run record and calls a webhook."""
 
 import http.client
 import json
@@ -9,7 +9,6 @@ from components.errors import UserError
 from components.progress import log
 from components.registry.registry import Registry
 from components.registry.run_records import FAILED, RunRecord
-from components.step import step
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -38,25 +37,18 @@ WEBHOOK = "TWOTOWER_WEBHOOK"
 _FIGURES = ("top_100_accuracy_unseen", "rmse")
 
 
-@step
-def notify(*, status_state: str, status_error: str, registry: str, run_id: str) -> None:
-    """Sees to it that the run has a record, and tells the webhook how it ended.
-
-    A run without one failed before its verdict. Never fails: a broken registry or webhook is logged.
-
-    Args:
-      status_state: of the pipeline: "SUCCEEDED", "COMPLETE", "FAILED" or another.
-      status_error: what the pipeline says of its failure; often "".
-      registry: a directory or gs:// prefix.
-      run_id: the pipeline run.
-    """
-    try:
-        text = _sentence(_record(Registry(registry), status_state, status_error, run_id))
-    except UserError as error:
-        text = f"run {run_id} ended {status_state}, and its record cannot be kept: {error}"
-    log(text)
+def tell_webhook(text: str) -> None:
+    """Posts `text` to the webhook of the site, if there is one."""
     if url := os.environ.get(WEBHOOK):
         post(url, text)
+
+
+def complete_record(registry: str, run_id: str, state: str, error: str) -> str:
+    """Sees to it that a run has a record, and returns a sentence about its end."""
+    try:
+        return _sentence(_record(Registry(registry), state, error, run_id))
+    except UserError as problem:
+        return f"run {run_id} ended {state}, and its record cannot be kept: {problem}"
 
 
 def _record(registry: Registry, state: str, error: str, run_id: str) -> RunRecord:

@@ -1,34 +1,10 @@
-"""The subcommands `champion`, `versions`, `show`, `rollback`, `prune`, `verify`, `runs` and `compare`."""
+"""The subcommands `versions`, `show`, `rollback`, `prune`, `verify`, `runs` and `compare`."""
 
 import click
 
 registry_option = click.option(
     "--registry", default="registry", help="The registry: a directory or gs:// prefix."
 )
-
-
-@click.command()
-@registry_option
-@click.option(
-    "--fingerprint", default="", help="What identifies a run's input; `twotower fingerprint` prints it."
-)
-@click.option(
-    "--skip-unchanged/--no-skip-unchanged",
-    default=False,
-    help="Say whether a run can be skipped: the champion was trained on that input.",
-)
-@click.option("--output", default="champion", help="The directory to write.")
-def champion(registry: str, fingerprint: str, skip_unchanged: bool, output: str) -> None:
-    """Copies the served version's model out of the registry."""
-    from components.registry import step
-
-    summary = step.champion(
-        registry=registry, fingerprint=fingerprint, skip_unchanged=skip_unchanged, output=output
-    )
-    if summary.skip:
-        click.echo(f"{summary.version} was trained on this input: nothing to do")
-        return
-    click.echo(summary.version or "no champion yet")
 
 
 @click.command()

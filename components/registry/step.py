@@ -1,8 +1,11 @@
-"""The step `champion`: the served version's model, for the gate to compare with."""
+"""The step `champion` and its subcommand."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import click
+
+from components.command import subcommand
 from components.outputs import output_directory, write_json
 from components.progress import log
 from components.registry.champion_log import ChampionEntry
@@ -12,12 +15,12 @@ from components.step import step
 
 
 class ChampionSummary(NamedTuple):
-    """Which version is served.
+    """The version that is served.
 
     Attributes:
-      version: its id; "" if the registry is empty.
-      sequence: its place in the champion log; 0 if the registry is empty.
-      skip: whether the run can end here: that was allowed, and the champion was trained on the same input.
+      version: Its id; "" if the registry is empty.
+      sequence: Its place in the champion log; 0 if the registry is empty.
+      skip: Whether the run can end here: that is allowed, and the champion was trained on the same input.
     """
 
     version: str
@@ -29,16 +32,15 @@ class ChampionSummary(NamedTuple):
 def champion(
     *, registry: str, fingerprint: str = "", skip_unchanged: bool = False, output: str
 ) -> ChampionSummary:
-    """Copies the served version's model to `output`, and finds out whether the registry can be written.
+    """Copies the served version's model out of the registry, and checks that the registry can be written.
 
-    `output` then holds `champion.json` ({"exists", "version", "sequence", "registry"}) and, unless the
-    registry is empty, the directory `model`. A local registry that does not exist yet is created.
+    A local registry that does not exist yet is created.
 
     Args:
-      registry: a directory or gs:// prefix.
-      fingerprint: what identifies the input files of this run; "" if it is not known.
-      skip_unchanged: whether a run whose input the champion was trained on is to be skipped.
-      output: the directory to write.
+      registry: Registry: a directory or gs:// prefix.
+      fingerprint: Identifies a run's input files, as `fingerprint` does; "" if it is not known.
+      skip_unchanged: Says whether a run can be skipped: the champion was trained on that input.
+      output: The directory to write: `champion.json` and, unless the registry is empty, `model/`.
 
     Raises:
       UserError: if the registry cannot be written, or the champion is missing or corrupt.
@@ -68,3 +70,12 @@ def champion(
 
 def _trained_on(store: Registry, entry: ChampionEntry) -> str:
     return store.versions.manifest(entry.version).fingerprint
+
+
+@subcommand(champion, defaults={"registry": "registry", "output": "champion"})
+def champion_command(**inputs: Any) -> None:
+    summary = champion(**inputs)
+    if summary.skip:
+        click.echo(f"{summary.version} was trained on this input: nothing to do")
+        return
+    click.echo(summary.version or "no champion yet")

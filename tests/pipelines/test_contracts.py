@@ -14,7 +14,12 @@ _PACKAGES = {
     "ingest": "ingest",
     "vocabulary": "vocabulary",
     "train": "train",
+    "champion": "registry",
     "export": "export",
+    "publish": "publish",
+    "refuse": "publish",
+    "skip": "publish",
+    "notify": "publish",
     "batch": "recommend",
 }
 

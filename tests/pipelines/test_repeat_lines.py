@@ -19,9 +19,9 @@ _STEPS = {
     "report": "components.report.step",
     "export": "components.export.step",
     "batch": "components.recommend.step",
-    "publish": "components.publish.publish",
-    "refuse": "components.publish.refuse",
-    "notify": "components.publish.notify",
+    "publish": "components.publish.step",
+    "refuse": "components.publish.step",
+    "notify": "components.publish.step",
 }
 
 

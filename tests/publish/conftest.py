@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from components.publish.publish import PublishSummary
+from components.publish.step import PublishSummary
 
 Artifacts = dict[str, str]
 Publishers = Callable[..., list[PublishSummary | None]]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import components.storage.gcs  # noqa: F401  # loaded before the fork
-from components.publish.publish import publish
+from components.publish.step import publish
 from components.storage import open_storage
 
 WRITES = ("upload_file", "write_bytes", "create_exclusive", "copy_file")

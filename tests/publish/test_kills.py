@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.publish.publish import publish
+from components.publish.step import publish
 from components.registry.champion_log import ChampionEntry
 from components.registry.registry import Registry, published_index
 

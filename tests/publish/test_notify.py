@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from components.publish.notify import WEBHOOK, notify
-from components.publish.publish import publish
+from components.publish.notify import WEBHOOK
+from components.publish.step import notify, publish
 from components.registry.registry import Registry
 
 

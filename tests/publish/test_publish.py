@@ -9,8 +9,7 @@ from click.testing import CliRunner
 
 from components.errors import UserError
 from components.outputs import write_json
-from components.publish.cli import publish as publish_command
-from components.publish.publish import publish
+from components.publish.step import publish, publish_command
 from components.registry.champion_log import ChampionLog, SupersededError
 from components.registry.registry import Registry, published_index
 from components.registry.run_records import RowCounts, SeenChampion

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.publish.publish import PublishSummary, publish
+from components.publish.step import PublishSummary, publish
 from components.registry.registry import Registry
 
 RACERS = 8

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import UserError
-from components.publish.refuse import refuse
+from components.publish.step import refuse
 from components.registry.registry import Registry
 from components.registry.run_records import RowCounts
 

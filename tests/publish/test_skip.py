@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components.publish.cli import skip as skip_command
-from components.publish.refuse import skip
+from components.publish.step import skip, skip_command
 from components.registry.registry import Registry
 from components.registry.run_records import SeenChampion
 

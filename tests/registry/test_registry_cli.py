@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import UserError
-from components.registry.cli import champion, prune, rollback, show, verify, versions
+from components.registry.cli import prune, rollback, show, verify, versions
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
+from components.registry.step import champion_command
 
 
 @pytest.fixture(autouse=True)
@@ -138,17 +139,17 @@ def test_verify_counts_what_is_whole_and_lists_what_is_not(tmp_path: Path, promo
 
 def test_champion_writes_its_directory(tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert CliRunner().invoke(champion, [], catch_exceptions=False).stdout == "no champion yet\n"
+    assert CliRunner().invoke(champion_command, [], catch_exceptions=False).stdout == "no champion yet\n"
     version = promote(Registry("registry"), "run").version
-    result = CliRunner().invoke(champion, ["--output", "elsewhere"], catch_exceptions=False)
+    result = CliRunner().invoke(champion_command, ["--output", "elsewhere"], catch_exceptions=False)
     assert result.stdout == f"{version}\n"
     assert (tmp_path / "elsewhere" / "champion.json").is_file()
 
 
 def test_help_and_local_work_load_no_heavy_library() -> None:
     program = (
-        "import sys, components.registry.cli, components.publish.cli, components.registry.registry\n"
-        "import components.publish.publish, components.publish.notify, components.registry.registry\n"
+        "import sys, components.registry.cli, components.publish.step, components.registry.registry\n"
+        "import components.registry.step, components.registry.registry\n"
         "print([name for name in ('google.cloud', 'tensorflow', 'kfp', 'requests') if name in sys.modules])"
     )
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

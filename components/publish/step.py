@@ -1,0 +1,225 @@
+"""The steps `publish`, `refuse`, `skip` and `notify`, with which a run ends, and their subcommands."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from components.command import subcommand
+from components.errors import UserError
+from components.outputs import output_directory, write_json
+from components.progress import log
+from components.step import step
+
+# Stands for the champion that the verdict names.
+AS_THE_VERDICT_SAYS = -1
+
+_BY_HAND = {"registry": "registry", "run_id": ""}
+
+
+class PublishSummary(NamedTuple):
+    """Outcome of a publication.
+
+    Attributes:
+      version: The version's id.
+      outcome: "published", or "superseded" if another champion came in between.
+      sequence: The version's place in the champion log; 0 if it was superseded.
+    """
+
+    version: str
+    outcome: str
+    sequence: int
+
+
+@step
+def publish(
+    *,
+    index: str,
+    model: str,
+    evaluation: str,
+    report: str,
+    registry: str,
+    run_id: str,
+    champion_sequence: int = AS_THE_VERDICT_SAYS,
+    model_card: str = "",
+    dataset: str = "",
+    force: bool = False,
+    reason: str = "",
+    output: str,
+) -> PublishSummary:
+    """Makes an index a version in the registry and, unless another came first, the champion.
+
+    Every write leaves a registry that serves a whole champion, so a publisher may be killed at any time;
+    called again with the same run id, it goes on where it was.
+
+    Args:
+      index: Index that `export` wrote.
+      model: Model that `train` wrote.
+      evaluation: Evaluation that `evaluate` wrote.
+      report: Page that `report` wrote, or the directory that holds it.
+      registry: Registry: a directory or gs:// prefix.
+      run_id: Pipeline run, which names the run record; "" names it by the time.
+      champion_sequence: End of the champion log when the verdict was taken; -1: as the verdict says.
+      model_card: Model card that `report` wrote; "" takes model_card.md beside the page, if there is one.
+      dataset: RatingsDataset, for the run record; "" for none.
+      force: Publishes whatever the verdict says, and whichever champion came in between. Needs a reason. By
+        hand only: somebody has to answer for it.
+      reason: Reason why it is forced, for the champion log. By hand only, with the former.
+      output: The directory to write: `published.json`.
+
+    Raises:
+      UserError: if an artifact is broken, the verdict says not to publish, the registry cannot be written,
+        or it is forced without a reason.
+    """
+    from components.publish.finished_run import find_card, read_finished_run
+    from components.publish.publish import publish_run
+    from components.registry.registry import Registry
+
+    if force and not reason.strip():
+        raise UserError("--force needs --reason TEXT: the champion log keeps why the verdict was overruled")
+    if reason and not force:
+        raise UserError("--reason says why a version is forced; leave it out, or add --force")
+    run = read_finished_run(run_id, evaluation, report, model, dataset, index)
+    if not force and not run.verdict["publish"]:
+        raise UserError(
+            f"the verdict in {evaluation} is not to publish; train a better model, or overrule it by "
+            f"--force --reason TEXT. {run.verdict['reason']}"
+        )
+    for path in (Path(index), Path(model) / "saved_model"):
+        if not (path / "saved_model.pb").is_file():
+            raise UserError(f"{path} holds no saved_model.pb; run the step that writes it again")
+    if champion_sequence == AS_THE_VERDICT_SAYS:
+        champion_sequence = run.verdict["champion"]["sequence"]
+    store, card = Registry(registry), find_card(model_card, run)
+    with output_directory(output) as staging:
+        record = publish_run(store, run, Path(index), Path(model), card, champion_sequence, reason)
+        summary = PublishSummary(record.version, record.outcome, record.sequence)
+        write_json(staging / "published.json", {**summary._asdict(), "registry": store.root})
+    return summary
+
+
+@subcommand(publish, defaults={**_BY_HAND, "output": "published"})
+def publish_command(run_id: str, **inputs: Any) -> None:
+    summary = publish(run_id=run_id or _run_id_by_time(), **inputs)
+    place = f", number {summary.sequence} in the champion log" if summary.sequence else ""
+    click.echo(f"{summary.outcome} {summary.version}{place}")
+
+
+@step
+def refuse(
+    *,
+    evaluation: str,
+    report: str,
+    registry: str,
+    run_id: str,
+    model: str = "",
+    dataset: str = "",
+    fail: bool = False,
+    output: str,
+) -> None:
+    """Says why a run is not published, and records it in the registry.
+
+    Args:
+      evaluation: Evaluation that `evaluate` wrote.
+      report: Page that `report` wrote, or the directory that holds it.
+      registry: Registry: a directory or gs:// prefix.
+      run_id: Pipeline run, which names the run record; "" names it by the time.
+      model: Model, for the run record; "" for none.
+      dataset: RatingsDataset, for the run record; "" for none.
+      fail: Whether the step fails once the refusal is recorded, and the run with it.
+      output: The directory to write: `refused.json`.
+
+    Raises:
+      UserError: if an artifact is broken or the registry cannot be written; or with `fail`, once all is
+        written.
+    """
+    from tempfile import TemporaryDirectory
+
+    from components.publish.finished_run import read_finished_run
+    from components.registry.registry import Registry
+    from components.registry.run_records import REFUSED
+
+    run = read_finished_run(run_id, evaluation, report, model, dataset)
+    reason = run.verdict["reason"]
+    failing = [rule for rule in run.verdict["rules"] if rule["verdict"] == "fail"]
+    log(reason)
+    for rule in failing:
+        log(f"rule {rule['name']} fails: {rule['why']}")
+    with output_directory(output) as staging, TemporaryDirectory() as pages:
+        ended = run.ended(Path(pages))
+        Registry(registry).runs.write(ended.record(REFUSED, reason), ended.files)
+        write_json(staging / "refused.json", {"reason": reason, "rules": failing})
+    if fail:
+        raise UserError(reason)
+
+
+@subcommand(refuse, defaults={**_BY_HAND, "output": "refused"})
+def refuse_command(run_id: str, **inputs: Any) -> None:
+    refuse(run_id=run_id or _run_id_by_time(), **inputs)
+
+
+@step
+def skip(*, registry: str, run_id: str, version: str, sequence: int, fingerprint: str, output: str) -> None:
+    """Ends a run on whose input the champion was trained, and records it in the registry.
+
+    Args:
+      registry: Registry: a directory or gs:// prefix.
+      run_id: Pipeline run, which names the run record; "" names it by the time.
+      version: The champion.
+      sequence: Its place in the champion log.
+      fingerprint: Identifies the run's input files.
+      output: The directory to write: `skipped.json`.
+
+    Raises:
+      UserError: if the registry cannot be written.
+    """
+    from components.registry.registry import Registry
+    from components.registry.run_records import SKIPPED, RunRecord, SeenChampion
+
+    reason = f"the champion {version} was trained on the same input; run without skip_unchanged to train anew"
+    log(f"skipped: {reason}")
+    record = RunRecord(
+        run_id=run_id,
+        outcome=SKIPPED,
+        reason=reason,
+        champion=SeenChampion(version=version, sequence=sequence),
+        fingerprint=fingerprint,
+    )
+    with output_directory(output) as staging:
+        Registry(registry).runs.write(record, {})
+        write_json(staging / "skipped.json", {"reason": reason})
+
+
+@subcommand(skip, defaults={**_BY_HAND, "output": "skipped"})
+def skip_command(run_id: str, **inputs: Any) -> None:
+    skip(run_id=run_id or _run_id_by_time(), **inputs)
+
+
+@step
+def notify(*, status_state: str, status_error: str = "", registry: str, run_id: str) -> None:
+    """Sees to it that a run has a record, and tells the webhook in TWOTOWER_WEBHOOK how it ended.
+
+    A run without a record failed before its verdict. Never fails: a broken registry or webhook is logged.
+
+    Args:
+      status_state: End of the pipeline: SUCCEEDED, COMPLETE, FAILED or another word.
+      status_error: Message of the pipeline about its failure; often "".
+      registry: Registry: a directory or gs:// prefix.
+      run_id: Pipeline run.
+    """
+    from components.publish.notify import complete_record, tell_webhook
+
+    text = complete_record(registry, run_id, status_state, status_error)
+    log(text)
+    tell_webhook(text)
+
+
+@subcommand(notify, defaults={"registry": "registry"})
+def notify_command(**inputs: Any) -> None:
+    notify(**inputs)
+
+
+def _run_id_by_time() -> str:
+    from components.documents import now
+
+    return f"by-hand-{now():%Y%m%d-%H%M%S-%f}"
