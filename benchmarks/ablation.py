@@ -23,7 +23,7 @@ from components.train.presets import search
 from components.train.settings import Settings
 from components.train.sizing import sized
 from components.train.svd_init import spectral_vectors
-from components.train.training_data import Catalogue, EncodedRatings
+from components.train.training_data import Catalogue
 from components.vocabulary.interactions import Interactions
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -70,8 +70,7 @@ def validated(rows: Interactions, years: Any, part: str, steps: int, seed: int) 
     if part == "random start":
         vectors = np.random.default_rng(seed).normal(scale=0.05, size=(movies, settings.dimension))
     else:
-        ratings = EncodedRatings(catalogue, [train])
-        vectors = spectral_vectors(ratings, movies, settings.dimension, seed)
+        vectors = spectral_vectors(train, catalogue, settings.dimension, seed)
     model = Ablated(catalogue, settings, vectors, seed)
     model.frozen = frozen
     job = Job(rows, None, seed, "")  # the vocabulary is needed for scoring only

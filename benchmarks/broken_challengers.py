@@ -175,9 +175,7 @@ def hundredth(interactions: Path, target: Path) -> Path:
     for split in ("train", "validation"):
         rows = data.split(split)
         chosen = np.flatnonzero(random.random(len(rows.movies)) < 0.01)
-        counts = np.bincount(rows.users()[chosen], minlength=data.users)
-        offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
-        few = UserRatings(offsets, np.asarray(rows.movies)[chosen], np.asarray(rows.ratings)[chosen])
+        few = UserRatings.group(rows.owners[chosen], rows.movies[chosen], rows.ratings[chosen], data.users)
         for part in ("offsets", "movies", "ratings"):
             np.save(target / part_file(split, part), getattr(few, part))
         summary["splits"][split] = len(chosen)

@@ -83,11 +83,7 @@ def ratings(seed: int = 0) -> dict[str, UserRatings]:
     splits = {}
     for number, name in enumerate(SHARES):
         users, movies = np.divmod(keys[side == number], MOVIES)
-        splits[name] = UserRatings(
-            offsets=np.append(0, np.cumsum(np.bincount(users, minlength=USERS))).astype(np.int64),
-            movies=movies.astype(np.int32),
-            ratings=random.integers(1, 6, len(movies)).astype(np.float32),
-        )
+        splits[name] = UserRatings.group(users, movies, random.integers(1, 6, len(movies)), USERS)
     return splits
 
 
@@ -116,7 +112,7 @@ def ranking(held_out: HeldOut) -> None:
         started = Spent.now()
         score(scorer, held_out, name)
         ours = Spent.now() - started
-        rows = len(held_out.movies)
+        rows = len(held_out.pairs.movies)
         print(f"{name:9} {ours.rates(rows)} (both forms of top-k accuracy, exact)")
         wall = theirs.seconds / NOTEBOOK_ROWS / (ours.seconds / rows)
         busy = theirs.processor / NOTEBOOK_ROWS / (ours.processor / rows)
@@ -146,7 +142,7 @@ def _notebook(model: FactorModel, held_out: HeldOut) -> None:
     queries = model.query(held_out.user_ids, None)[held_out.user_of_pair[:NOTEBOOK_ROWS] % 4096]
     for start in range(0, NOTEBOOK_ROWS, 4096):
         batch = slice(start, min(start + 4096, NOTEBOOK_ROWS))
-        metric.update_state(queries[batch], model.vectors[held_out.movies[batch]])
+        metric.update_state(queries[batch], model.vectors[held_out.pairs.movies[batch]])
 
 
 class HistoryModel(tf.Module):

@@ -42,15 +42,13 @@ NEW, READ = 0.1, 0.8
 
 def only(ratings: UserRatings, rows: Array) -> UserRatings:
     """The ratings where `rows`, bool [ratings], is true."""
-    counts = np.bincount(ratings.users()[rows], minlength=len(ratings.counts))
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    return UserRatings(offsets, ratings.movies[rows], ratings.ratings[rows])
+    return UserRatings.group(ratings.owners[rows], ratings.movies[rows], ratings.ratings[rows], ratings.users)
 
 
 def without(interactions: Interactions, users: Array) -> Interactions:
     """What is left when the users that `users`, bool [users], marks were never there."""
     parts = {name: interactions.split(name) for name in ("train", "validation", "test")}
-    left = {name: only(part, ~users[part.users()]) for name, part in parts.items()}
+    left = {name: part.only(~users) for name, part in parts.items()}
     return dataclasses.replace(interactions, _splits=left)
 
 
@@ -75,7 +73,7 @@ def main() -> None:
     random = np.random.default_rng(arguments.seed)
     new = random.random(interactions.users) < NEW
     known = interactions.known()
-    is_new, is_read = new[known.users()], random.random(len(known.movies)) < READ
+    is_new, is_read = new[known.owners], random.random(len(known.movies)) < READ
     asked = only(known, is_new & ~is_read)
     read = only(known, is_new & is_read)
     held_out = HeldOut.of(asked, read, vocabulary, interactions.rating_scale)

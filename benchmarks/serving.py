@@ -40,7 +40,7 @@ from components.errors import UserError
 from components.export.manifest import SCANN
 from components.export.search import SampleQueries, choose
 from components.train.scoring import ScoringModel
-from components.vocabulary.interactions import Interactions
+from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary
 
 K, BATCH, NOTEBOOK_DIMENSION = 100, 256, 32
@@ -125,9 +125,9 @@ def ways(directory: Path) -> dict[str, Callable[[np.ndarray], object]]:
     k, everything = tf.constant(K), tf.constant("all")
 
     def by_numpy(users):
-        history = known.rows(users)
+        history = known.select(users)
         scores = scoring.query(vocabulary.user_ids[users], history) @ scoring.vectors.T + scoring.biases
-        scores[np.repeat(np.arange(len(users)), np.diff(history[2])), history[0]] = -np.inf
+        scores[history.owners, history.movies] = -np.inf
         best = np.argpartition(-scores, K, axis=1)[:, :K]
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1)
         return vocabulary.movie_ids[np.take_along_axis(best, order, axis=1)]
@@ -180,7 +180,9 @@ def search_many(movies: int) -> None:
     queries += 0.3 * random.normal(size=queries.shape).astype(np.float32)
     rated = (random.random((len(queries), RATED)) ** 3 * movies).astype(np.int32)
     row_splits = np.arange(len(queries) + 1) * RATED
-    questions = SampleQueries(queries, (rated.ravel(), np.full(rated.size, 3.0, np.float32), row_splits))
+    questions = SampleQueries(
+        queries, UserRatings(rated.ravel(), np.full(rated.size, 3.0, np.float32), row_splits)
+    )
     try:
         measured = choose(SCANN, vectors, biases, lambda: questions).measured
     except UserError as error:

@@ -27,7 +27,7 @@ from components.train.optimizer import FusedAdam
 from components.train.settings import Settings
 from components.train.sizing import sized
 from components.train.svd_init import spectral_vectors
-from components.train.training_data import Catalogue, EncodedRatings, UserBatches
+from components.train.training_data import Catalogue, UserBatches
 from components.vocabulary.interactions import Interactions
 
 STEPS, NOTEBOOK_STEPS = 100, 3
@@ -54,12 +54,11 @@ def default(interactions: Interactions, steps: int) -> float:
     train = interactions.split("train")
     settings = sized(Settings(), train.counts, len(catalogue.known_counts))
     started = time.perf_counter()
-    ratings = EncodedRatings(catalogue, [train])
-    vectors = spectral_vectors(ratings, len(catalogue.known_counts), settings.dimension, 1)
+    vectors = spectral_vectors(train, catalogue, settings.dimension, 1)
     print(f"  spectral start: {time.perf_counter() - started:.0f} s")
     model = TwoTower(catalogue, settings, vectors, 1)
     model.compile(optimizer=FusedAdam(settings.learning_rate, model.tower_variables, settings.tower_rate))
-    users = UserBatches(ratings, settings.batch_users, settings.batch_ratings, 1).from_step(0)
+    users = UserBatches(catalogue, [train], settings.batch_users, settings.batch_ratings, 1).from_step(0)
     model.compute_loss(tuple(map(tf.constant, next(users))))  # makes the variables
     signature = [
         (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int64))

@@ -36,7 +36,7 @@ class GlobalMean:
         self._mean = np.mean(known.ratings, dtype=np.float64)
 
     def predict(self, batch: Batch) -> Predictions:
-        return Predictions(None, np.full(len(batch.movies), self._mean, np.float32))
+        return Predictions(None, np.full(len(batch.pairs.movies), self._mean, np.float32))
 
 
 class Bias:
@@ -47,7 +47,7 @@ class Bias:
 
     def predict(self, batch: Batch) -> Predictions:
         mean, users, movies = self._biases
-        ratings = mean + users[batch.users[batch.pair_rows]] + movies[batch.movies]
+        ratings = mean + users[batch.users[batch.pairs.owners]] + movies[batch.pairs.movies]
         return Predictions(None, ratings.astype(np.float32))
 
 
@@ -69,7 +69,7 @@ def fit_biases(known: UserRatings, movies: int, sweeps: int = 8) -> Biases:
 
     A user or movie without ratings has the bias 0.
     """
-    owners, items = known.users(), known.movies
+    owners, items = known.owners, known.movies
     mean = float(np.mean(known.ratings, dtype=np.float64))
     centred = known.ratings - np.float32(mean)
     user_counts, movie_counts = known.counts, np.bincount(items, minlength=movies)
@@ -126,7 +126,7 @@ def _key(held_out: HeldOut) -> str:
     known = held_out.known
     checksum = 0
     for array in (
-        held_out.users, held_out.row_splits, held_out.movies, held_out.ratings,
+        held_out.users, held_out.pairs.offsets, held_out.pairs.movies, held_out.pairs.ratings,
         known.offsets, known.movies, known.ratings,
     ):  # fmt: skip
         checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)

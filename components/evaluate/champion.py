@@ -72,7 +72,7 @@ class Overlap:
     def of(cls, trained: DataSummary, held_out: HeldOut) -> Self:
         """Looks for the held-out pairs in the sample of training rows."""
         users, movies = id_hashes(held_out.user_ids), id_hashes(held_out.movie_ids)
-        rows = row_hashes(users[held_out.user_of_pair], movies[held_out.movies])
+        rows = row_hashes(users[held_out.user_of_pair], movies[held_out.pairs.movies])
         told, held = trained.rows.covers(rows), trained.rows.holds(rows)
         return cls(int(np.count_nonzero(told)), int(np.count_nonzero(held)), told & ~held)
 

@@ -11,6 +11,7 @@ from components.evaluate.held_out import HeldOut
 from components.evaluate.names import BIAS, CHALLENGER, LIST_METRICS
 from components.evaluate.ranking import LENGTH
 from components.evaluate.scoring import Scored
+from components.vocabulary.interactions import UserRatings
 from components.vocabulary.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
@@ -46,7 +47,7 @@ def calibration(stars: Array, held_out: HeldOut) -> Calibration:
     sums = np.stack(
         [
             np.bincount(cells, weights, size).reshape(-1, GROUPS)
-            for weights in (None, stars[finite], held_out.ratings[finite])
+            for weights in (None, stars[finite], held_out.pairs.ratings[finite])
         ]
     )
     sums = sums[:, sums[0].sum(axis=1) > 0]
@@ -118,7 +119,9 @@ def details(
         },
         "calibration": {name: found.buckets for name, found in calibrations.items()},
         "residuals": {
-            name: _residuals(rating[name], held_out.ratings) for name in (CHALLENGER, BIAS) if name in rating
+            name: _residuals(rating[name], held_out.pairs.ratings)
+            for name in (CHALLENGER, BIAS)
+            if name in rating
         },
         "lists": {
             name: {metric: metrics[name][metric] for metric in LIST_METRICS if metric in metrics[name]}
@@ -184,26 +187,25 @@ def _users(scored: Scored, held_out: HeldOut, vocabulary: Vocabulary) -> list[di
 
 
 def _user(held_out: HeldOut, vocabulary: Vocabulary, place: int, recommended: Array) -> dict[str, Any]:
-    pairs = slice(held_out.row_splits[place], held_out.row_splits[place + 1])
-    then, stars_then = held_out.movies[pairs], held_out.ratings[pairs]
-    movies, stars, _ = held_out.known.rows([held_out.users[place]])
+    then = held_out.pairs[place : place + 1]
+    known = held_out.known.select([held_out.users[place]])
     return {
         "user_id": str(held_out.user_ids[place]),
-        "known_ratings": len(movies),
-        "liked": _titles(vocabulary, movies, stars),
+        "known_ratings": len(known.movies),
+        "liked": _titles(vocabulary, known),
         "recommended": [
-            {**_title(vocabulary, movie), "rated_later": bool(movie in then)}
+            {**_title(vocabulary, movie), "rated_later": bool(movie in then.movies)}
             for movie in recommended[:LENGTH].tolist()
             if movie >= 0
         ],
-        "then": _titles(vocabulary, then, stars_then),
+        "then": _titles(vocabulary, then),
     }
 
 
-def _titles(vocabulary: Vocabulary, movies: Array, stars: Array) -> list[dict[str, Any]]:
+def _titles(vocabulary: Vocabulary, ratings: UserRatings) -> list[dict[str, Any]]:
     """The best rated movies first."""
-    best = np.argsort(-stars, kind="stable")[:_TITLES]
-    return [{**_title(vocabulary, int(movies[i])), "stars": float(stars[i])} for i in best]
+    best = np.argsort(-ratings.ratings, kind="stable")[:_TITLES]
+    return [{**_title(vocabulary, int(ratings.movies[i])), "stars": float(ratings.ratings[i])} for i in best]
 
 
 def _title(vocabulary: Vocabulary, movie: int) -> dict[str, Any]:

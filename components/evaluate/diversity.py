@@ -83,8 +83,8 @@ def _raters(known: UserRatings, movies: int) -> Array:
     users = np.flatnonzero(known.counts)
     if len(users) > _RATERS:
         users = users[np.linspace(0, len(users) - 1, _RATERS).astype(np.int64)]
-    rated, _, row_splits = known.rows(users)
-    owners = np.repeat(np.arange(len(users)), np.diff(row_splits))
+    rated = known.select(users)
+    owners = rated.owners
     bits = np.zeros((movies, max(-(-len(users) // 64), 1)), np.uint64)
-    np.bitwise_or.at(bits, (rated, owners // 64), np.uint64(1) << (owners % 64).astype(np.uint64))
+    np.bitwise_or.at(bits, (rated.movies, owners // 64), np.uint64(1) << (owners % 64).astype(np.uint64))
     return bits

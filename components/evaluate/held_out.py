@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from components.errors import UserError
 from components.progress import log
-from components.vocabulary.interactions import Interactions, UserRatings
+from components.vocabulary.interactions import Interactions, UserRatings, chunks
 from components.vocabulary.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
@@ -25,40 +25,23 @@ _MOST_SCORES = 20_000_000_000
 _FEWEST_USERS = 10_000
 
 
-class History(NamedTuple):
-    """Known ratings of n users, one after the other.
-
-    movies int32 [h] (movie indices), ratings float32 [h] (stars), row_splits int64 [n + 1].
-    """
-
-    movies: Array
-    ratings: Array
-    row_splits: Array
-
-
 @dataclass(frozen=True)
 class Batch:
     """Some users with their known and their held-out ratings.
 
     Attributes:
+      users: int64 [n], user indices.
       user_ids: str objects [n].
-      history: what is known of them.
-      movies: int32 [p], the held-out movies, user by user.
-      row_splits: int64 [n + 1]; the i-th user's pairs are row_splits[i]:row_splits[i + 1].
+      history: the known ratings of the n users.
+      pairs: their held-out ratings.
       listed: the rows of those users whose best movies are asked for.
     """
 
     users: Array
     user_ids: Array
-    history: History
-    movies: Array
-    row_splits: Array
+    history: UserRatings
+    pairs: UserRatings
     listed: Array
-
-    @property
-    def pair_rows(self) -> Array:
-        """The row of the batch that each pair belongs to, int32 [p]."""
-        return np.repeat(np.arange(len(self.users), dtype=np.int32), np.diff(self.row_splits))
 
 
 @dataclass(frozen=True)
@@ -68,22 +51,18 @@ class HeldOut:
     Attributes:
       users: int64 [n], user indices.
       user_ids: str objects [n].
-      row_splits: int64 [n + 1]; the i-th user's pairs are row_splits[i]:row_splits[i + 1].
-      movies: int32 [p].
-      ratings: float32 [p], in stars.
+      pairs: the held-out ratings of the n users, p in all.
       known: the ratings that may be read, of every user of the data (by user index).
       movie_ids: str objects [M], the catalogue.
       rating_scale: the least and the greatest rating that the data allow, in stars.
       population: how many users have pairs; more than n if only a sample of them is measured.
-      user_of_pair: int64 [p], the place in `users` of each pair's user.
+      user_of_pair: int32 [p], the place in `users` of each pair's user.
       listed: int64 [s], the places in `users` of a sample whose recommendations are looked at as lists.
     """
 
     users: Array
     user_ids: Array
-    row_splits: Array
-    movies: Array
-    ratings: Array
+    pairs: UserRatings
     known: UserRatings
     movie_ids: Array
     rating_scale: tuple[float, float]
@@ -93,8 +72,7 @@ class HeldOut:
 
     def __post_init__(self) -> None:
         count = len(self.users)
-        users = np.repeat(np.arange(count), np.diff(self.row_splits))
-        object.__setattr__(self, "user_of_pair", users)
+        object.__setattr__(self, "user_of_pair", self.pairs.owners)
         evenly = np.linspace(0, count - 1, min(count, _LISTED_USERS)).astype(np.int64)
         object.__setattr__(self, "listed", np.unique(evenly))
 
@@ -113,13 +91,10 @@ class HeldOut:
         if population > most:
             users = np.sort(np.random.default_rng(0).choice(users, most, replace=False))
             log(f"of {population:,} users with held-out ratings {most:,} are measured, drawn at random")
-        movies, ratings, row_splits = asked.rows(users)
         return cls(
             users=users,
             user_ids=vocabulary.user_ids[users],
-            row_splits=row_splits,
-            movies=movies,
-            ratings=ratings,
+            pairs=asked.select(users),
             known=known,
             movie_ids=vocabulary.movie_ids,
             rating_scale=rating_scale,
@@ -128,18 +103,14 @@ class HeldOut:
 
     def batches(self, size: int) -> Iterator[Batch]:
         """The users in order, `size` at a time."""
-        for start in range(0, len(self.users), size):
-            stop = min(start + size, len(self.users))
-            splits = self.row_splits[start : stop + 1]
-            pairs = slice(int(splits[0]), int(splits[-1]))
-            users = self.users[start:stop]
+        for part in chunks(len(self.users), size):
+            users = self.users[part]
             yield Batch(
                 users=users,
-                user_ids=self.user_ids[start:stop],
-                history=History(*self.known.rows(users)),
-                movies=self.movies[pairs],
-                row_splits=splits - splits[0],
-                listed=self.listed[(self.listed >= start) & (self.listed < stop)] - start,
+                user_ids=self.user_ids[part],
+                history=self.known.select(users),
+                pairs=self.pairs[part],
+                listed=self.listed[(self.listed >= part.start) & (self.listed < part.stop)] - part.start,
             )
 
 

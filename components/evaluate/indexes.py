@@ -144,7 +144,7 @@ def evaluate_indexes(
         else _joined([one.held_out for one in both])
     )
     names, held_out = _world(both, known, wanted)
-    if len(held_out.movies) == 0:
+    if len(held_out.pairs.movies) == 0:
         raise UserError(
             f"{ratings or index} has no rating that the indexes were not trained on; "
             "name held-out ratings with --ratings"
@@ -225,8 +225,7 @@ def _keys(ratings: Ratings, user_row: dict[str, int], movie_row: dict[str, int])
 
 def _grouped(keys: Array, stars: Array, names: Vocabulary) -> UserRatings:
     users, movies = np.divmod(keys, max(len(names.movie_ids), 1))
-    counts = np.bincount(users, minlength=len(names.user_ids))
-    return UserRatings(np.append(0, np.cumsum(counts)), movies.astype(np.int32), stars)
+    return UserRatings.group(users, movies, stars, len(names.user_ids))
 
 
 def _summary(index: IndexedModel, held_out: HeldOut, names: Vocabulary) -> DataSummary:

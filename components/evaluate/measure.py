@@ -94,7 +94,7 @@ def measure(
     A model that cannot be loaded or scored is a failure in the result and not an exception: it is the gate's
     to judge. Nothing is scored where there are no held-out rows.
     """
-    if len(held_out.movies) == 0:
+    if len(held_out.pairs.movies) == 0:
         return Measured({}, {}, Measures(0, 0, {}, Resampled({})))
     scored: dict[str, Scored] = {}
     failures: dict[str, str] = {}
@@ -241,7 +241,7 @@ def judge(case: Case, settings: GateSettings, gate: str, seed: int, cache: Path 
         "metrics": encode_metrics(measured.whole.metrics, CHALLENGER),
         "intervals": encode_intervals(measured.whole),
         "slices": encode_slices(measured.slices),
-        "test_rows": len(case.held_out.movies),
+        "test_rows": len(case.held_out.pairs.movies),
         "test_users": len(case.held_out.users),
         "test_users_in_all": case.held_out.population,
         "movies": len(case.held_out.movie_ids),

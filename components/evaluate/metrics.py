@@ -73,15 +73,15 @@ def user_sums(scored: Scored, held_out: HeldOut) -> UserSums:
     if scored.unseen_ranks is not None:
         columns |= _list_metrics(scored.unseen_ranks, held_out)
     if scored.ratings is not None:
-        errors = scored.ratings.astype(np.float64) - held_out.ratings
+        errors = scored.ratings.astype(np.float64) - held_out.pairs.ratings
         columns[RMSE] = by_user(np.square(errors), held_out)
         columns[MAE] = by_user(np.abs(errors), held_out)
-    return UserSums(np.diff(held_out.row_splits), columns)
+    return UserSums(held_out.pairs.counts, columns)
 
 
 def _list_metrics(ranks: Array, held_out: HeldOut) -> dict[str, Array]:
     """Recall, NDCG and reciprocal rank of each user's list."""
-    counts = np.diff(held_out.row_splits)
+    counts = held_out.pairs.counts
     columns: dict[str, Array] = {}
     for k in LIST_K:
         columns[RECALL.format(k)] = by_user(ranks < k, held_out) / counts
@@ -89,7 +89,7 @@ def _list_metrics(ranks: Array, held_out: HeldOut) -> dict[str, Array]:
         ideal = np.cumsum(1 / np.log2(np.arange(k) + 2.0))  # of 1 to k movies, all of them at the top
         columns[NDCG.format(k)] = by_user(gains, held_out) / ideal[np.minimum(counts, k) - 1]
     reciprocal = np.where(ranks == MISS, 0, 1 / (ranks + 1.0))
-    columns[MRR] = np.maximum.reduceat(reciprocal, held_out.row_splits[:-1])
+    columns[MRR] = np.maximum.reduceat(reciprocal, held_out.pairs.offsets[:-1])
     return columns
 
 

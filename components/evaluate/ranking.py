@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate.held_out import History
+from components.vocabulary.interactions import UserRatings
 
 Array = npt.NDArray[Any]
 
@@ -53,7 +53,7 @@ class Columns:
 
 
 def ranks(
-    scores: Array, movies: Array, row_splits: Array, history: History, columns: Columns | None = None
+    scores: Array, pairs: UserRatings, history: UserRatings, columns: Columns | None = None
 ) -> tuple[Array, Array]:
     """Ranks among all movies, and among those that the user has not rated yet.
 
@@ -61,9 +61,8 @@ def ranks(
       scores: float32 [n, C]; a row that all users share (`np.broadcast_to`) is sorted once. -inf for a movie
         that cannot be recommended. NaN counts against the model: as a candidate it beats every movie, as a
         held-out movie it is a miss.
-      movies: int32 [p], the held-out movies of n users, one user after the other.
-      row_splits: int64 [n + 1]; the i-th user's pairs are row_splits[i]:row_splits[i + 1].
-      history: what is known of the n users; its movies are no candidates among the unseen.
+      pairs: the p held-out ratings of the n users, of which only the movies are read.
+      history: the known ratings of the n users; their movies are no candidates among the unseen.
       columns: which column each movie has; None if each has its own.
 
     Returns:
@@ -72,12 +71,12 @@ def ranks(
     """
     columns = columns or Columns.each(scores.shape[1])
     catalogue = len(columns.of_movie)
-    owners = np.repeat(np.arange(len(scores)), np.diff(row_splits))
-    own = scores[owners, columns.of_movie[movies]]
-    lower = _lower(scores, own, row_splits) + _shared_lower(scores, owners, own, columns.sizes)
+    owners = pairs.owners
+    own = scores[owners, columns.of_movie[pairs.movies]]
+    lower = _lower(scores, own, pairs) + _shared_lower(scores, owners, own, columns.sizes)
     others = catalogue - lower - 1  # the movie itself is one of those that are not lower
     miss = ~np.isfinite(own)
-    miss_unseen = miss | _is_seen(owners, movies, history, catalogue)
+    miss_unseen = miss | _is_seen(pairs, history, catalogue)
     unseen = others - _seen_at_least(scores, owners, own, history, columns)
     return (
         np.where(miss, MISS, others).astype(np.int32),
@@ -85,12 +84,12 @@ def ranks(
     )
 
 
-def _lower(scores: Array, own: Array, row_splits: Array) -> Array:
+def _lower(scores: Array, own: Array, pairs: UserRatings) -> Array:
     """How many columns score less than each of `own`, int64 [p]; what cannot be compared is not less."""
     if len(scores) and scores.strides[0] == 0:
         return np.searchsorted(np.sort(scores[0]), own)
     lower = np.empty(len(own), np.int64)
-    sizes, splits = np.diff(row_splits), row_splits.tolist()
+    sizes, splits = pairs.counts, pairs.offsets.tolist()
     few = np.flatnonzero(np.repeat(sizes < _SORT_FROM, sizes))
     counter = _Counter(scores.shape[1], lower, few)
     bounds = own[:, np.newaxis]
@@ -138,13 +137,13 @@ class _Counter:
         self._filled = 0
 
 
-def _seen_at_least(scores: Array, owners: Array, own: Array, history: History, columns: Columns) -> Array:
+def _seen_at_least(scores: Array, owners: Array, own: Array, history: UserRatings, columns: Columns) -> Array:
     """How many movies of the user's history score at least `own`, int64 [p]."""
-    rows = np.repeat(np.arange(len(scores)), np.diff(history.row_splits))
+    rows = history.owners
     seen = _ordered(scores[rows, columns.of_movie[history.movies]], rows)
     seen.sort()
     below = np.searchsorted(seen, _ordered(own, owners))
-    at_least: Array = history.row_splits[owners + 1] - below
+    at_least: Array = history.offsets[owners + 1] - below
     return at_least
 
 
@@ -164,11 +163,10 @@ def _shared_lower(scores: Array, owners: Array, own: Array, sizes: Array) -> Arr
     return lower
 
 
-def _is_seen(owners: Array, movies: Array, history: History, catalogue: int) -> Array:
+def _is_seen(pairs: UserRatings, history: UserRatings, catalogue: int) -> Array:
     """Which pairs occur in the history, bool [p]."""
-    rows = np.repeat(np.arange(len(history.row_splits) - 1), np.diff(history.row_splits))
-    seen = np.append(rows * catalogue + history.movies, -1)  # -1 is where a key beyond the last one looks
-    wanted = owners * catalogue + movies
+    seen, wanted = (one.owners.astype(np.int64) * catalogue + one.movies for one in (history, pairs))
+    seen = np.append(seen, -1)  # -1 is where a key beyond the last one looks
     found: Array = seen[np.searchsorted(seen[:-1], wanted)] == wanted
     return found
 
@@ -177,13 +175,13 @@ LENGTH = 10
 
 
 def best_unseen(
-    scores: Array, history: History, rows: Array, columns: Columns | None = None, k: int = LENGTH
+    scores: Array, history: UserRatings, rows: Array, columns: Columns | None = None, k: int = LENGTH
 ) -> Array:
     """The k best movies that a user has not rated, best first.
 
     Args:
       scores: float32 [n, C].
-      history: what is known of the n users.
+      history: the known ratings of the n users.
       rows: int [s], the users asked about.
       columns: which column each movie has; None if each has its own.
 
@@ -194,7 +192,7 @@ def best_unseen(
     for place, row in enumerate(rows):
         of_user = scores[row] if columns is None else scores[row][columns.of_movie]
         candidates = np.where(np.isnan(of_user), -np.inf, of_user)
-        candidates[history.movies[history.row_splits[row] : history.row_splits[row + 1]]] = -np.inf
+        candidates[history[row : row + 1].movies] = -np.inf
         count = min(k, int(np.count_nonzero(candidates > -np.inf)))
         if count:
             top = np.argpartition(-candidates, count - 1)[:count]

@@ -1,5 +1,6 @@
 """Stronger baselines: EASE, item-kNN, and biased matrix factorisation."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from components.evaluate.baselines import Biases, fit_biases
 from components.evaluate.held_out import Batch
 from components.evaluate.ranking import Columns
 from components.evaluate.scoring import Predictions
-from components.vocabulary.interactions import UserRatings
+from components.vocabulary.interactions import UserRatings, chunks
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +39,7 @@ class Factors:
     ) -> None:
         """Fits `dimension` factors to `known` in `sweeps` rounds, starting from random ones by `seed`."""
         self._biases = fit_biases(known, movies)
-        residuals = UserRatings(known.offsets, known.movies, _residuals(known, self._biases))
+        residuals = dataclasses.replace(known, ratings=_residuals(known, self._biases))
         by_user = _sample(residuals)
         by_movie = _transposed(by_user, movies)
         generator = np.random.default_rng(seed)
@@ -48,33 +49,30 @@ class Factors:
         self._users = _solved(residuals, self._movies, ridge)
 
     def predict(self, batch: Batch) -> Predictions:
-        users, movies = batch.users[batch.pair_rows], batch.movies
+        users, movies = batch.users[batch.pairs.owners], batch.pairs.movies
         mean, user_biases, movie_biases = self._biases
         dots = np.einsum("pd,pd->p", self._users[users], self._movies[movies])
         return Predictions(None, (mean + user_biases[users] + movie_biases[movies] + dots).astype(np.float32))
 
 
 def _residuals(known: UserRatings, biases: Biases) -> Array:
-    expected = np.float32(biases.mean) + biases.users[known.users()] + biases.movies[known.movies]
+    expected = np.float32(biases.mean) + biases.users[known.owners] + biases.movies[known.movies]
     residuals: Array = (known.ratings - expected).astype(np.float32)
     return residuals
 
 
 def _sample(ratings: UserRatings) -> UserRatings:
     """Some of the users, evenly spread, if there are too many ratings to learn the movies from all."""
-    users, rows = len(ratings.offsets) - 1, len(ratings.movies)
+    users, rows = ratings.users, len(ratings.movies)
     if rows <= _MAX_ROWS:
         return ratings
-    chosen = np.linspace(0, users - 1, int(users * _MAX_ROWS / rows)).astype(np.int64)
-    movies, values, row_splits = ratings.rows(chosen)
-    return UserRatings(row_splits, movies, values)
+    return ratings.select(np.linspace(0, users - 1, int(users * _MAX_ROWS / rows)).astype(np.int64))
 
 
 def _transposed(ratings: UserRatings, movies: int) -> UserRatings:
     """The same ratings grouped by movie, with users in the place of movies."""
-    order = np.argsort(ratings.movies, kind="stable")
-    offsets = np.append(0, np.cumsum(np.bincount(ratings.movies, minlength=movies)))
-    return UserRatings(offsets, ratings.users()[order], ratings.ratings[order])
+    columns = ratings.csr(movies).tocsc()
+    return UserRatings(columns.indices, columns.data, columns.indptr)
 
 
 def _solved(ratings: UserRatings, other: Array, ridge: float) -> Array:
@@ -157,20 +155,19 @@ class Ease:
         self._weights = _weights(gram, regularisation)
 
     def predict(self, batch: Batch) -> Predictions:
-        movies, _, row_splits = batch.history
-        seen = _indicators(self._column[movies], row_splits, self._covered)
+        seen = _indicators(batch.history, self._column, self._covered)
         scores = np.empty((len(batch.users), len(self._columns.sizes)), np.float32)
         np.matmul(seen, self._weights, out=scores[:, : self._covered])
         scores[:, self._covered :] = self._background
         return Predictions(scores, None, self._columns)
 
 
-def _indicators(columns: Array, row_splits: Array, width: int) -> Array:
-    """1 where a user rated a covered movie, float32 [n, width]; `columns` is -1 for a movie not covered."""
-    rows = np.repeat(np.arange(len(row_splits) - 1), np.diff(row_splits))
-    indicators = np.zeros((len(row_splits) - 1, width), np.float32)
+def _indicators(ratings: UserRatings, column: Array, width: int) -> Array:
+    """1 where a user rated a covered movie, float32 [n, width]; `column` is -1 for a movie not covered."""
+    columns = column[ratings.movies]
     covered = columns >= 0
-    indicators[rows[covered], columns[covered]] = 1
+    indicators = np.zeros((ratings.users, width), np.float32)
+    indicators[ratings.owners[covered], columns[covered]] = 1
     return indicators
 
 
@@ -181,9 +178,8 @@ def _counts_of_pairs(known: UserRatings, column: Array, width: int) -> tuple[Arr
     if len(users) > allowed:
         users = users[np.linspace(0, len(users) - 1, allowed).astype(np.int64)]
     gram = np.zeros((width, width), np.float32)
-    for start in range(0, len(users), _USERS_AT_ONCE):
-        movies, _, row_splits = known.rows(users[start : start + _USERS_AT_ONCE])
-        indicators = _indicators(column[movies], row_splits, width)
+    for part in chunks(len(users), _USERS_AT_ONCE):
+        indicators = _indicators(known.select(users[part]), column, width)
         gram += indicators.T @ indicators
     return gram, len(users)
 
@@ -231,8 +227,7 @@ class ItemKnn:
 
     def predict(self, batch: Batch) -> Predictions:
         users, movies = len(batch.users), len(self._background)
-        rated, _, row_splits = batch.history
-        owners = np.repeat(np.arange(users), np.diff(row_splits))
+        rated, owners = batch.history.movies, batch.history.owners.astype(np.int64)
         cells = owners[:, np.newaxis] * movies + self._movies[rated]
         sums = np.bincount(cells.ravel(), self._cosines[rated].ravel(), minlength=users * movies)
         return Predictions(sums.reshape(users, movies).astype(np.float32) + self._background, None)
@@ -244,7 +239,7 @@ def _co_ratings(known: UserRatings, counts: Array) -> Iterator[tuple[int, Array,
     The numbers are estimates where many rated it.
     """
     by_movie = np.argsort(known.movies, kind="stable")
-    raters = known.users()[by_movie]
+    raters = known.owners[by_movie]
     ends = np.cumsum(counts)
     activity = known.counts
     for movie in np.flatnonzero(counts):
@@ -254,7 +249,7 @@ def _co_ratings(known: UserRatings, counts: Array) -> Iterator[tuple[int, Array,
         if rows > _ROWS_A_MOVIE:
             size = max(int(len(of_movie) * _ROWS_A_MOVIE / rows), 1)
             chosen = of_movie[np.linspace(0, len(of_movie) - 1, size).astype(np.int64)]
-        found, _, _ = known.rows(chosen)
+        found = known.select(chosen).movies
         others, common = _counted(found[found != movie], len(counts))
         yield int(movie), others, common * (len(of_movie) / len(chosen))
 

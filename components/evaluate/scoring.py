@@ -1,6 +1,7 @@
 """Scores held-out pairs with a model or a baseline, whatever catalogue it was trained with."""
 
 import ctypes
+import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,10 +12,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate.held_out import Batch, HeldOut, History
+from components.evaluate.held_out import Batch, HeldOut
 from components.evaluate.ranking import Columns, best_unseen, ranks
 from components.machine import available_cpus
 from components.progress import Progress
+from components.vocabulary.interactions import UserRatings
 
 _MAPS = Path("/proc/self/maps")
 _PREFIXES, _SUFFIXES = ("scipy_openblas", "openblas"), ("64_", "")
@@ -141,7 +143,7 @@ def _judge(predictions: Predictions, batch: Batch) -> _Judged:
     non_finite = int(np.count_nonzero(_has_non_finite(predictions, batch)))
     if scores is None:
         return _Judged(None, None, ratings, None, non_finite)
-    all_ranks, unseen = ranks(scores, batch.movies, batch.row_splits, batch.history, columns)
+    all_ranks, unseen = ranks(scores, batch.pairs, batch.history, columns)
     lists = best_unseen(scores, batch.history, batch.listed, columns)
     return _Judged(all_ranks, unseen, ratings, lists, non_finite)
 
@@ -155,7 +157,7 @@ def _has_non_finite(predictions: Predictions, batch: Batch) -> Array:
         best = predictions.retrieval[: 1 if shared else None].max(axis=1)
         bad |= np.isnan(best) | np.isposinf(best)
     if predictions.ratings is not None:
-        bad[batch.pair_rows[~np.isfinite(predictions.ratings)]] = True
+        bad[batch.pairs.owners[~np.isfinite(predictions.ratings)]] = True
     return bad
 
 
@@ -190,12 +192,10 @@ class ScoringModel(Protocol):
     def biases(self) -> Array:
         """float32 [M']."""
 
-    def query(self, user_ids: Array, history: tuple[Array, Array, Array]) -> Array:
+    def query(self, user_ids: Array, history: UserRatings) -> Array:
         """Query vectors, float32 [n, d]."""
 
-    def rate(
-        self, user_ids: Array, history: tuple[Array, Array, Array], pair_row: Array, pair_movie: Array
-    ) -> Array:
+    def rate(self, user_ids: Array, history: UserRatings, pair_row: Array, pair_movie: Array) -> Array:
         """Ratings in stars, float32 [p]."""
 
 
@@ -226,10 +226,9 @@ class ModelScorer:
         return int(np.count_nonzero(self._rows < 0))
 
     def predict(self, batch: Batch) -> Predictions:
-        movies, ratings, row_splits = batch.history
-        history = History(self._rows[movies], ratings, row_splits)
+        history = dataclasses.replace(batch.history, movies=self._rows[batch.history.movies])
         queries = self._model.query(batch.user_ids, history)
         with np.errstate(invalid="ignore", over="ignore"):  # the gate finds what is not finite
             scores = np.column_stack([queries, np.ones_like(queries[:, :1])]) @ self._vectors.T
-        stars = self._model.rate(batch.user_ids, history, batch.pair_rows, self._rows[batch.movies])
+        stars = self._model.rate(batch.user_ids, history, batch.pairs.owners, self._rows[batch.pairs.movies])
         return Predictions(scores, stars, self._columns)

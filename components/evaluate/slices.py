@@ -54,11 +54,11 @@ def _all(held_out: HeldOut, years: Array) -> Iterator[tuple[str, Array]]:
         ("heavy_users", (known > 0) & (known > high)),
     ):
         yield name, users[held_out.user_of_pair]
-    before = _share_of_more_popular(held_out)[held_out.movies]
+    before = _share_of_more_popular(held_out)[held_out.pairs.movies]
     yield "head_movies", before < _HEAD
     yield "middle_movies", (before >= _HEAD) & (before < _MIDDLE)
     yield "tail_movies", before >= _MIDDLE
-    decades = years[held_out.movies] // 10 * 10
+    decades = years[held_out.pairs.movies] // 10 * 10
     for decade in np.unique(decades[decades > 0]):
         yield f"movies_of_the_{decade}s", decades == decade
 
@@ -78,6 +78,6 @@ def slice_sums(scored: Scored, held_out: HeldOut, pairs: Array) -> UserSums:
     if scored.unseen_ranks is not None:
         columns[TOP_100_UNSEEN] = by_user(pairs & (scored.unseen_ranks < 100), held_out)
     if scored.ratings is not None:
-        errors = scored.ratings.astype(np.float64) - held_out.ratings
+        errors = scored.ratings.astype(np.float64) - held_out.pairs.ratings
         columns[RMSE] = by_user(np.where(pairs, np.square(errors), 0), held_out)
     return UserSums(by_user(pairs, held_out), columns)

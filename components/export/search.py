@@ -1,6 +1,5 @@
 """Chooses the search of an index, exact or approximate, and measures what ScaNN finds."""
 
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,31 +32,29 @@ class SampleQueries:
 
     Attributes:
       queries: float32 [n, d].
-      history: movies int32 [h], ratings float32 [h] and row_splits int64 [n + 1].
+      history: the known ratings of these users.
     """
 
     queries: npt.NDArray[np.float32]
-    history: tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+    history: UserRatings
 
     @classmethod
     def of(cls, scoring: Any, known: UserRatings) -> "SampleQueries":
         """Draws up to 200 users at random from those with known ratings."""
         users = np.flatnonzero(known.counts)
         drawn = np.random.default_rng(0).choice(users, min(_QUERIES, len(users)), replace=False)
-        history = known.rows(drawn)
+        history = known.select(drawn)
         return cls(scoring.query([""] * len(drawn), history), history)
 
     def each(self) -> list[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         """Returns for each user a query, and the rows and movies that it excludes."""
-        movies, _, splits = self.history
-        parts = [movies[start:end] for start, end in itertools.pairwise(splits)]
         return [
             (
                 tf.constant(self.queries[row : row + 1]),
-                tf.zeros(len(own), tf.int64),
-                tf.constant(own.astype(np.int32)),
+                tf.zeros(len(own.movies), tf.int64),
+                tf.constant(own.movies),
             )
-            for row, own in enumerate(parts)
+            for row, own in ((row, self.history[row : row + 1]) for row in range(self.history.users))
         ]
 
 

@@ -19,8 +19,6 @@ from components.export.warmup import Request
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import UserRatings
 
-Ragged = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -28,12 +26,11 @@ class Sample:
 
     Attributes:
       user_ids: strings [n]; the last one is the id of no user.
-      histories: for each value of the input `ratings`, movies int32, ratings float32 and row_splits
-        int64 [n + 1].
+      histories: the ratings of these users for each value of the input `ratings`.
     """
 
     user_ids: list[str]
-    histories: dict[str, Ragged]
+    histories: dict[str, UserRatings]
 
 
 def draw_sample(user_ids: npt.NDArray[Any], known: UserRatings, held_out: UserRatings) -> Sample:
@@ -41,15 +38,10 @@ def draw_sample(user_ids: npt.NDArray[Any], known: UserRatings, held_out: UserRa
     by_length = np.argsort(known.counts, kind="stable")
     users = np.unique(by_length[np.linspace(0, len(by_length) - 1, 6).astype(int)])
     rows = np.append(users, -1)
-    both = [_joined(known.rows([user]), held_out.rows([user])) for user in rows]
-    movies, stars = (np.concatenate(part) for part in zip(*both, strict=True))
-    everything = (movies, stars, np.cumsum([0] + [len(own) for own, _ in both]))
     ids = [str(user_ids[user]) for user in users]
-    return Sample([*ids, _unknown_id(set(user_ids))], {TRAIN: known.rows(rows), ALL: everything})
-
-
-def _joined(one: Ragged, other: Ragged) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
+    train = known.select(rows)
+    everything = UserRatings.join([train, held_out.select(rows)])
+    return Sample([*ids, _unknown_id(set(user_ids))], {TRAIN: train, ALL: everything})
 
 
 def _unknown_id(user_ids: set[str]) -> str:
@@ -61,10 +53,10 @@ def _unknown_id(user_ids: set[str]) -> str:
 
 def unseen_scores(scoring: ScoringModel, sample: Sample, ratings: str) -> npt.NDArray[np.float32]:
     """Scores the whole catalogue, float32 [n, M]; -inf for the movies that each user has rated."""
-    movies, _, row_splits = history = sample.histories[ratings]
+    history = sample.histories[ratings]
     queries = scoring.query(sample.user_ids, history)
     scores: npt.NDArray[np.float32] = queries @ scoring.vectors.T + scoring.biases
-    scores[np.repeat(np.arange(len(queries)), np.diff(row_splits)), movies] = -np.inf
+    scores[history.owners, history.movies] = -np.inf
     return scores
 
 
@@ -129,10 +121,9 @@ def validate(
 
 def _pairs(scoring: ScoringModel, sample: Sample) -> tuple[list[int], list[int]]:
     """Pairs each user with the first and last movie rated, those of the catalogue, and an unknown one."""
-    movies, _, row_splits = sample.histories[ALL]
     rows, chosen = [], []
     for row in range(len(sample.user_ids)):
-        own = movies[row_splits[row] : row_splits[row + 1]]
+        own = sample.histories[ALL][row : row + 1].movies
         candidates = [*own[:1], *own[-1:], 0, len(scoring.movie_ids) - 1, -1]
         rows += [row] * len(candidates)
         chosen += [int(movie) for movie in candidates]

@@ -16,7 +16,8 @@ from components.errors import UserError
 from components.progress import Progress, log
 from components.train.job import Checkpoints
 from components.train.replicas import add_up, require_same, this_worker
-from components.train.training_data import Ragged, deal
+from components.train.training_data import deal
+from components.vocabulary.interactions import UserRatings, chunks
 
 Array = npt.NDArray[Any]
 
@@ -28,22 +29,11 @@ _SCORES_AT_ONCE = 1 << 24
 class Predictor(Protocol):
     """A model in training, over the rows of its own tables. `users`: user indices int64 [n]."""
 
-    def scores(self, users: Array, history: Ragged) -> Array:
+    def scores(self, users: Array, history: UserRatings) -> Array:
         """Retrieval scores, float32 [n, movies]."""
 
-    def ratings(self, users: Array, history: Ragged, asked: Ragged) -> Array:
+    def ratings(self, users: Array, history: UserRatings, asked: UserRatings) -> Array:
         """Predictions for the pairs `asked`, none of which is in `history`; float32 [p], model's scale."""
-
-
-class Ratings(Protocol):
-    """Ratings by user, in the model's rows and scale."""
-
-    @property
-    def counts(self) -> Array:
-        """How many each user has, int64 [users]."""
-
-    def rows(self, users: Array) -> Ragged:
-        """Those of `users`: movies int32 [t], ratings float32 [t], row_splits int64 [n + 1]."""
 
 
 class Metrics(NamedTuple):
@@ -61,15 +51,15 @@ class Validation:
     """Validation ratings of a sample of users, and what may be read of these users.
 
     Attributes:
-      known, held_out: training and validation ratings.
-      users: int64 [n], the users looked at.
+      known, held_out: training and validation ratings of these n users, in the model's rows and scale.
+      users: int64 [n], their indices.
       movies: rows of the model's tables.
       scale: stars per unit of the model's ratings.
       bounds: the rating scale in the model's units.
     """
 
-    known: Ratings
-    held_out: Ratings
+    known: UserRatings
+    held_out: UserRatings
     users: Array
     movies: int
     scale: float
@@ -84,18 +74,18 @@ class Validation:
         if not len(self.users):
             return Metrics(None, None)
         number, workers = this_worker()
-        squares, hits, total = add_up(self._sums(model, self.users[number::workers])).tolist()
+        squares, hits, total = add_up(self._sums(model, np.arange(number, len(self.users), workers))).tolist()
         return Metrics((squares / total) ** 0.5 * self.scale, hits / total)
 
-    def _sums(self, model: Predictor, asked_about: Array) -> Array:
-        """Squared errors, hits and ratings of some users, float64 [3]."""
+    def _sums(self, model: Predictor, places: Array) -> Array:
+        """Squared errors, hits and ratings of the users at `places` of `users`, float64 [3]."""
         squares, hits, total = 0.0, 0, 0
         size = max(1, min(256, _SCORES_AT_ONCE // self.movies))
-        for start in range(0, len(asked_about), size):
-            users = asked_about[start : start + size]
-            history, asked = self.known.rows(users), self.held_out.rows(users)
+        for part in chunks(len(places), size):
+            users = self.users[places[part]]
+            history, asked = self.known.select(places[part]), self.held_out.select(places[part])
             errors = np.clip(model.ratings(users, history, asked), *self.bounds) - np.clip(
-                asked[1], *self.bounds
+                asked.ratings, *self.bounds
             )
             squares += float(np.sum(np.square(errors, dtype=np.float64)))
             hits += _hits(model.scores(users, history), history, asked)
@@ -103,17 +93,16 @@ class Validation:
         return np.array([squares, hits, total], np.float64)
 
 
-def _hits(scores: Array, history: Ragged, asked: Ragged) -> int:
+def _hits(scores: Array, history: UserRatings, asked: UserRatings) -> int:
     """How many of the movies `asked` are among the user's best; a tie counts against the model."""
     scores = np.array(scores)
-    owners = np.repeat(np.arange(len(scores)), np.diff(history[2]))
-    scores[owners, history[0]] = -np.inf
+    scores[history.owners, history.movies] = -np.inf
     if scores.shape[1] <= TOP_K:
-        return len(asked[0])
+        return len(asked.movies)
     # A movie is a hit if at most TOP_K scores, its own among them, reach its own.
     bounds = np.partition(scores, -TOP_K - 1, axis=1)[:, -TOP_K - 1]
-    rows = np.repeat(np.arange(len(scores)), np.diff(asked[2]))
-    return int(np.count_nonzero(scores[rows, asked[0]] > bounds[rows]))
+    rows = asked.owners
+    return int(np.count_nonzero(scores[rows, asked.movies] > bounds[rows]))
 
 
 def validating_users(counts: Array, ratings: int, seed: int) -> Array:

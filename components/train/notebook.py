@@ -90,7 +90,7 @@ class RowBatches:
 
     def __init__(self, ratings: UserRatings, size: int, seed: int) -> None:
         self._ratings, self._size, self._seed = ratings, size, seed
-        self._users = ratings.users()
+        self._users = ratings.owners
 
     def steps(self) -> int:
         """Batches in an epoch."""

@@ -25,9 +25,9 @@ from components.train.scoring import SAVED_MODEL
 from components.train.settings import IN_BATCH, MODEL_FILE, Request, Settings, TrainSummary, override
 from components.train.sizing import log_estimate, sized
 from components.train.svd_init import spectral_vectors
-from components.train.training_data import Catalogue, EncodedRatings, OfSomeUsers, Ragged, UserBatches
+from components.train.training_data import Catalogue, UserBatches
 from components.vocabulary.data_summary import DataSummary
-from components.vocabulary.interactions import Interactions
+from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
@@ -51,7 +51,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     left = held_out.counts[_validating(job, settings)].sum()
     if settings.settling > 0 and left > _WORTH_SETTLING * catalogue.known_counts.sum():
         steps = max(round(chosen.log[chosen.best_line]["step"] * settings.settling), 1)
-        last = settle(job, settings, model, EncodedRatings(catalogue, [train, held_out]), steps)
+        last = settle(job, settings, model, catalogue, steps)
     return Fitted(
         scoring=lambda: ScoringModule(model, catalogue, job.vocabulary.movie_ids, rows.rating_scale),
         settings=settings,
@@ -64,8 +64,8 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
 
 def start(job: Job, settings: Settings, catalogue: Catalogue) -> TwoTower:
     """The model before its first step."""
-    ratings = EncodedRatings(catalogue, [job.interactions.split("train")])
-    vectors = spectral_vectors(ratings, len(catalogue.known_counts), settings.dimension, job.seed)
+    train = job.interactions.split("train")
+    vectors = spectral_vectors(train, catalogue, settings.dimension, job.seed)
     return TwoTower(catalogue, settings, vectors, job.seed)
 
 
@@ -78,18 +78,19 @@ def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) 
     rows = job.interactions
     held_out = rows.split("validation")
     validating = _validating(job, settings)
-    ratings = EncodedRatings(catalogue, [rows.split("train"), OfSomeUsers(held_out, ~validating)])
-    batches = UserBatches(ratings, settings.batch_users, settings.batch_ratings, job.seed)
+    trained_on = [rows.split("train"), held_out.only(~validating)]
+    batches = UserBatches(catalogue, trained_on, settings.batch_users, settings.batch_ratings, job.seed)
+    users = np.flatnonzero(validating)
     validation = Validation(
-        known=ratings,
-        held_out=EncodedRatings(catalogue, [held_out]),
-        users=np.flatnonzero(validating),
+        known=catalogue.encode(trained_on, users),
+        held_out=catalogue.encode([held_out], users),
+        users=users,
         movies=len(catalogue.known_counts),
         scale=catalogue.scale,
         bounds=catalogue.bounds(rows.rating_scale),
     )
     _compile(model, settings, settings.learning_rate, settings.warmup_steps, settings.steps)
-    counts = ratings.counts
+    counts = batches.counts
     log_estimate(model, settings, len(catalogue.known_counts), counts.sum() / np.count_nonzero(counts))
     return Training(
         title="train",
@@ -104,10 +105,11 @@ def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) 
     ).run()
 
 
-def settle(job: Job, settings: Settings, model: TwoTower, ratings: EncodedRatings, steps: int) -> State:
+def settle(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue, steps: int) -> State:
     """Goes on with all known rows while the learning rate falls to 0; nothing is chosen here."""
-    batches = UserBatches(ratings, settings.batch_users, settings.batch_ratings, job.seed + 1)
-    model.count(ratings.catalogue.known_counts)
+    parts = [job.interactions.split("train"), job.interactions.split("validation")]
+    batches = UserBatches(catalogue, parts, settings.batch_users, settings.batch_ratings, job.seed + 1)
+    model.count(catalogue.known_counts)
     rate = settings.settling_rate * settings.learning_rate
     _compile(model, settings, rate, settings.warmup_steps // 2, steps)
     return Training(
@@ -128,8 +130,10 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
     model = NotebookModel(rows.training_users, rows.movies, settings)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
     model.compute_loss(tuple(map(tf.constant, next(batches.from_step(0)))))  # makes the variables
-    validating = _validating(job, settings)
-    validation = Validation(train, held_out, np.flatnonzero(validating), rows.movies, 1.0, rows.rating_scale)
+    users = np.flatnonzero(_validating(job, settings))
+    validation = Validation(
+        train.select(users), held_out.select(users), users, rows.movies, 1.0, rows.rating_scale
+    )
     state = Training(
         title="train",
         model=model,
@@ -174,10 +178,10 @@ class _Histories:
     def __init__(self, model: TwoTower) -> None:
         self._model = model
 
-    def scores(self, users: Array, history: Ragged) -> Array:
+    def scores(self, users: Array, history: UserRatings) -> Array:
         return np.asarray(self._model.scores(_tensors(history)))
 
-    def ratings(self, users: Array, history: Ragged, asked: Ragged) -> Array:
+    def ratings(self, users: Array, history: UserRatings, asked: UserRatings) -> Array:
         return np.asarray(self._model.ratings(_tensors(history), _tensors(asked)))
 
 
@@ -187,16 +191,16 @@ class _Ids:
     def __init__(self, model: NotebookModel, unknown: int) -> None:
         self._model, self._unknown = model, unknown
 
-    def scores(self, users: Array, history: Ragged) -> Array:
+    def scores(self, users: Array, history: UserRatings) -> Array:
         return np.asarray(self._model.scores(np.minimum(users, self._unknown)))
 
-    def ratings(self, users: Array, history: Ragged, asked: Ragged) -> Array:
-        rows = np.repeat(np.minimum(users, self._unknown), np.diff(asked[2]))
-        return np.asarray(self._model.ratings(rows, asked[0]))
+    def ratings(self, users: Array, history: UserRatings, asked: UserRatings) -> Array:
+        rows = np.repeat(np.minimum(users, self._unknown), asked.counts)
+        return np.asarray(self._model.ratings(rows, asked.movies))
 
 
-def _tensors(ragged: Ragged) -> tuple[tf.Tensor, ...]:
-    return tuple(map(tf.constant, ragged))
+def _tensors(ratings: UserRatings) -> tuple[tf.Tensor, ...]:
+    return tuple(map(tf.constant, ratings.arrays))
 
 
 FORMAT = 1

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
+from components.vocabulary.interactions import UserRatings
 
 Array = npt.NDArray[Any]
 
@@ -56,20 +57,17 @@ class ScoringModel:
             )
         return cls(signatures)
 
-    def query(self, user_ids: Any, history: tuple[Array, Array, Array]) -> Array:
+    def query(self, user_ids: Any, history: UserRatings) -> Array:
         """Query vectors, float32 [n, d].
 
         Args:
           user_ids: strings [n].
-          history: movies int32 [h] (rows of `movie_ids`; others are ignored), ratings float32 [h] in stars
-            and row_splits int64 [n + 1].
+          history: of n users, over rows of `movie_ids` (other movies are ignored), in stars.
         """
         answer: Array = self._signatures["query"](**_inputs(user_ids, history))["query"].numpy()
         return answer
 
-    def rate(
-        self, user_ids: Any, history: tuple[Array, Array, Array], pair_row: Array, pair_movie: Array
-    ) -> Array:
+    def rate(self, user_ids: Any, history: UserRatings, pair_row: Array, pair_movie: Array) -> Array:
         """Stars, float32 [p], for pairs of a row of the batch and a row of `movie_ids`.
 
         A pair's own rating, if it is in the history, is not read for it.
@@ -84,13 +82,12 @@ class ScoringModel:
         return answer
 
 
-def _inputs(user_ids: Any, history: tuple[Array, Array, Array]) -> dict[str, Any]:
+def _inputs(user_ids: Any, history: UserRatings) -> dict[str, Any]:
     import tensorflow as tf
 
-    movies, ratings, row_splits = history
     return {
         "user_id": tf.constant([str(user) for user in user_ids], tf.string),
-        "history_movie": tf.constant(np.asarray(movies, np.int32)),
-        "history_rating": tf.constant(np.asarray(ratings, np.float32)),
-        "history_row_splits": tf.constant(np.asarray(row_splits, np.int64)),
+        "history_movie": tf.constant(np.asarray(history.movies, np.int32)),
+        "history_rating": tf.constant(np.asarray(history.ratings, np.float32)),
+        "history_row_splits": tf.constant(np.asarray(history.offsets, np.int64)),
     }

@@ -1,5 +1,6 @@
 """Initial movie vectors: the leading singular directions of the user-movie matrix."""
 
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.train.towers import pool
-from components.train.training_data import EncodedRatings, UserBatches
+from components.train.training_data import Catalogue, UserBatches
+from components.vocabulary.interactions import UserRatings
 
 Array = npt.NDArray[Any]
 # Movies rated int32 [t], by which user int32 [t], ascending, and how many users there are.
@@ -26,7 +28,7 @@ _SPARE = 16
 _NOISE = 0.05
 
 
-def spectral_vectors(ratings: EncodedRatings, movies: int, dimension: int, seed: int) -> Array:
+def spectral_vectors(ratings: UserRatings, catalogue: Catalogue, dimension: int, seed: int) -> Array:
     """Vectors of the movies whose dot products say which are watched together: float32 [movies, dimension].
 
     These are the principal directions of the matrix of who rated what, each entry divided by the roots of the
@@ -36,8 +38,8 @@ def spectral_vectors(ratings: EncodedRatings, movies: int, dimension: int, seed:
     range finder with power iterations gets them from sums over the ratings (Halko, Martinsson & Tropp 2011).
     Started there, retrieval needs half of the steps.
     """
-    random = np.random.default_rng(seed)
-    batches = _sample(ratings, seed)
+    random, movies = np.random.default_rng(seed), len(catalogue.known_counts)
+    batches = _sample(ratings, catalogue, seed)
     counts = sum((np.bincount(rows, minlength=movies) for rows, _, _ in batches), np.zeros(movies, np.int64))
     weights = (counts + max(counts.mean(), 1.0)).astype(np.float32)[:, np.newaxis] ** -0.5
     basis = random.normal(size=(movies, min(dimension + 1 + _SPARE, movies))).astype(np.float32)
@@ -60,13 +62,13 @@ def _orthonormal(basis: Array) -> Array:
     return np.asarray(basis @ (turned[:, kept] / np.sqrt(squares[kept])), np.float32)
 
 
-def _sample(ratings: EncodedRatings, seed: int) -> list[Batch]:
+def _sample(ratings: UserRatings, catalogue: Catalogue, seed: int) -> list[Batch]:
     """Ratings of random users in large batches, `_RATINGS` of them or all."""
-    wanted, batches = min(_RATINGS, int(ratings.counts.sum())), []
-    for movies, _, splits in UserBatches(ratings, _USERS_AT_ONCE, _RATINGS_AT_ONCE, seed).from_step(0):
-        owners = np.repeat(np.arange(len(splits) - 1, dtype=np.int32), np.diff(splits))
-        batches.append((movies, owners, len(splits) - 1))
-        wanted -= len(movies)
+    wanted, batches = min(_RATINGS, len(ratings.movies)), []
+    drawn = UserBatches(catalogue, [ratings], _USERS_AT_ONCE, _RATINGS_AT_ONCE, seed)
+    for batch in starmap(UserRatings, drawn.from_step(0)):
+        batches.append((batch.movies, batch.owners, batch.users))
+        wanted -= len(batch.movies)
         if wanted <= 0:
             break
     return batches

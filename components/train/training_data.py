@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
-from components.vocabulary.interactions import Interactions, UserRatings
+from components.vocabulary.interactions import Interactions, UserRatings, chunks
 
 Array = npt.NDArray[Any]
-Ragged = tuple[Array, Array, Array]
+# What a training step takes: `UserRatings.arrays` of the batch.
+Batch = tuple[Array, Array, Array]
 
 # Ratings that are looked at in one piece, so that 100 million of them need no memory.
 _PIECE = 1 << 24
@@ -76,66 +77,15 @@ class Catalogue:
         low, high = ((stars - self.mean) / self.scale for stars in rating_scale)
         return low, high
 
+    def encode(self, parts: Sequence[UserRatings], users: Array) -> UserRatings:
+        """Reads the ratings of `users` in all `parts` as the model takes them.
 
-@dataclass(frozen=True)
-class EncodedRatings:
-    """Ratings by user as the model reads them; they stay on disk until they are asked for.
-
-    Attributes:
-      parts: over the same users; the ratings of all of them count.
-    """
-
-    catalogue: Catalogue
-    parts: Sequence["UserRatings | OfSomeUsers"]
-
-    @property
-    def counts(self) -> Array:
-        """How many ratings each user has, int64 [users]."""
-        return np.asarray(sum(part.counts for part in self.parts))
-
-    def rows(self, users: Array) -> Ragged:
-        """The ratings of `users`, one after the other.
-
-        Returns:
-          movies int32 [t] (rows of the model's tables), ratings float32 [t] (centred and scaled) and
-          row_splits int64 [n + 1].
+        The parts are over the same users. Movies become rows of the model's tables; ratings are centred and
+        scaled.
         """
-        movies, ratings, row_splits = _joined([part.rows(users) for part in self.parts])
-        scaled = (ratings - np.float32(self.catalogue.mean)) / np.float32(self.catalogue.scale)
-        return self.catalogue.rows[movies], scaled, row_splits
-
-
-@dataclass(frozen=True)
-class OfSomeUsers:
-    """The ratings of some users, as if the others had none.
-
-    Attributes:
-      ratings: of everybody.
-      chosen: bool [users].
-    """
-
-    ratings: UserRatings
-    chosen: Array
-
-    @property
-    def counts(self) -> Array:
-        """int64 [users]; 0 for users who were not chosen."""
-        return np.where(self.chosen, self.ratings.counts, 0)
-
-    def rows(self, users: Array) -> Ragged:
-        """As `UserRatings.rows`."""
-        known = np.maximum(users, 0)
-        return self.ratings.rows(np.where((users >= 0) & self.chosen[known], users, -1))
-
-
-def _joined(parts: Sequence[Ragged]) -> Ragged:
-    """The rows of several ragged arrays, each row joined with its like."""
-    if len(parts) == 1:
-        return parts[0]
-    owners = np.concatenate([np.repeat(np.arange(len(splits) - 1), np.diff(splits)) for *_, splits in parts])
-    order = np.argsort(owners, kind="stable")
-    movies, ratings = (np.concatenate(column)[order] for column in list(zip(*parts, strict=True))[:2])
-    return movies, ratings, np.sum([splits for *_, splits in parts], axis=0)
+        read = UserRatings.join([part.select(users) for part in parts])
+        scaled = (read.ratings - np.float32(self.mean)) / np.float32(self.scale)
+        return UserRatings(self.rows[read.movies], scaled, read.offsets)
 
 
 def _counted_from_one(years: Array) -> Array:
@@ -146,16 +96,13 @@ def _counted_from_one(years: Array) -> Array:
 
 
 def _counts(movies: Array, size: int) -> Array:
-    pieces = range(0, len(movies), _PIECE)
-    return sum(
-        (np.bincount(movies[start : start + _PIECE], minlength=size) for start in pieces),
-        start=np.zeros(size, np.int64),
-    )
+    pieces = (movies[piece] for piece in chunks(len(movies), _PIECE))
+    return sum((np.bincount(piece, minlength=size) for piece in pieces), start=np.zeros(size, np.int64))
 
 
 def _moments(ratings: Array) -> tuple[float, float]:
     """Mean and standard deviation."""
-    pieces = [ratings[start : start + _PIECE] for start in range(0, len(ratings), _PIECE)]
+    pieces = [ratings[piece] for piece in chunks(len(ratings), _PIECE)]
     mean = sum(float(np.sum(piece, dtype=np.float64)) for piece in pieces) / len(ratings)
     squares = sum(float(np.sum(np.square(piece - mean, dtype=np.float64))) for piece in pieces)
     return mean, (squares / len(ratings)) ** 0.5
@@ -166,21 +113,28 @@ class UserBatches:
     """Every user with ratings once an epoch, in an order drawn anew each epoch.
 
     Attributes:
-      ratings: what is trained on.
+      catalogue: says how the model reads the ratings.
+      parts: ratings of the same users; those of all parts are trained on.
       users: at most so many users a batch.
       size: at most so many ratings a batch; of a user with more, a random part is taken.
       seed: decides every order.
     """
 
-    ratings: EncodedRatings
+    catalogue: Catalogue
+    parts: Sequence[UserRatings]
     users: int
     size: int
     seed: int
 
-    def from_step(self, step: int) -> Iterator[Ragged]:
+    @property
+    def counts(self) -> Array:
+        """Number of ratings of each user, int64 [users]."""
+        return np.asarray(np.sum([part.counts for part in self.parts], axis=0))
+
+    def from_step(self, step: int) -> Iterator[Batch]:
         """An endless run of epochs, beginning after `step` batches: where a resumed training goes on.
 
-        A batch is movies int32 [t], ratings float32 [t] and row_splits int64 [n + 1].
+        A batch is movies int32 [t], ratings float32 [t] and offsets int64 [n + 1].
         """
         number = 0
         while True:
@@ -192,7 +146,7 @@ class UserBatches:
 
     def _groups(self, number: int) -> list[Array]:
         """The users of each batch of an epoch."""
-        counts = self.ratings.counts
+        counts = self.counts
         order = np.random.default_rng([self.seed, number]).permutation(np.flatnonzero(counts))
         sizes = np.minimum(counts[order], self.size)
         ends = np.cumsum(sizes)
@@ -204,16 +158,16 @@ class UserBatches:
             start = stop
         return groups
 
-    def _read(self, users: Array, number: int) -> Ragged:
-        movies, ratings, row_splits = self.ratings.rows(users)
-        if row_splits[-1] > self.size:  # a batch of one user
+    def _read(self, users: Array, number: int) -> Batch:
+        movies, ratings, offsets = self.catalogue.encode(self.parts, users).arrays
+        if offsets[-1] > self.size:  # a batch of one user
             random = np.random.default_rng([self.seed, number, int(users[0])])
             part = np.sort(random.choice(len(movies), self.size, replace=False))
-            movies, ratings, row_splits = movies[part], ratings[part], np.array([0, self.size])
-        return movies, ratings, row_splits
+            movies, ratings, offsets = movies[part], ratings[part], np.array([0, self.size])
+        return movies, ratings, offsets
 
 
-def deal(batch: Ragged, replicas: int) -> list[Ragged]:
+def deal(batch: Batch, replicas: int) -> list[Batch]:
     """Each replica's share of a batch: whole users, with about as many ratings for each replica.
 
     The users are dealt to and fro by falling number of ratings, as teams are chosen. Together the shares are
@@ -221,20 +175,13 @@ def deal(batch: Ragged, replicas: int) -> list[Ragged]:
     has no loss for an empty share; each replica then hides other ratings of theirs.
 
     Args:
-      batch: movies int32 [t], ratings float32 [t] and row_splits int64 [n + 1], n at least 1.
+      batch: movies int32 [t], ratings float32 [t] and offsets int64 [n + 1], n at least 1.
     """
     if replicas == 1:
         return [batch]
-    order = np.argsort(-np.diff(batch[2]), kind="stable")
+    ratings = UserRatings(*batch)
+    order = np.argsort(-ratings.counts, kind="stable")
     users = np.resize(order, max(len(order), replicas))
     there_and_back = np.concatenate([np.arange(replicas), np.arange(replicas)[::-1]])
     seats = np.resize(there_and_back, len(users))
-    return [_of_users(batch, np.sort(users[seats == replica])) for replica in range(replicas)]
-
-
-def _of_users(batch: Ragged, users: Array) -> Ragged:
-    movies, ratings, row_splits = batch
-    lengths = np.diff(row_splits)[users]
-    shares = np.concatenate([[0], np.cumsum(lengths)])
-    rows = np.arange(shares[-1]) + np.repeat(row_splits[users] - shares[:-1], lengths)
-    return movies[rows], ratings[rows], shares.astype(row_splits.dtype)
+    return [ratings.select(np.sort(users[seats == replica])).arrays for replica in range(replicas)]

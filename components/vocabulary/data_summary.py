@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.outputs import write_json
-from components.vocabulary.interactions import UserRatings
+from components.vocabulary.interactions import UserRatings, chunks
 
 FORMAT = 1
 SUMMARY_FILE = "data.json"
@@ -22,7 +22,7 @@ Hashes = npt.NDArray[np.uint64]
 
 _SAMPLE = 1 << 18
 _LEVELS = 200
-_ROWS_AT_ONCE = 1 << 21
+_USERS_AT_ONCE = 1 << 14
 _LARGEST = np.uint64(2**64 - 1)
 
 
@@ -148,10 +148,9 @@ def row_hashes(users: Hashes, movies: Hashes) -> Hashes:
 
 
 def _row_hashes_in_parts(known: UserRatings, users: Hashes, movies: Hashes) -> Iterable[Hashes]:
-    owners = known.users()
-    for start in range(0, len(owners), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        yield row_hashes(users[owners[rows]], movies[known.movies[rows]])
+    for part in chunks(known.users, _USERS_AT_ONCE):
+        rows = known[part]
+        yield row_hashes(users[part][rows.owners], movies[rows.movies])
 
 
 def _histogram(ratings: npt.NDArray[np.float32], rating_scale: tuple[float, float]) -> dict[str, int]:

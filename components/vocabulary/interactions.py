@@ -1,6 +1,7 @@
 """Interactions: every rating as integers, grouped by user, memory-mapped."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -25,36 +26,90 @@ def part_file(split: str, part: str) -> str:
     return f"{split}.{part}.npy"
 
 
-@dataclass(frozen=True)
+def chunks(total: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most `size` that cover `range(total)`."""
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
+
+
+@dataclass(frozen=True, eq=False)
 class UserRatings:
-    """Ratings grouped by user: user u's are the rows `offsets[u]` to `offsets[u + 1]`, movies ascending.
+    """Ratings grouped by user: user u's are the rows `offsets[u]` to `offsets[u + 1]`.
+
+    In a split, movies ascend within each user; `join` puts the rows of one part after those of the other.
+    The arrays may be memory-mapped. None of the methods copies more than it returns.
 
     Attributes:
-      offsets: int64 [users + 1].
       movies: int32 [ratings], movie indices.
-      ratings: float32 [ratings], in stars.
+      ratings: float32 [ratings], in stars unless the code says otherwise.
+      offsets: int64 [users + 1], ascending from 0; a model's signatures call them row splits.
     """
 
-    offsets: npt.NDArray[np.int64]
     movies: npt.NDArray[np.int32]
     ratings: npt.NDArray[np.float32]
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def group(cls, owners: npt.ArrayLike, movies: npt.ArrayLike, ratings: npt.ArrayLike, users: int) -> Self:
+        """Groups single ratings, in any order, by user, then movie.
+
+        Args:
+          owners: integers [ratings], the user of each, from 0 to `users` - 1.
+          movies: integers [ratings].
+          ratings: floats [ratings].
+          users: how many users there are.
+        """
+        owners, movies = np.asarray(owners), np.asarray(movies, np.int32)
+        order = np.lexsort((movies, owners))
+        counts = np.bincount(owners, minlength=users)
+        return cls(movies[order], np.asarray(ratings, np.float32)[order], _offsets(counts))
+
+    @classmethod
+    def join(cls, parts: Sequence["UserRatings"]) -> "UserRatings":
+        """Joins ratings of the same users; each user's rows keep the order of the parts."""
+        if len(parts) == 1:
+            return parts[0]
+        starts = np.sum([part.offsets[:-1] for part in parts], axis=0)
+        total = sum(len(part.movies) for part in parts)
+        movies, ratings = np.empty(total, np.int32), np.empty(total, np.float32)
+        for part in parts:
+            places = np.arange(len(part.movies)) + np.repeat(starts - part.offsets[:-1], part.counts)
+            movies[places], ratings[places] = part.movies, part.ratings
+            starts = starts + part.counts
+        return cls(movies, ratings, np.sum([part.offsets for part in parts], axis=0))
+
+    @property
+    def users(self) -> int:
+        """Number of users, those without ratings included."""
+        return len(self.offsets) - 1
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
-        """How many ratings each user has, int64 [users]."""
+        """Number of ratings of each user, int64 [users]."""
         return np.diff(self.offsets)
 
-    def rows(
-        self, users: npt.ArrayLike
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """The ratings of `users`, one after the other.
+    @property
+    def owners(self) -> npt.NDArray[np.int32]:
+        """User index of each rating, int32 [ratings]; computed at each call."""
+        return np.repeat(np.arange(self.users, dtype=np.int32), self.counts)
+
+    @property
+    def arrays(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Movies, ratings and offsets, as a model's signatures and training steps take them."""
+        return self.movies, self.ratings, self.offsets
+
+    def __getitem__(self, users: slice) -> "UserRatings":
+        """Views the ratings of consecutive users without copying them."""
+        start, stop, _ = users.indices(self.users)
+        first, last = self.offsets[start], self.offsets[stop]
+        offsets = self.offsets[start : stop + 1] - first
+        return UserRatings(self.movies[first:last], self.ratings[first:last], offsets)
+
+    def select(self, users: npt.ArrayLike) -> "UserRatings":
+        """Gathers the ratings of `users`, one after the other.
 
         Args:
           users: integers [n], in any order, repeated if need be; a negative one (unknown) has no ratings.
-
-        Returns:
-          movies int32 [total], ratings float32 [total] and row_splits int64 [n + 1]: the i-th of `users`
-          has the rows `row_splits[i]` to `row_splits[i + 1]`.
 
         Raises:
           IndexError: if one of `users` is beyond the last user.
@@ -63,13 +118,23 @@ class UserRatings:
         known = np.maximum(wanted, 0)
         starts = np.asarray(self.offsets[known])
         counts = np.where(wanted < 0, 0, self.offsets[known + 1] - starts)
-        row_splits = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        positions = np.arange(row_splits[-1]) + np.repeat(starts - row_splits[:-1], counts)
-        return self.movies[positions], self.ratings[positions], row_splits
+        offsets = _offsets(counts)
+        rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+        return UserRatings(self.movies[rows], self.ratings[rows], offsets)
 
-    def users(self) -> npt.NDArray[np.int32]:
-        """The user index of each rating, int32 [ratings]."""
-        return np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), self.counts)
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "UserRatings":
+        """Copies the ratings of the users `chosen`, bool [users]; the others remain, without ratings."""
+        return self.select(np.where(chosen, np.arange(self.users), -1))
+
+    def csr(self, movies: int) -> Any:
+        """Views the ratings as a `scipy.sparse.csr_array` [users, movies]; a rating of 0 stays an entry."""
+        from scipy.sparse import csr_array
+
+        return csr_array((self.ratings, self.movies, self.offsets), shape=(self.users, movies))
+
+
+def _offsets(counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -135,7 +200,7 @@ class Interactions:
 
     def _keys(self, part: UserRatings) -> npt.NDArray[np.int64]:
         """A number for each row that ascends in the order of the rows."""
-        return part.users().astype(np.int64) * self.movies + part.movies
+        return part.owners.astype(np.int64) * self.movies + part.movies
 
 
 def _summary(directory: Path) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_ease_recommends_what_goes_together(covered):
     held_out = _pairs_world()
     scored = score(Ease(held_out.known, 25, regularisation=1.0, max_movies=covered), held_out, "ease")
     within = np.isin(
-        held_out.movies, np.argsort(-np.bincount(held_out.known.movies), kind="stable")[:covered]
+        held_out.pairs.movies, np.argsort(-np.bincount(held_out.known.movies), kind="stable")[:covered]
     )
     assert (scored.unseen_ranks[within] == 0).all()
     assert within.all() or (scored.unseen_ranks[~within] > 0).all()

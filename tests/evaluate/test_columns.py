@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from components.evaluate import ranking
 from components.evaluate.ranking import Columns, ranks
 from components.evaluate.scoring import ModelScorer, Predictions, score
+from components.vocabulary.interactions import UserRatings
 
 
 class _Model:
@@ -67,9 +68,9 @@ def test_counting_by_words_counts_every_column(monkeypatch, catalogue, buffer):
     random = np.random.default_rng(catalogue)
     scores = random.normal(size=(60, catalogue)).astype(np.float32)
     scores[0, 0], scores[1, 0] = 9, -9
-    movies, row_splits = np.zeros(60, np.int32), np.arange(61)
-    nothing = ranking.History(np.empty(0, np.int32), np.empty(0, np.float32), np.zeros(61, np.int64))
-    found, unseen = ranks(scores, movies, row_splits, nothing)
+    pairs = UserRatings(np.zeros(60, np.int32), np.zeros(60, np.float32), np.arange(61))
+    nothing = UserRatings(np.empty(0, np.int32), np.empty(0, np.float32), np.zeros(61, np.int64))
+    found, unseen = ranks(scores, pairs, nothing)
     expected = (scores >= scores[:, :1]).sum(axis=1) - 1
     assert np.array_equal(found, expected)
     assert np.array_equal(unseen, expected)
@@ -82,7 +83,7 @@ def test_seen_movies_are_taken_off_by_their_order_whatever_their_sign(values):
     own = np.float32(values[0] if np.isfinite(values[0]) else 0.0)
     scores = np.array([[*values, own]], np.float32)
     for seen in ([0], [1, 2], [0, 1, 2]):
-        history = ranking.History(np.array(seen), np.ones(len(seen)), np.array([0, len(seen)]))
-        found = ranks(scores, np.array([3]), np.array([0, 1]), history)[1]
+        history = UserRatings(np.array(seen), np.ones(len(seen)), np.array([0, len(seen)]))
+        found = ranks(scores, UserRatings(np.array([3]), np.ones(1), np.array([0, 1])), history)[1]
         others = [movie for movie in range(3) if movie not in seen]
         assert found[0] == sum(not scores[0, movie] < own for movie in others)

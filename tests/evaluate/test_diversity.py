@@ -102,7 +102,7 @@ def _predictions(stars, users=200):
     ratings = random.uniform(1, 5, users)
     test = {(user, 0): float(rating) for user, rating in enumerate(ratings)}
     held_out = held_out_of({}, test, users, 1)
-    return held_out, stars(held_out.ratings).astype(np.float32)
+    return held_out, stars(held_out.pairs.ratings).astype(np.float32)
 
 
 def test_right_predictions_are_calibrated_and_shifted_ones_are_off_by_the_shift():
@@ -123,9 +123,9 @@ def test_a_bucket_holds_equal_predictions_together():
     (bucket,) = found.buckets
     low, high = bucket["interval"]
     assert bucket["rows"] == 200
-    assert bucket["given"] == pytest.approx(held_out.ratings.mean())
+    assert bucket["given"] == pytest.approx(held_out.pairs.ratings.mean())
     assert low < bucket["given"] < high
-    assert found.error == pytest.approx(abs(3 - held_out.ratings.mean()), abs=1e-6)
+    assert found.error == pytest.approx(abs(3 - held_out.pairs.ratings.mean()), abs=1e-6)
 
 
 def test_predictions_that_are_no_numbers_are_in_no_bucket():

@@ -27,7 +27,7 @@ def measured():
 
 def pairs(world):
     users = world.users[world.user_of_pair]
-    return dict(zip(zip(users, world.movies, strict=True), world.ratings, strict=True))
+    return dict(zip(zip(users, world.pairs.movies, strict=True), world.pairs.ratings, strict=True))
 
 
 def test_everybody_is_where_that_can_be_afforded():

@@ -181,12 +181,12 @@ def test_accuracy_is_that_of_tfrs_and_errors_are_those_of_keras():
         tf.data.Dataset.from_tensor_slices(vectors).batch(50), ks=list(TOP_K)
     )
     owners = held_out.users[held_out.user_of_pair]
-    metric.update_state(queries[owners], vectors[held_out.movies])
+    metric.update_state(queries[owners], vectors[held_out.pairs.movies])
     assert [measured[ACCURACY.format(k)] for k in TOP_K] == pytest.approx([float(m) for m in metric.result()])
 
     for name, keras in (
         ("rmse", tf.keras.metrics.RootMeanSquaredError()),
         ("mae", tf.keras.metrics.MeanAbsoluteError()),
     ):
-        keras.update_state(held_out.ratings, stars[owners, held_out.movies])
+        keras.update_state(held_out.pairs.ratings, stars[owners, held_out.pairs.movies])
         assert measured[name] == pytest.approx(float(keras.result()), rel=1e-5)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from components.evaluate import ranking
-from components.evaluate.held_out import History
 from components.evaluate.ranking import MISS, Columns, ranks
+from components.vocabulary.interactions import UserRatings
 
 USERS, MOVIES = 6, 60
 
@@ -36,18 +36,16 @@ def expected(scores, known, asked, unseen):
 
 
 def flat(lists):
+    movies = np.concatenate(lists).astype(np.int32)
     splits = np.cumsum([0] + [len(one) for one in lists])
-    return np.concatenate(lists).astype(np.int32), splits
+    return UserRatings(movies, np.zeros(len(movies), np.float32), splits)
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("shared", [False, True])
 def test_each_pair_has_the_rank_that_counting_gives(seed, shared):
     scores, known, asked = world(seed, shared)
-    movies, splits = flat(asked)
-    known_movies, known_splits = flat(known)
-    history = History(known_movies, np.zeros(len(known_movies), np.float32), known_splits)
-    among_all, among_unseen = ranks(scores, movies, splits, history)
+    among_all, among_unseen = ranks(scores, flat(asked), flat(known))
     assert among_all.dtype == among_unseen.dtype == np.int32
     assert among_all.tolist() == expected(scores, known, asked, unseen=False)
     assert among_unseen.tolist() == expected(scores, known, asked, unseen=True)
@@ -63,18 +61,15 @@ def test_however_often_the_buffer_is_full_or_whoever_shares_a_row(monkeypatch, u
     )
     scores = np.broadcast_to(scores, (users, MOVIES))
     asked = [random.permutation(MOVIES)[: 1 + user % 39] for user in range(users)]
-    movies, splits = flat(asked)
-    nothing = History(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(users + 1, np.int64))
-    for found in ranks(scores, movies, splits, nothing):
-        owners = np.repeat(np.arange(users), np.diff(splits))
-        np.testing.assert_array_equal(found, MOVIES - 1 - scores[owners, movies])
+    pairs, nothing = flat(asked), flat([[]] * users)
+    for found in ranks(scores, pairs, nothing):
+        np.testing.assert_array_equal(found, MOVIES - 1 - scores[pairs.owners, pairs.movies])
 
 
 @pytest.mark.parametrize("catalogue", [2048, 2295, 4590])
 def test_the_best_of_a_wide_row_beats_all_others(catalogue):
     scores = -np.arange(catalogue, dtype=np.float32)[np.newaxis].repeat(2, axis=0)
-    nothing = History(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(3, np.int64))
-    among_all, _ = ranks(scores, np.array([0, 1], np.int32), np.array([0, 1, 2]), nothing)
+    among_all, _ = ranks(scores, flat([[0], [1]]), flat([[], []]))
     assert among_all.tolist() == [0, 1]
 
 

@@ -6,10 +6,10 @@ from held_out_world import TableScorer, held_out_of
 
 from components.evaluate.bootstrap import Resampled
 from components.evaluate.gate import Evidence, GateSettings, Measures, decide
-from components.evaluate.held_out import History
 from components.evaluate.ranking import best_unseen
 from components.evaluate.scoring import score
 from components.evaluate.slices import slice_sums, slices
+from components.vocabulary.interactions import UserRatings
 
 ACCURACY = "top_100_accuracy_unseen"
 
@@ -71,7 +71,7 @@ def test_a_slice_is_judged_with_a_looser_bound_if_it_is_large_enough(part, verdi
 
 def test_lists_hold_the_best_unseen_movies_best_first():
     scores = np.array([[0.1, 0.9, 0.5, np.nan, -np.inf, 0.7]], np.float32)
-    history = History(np.array([1]), np.array([4.0]), np.array([0, 1]))
+    history = UserRatings(np.array([1]), np.array([4.0]), np.array([0, 1]))
     assert best_unseen(scores, history, np.array([0]), k=2).tolist() == [[5, 2]]
     assert best_unseen(scores, history, np.array([0]), k=5).tolist() == [[5, 2, 0, -1, -1]]
     assert best_unseen(scores, history, np.array([], int), k=5).shape == (0, 5)

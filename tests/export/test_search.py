@@ -13,6 +13,7 @@ from components.errors import UserError
 from components.export import search
 from components.export.search import SampleQueries, choose
 from components.export.top_k import FEWEST_MOVIES, LOWEST_SCORE, ScannSearch
+from components.vocabulary.interactions import UserRatings
 
 MOVIES, USERS = 8_000, 30
 
@@ -28,7 +29,7 @@ def world():
         np.float32
     )
     excluded = np.argsort(-(queries @ vectors.T + biases), axis=1)[:, :20].astype(np.int32)
-    history = (excluded.ravel(), np.full(20 * USERS, 3.0, np.float32), np.arange(USERS + 1) * 20)
+    history = UserRatings(excluded.ravel(), np.full(20 * USERS, 3.0, np.float32), np.arange(USERS + 1) * 20)
     return vectors, biases, SampleQueries(queries, history)
 
 

@@ -31,14 +31,14 @@ def sample(inputs):
 def test_the_sample_reaches_from_no_known_rating_to_the_most_and_to_nobody(world, sample):
     assert {"user0", "user1"} <= set(sample.user_ids)
     assert sample.user_ids[-1] not in world.user_ids
-    for ratings, (movies, stars, row_splits) in sample.histories.items():
+    for ratings, histories in sample.histories.items():
         for row, user in enumerate(sample.user_ids):
-            part = slice(row_splits[row], row_splits[row + 1])
-            assert dict(zip(movies[part], stars[part], strict=True)) == world.history(user, ratings)
+            movies, stars, _ = histories[row : row + 1].arrays
+            assert dict(zip(movies, stars, strict=True)) == world.history(user, ratings)
 
 
 def test_nobody_is_nobody_even_if_a_user_is_called_so():
-    one = UserRatings(np.array([0, 1]), np.array([0], np.int32), np.array([3.0], np.float32))
+    one = UserRatings.group([0], [0], [3.0], users=1)
     sample = validation.draw_sample(np.array(["nobody"], object), one, one)
     assert sample.user_ids == ["nobody", "nobody?"]
 
@@ -120,10 +120,8 @@ def test_no_difference_is_small_enough_to_hide_a_nan():
 
 
 def test_packs_known_ratings_before_held_out_ones():
-    known = UserRatings(np.array([0, 2, 2]), np.array([1, 5], np.int32), np.array([4.0, 0.5], np.float32))
-    held_out = UserRatings(
-        np.array([0, 1, 3]), np.array([3, 0, 2], np.int32), np.array([5.0, 4.0, 3.5], np.float32)
-    )
+    known = UserRatings.group([0, 0], [1, 5], [4.0, 0.5], users=2)
+    held_out = UserRatings.group([0, 1, 1], [3, 0, 2], [5.0, 4.0, 3.5], users=2)
     packed = pack(known, held_out, movies=6)
     assert packed.offsets.tolist() == [0, 3, 5]
     assert packed.known_counts.tolist() == [2, 0]
@@ -133,8 +131,8 @@ def test_packs_known_ratings_before_held_out_ones():
 
 @pytest.mark.parametrize(("movies", "bytes_each"), [(256, 1), (257, 2), (65_536, 2), (65_537, 4)])
 def test_packs_movies_in_the_fewest_bytes(movies, bytes_each):
-    last = UserRatings(np.array([0, 1]), np.array([movies - 1], np.int32), np.array([3.0], np.float32))
-    nothing = UserRatings(np.array([0, 0]), np.array([], np.int32), np.array([], np.float32))
+    last = UserRatings.group([0], [movies - 1], [3.0], users=1)
+    nothing = UserRatings.group(np.array([], int), [], [], users=1)
     packed = pack(last, nothing, movies)
     assert packed.movies.itemsize == bytes_each
     assert packed.movies.tolist() == [movies - 1]

@@ -14,22 +14,17 @@ class TableScorer:
         self._scores, self._stars = scores, stars
 
     def predict(self, batch):
-        owners = batch.users[batch.pair_rows]
+        owners = batch.users[batch.pairs.owners]
         return Predictions(
             None if self._scores is None else self._scores[batch.users],
-            None if self._stars is None else self._stars[owners, batch.movies],
+            None if self._stars is None else self._stars[owners, batch.pairs.movies],
         )
 
 
 def grouped(pairs, users):
     """UserRatings of {(user, movie): stars}."""
-    ordered = sorted(pairs)
-    counts = np.bincount([user for user, _ in ordered], minlength=users)
-    return UserRatings(
-        offsets=np.append(0, np.cumsum(counts)).astype(np.int64),
-        movies=np.array([movie for _, movie in ordered], np.int32),
-        ratings=np.array([pairs[pair] for pair in ordered], np.float32),
-    )
+    owners, movies = np.array(list(pairs), np.int64).reshape(-1, 2).T
+    return UserRatings.group(owners, movies, list(pairs.values()), users)
 
 
 def held_out_of(known, test, users, movies, scale=(1.0, 5.0)):
@@ -39,9 +34,7 @@ def held_out_of(known, test, users, movies, scale=(1.0, 5.0)):
     return HeldOut(
         users=owners,
         user_ids=np.array([f"u{user}" for user in owners], object),
-        row_splits=np.append(of_test.offsets[owners], len(of_test.movies)),
-        movies=of_test.movies,
-        ratings=of_test.ratings,
+        pairs=of_test.select(owners),
         known=grouped(known, users),
         movie_ids=np.array([f"m{movie}" for movie in range(movies)], object),
         rating_scale=scale,

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.vocabulary.interactions import UserRatings
+
 Split = dict[int, dict[int, float]]
 
 # Settings of a training that takes seconds and learns the taste.
@@ -69,10 +71,11 @@ class World:
         pq.write_table(pa.table(movies), self.vocabulary / "movies.parquet")
         return self
 
-    def history(self, users: list[int], split: str = "train") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def history(self, users: list[int], split: str = "train") -> UserRatings:
+        """The ratings of `users` in one split."""
         rows = [sorted(self.splits[split].get(user, {}).items()) for user in users]
         flat = [pair for row in rows for pair in row]
-        return (
+        return UserRatings(
             np.array([movie for movie, _ in flat], np.int32),
             np.array([stars for _, stars in flat], np.float32),
             np.cumsum([0] + [len(row) for row in rows], dtype=np.int64),

@@ -79,7 +79,7 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
     from components.train.presets import start
     from components.train.settings import Settings
     from components.train.sizing import sized
-    from components.train.training_data import Catalogue, EncodedRatings, UserBatches, deal
+    from components.train.training_data import Catalogue, UserBatches, deal
     from components.vocabulary.interactions import Interactions
     from components.vocabulary.vocabulary import Vocabulary
 
@@ -88,8 +88,8 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
     catalogue = Catalogue.of(rows, names.years)
     plain = Settings(dimension=8, hidden=8, rating_weights=4, dropout=1e-9)
     settings = sized(plain, rows.split("train").counts, len(catalogue.years))
-    ratings = EncodedRatings(catalogue, [rows.split("train")])
-    batch = next(UserBatches(ratings, 32, 1 << 16, 1).from_step(0))
+    ratings = [rows.split("train")]
+    batch = next(UserBatches(catalogue, ratings, 32, 1 << 16, 1).from_step(0))
     with strategy.scope():
         model = start(Job(rows, names, 1, ""), settings, catalogue)
         model.compile(optimizer=tf.keras.optimizers.SGD(1.0))
@@ -107,7 +107,7 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
         step(given(shares))
         after = [variable.numpy() for variable in model.trainable_variables]
         model._hide = hide
-        same = deal(tuple(next(UserBatches(ratings, 1, 1 << 16, 1).from_step(0))), 2)
+        same = deal(tuple(next(UserBatches(catalogue, ratings, 1, 1 << 16, 1).from_step(0))), 2)
         losses = strategy.run(model.compute_loss, args=(given(same),))
         return before, after, [float(loss) for loss in strategy.experimental_local_results(losses)]
 

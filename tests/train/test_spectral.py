@@ -4,19 +4,17 @@ import numpy as np
 import pytest
 
 from components.train.svd_init import spectral_vectors
+from components.train.training_data import Catalogue
+from components.vocabulary.interactions import UserRatings
 
 
-class Matrix:
-    """Who rated what, from a matrix of zeros and ones [users, movies]."""
-
-    def __init__(self, rated):
-        self.rated = rated
-        self.counts = rated.sum(axis=1)
-
-    def rows(self, users):
-        lists = [np.flatnonzero(self.rated[user]).astype(np.int32) for user in users]
-        splits = np.cumsum([0] + [len(row) for row in lists])
-        return np.concatenate(lists), np.zeros(splits[-1], np.float32), splits
+def _vectors(rated, dimension, seed=1):
+    """The vectors that a matrix of zeros and ones [users, movies] gives."""
+    users, movies = np.nonzero(rated)
+    ratings = UserRatings.group(users, movies, np.zeros(len(users)), len(rated))
+    ones, rows = np.ones(rated.shape[1], np.int64), np.arange(rated.shape[1], dtype=np.int32)
+    catalogue = Catalogue(rows, ones, ones, np.zeros_like(rows), 0.0, 1.0)
+    return spectral_vectors(ratings, catalogue, dimension, seed)
 
 
 def test_dot_products_are_those_of_the_principal_directions():
@@ -24,7 +22,7 @@ def test_dot_products_are_those_of_the_principal_directions():
     random = np.random.default_rng(3)
     block = np.arange(200)[:, np.newaxis] % 4 == np.arange(60) % 4
     rated = (random.random((200, 60)) < np.where(block, 0.8, 0.05)).astype(np.int64)
-    vectors = spectral_vectors(Matrix(rated), 60, 3, seed=1).astype(np.float64)
+    vectors = _vectors(rated, 3).astype(np.float64)
     of_users, of_movies = rated.sum(axis=1, keepdims=True), rated.sum(axis=0)
     scaled = rated / np.sqrt(of_users + of_users.mean()) / np.sqrt(of_movies + of_movies.mean())
     _, strengths, directions = np.linalg.svd(scaled)
@@ -37,14 +35,14 @@ def test_dot_products_are_those_of_the_principal_directions():
 def test_movies_of_one_taste_are_close():
     rated = np.kron(np.eye(2, dtype=np.int64), np.ones((30, 8), np.int64))
     rated[::3] = 1  # some like both
-    vectors = spectral_vectors(Matrix(rated), 16, 4, seed=1)
+    vectors = _vectors(rated, 4)
     similarity = vectors @ vectors.T
     assert similarity[:8, :8].min() > 0.3 > -0.3 > similarity[:8, 8:].max()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 1), (3, 2)])
 def test_little_data_leaves_small_random_vectors(shape):
-    vectors = spectral_vectors(Matrix(np.ones(shape, np.int64)), shape[1], 8, seed=1)
+    vectors = _vectors(np.ones(shape, np.int64), 8)
     assert vectors.shape == (shape[1], 8)
     assert np.isfinite(vectors).all()
     assert len(np.unique(vectors)) == vectors.size
@@ -56,12 +54,12 @@ def test_movies_of_a_few_users_do_not_take_the_directions_of_all_others():
     rated = np.zeros((340, 100), np.int64)
     rated[:300, :60] = random.random((300, 60)) < np.where(block, 0.8, 0.1)
     rated[300 + np.arange(40), 60 + np.arange(40)] = 1  # one movie each that nobody else knows
-    vectors = spectral_vectors(Matrix(rated), 100, 4, seed=1)
+    vectors = _vectors(rated, 4)
     lengths = np.linalg.norm(vectors, axis=1)
     assert lengths[:60].min() > 2 * lengths[60:].max()
 
 
 def test_a_seed_repeats_it():
     rated = (np.random.default_rng(2).random((50, 20)) < 0.3).astype(np.int64)
-    one, other = (spectral_vectors(Matrix(rated), 20, 4, seed=9) for _ in range(2))
+    one, other = (_vectors(rated, 4, seed=9) for _ in range(2))
     np.testing.assert_array_equal(one, other)

@@ -14,6 +14,9 @@ from training_world import QUICK, World
 from components.errors import UserError
 from components.train.scoring import ScoringModel
 from components.train.step import train, train_command
+from components.vocabulary.interactions import UserRatings
+
+NOBODY = UserRatings.group(np.array([], int), [], [], users=1)
 
 
 def _train(world, output, **arguments):
@@ -33,7 +36,7 @@ def scoring(trained):
 
 
 def _scores(scoring, history):
-    queries = scoring.query([""] * (len(history[2]) - 1), history)
+    queries = scoring.query([""] * history.users, history)
     return queries @ scoring.vectors.T + scoring.biases
 
 
@@ -47,36 +50,34 @@ def test_recommends_the_genre_that_a_user_likes(world, scoring):
 
 def test_predicts_what_a_user_will_give(world, scoring):
     users = list(range(world.users))
-    movies, stars, row_splits = world.history(users, "test")
-    predicted = scoring.rate([""] * len(users), world.history(users), _owners(row_splits), movies)
-    assert np.sqrt(np.mean((predicted - stars) ** 2)) < 0.5 * np.std(stars)
+    asked = world.history(users, "test")
+    predicted = scoring.rate([""] * len(users), world.history(users), asked.owners, asked.movies)
+    assert np.sqrt(np.mean((predicted - asked.ratings) ** 2)) < 0.5 * np.std(asked.ratings)
 
 
 def test_a_user_who_was_not_in_training_is_known_by_history(world, scoring):
-    history = (np.array([1, 3, 5, 7], np.int32), np.array([5, 5, 5, 5], np.float32), np.array([0, 4]))
+    history = UserRatings.group([0] * 4, [1, 3, 5, 7], [5] * 4, users=1)
     stars = scoring.rate(["new"], history, np.array([0, 0]), np.array([9, 8]))
     assert stars[0] > stars[1] + 0.5
 
 
 def test_an_empty_history_gets_the_order_of_popularity(world, scoring):
     known = np.concatenate(
-        [world.history(list(range(world.users)), name)[0] for name in ("train", "validation")]
+        [world.history(list(range(world.users)), name).movies for name in ("train", "validation")]
     )
     counts = np.bincount(known, minlength=world.movies)
-    scores = _scores(scoring, (np.array([]), np.array([]), np.array([0, 0])))[0]
+    scores = _scores(scoring, NOBODY)[0]
     np.testing.assert_array_equal(np.argsort(-scores, kind="stable"), np.argsort(-counts, kind="stable"))
 
 
 def test_what_the_catalogue_does_not_have_is_ignored(world, scoring):
-    movies, stars, row_splits = world.history([4])
-    strange = (
-        np.append(movies, [-1, world.movies, 10**6]),
-        np.append(stars, [1, 1, 1]),
-        np.add(row_splits, [0, 3]),
+    history = world.history([4])
+    strange = UserRatings(
+        np.append(history.movies, [-1, world.movies, 10**6]),
+        np.append(history.ratings, [1, 1, 1]),
+        history.offsets + np.array([0, 3]),
     )
-    np.testing.assert_allclose(
-        _scores(scoring, strange), _scores(scoring, (movies, stars, row_splits)), rtol=1e-5
-    )
+    np.testing.assert_allclose(_scores(scoring, strange), _scores(scoring, history), rtol=1e-5)
     pairs = np.zeros(2, np.int32), np.array([-1, world.movies])
     unknown = scoring.rate([""], strange, *pairs)
     assert unknown[0] == unknown[1]
@@ -84,12 +85,11 @@ def test_what_the_catalogue_does_not_have_is_ignored(world, scoring):
 
 
 def test_a_rating_is_predicted_without_itself(world, scoring):
-    movies, stars, row_splits = world.history([4, 5])
-    pairs = _owners(row_splits), movies
-    before = scoring.rate(["", ""], (movies, stars, row_splits), *pairs)
-    changed = stars.copy()
-    changed[3] = 6.0 - changed[3]
-    after = scoring.rate(["", ""], (movies, changed, row_splits), *pairs)
+    history = world.history([4, 5])
+    pairs = history.owners, history.movies
+    before = scoring.rate(["", ""], history, *pairs)
+    history.ratings[3] = 6.0 - history.ratings[3]
+    after = scoring.rate(["", ""], history, *pairs)
     assert after[3] == pytest.approx(before[3], abs=1e-4)
     assert abs(after[4] - before[4]) > 1e-4
 
@@ -105,8 +105,8 @@ def test_pairs_may_come_in_any_order(world, scoring):
 
 
 def test_of_a_movie_rated_twice_the_last_rating_counts(world, scoring):
-    once = (np.array([3, 8]), np.array([5.0, 2.0]), np.array([0, 2]))
-    twice = (np.array([8, 3, 8]), np.array([5.0, 5.0, 2.0]), np.array([0, 3]))
+    once = UserRatings(np.array([3, 8]), np.array([5.0, 2.0]), np.array([0, 2]))
+    twice = UserRatings(np.array([8, 3, 8]), np.array([5.0, 5.0, 2.0]), np.array([0, 3]))
     np.testing.assert_allclose(_scores(scoring, twice), _scores(scoring, once), rtol=1e-4, atol=1e-5)
 
 
@@ -125,7 +125,7 @@ print(list(map(float, [*(query @ candidates["vector"].numpy().T + candidates["bi
 """
     arguments = [sys.executable, "-P", "-c", script, str(trained[0] / "saved_model")]
     output = subprocess.run(arguments, cwd="/", capture_output=True, text=True, check=True).stdout
-    history = (np.array([1, 3, 8]), np.array([5.0, 4.0, 1.0]), np.array([0, 3]))
+    history = UserRatings.group([0] * 3, [1, 3, 8], [5.0, 4.0, 1.0], users=1)
     stars = scoring.rate(["a"], history, np.array([0, 0]), np.array([3, 11]))
     expected = [*_scores(scoring, history)[0], *stars]
     np.testing.assert_allclose(json.loads(output), expected, rtol=1e-4, atol=1e-5)
@@ -233,19 +233,13 @@ def test_the_command_trains_the_notebook_preset(world, tmp_path):
     assert result.exit_code == 0, result.output
     assert len(_log(output)) == 2
     scoring = ScoringModel.load(output)
-    vectors = scoring.query(["u0", "u1", "nobody"], (np.array([]), np.array([]), np.zeros(4)))
+    vectors = scoring.query(["u0", "u1", "nobody"], NOBODY.select([-1] * 3))
     assert vectors.shape == (3, 32)
     assert not np.allclose(vectors[0], vectors[2])
-    stars = scoring.rate(
-        ["u0"], (np.array([]), np.array([]), np.zeros(2)), np.array([0, 0]), np.array([0, -1])
-    )
+    stars = scoring.rate(["u0"], NOBODY, np.array([0, 0]), np.array([0, -1]))
     assert np.all((stars >= 1) & (stars <= 5))
 
 
 def _log(output: Path):
     lines = [json.loads(line) for line in (output / "training_log.jsonl").read_text().splitlines()]
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
-
-
-def _owners(row_splits):
-    return np.repeat(np.arange(len(row_splits) - 1), np.diff(row_splits))

@@ -6,10 +6,8 @@ from components.vocabulary.interactions import UserRatings
 
 
 def _rows(rows):
-    offsets = np.cumsum([0] + [len(row) for row in rows]).astype(np.int64)
-    flat = [pair for row in rows for pair in row]
-    movies, ratings = np.array([m for m, _ in flat], np.int32), np.array([r for _, r in flat], np.float32)
-    return UserRatings(offsets, movies, ratings)
+    flat = [(user, *pair) for user, row in enumerate(rows) for pair in row]
+    return UserRatings.group(*np.array(flat).reshape(-1, 3).astype(int).T, len(rows))
 
 
 class _Fixed:
@@ -20,7 +18,7 @@ class _Fixed:
         return self._scores[users]
 
     def ratings(self, users, history, asked):
-        return np.full(len(asked[0]), self._rating, np.float32)
+        return np.full(len(asked.movies), self._rating, np.float32)
 
 
 def _by_definition(scores, known, asked):

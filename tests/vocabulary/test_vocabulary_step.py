@@ -42,7 +42,7 @@ def test_every_rating_comes_back(dataset: Dataset, encoded: Path) -> None:
         ratings = interactions.split(split)
         found = {
             (names.user_ids[user], names.movie_ids[movie]): float(rating)
-            for user, movie, rating in zip(ratings.users(), ratings.movies, ratings.ratings, strict=True)
+            for user, movie, rating in zip(ratings.owners, ratings.movies, ratings.ratings, strict=True)
         }
         assert found == {(row["user_id"], row["movie_id"]): row["rating"] for row in dataset.split(split)}
         assert len(ratings.movies) == len(found)
@@ -62,7 +62,7 @@ def test_training_users_come_first_and_movies_are_the_catalogue(encoded: Path) -
 def test_movies_ascend_within_a_user(encoded: Path) -> None:
     interactions = Interactions.load(encoded / "i")
     for ratings in (*map(interactions.split, SPLITS), interactions.known()):
-        order = ratings.users().astype(np.int64) * interactions.movies + ratings.movies
+        order = ratings.owners.astype(np.int64) * interactions.movies + ratings.movies
         assert np.all(np.diff(order) > 0)
 
 
@@ -81,10 +81,10 @@ def test_known_ratings_are_those_of_train_and_validation(encoded: Path) -> None:
     interactions = Interactions.load(encoded / "i")
     known = interactions.known()
     parts = [interactions.split("train"), interactions.split("validation")]
-    users = np.concatenate([part.users() for part in parts])
+    users = np.concatenate([part.owners for part in parts])
     movies = np.concatenate([part.movies for part in parts])
     order = np.lexsort((movies, users))
-    np.testing.assert_array_equal(known.users(), users[order])
+    np.testing.assert_array_equal(known.owners, users[order])
     np.testing.assert_array_equal(known.movies, movies[order])
     np.testing.assert_array_equal(known.ratings, np.concatenate([part.ratings for part in parts])[order])
 
@@ -95,16 +95,16 @@ def test_rows_gathers_users_in_any_order() -> None:
         movies=np.arange(5, dtype=np.int32),
         ratings=np.arange(5, dtype=np.float32) / 2,
     )
-    movies, stars, row_splits = ratings.rows([2, 1, -1, 0, 2])
+    movies, stars, row_splits = ratings.select([2, 1, -1, 0, 2]).arrays
     assert movies.tolist() == [2, 3, 4, 0, 1, 2, 3, 4]
     assert stars.tolist() == [1, 1.5, 2, 0, 0.5, 1, 1.5, 2]
     assert row_splits.tolist() == [0, 3, 3, 3, 5, 8]
     assert ratings.counts.tolist() == [2, 0, 3]
-    assert ratings.users().tolist() == [0, 0, 2, 2, 2]
-    movies, stars, row_splits = ratings.rows([])
+    assert ratings.owners.tolist() == [0, 0, 2, 2, 2]
+    movies, stars, row_splits = ratings.select([]).arrays
     assert (len(movies), row_splits.tolist()) == (0, [0])
     with pytest.raises(IndexError):
-        ratings.rows([3])
+        ratings.select([3])
 
 
 def test_the_same_dataset_gives_the_same_bytes(dataset: Dataset, encoded: Path, tmp_path: Path) -> None:
