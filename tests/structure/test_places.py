@@ -1,0 +1,97 @@
+"""The lists of places in CONTRIBUTING.md are complete: an addition to a copy of the code works everywhere."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_PAGE = (_ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+# Heading of a list -> file -> the lines before which something is inserted, and what.
+_ADDITIONS = {
+    "A flag of a step": {
+        "components/train/step.py": [
+            ("    workers: Annotated[", "    dummy: Annotated[int, Range(0, 5)] = 3,\n"),
+            ("      workers: Pods that", "      dummy: Stands for any input.\n"),
+        ],
+        "components/train/component.py": [
+            ("    workers: int", "    dummy: int = 3,\n"),
+            ("        workers=workers", "        dummy=dummy,\n"),
+        ],
+        "pipelines/training.py": [
+            ("    workers: int", "    dummy: int = 3,\n"),
+            ("                    workers=workers", "                    dummy=dummy,\n"),
+        ],
+    },
+    "A layout": {
+        "components/ingest/layouts.py": [
+            ('    "movielens-dat": ', '    "dummy": _without_header("dummy", "~"),\n'),
+        ],
+        "tests/ingest/test_ingest_layouts.py": [
+            ('    "MovieLens, tabs": (joined(', '    "dummy": (joined("~", time=str(SECONDS)), {}),\n'),
+        ],
+    },
+}
+
+_SAID = """
+import pytest
+from click.testing import CliRunner
+from pipelines.cli import twotower
+
+def said(*words):
+    result = CliRunner().invoke(twotower, words)
+    return f"{result.output} {result.exception}"
+
+def passed(file, name):
+    return pytest.main([file, "-k", name, "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]) == 0
+"""
+
+# What shows that the addition works.
+_PROOFS = {
+    "A flag of a step": """
+from pipelines.compiled import CHECKED_IN, compile_pipeline
+from pipelines.kubeflow.submit import parse_arguments
+
+compile_pipeline(CHECKED_IN)
+assert "Stands for any input (0 to 5)" in said("train", "--help")
+assert "Stands for any input (0 to 5)" in said("run", "--help")
+assert "--dummy 9: give a whole number, 0 to 5" in said("run", "--ratings", "r.csv", "--dummy", "9")
+""",
+    "A layout": """
+assert "dummy" in said("ingest", "--help")
+assert passed("tests/ingest/test_ingest_layouts.py", "dummy")
+""",
+}
+
+
+def _copy(directory: Path, edits: dict[str, list[tuple[str, str]]]) -> None:
+    """Copies the code to `directory`, and inserts what an addition takes."""
+    for name in ("components", "pipelines", "tests/ingest", "tests/support"):
+        shutil.copytree(_ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(_ROOT / "pyproject.toml", directory)
+    for name, insertions in edits.items():
+        text = (directory / name).read_text("utf-8")
+        for line, inserted in insertions:
+            assert text.count(f"\n{line}") == 1, f"{name} has another number of lines {line!r}"
+            text = text.replace(f"\n{line}", f"\n{inserted}{line}")
+        (directory / name).write_text(text, "utf-8")
+
+
+@pytest.mark.parametrize("heading", _ADDITIONS)
+def test_an_addition_takes_the_places_that_the_page_lists(heading: str, tmp_path: Path) -> None:
+    (section,) = re.findall(rf"^### {heading}.*?\n(.*?)^##", _PAGE, re.MULTILINE | re.DOTALL)
+    assert len(re.findall(r"^\| \d\. ", section, re.MULTILINE)) == len(_ADDITIONS[heading])
+    _copy(tmp_path, _ADDITIONS[heading])
+    done = subprocess.run(
+        [sys.executable, "-c", _SAID + _PROOFS[heading]],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
