@@ -1,10 +1,11 @@
-"""What the tests of every room share."""
+"""Fixtures that tests of every package share, and the fast tier."""
 
 import importlib.resources
 import json
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 import uuid
@@ -13,6 +14,50 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+# Fixtures that load TensorFlow or start a process; a test that takes one belongs to its tier.
+_HEAVY_FIXTURES: dict[str, str] = {
+    "gcs_server": "process",
+}
+_REFUSED_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast", action="store_true", help="only tests without TensorFlow and processes; both are refused"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "gcs" in getattr(getattr(item, "callspec", None), "params", {}).values():
+            fixtures.add("gcs_server")
+        for fixture in fixtures & _HEAVY_FIXTURES.keys():
+            item.add_marker(_HEAVY_FIXTURES[fixture])
+    if config.getoption("fast"):
+        heavy = [item for item in items if item.get_closest_marker("tensorflow") or _starts(item)]
+        config.hook.pytest_deselected(items=heavy)
+        items[:] = [item for item in items if item not in heavy]
+
+
+def _starts(item: pytest.Item) -> bool:
+    return item.get_closest_marker("process") is not None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _fast_tier(request: pytest.FixtureRequest) -> None:
+    """Under --fast, fails a test that loads TensorFlow or starts a process."""
+    if not request.config.getoption("fast"):
+        return
+    assert "tensorflow" not in sys.modules, "a module of the tests imports TensorFlow"
+
+    def refuse(event: str, arguments: tuple[object, ...]) -> None:
+        if event in _REFUSED_EVENTS or (event == "import" and arguments[0] == "tensorflow"):
+            pytest.fail(f"{event} {arguments[0]}: mark the test `tensorflow` or `process`")
+
+    sys.addaudithook(refuse)
+
 
 # The research data that some tests try the project on; it may not be copied into the project.
 _DATA = Path(os.environ.get("TWOTOWER_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

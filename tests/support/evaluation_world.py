@@ -1,76 +1,31 @@
-"""A world whose tastes are known, and models that are tables: what evaluate and report are tested on."""
+"""A world whose preferences are known, and models that are tables: evaluate and report are tested on it."""
 
 import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import tensorflow as tf
+from artifacts import SCALE, write_interactions, write_vocabulary
+from artifacts import write_model as write_saved_model
 
-SCALE = (1.0, 5.0)
+from components.vocabulary.interactions import UserRatings
+
 SPLIT = {"kind": "random", "seed": 42, "validation_fraction": 0.1, "test_fraction": 0.2}
-
-_HISTORY = [
-    tf.TensorSpec([None], tf.string, "user_id"),
-    tf.TensorSpec([None], tf.int32, "history_movie"),
-    tf.TensorSpec([None], tf.float32, "history_rating"),
-    tf.TensorSpec([None], tf.int64, "history_row_splits"),
-]
-_PAIRS = [tf.TensorSpec([None], tf.int32, "pair_row"), tf.TensorSpec([None], tf.int32, "pair_movie")]
-
-
-class TableModel(tf.Module):
-    """Answers from a table: a user's row of scores is the query, candidate vectors are unit vectors."""
-
-    def __init__(self, user_ids, movie_ids, scores, stars):
-        super().__init__()
-        rows = tf.range(len(user_ids), dtype=tf.int32)
-        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(list(user_ids), tf.string), rows)
-        self._rows = tf.lookup.StaticHashTable(initializer, default_value=len(user_ids))
-        self._movie_ids = tf.Variable(list(movie_ids), trainable=False)
-        # A row more for an unknown user, a column more for an unknown movie.
-        self._scores = tf.Variable(np.pad(scores, ((0, 1), (0, 0))).astype(np.float32))
-        self._stars = tf.Variable(np.pad(stars, ((0, 1), (0, 1)), constant_values=3.0).astype(np.float32))
-        self._movies = len(movie_ids)
-
-    @tf.function(input_signature=_HISTORY)
-    def query(self, user_id, history_movie, history_rating, history_row_splits):
-        return {"query": tf.gather(self._scores, self._rows.lookup(user_id))}
-
-    @tf.function(input_signature=[])
-    def candidates(self):
-        return {
-            "movie_id": self._movie_ids.read_value(),
-            "vector": tf.eye(self._movies),
-            "bias": tf.zeros([self._movies]),
-        }
-
-    @tf.function(input_signature=[*_HISTORY, *_PAIRS])
-    def rate(self, user_id, history_movie, history_rating, history_row_splits, pair_row, pair_movie):
-        users = tf.gather(self._rows.lookup(user_id), pair_row)
-        known = (pair_movie >= 0) & (pair_movie < self._movies)
-        movies = tf.where(known, pair_movie, self._movies)
-        return {"rating": tf.gather_nd(self._stars, tf.stack([users, movies], axis=1))}
 
 
 def write_model(directory, user_ids, movie_ids, scores, stars, split=SPLIT):
     """Writes a Model directory around tables `scores` and `stars`, [users, movies]."""
+    from saved_models import TableModel
+
     directory = Path(directory)
-    model = TableModel(user_ids, movie_ids, scores, stars)
-    signatures = {name: getattr(model, name) for name in ("query", "candidates", "rate")}
-    tf.saved_model.save(model, str(directory / "saved_model"), signatures=signatures)
-    _write_json(
-        directory / "model.json",
-        format=1,
+    write_saved_model(
+        directory,
+        TableModel(user_ids, movie_ids, scores, stars),
+        movies=len(movie_ids),
+        training_users=len(user_ids),
         preset="table",
         settings={"dimension": len(movie_ids), "learning_rate": 0.01},
         split=split,
-        fingerprint="world",
-        rating_scale=SCALE,
-        movies=len(movie_ids),
-        training_users=len(user_ids),
         steps=300,
         seconds=12.5,
     )
@@ -123,41 +78,15 @@ class EvaluationWorld:
     def write_data(self, directory):
         """Writes `vocabulary` and `interactions` below `directory`, and returns it."""
         directory = Path(directory)
-        vocabulary, interactions = directory / "vocabulary", directory / "interactions"
-        vocabulary.mkdir(parents=True)
-        interactions.mkdir()
         users, movies = len(self.user_ids), len(self.movie_ids)
-        pq.write_table(
-            pa.table({"user_id": pa.array(self.user_ids, pa.string())}), vocabulary / "users.parquet"
+        years = [1950 + row if row % 5 else 0 for row in range(movies)]
+        write_vocabulary(
+            directory / "vocabulary", self.user_ids, self.movie_ids, self.titles, years, training_users=users
         )
-        table = {
-            "movie_id": pa.array(self.movie_ids, pa.string()),
-            "title": self.titles,
-            "year": pa.array([1950 + row if row % 5 else None for row in range(movies)], pa.int32()),
+        splits = {
+            name: UserRatings.group(*self.rows(name), users) for name in ("train", "validation", "test")
         }
-        pq.write_table(pa.table(table), vocabulary / "movies.parquet")
-        counts = {"training_users": users, "users": users, "movies": movies}
-        _write_json(vocabulary / "vocabulary.json", format=1, **counts)
-        sizes = {}
-        for name in ("train", "validation", "test"):
-            of_split = self.rows(name)
-            order = np.lexsort((of_split[1], of_split[0]))
-            owners, items, stars = (column[order] for column in of_split)
-            counted = np.bincount(owners, minlength=users)
-            np.save(interactions / f"{name}.offsets.npy", np.append(0, np.cumsum(counted)).astype(np.int64))
-            np.save(interactions / f"{name}.movies.npy", items.astype(np.int32))
-            np.save(interactions / f"{name}.ratings.npy", stars.astype(np.float32))
-            sizes[name] = len(owners)
-        _write_json(
-            interactions / "interactions.json",
-            format=1,
-            **counts,
-            splits=sizes,
-            rating_scale=SCALE,
-            rating_mean=float(self.rows("train")[2].mean()),
-            split=self.split,
-            fingerprint="world",
-        )
+        write_interactions(directory / "interactions", splits, movies, training_users=users, split=self.split)
         return directory
 
 
@@ -186,7 +115,3 @@ def evaluation_world(seed=0, users=120, movies=150, ratings_per_user=30, shares=
         ratings=np.clip(np.round(noisy), *SCALE).astype(np.float32),
         splits=random.choice(["train", "validation", "test"], len(owners), p=shares),
     )
-
-
-def _write_json(file, **content):
-    file.write_text(json.dumps(content))

@@ -1,12 +1,10 @@
 """Ratings few enough to train on in seconds, with a taste that is known."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+from artifacts import ratings_by_user, write_interactions, write_vocabulary
 
 from components.vocabulary.interactions import UserRatings
 
@@ -39,47 +37,27 @@ class World:
     def write(self, root: Path) -> "World":
         """Writes the directories `interactions` and `vocabulary` below `root`."""
         self.interactions, self.vocabulary = root / "interactions", root / "vocabulary"
-        self.interactions.mkdir(parents=True)
-        self.vocabulary.mkdir()
-        for name, ratings in self.splits.items():
-            rows = [sorted(ratings.get(user, {}).items()) for user in range(self.users)]
-            flat = [pair for row in rows for pair in row]
-            offsets = np.cumsum([0] + [len(row) for row in rows], dtype=np.int64)
-            np.save(self.interactions / f"{name}.movies.npy", np.array([m for m, _ in flat], np.int32))
-            np.save(self.interactions / f"{name}.ratings.npy", np.array([r for _, r in flat], np.float32))
-            np.save(self.interactions / f"{name}.offsets.npy", offsets)
-        counts = {"training_users": len(self.splits["train"]), "users": self.users, "movies": self.movies}
-        stars = [r for row in self.splits["train"].values() for r in row.values()]
-        summary = {
-            "format": 1,
-            **counts,
-            "splits": {name: sum(map(len, rows.values())) for name, rows in self.splits.items()},
-            "rating_scale": list(self.scale),
-            "rating_mean": float(np.mean(stars)) if stars else 0.0,
-            "split": {"kind": "random", "seed": 1},
-            "fingerprint": "world",
+        splits = {
+            name: ratings_by_user([rows.get(user, {}) for user in range(self.users)])
+            for name, rows in self.splits.items()
         }
-        (self.interactions / "interactions.json").write_text(json.dumps(summary))
-        (self.vocabulary / "vocabulary.json").write_text(json.dumps({"format": 1, **counts}))
-        ids = pa.array([f"u{user}" for user in range(self.users)], pa.string())
-        pq.write_table(pa.table({"user_id": ids}), self.vocabulary / "users.parquet")
-        movies = {
-            "movie_id": [f"m{movie}" for movie in range(self.movies)],
-            "title": [f"Movie {movie}" for movie in range(self.movies)],
-            "year": pa.array([2000] * self.movies, pa.int32()),
-        }
-        pq.write_table(pa.table(movies), self.vocabulary / "movies.parquet")
+        training_users = len(self.splits["train"])
+        write_interactions(
+            self.interactions, splits, self.movies, training_users, {"kind": "random", "seed": 1}, self.scale
+        )
+        write_vocabulary(
+            self.vocabulary,
+            user_ids=[f"u{user}" for user in range(self.users)],
+            movie_ids=[f"m{movie}" for movie in range(self.movies)],
+            titles=[f"Movie {movie}" for movie in range(self.movies)],
+            years=[2000] * self.movies,
+            training_users=training_users,
+        )
         return self
 
     def history(self, users: list[int], split: str = "train") -> UserRatings:
         """The ratings of `users` in one split."""
-        rows = [sorted(self.splits[split].get(user, {}).items()) for user in users]
-        flat = [pair for row in rows for pair in row]
-        return UserRatings(
-            np.array([movie for movie, _ in flat], np.int32),
-            np.array([stars for _, stars in flat], np.float32),
-            np.cumsum([0] + [len(row) for row in rows], dtype=np.int64),
-        )
+        return ratings_by_user([self.splits[split].get(user, {}) for user in users])
 
 
 def two_genres(users: int = 200, movies: int = 121, low: float = 1.0, high: float = 5.0) -> World:

@@ -1,0 +1,106 @@
+"""Writes the artifacts of small worlds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.vocabulary.interactions import UserRatings
+
+SCALE = (1.0, 5.0)
+
+
+def write_vocabulary(
+    directory: Path,
+    user_ids: Sequence[str],
+    movie_ids: Sequence[str],
+    titles: Sequence[str],
+    years: Sequence[int],
+    training_users: int,
+) -> None:
+    """Writes a Vocabulary; a year of 0 is none."""
+    directory.mkdir(parents=True)
+    pq.write_table(pa.table({"user_id": pa.array(user_ids, pa.string())}), directory / "users.parquet")
+    movies = {
+        "movie_id": pa.array(movie_ids, pa.string()),
+        "title": pa.array(titles, pa.string()),
+        "year": pa.array([year or None for year in years], pa.int32()),
+    }
+    pq.write_table(pa.table(movies), directory / "movies.parquet")
+    counts = {"training_users": training_users, "users": len(user_ids), "movies": len(movie_ids)}
+    write_json(directory / "vocabulary.json", format=1, **counts)
+
+
+def write_interactions(
+    directory: Path,
+    splits: Mapping[str, UserRatings],
+    movies: int,
+    training_users: int,
+    split: Mapping[str, Any],
+    scale: tuple[float, float] = SCALE,
+) -> None:
+    """Writes Interactions of the splits train, validation and test."""
+    directory.mkdir(parents=True)
+    for name, ratings in splits.items():
+        for part in ("offsets", "movies", "ratings"):
+            np.save(directory / f"{name}.{part}.npy", getattr(ratings, part))
+    train = splits["train"]
+    write_json(
+        directory / "interactions.json",
+        format=1,
+        training_users=training_users,
+        users=train.users,
+        movies=movies,
+        splits={name: len(ratings.movies) for name, ratings in splits.items()},
+        rating_scale=scale,
+        rating_mean=float(train.ratings.mean()) if len(train.ratings) else 0.0,
+        split=split,
+        fingerprint="world",
+    )
+
+
+def write_model(
+    directory: Path,
+    module: Any,
+    movies: int,
+    training_users: int,
+    preset: str,
+    settings: Mapping[str, Any],
+    split: Mapping[str, Any],
+    steps: int = 0,
+    seconds: float = 0.0,
+) -> None:
+    """Writes a Model around a module with the signatures query, candidates and rate."""
+    import tensorflow as tf
+
+    signatures = {name: getattr(module, name) for name in ("query", "candidates", "rate")}
+    tf.saved_model.save(module, str(directory / "saved_model"), signatures=signatures)
+    write_json(
+        directory / "model.json",
+        format=1,
+        preset=preset,
+        settings=settings,
+        split=split,
+        fingerprint="world",
+        rating_scale=SCALE,
+        movies=movies,
+        training_users=training_users,
+        steps=steps,
+        seconds=seconds,
+    )
+
+
+def ratings_by_user(rows: Sequence[Mapping[int, float]]) -> UserRatings:
+    """Groups one {movie: rating} a user."""
+    pairs = [(user, *pair) for user, row in enumerate(rows) for pair in row.items()]
+    users, movies, ratings = np.array(pairs, float).reshape(-1, 3).T
+    return UserRatings.group(users.astype(int), movies, ratings, len(rows))
+
+
+def write_json(file: Path, **content: Any) -> None:
+    """Writes a JSON object."""
+    file.write_text(json.dumps(content))
