@@ -93,6 +93,7 @@ def flags(
 def subcommand(
     step: Callable[..., Any],
     *,
+    cls: type[Subcommand] = Subcommand,
     renamed: Mapping[str, str] = {},
     **how: Any,
 ) -> Callable[[Callable[..., Any]], click.Command]:
@@ -104,7 +105,7 @@ def subcommand(
     def decorate(function: Callable[..., Any]) -> click.Command:
         command: click.Command = click.command(
             step.__name__.replace("_", "-"),
-            cls=Subcommand,
+            cls=cls,
             renamed=renamed,
             help=summary(function.__doc__ or step.__doc__),
         )(flags(step, **how)(function))

@@ -28,8 +28,8 @@ COMMANDS = {
         "components.registry.step:champion_command",
         "copy the served model out of the registry",
     ),
-    "evaluate": ("components.evaluate.cli:evaluate", "Model, champion, Interactions -> Evaluation"),
-    "report": ("components.report.cli:report", "show the page of a run or version; or make one"),
+    "evaluate": ("components.evaluate.step:evaluate_command", "Model, champion, Interactions -> Evaluation"),
+    "report": ("components.report.step:report_command", "show the page of a run or version; or make one"),
     "export": ("components.export.step:export_command", "Model, Vocabulary, ratings -> Index"),
     "publish": (
         "components.publish.step:publish_command",

@@ -19,7 +19,6 @@ from components.evaluate.names import (
 from components.evaluate.rules import FAIL, Rule
 
 ENFORCE, REPORT = "enforce", "report"
-GATES = (ENFORCE, REPORT)
 
 # Baseline -> the metric in which the challenger must not be worse. Only baselines without anything to tune
 # are in the gate: a tuned method of a single purpose may win by a hair, and that is no reason to go on

@@ -1,32 +1,32 @@
-"""The step `evaluate`: measures a model beside champion and baselines, and decides whether it may go live."""
+"""The step `evaluate` and its subcommand: measurement beside champion and baselines, and the decision."""
 
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import click
+
+from components.command import subcommand
+from components.declaration import Choice, Range
 from components.errors import UserError
-from components.evaluate.champion import SAVED_MODEL, Champion, comparison
-from components.evaluate.gate import GATES, GateSettings
-from components.evaluate.held_out import HeldOut
-from components.evaluate.measure import Case, Measured, judge
-from components.evaluate.names import CHALLENGER
-from components.evaluate.rules import finite_or_none
-from components.evaluate.scoring import ScoringModel
 from components.outputs import output_directory, write_json
 from components.progress import log
 from components.step import step
-from components.vocabulary.data_summary import DataSummary
-from components.vocabulary.interactions import Interactions
-from components.vocabulary.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from components.evaluate.measure import Judgement, Measured
+    from components.evaluate.scoring import ScoringModel
+    from components.vocabulary.interactions import Interactions
+    from components.vocabulary.vocabulary import Vocabulary
 
 
 class EvaluateSummary(NamedTuple):
-    """What was decided.
+    """The decision.
 
     Attributes:
-      blessed: whether no rule of the gate failed.
-      publish: whether the model is to be published: it is blessed, or the gate only reports.
-      reason: one sentence.
+      blessed: Whether no rule of the gate failed.
+      publish: Whether the model is to be published: it is blessed, or the gate only reports.
+      reason: One sentence.
     """
 
     blessed: bool
@@ -42,35 +42,42 @@ def evaluate(
     vocabulary: str,
     output: str,
     champion: str = "",
-    gate: str = "enforce",
-    min_top_100_accuracy: float = 0.0,
-    max_rmse: float = 0.0,
+    gate: Annotated[str, Choice("enforce", "report")] = "enforce",
+    min_top_100_accuracy: Annotated[float, Range(0, 1)] = 0.0,
+    max_rmse: Annotated[float, Range(0)] = 0.0,
     ignore_champion: bool = False,
     seed: int = 42,
     metrics_path: str = "",
     metrics_metadata: dict[str, Any] | None = None,
 ) -> EvaluateSummary:
-    """Writes an Evaluation of `model` to `output`: verdict.json (docs/verdict.md) and the sums of each user.
+    """Measures a model beside the champion and baselines, and decides whether it may go live.
 
     A bad model is a verdict and not an error: one that cannot even be loaded is refused like any other.
 
     Args:
-      model: a Model directory, the challenger.
-      interactions, vocabulary: the data, as `vocabulary` wrote them; the test split is what is measured on.
-      output: the directory to write.
-      champion: what `champion` wrote, or a Model directory; "" if there is nothing to compare with.
+      model: Model that `train` wrote: the challenger.
+      interactions: Interactions that `vocabulary` wrote; their test split is what is measured on.
+      vocabulary: Vocabulary of the same run.
+      output: Evaluation: the directory to write, with verdict.json and the sums of each user.
+      champion: Output of `champion`, or any Model to compare with; "" for none.
       gate: "enforce" publishes only what passes every rule; "report" publishes and records the verdict.
-      min_top_100_accuracy: least top-100 accuracy among unseen movies, 0 to 1; 0 sets no bound.
-      max_rmse: greatest root mean squared error, in stars; 0 sets no bound.
-      ignore_champion: leaves the champion out, for one that can no longer be scored.
-      seed: decides the resampling of users behind the intervals.
-      metrics_path: a file to write the challenger's metrics to, for KFP; "" for none.
-      metrics_metadata: takes the same metrics, for KFP.
+      min_top_100_accuracy: Least top-100 accuracy among unseen movies; 0 sets no bound.
+      max_rmse: Greatest root mean squared error, in stars; 0 sets no bound.
+      ignore_champion: Leaves the champion out, for one that can no longer be scored.
+      seed: Decides the resampling of users behind the intervals.
+      metrics_path: JSON file to write the challenger's metrics to; "" for none.
+      metrics_metadata: Takes the same metrics, for KFP.
 
     Raises:
       UserError: if an argument is out of range, or a directory does not hold what it should.
     """
-    settings = gate_settings(gate, min_top_100_accuracy, max_rmse)
+    from components.evaluate.champion import SAVED_MODEL, Champion, comparison
+    from components.evaluate.gate import GateSettings
+    from components.evaluate.held_out import HeldOut
+    from components.evaluate.measure import Case, judge
+    from components.vocabulary.data_summary import DataSummary
+
+    settings = GateSettings(min_top_100_accuracy=min_top_100_accuracy, max_rmse=max_rmse)
     if not (Path(model) / SAVED_MODEL).is_dir():
         raise UserError(
             f"--model {model} is no Model: it has no {SAVED_MODEL}/; make one with `twotower train`"
@@ -99,27 +106,17 @@ def evaluate(
     return EvaluateSummary(verdict["blessed"], verdict["publish"], verdict["reason"])
 
 
-def open_model(directory: Path) -> ScoringModel:
-    """The scoring model of a Model directory."""
+def open_model(directory: Path) -> "ScoringModel":
+    """Loads the scoring model of a Model directory."""
     from components.train import scoring
 
     return scoring.ScoringModel.load(directory)
 
 
-def gate_settings(gate: str, min_top_100_accuracy: float, max_rmse: float) -> GateSettings:
-    """The bounds of the gate, from flags. Raises `UserError` if one is out of range."""
-    if gate not in GATES:
-        raise UserError(f"--gate {gate} is unknown; choose one of {', '.join(GATES)}")
-    if not 0 <= min_top_100_accuracy <= 1:
-        raise UserError(
-            f"--min-top-100-accuracy {min_top_100_accuracy} is not a share; give 0 (no bound) to 1"
-        )
-    if not 0 <= max_rmse < float("inf"):
-        raise UserError(f"--max-rmse {max_rmse} is no bound in stars; give 0 (no bound) or more")
-    return GateSettings(min_top_100_accuracy=min_top_100_accuracy, max_rmse=max_rmse)
+def _load(interactions: str, vocabulary: str) -> tuple["Interactions", "Vocabulary"]:
+    from components.vocabulary.interactions import Interactions
+    from components.vocabulary.vocabulary import Vocabulary
 
-
-def _load(interactions: str, vocabulary: str) -> tuple[Interactions, Vocabulary]:
     data, numbering = Interactions.load(interactions), Vocabulary.load(vocabulary)
     if (data.users, data.movies) != (len(numbering.user_ids), len(numbering.movie_ids)):
         raise UserError(
@@ -129,8 +126,11 @@ def _load(interactions: str, vocabulary: str) -> tuple[Interactions, Vocabulary]
     return data, numbering
 
 
-def _log_metrics(measured: Measured, path: str, metadata: dict[str, Any] | None) -> None:
+def _log_metrics(measured: "Measured", path: str, metadata: dict[str, Any] | None) -> None:
     """Hands the challenger's metrics to KFP, which takes finite floats of Python's own only."""
+    from components.evaluate.names import CHALLENGER
+    from components.evaluate.rules import finite_or_none
+
     of_challenger = measured.whole.metrics.get(CHALLENGER, {})
     finite = {
         name: float(value) for name, value in of_challenger.items() if finite_or_none(value) is not None
@@ -140,3 +140,78 @@ def _log_metrics(measured: Measured, path: str, metadata: dict[str, Any] | None)
     if path:
         # KFP's local cache takes a step for unfinished if there is no file behind an artifact.
         write_json(path, finite)
+
+
+_OF_A_MODEL = ("model", "interactions", "vocabulary", "output")
+
+
+@subcommand(evaluate, defaults=dict.fromkeys(_OF_A_MODEL, ""))
+@click.option(
+    "--index",
+    default="",
+    help="In place of --model, --champion, --interactions and --vocabulary, an exported index as the "
+    "challenger: its directory, a version of --registry, or `champion`. --output may be left out then.",
+)
+@click.option(
+    "--against", default="", help="Another index to compare it with, named likewise; none by default."
+)
+@click.option(
+    "--ratings",
+    default="",
+    help="Held-out ratings to measure indexes on, a file or several; by default, their test rows.",
+)
+@click.option(
+    "--columns",
+    default="",
+    help="Columns of these ratings in another layout: user=…,movie=…,rating=….",
+)
+@click.option("--registry", default="registry", help="With --index, the registry of the versions.")
+def evaluate_command(**inputs: Any) -> None:
+    """Measures a model beside the champion and baselines, and decides whether it may go live.
+
+    As a step of the pipeline it takes --model, --champion, --interactions, --vocabulary and --output. Any two
+    exported indexes are compared with --index A --against B, on rows that neither was trained on.
+    """
+    from rich.console import Console
+
+    from components.evaluate.console import verdict_tables
+    from components.evaluate.verdict import load_verdict
+
+    of_indexes = {name: inputs.pop(name) for name in ("index", "against", "registry", "ratings", "columns")}
+    if of_indexes["index"]:
+        verdict = _evaluate_indexes(of_indexes, inputs).verdict
+    else:
+        _evaluate_model(of_indexes, inputs)
+        verdict = load_verdict(inputs["output"])
+    Console().print(*verdict_tables(verdict), sep="\n")
+
+
+def _evaluate_model(of_indexes: dict[str, str], inputs: dict[str, Any]) -> None:
+    missing = [f"--{name}" for name in _OF_A_MODEL if not inputs[name]]
+    if missing:
+        raise UserError(
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; name what to measure by "
+            "--model, --interactions, --vocabulary and --output, or by --index and --against"
+        )
+    _refuse_together("--model", [name for name in ("against", "ratings", "columns") if of_indexes[name]])
+    evaluate(**inputs)
+
+
+def _evaluate_indexes(of_indexes: dict[str, str], inputs: dict[str, Any]) -> "Judgement":
+    from components.evaluate.gate import GateSettings
+    from components.evaluate.indexes import evaluate_indexes
+
+    others = ("model", "champion", "interactions", "vocabulary", "ignore_champion", "metrics_path")
+    _refuse_together("--index", [name for name in others if inputs[name]])
+    settings = GateSettings(min_top_100_accuracy=inputs["min_top_100_accuracy"], max_rmse=inputs["max_rmse"])
+    judgement = evaluate_indexes(**of_indexes, settings=settings, gate=inputs["gate"], seed=inputs["seed"])
+    if inputs["output"]:
+        with output_directory(inputs["output"]) as directory:
+            judgement.write(directory)
+    return judgement
+
+
+def _refuse_together(flag: str, others: list[str]) -> None:
+    if others:
+        other = f"--{others[0].replace('_', '-')}"
+        raise UserError(f"{flag} and {other} do not go together; leave one of them out")

@@ -2,10 +2,13 @@
 
 from kfp import dsl
 
+from components.declaration import documented_by
 from components.image import IMAGE
+from components.report import step
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@documented_by(step.report, report="One self-contained HTML file.")
 def report(
     evaluation: dsl.Input[dsl.Artifact],
     model: dsl.Input[dsl.Model],
@@ -14,19 +17,9 @@ def report(
     report: dsl.Output[dsl.HTML],
     model_card: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Makes one page of what was decided, why, and what the model is good at.
+    from components.report import step
 
-    Args:
-        evaluation: What `evaluate` wrote.
-        model: The Model that was evaluated.
-        dataset: The RatingsDataset that it was trained on.
-        identity: What `fingerprint` wrote, for its time.
-        report: One self-contained HTML file.
-        model_card: What the model is, what it was trained on and where it is weak, as Markdown.
-    """
-    from components.report.step import report as write_report
-
-    write_report(
+    step.report(
         evaluation=evaluation.path,
         model=model.path,
         dataset=dataset.path,

@@ -1,10 +1,15 @@
-"""The step `report`: one page that says what was decided and why, and the model card."""
+"""The step `report`, which writes a page on the decision and the model card, and its subcommand."""
 
 from pathlib import Path
+from typing import Any
 
+import click
+
+from components.command import Subcommand, subcommand
 from components.errors import UserError
 from components.outputs import write_text
 from components.progress import log
+from components.registry.cli import registry_option
 from components.step import so_far, step
 
 CARD = "model_card.md"
@@ -14,18 +19,18 @@ CARD = "model_card.md"
 def report(
     *, evaluation: str, model: str, dataset: str, identity: str = "", output: str, model_card: str = ""
 ) -> None:
-    """Writes one self-contained HTML file to `output`, and the model card beside it.
+    """Makes one page of the decision, its reasons and the model's quality, and the model card.
 
     The page tells the time and peak memory of the steps up to this one; the last step of the run adds those
     that follow to the copy of the page in the registry.
 
     Args:
-      evaluation: the Evaluation that `evaluate` wrote.
-      model: the Model that was evaluated, for its settings and its training log.
-      dataset: the RatingsDataset that it was trained on.
-      identity: the directory that `fingerprint` wrote, for its time; "" for none.
-      output: the file to write.
-      model_card: the file for the model card, Markdown; "" for `model_card.md` beside `output`.
+      evaluation: Evaluation that `evaluate` wrote.
+      model: Model that was evaluated, for its settings and its training log.
+      dataset: RatingsDataset that it was trained on.
+      identity: Output of `fingerprint`, for its duration; "" for none.
+      output: The page to write.
+      model_card: The model card to write, as Markdown; "" writes model_card.md beside the page.
 
     Raises:
       UserError: if there is no verdict or no dataset, or a file cannot be written.
@@ -47,3 +52,62 @@ def _write(flag: str, path: str, text: str) -> None:
         write_text(path, text)
     except OSError as error:
         raise UserError(f"cannot write {flag} {path}: {error.strerror}; name another file") from error
+
+
+_INPUTS = ("evaluation", "model", "dataset", "identity", "model_card")
+
+
+class _TwoUses(Subcommand):
+    """A command whose help tells the flags of making a page from those of showing one."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
+        for title, making in (
+            ("To show a page of the registry", False),
+            ("To make one, as the step does", True),
+        ):
+            records = (one.get_help_record(ctx) for one in options if (one.name in _INPUTS) == making)
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record is not None])
+
+
+@subcommand(report, cls=_TwoUses, defaults=dict.fromkeys(("evaluation", "model", "dataset", "output"), ""))
+@click.argument("run_or_version", metavar="[RUN|VERSION]", default="")
+@registry_option
+@click.option("--open", "open_", is_flag=True, help="Show the page in a browser.")
+def report_command(run_or_version: str, registry: str, open_: bool, output: str, **inputs: Any) -> None:
+    """Says how a run ended and where its page lies; or makes a page.
+
+    RUN or VERSION is an id as `twotower runs` lists it, its first characters, or `champion`; without it, the
+    run that ended last; --output writes a copy of its page. With --evaluation, --model and --dataset it makes
+    a page of a run's artifacts instead, by default report.html, and the model card beside it.
+    """
+    from components.report.terminal import show
+
+    if not any(inputs.values()):
+        output = _show(registry, run_or_version, output)
+    elif run_or_version:
+        raise UserError(
+            f"{run_or_version} has its page already; leave out --evaluation, --model and --dataset"
+        )
+    else:
+        for name in ("evaluation", "model", "dataset"):
+            if not inputs[name]:
+                raise UserError(f"--{name} is missing: a page is made of --evaluation, --model and --dataset")
+        output = output or "report.html"
+        report(output=output, **inputs)
+    click.echo(output)
+    if open_:
+        show(output)
+
+
+def _show(registry: str, name: str, output: str) -> str:
+    """Prints how a run ended; returns its page, copied to `output` if that is not ""."""
+    from components.registry.lookup import find
+    from components.registry.registry import Registry
+    from components.report.terminal import local_page, summary
+
+    found = find(Registry(registry), name)
+    for line in summary(found):
+        click.echo(line)
+    return local_page(Registry(registry), found, output)

@@ -213,10 +213,10 @@ def test_the_same_seed_gives_the_same_verdict(judge, good_model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"gate": "maybe"}, "--gate maybe is unknown; choose one of enforce, report"),
+        ({"gate": "maybe"}, "--gate maybe: give enforce or report"),
         ({"min_top_100_accuracy": 1.5}, "--min-top-100-accuracy 1.5"),
         ({"max_rmse": float("nan")}, "--max-rmse nan"),
-        ({"max_rmse": -1.0}, "--max-rmse -1.0"),
+        ({"max_rmse": -1.0}, "--max-rmse -1"),
         ({"model": "nowhere"}, "--model nowhere is no Model"),
         ({"champion": "nowhere"}, "--champion nowhere holds neither"),
         ({"interactions": "nowhere"}, "nowhere holds no interactions"),

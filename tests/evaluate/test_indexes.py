@@ -10,10 +10,9 @@ from click.testing import CliRunner
 from serving_world import small_world
 
 from components.errors import UserError
-from components.evaluate.cli import evaluate as command
 from components.evaluate.gate import GateSettings
 from components.evaluate.indexes import evaluate_indexes
-from components.evaluate.step import evaluate
+from components.evaluate.step import evaluate, evaluate_command
 from components.evaluate.verdict import load_verdict
 from components.export.step import export
 
@@ -113,11 +112,13 @@ def test_no_row_to_measure_on_is_said_with_its_cure(world, first, tmp_path):
 
 def test_the_command_prints_the_tables_and_writes_an_evaluation_if_asked(first, second, tmp_path):
     arguments = ["--index", str(first / "index"), "--against", str(second / "index")]
-    shown = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    shown = CliRunner().invoke(evaluate_command, arguments, catch_exceptions=False)
     assert "top-100 unseen" in shown.output
     assert "champion" in shown.output
     output = tmp_path / "evaluation"
-    again = CliRunner().invoke(command, [*arguments, "--output", str(output)], catch_exceptions=False)
+    again = CliRunner().invoke(
+        evaluate_command, [*arguments, "--output", str(output)], catch_exceptions=False
+    )
     assert again.stdout == shown.stdout
     assert load_verdict(output)["champion"]["exists"]
     assert json.loads((output / "details.json").read_text())["users"]
@@ -138,4 +139,4 @@ def test_the_command_prints_the_tables_and_writes_an_evaluation_if_asked(first, 
 def test_a_mistake_on_the_command_line_is_one_line(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
-        CliRunner().invoke(command, arguments, catch_exceptions=False)
+        CliRunner().invoke(evaluate_command, arguments, catch_exceptions=False)

@@ -15,6 +15,8 @@ _PACKAGES = {
     "vocabulary": "vocabulary",
     "train": "train",
     "champion": "registry",
+    "evaluate": "evaluate",
+    "report": "report",
     "export": "export",
     "publish": "publish",
     "refuse": "publish",

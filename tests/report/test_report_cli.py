@@ -12,7 +12,7 @@ from components.errors import UserError
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from components.registry.versions import GateDecision, Provenance
-from components.report.cli import report
+from components.report.step import report_command
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def call(place):
 
     def run(*words):
         arguments = [*map(str, words), "--registry", place]
-        return CliRunner().invoke(report, arguments, catch_exceptions=False).stdout.splitlines()
+        return CliRunner().invoke(report_command, arguments, catch_exceptions=False).stdout.splitlines()
 
     return run
 
@@ -115,7 +115,7 @@ def test_a_page_and_its_card_are_made_of_artifacts(evaluated, dataset, tmp_path)
         "--output",
         tmp_path / "page.html",
     ]
-    result = CliRunner().invoke(report, [*map(str, flags)], catch_exceptions=False)
+    result = CliRunner().invoke(report_command, [*map(str, flags)], catch_exceptions=False)
     assert result.stdout == f"{tmp_path / 'page.html'}\n"
     assert "Good enough to go live" in (tmp_path / "page.html").read_text("utf-8")
     assert (tmp_path / "model_card.md").read_text("utf-8").startswith("# Model card\n")
@@ -131,11 +131,11 @@ def test_a_page_and_its_card_are_made_of_artifacts(evaluated, dataset, tmp_path)
 )
 def test_half_a_call_names_what_is_missing(flags, message):
     with pytest.raises(UserError, match=message):
-        CliRunner().invoke(report, flags, catch_exceptions=False)
+        CliRunner().invoke(report_command, flags, catch_exceptions=False)
 
 
 def test_the_help_tells_the_two_ways_apart():
-    text = CliRunner().invoke(report, ["--help"]).output
+    text = CliRunner().invoke(report_command, ["--help"]).output
     show, make = text.split("To make one, as the step does:")
     assert "--open" in show
     assert "--evaluation" in make
