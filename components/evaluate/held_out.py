@@ -118,15 +118,15 @@ _FLAG = "--ratings"
 _MEMORY_GB = 3.0
 
 
-class Ratings(NamedTuple):
-    """Ratings one by one: user and movie ids (str objects [n]) and stars (float32 [n])."""
+class NamedRatings(NamedTuple):
+    """Ratings, with the ids of their users and movies: str objects [users] and [movies]."""
 
-    users: npt.NDArray[Any]
-    movies: npt.NDArray[Any]
-    stars: npt.NDArray[Any]
+    user_ids: Array
+    movie_ids: Array
+    ratings: UserRatings
 
 
-def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) -> Ratings:
+def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) -> NamedRatings:
     """Reads the files `names`; of several ratings of one user and movie the last one is taken.
 
     Args:
@@ -154,7 +154,7 @@ def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) ->
             for file, layout in files:
                 rows.append(connection, file, layout, timed, for_test=True)
             found = _of(connection, rating_scale)
-    if len(found.stars) == 0:
+    if len(found.ratings.movies) == 0:
         low, high = rating_scale
         raise UserError(
             f"{_FLAG} {names} holds no rating from {low:g} to {high:g}; "
@@ -163,7 +163,7 @@ def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) ->
     return found
 
 
-def _of(connection: Any, rating_scale: tuple[float, float]) -> Ratings:
+def _of(connection: Any, rating_scale: tuple[float, float]) -> NamedRatings:
     fine = "reason = 0 AND rating BETWEEN $low AND $high"
     scale = dict(zip(("low", "high"), rating_scale, strict=True))
     (refused,) = connection.execute(
@@ -179,4 +179,8 @@ def _of(connection: Any, rating_scale: tuple[float, float]) -> Ratings:
         """,
         scale,
     ).fetchnumpy()
-    return Ratings(*(columns[name] for name in ("user_id", "movie_id", "stars")))
+    user_ids, owners = np.unique(columns["user_id"], return_inverse=True)
+    movie_ids, movies = np.unique(columns["movie_id"], return_inverse=True)
+    return NamedRatings(
+        user_ids, movie_ids, UserRatings.group(owners, movies, columns["stars"], len(user_ids))
+    )

@@ -1,6 +1,5 @@
 """Compares exported indexes on the same rows, which neither was trained on."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,13 +11,13 @@ import numpy.typing as npt
 from components.errors import UserError
 from components.evaluate.champion import Comparison, DataChange
 from components.evaluate.gate import ENFORCE, GateSettings
-from components.evaluate.held_out import HeldOut, Ratings, read_ratings
+from components.evaluate.held_out import HeldOut, NamedRatings, read_ratings
 from components.evaluate.measure import Case, Judgement, judge
 from components.evaluate.scoring import ScoringModel
 from components.export.manifest import load_index
 from components.progress import log
 from components.vocabulary.data_summary import DataSummary
-from components.vocabulary.interactions import UserRatings
+from components.vocabulary.interactions import UserRatings, chunks
 from components.vocabulary.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
@@ -43,8 +42,8 @@ class IndexedModel:
     movie_ids: Array
     titles: Array
     years: Array
-    trained: Ratings
-    held_out: Ratings
+    trained: NamedRatings
+    held_out: NamedRatings
     rating_scale: tuple[float, float]
     fingerprint: str
     split: dict[str, Any]
@@ -62,7 +61,7 @@ class IndexedModel:
 
         manifest, loaded = load_index(directory)
         catalogue = {name: value.numpy() for name, value in loaded.signatures["catalogue"]().items()}
-        trained, held_out = _ratings(loaded.signatures)
+        trained, held_out = _ratings(loaded.signatures, catalogue["movie_id"])
         return cls(
             # The name under which the index keeps the scoring model whole.
             scoring=scoring.ScoringModel(loaded._scoring.signatures),
@@ -78,31 +77,25 @@ class IndexedModel:
         )
 
 
-def _ratings(signatures: Any) -> tuple[Ratings, Ratings]:
+def _ratings(signatures: Any, movie_ids: Array) -> tuple[NamedRatings, NamedRatings]:
     """All ratings in the index: those that the model may have been trained on, and the held-out ones."""
-    parts: tuple[list[Ratings], list[Ratings]] = ([], [])
-    for ratings, held_out in _histories(signatures):
-        for part, chosen in zip(parts, (~held_out, held_out), strict=True):
-            part.append(Ratings(*(column[chosen] for column in ratings)))
-    trained, held = (Ratings(*map(np.concatenate, zip(*part, strict=True))) for part in parts)
-    return trained, held
-
-
-def _histories(signatures: Any) -> Iterator[tuple[Ratings, Array]]:
-    """The ratings of some users at a time, and which are held out, bool [n]."""
     import tensorflow as tf
 
-    users = signatures["users"]()["user_id"].numpy()
-    for start in range(0, max(len(users), 1), _USERS_AT_ONCE):
-        some = users[start : start + _USERS_AT_ONCE]
-        answer = signatures["history"](user_id=tf.constant(some, tf.string))
-        row_splits = answer["row_splits"].numpy()
-        ratings = Ratings(
-            users=np.repeat(_text(some), np.diff(row_splits)),
-            movies=_text(answer["movie_id"].numpy()),
-            stars=answer["rating"].numpy(),
-        )
-        yield ratings, answer["held_out"].numpy()
+    user_ids = signatures["users"]()["user_id"].numpy()
+    row_of = {movie: row for row, movie in enumerate(movie_ids.tolist())}
+    parts: list[tuple[Array, ...]] = []
+    for users in chunks(max(len(user_ids), 1), _USERS_AT_ONCE):
+        answer = signatures["history"](user_id=tf.constant(user_ids[users], tf.string))
+        found = {name: values.numpy() for name, values in answer.items()}
+        rated = np.array([row_of[movie] for movie in found["movie_id"].tolist()], np.int32)
+        parts.append((np.diff(found["row_splits"]), rated, found["rating"], found["held_out"]))
+    counts, movies, stars, held_out = map(np.concatenate, zip(*parts, strict=True))
+    owners, names = np.repeat(np.arange(len(user_ids)), counts), (_text(user_ids), _text(movie_ids))
+    trained, held = (
+        UserRatings.group(owners[chosen], movies[chosen], stars[chosen], len(user_ids))
+        for chosen in (~held_out, held_out)
+    )
+    return NamedRatings(*names, trained), NamedRatings(*names, held)
 
 
 def _text(values: Array) -> Array:
@@ -137,11 +130,9 @@ def evaluate_indexes(
     mine = IndexedModel.load(_directory(index, registry))
     theirs = IndexedModel.load(_directory(against, registry)) if against else None
     both = [mine, theirs] if theirs else [mine]
-    known = _joined([one.trained for one in both])
+    known = [one.trained for one in both]
     wanted = (
-        read_ratings(ratings, columns, mine.rating_scale)
-        if ratings
-        else _joined([one.held_out for one in both])
+        [read_ratings(ratings, columns, mine.rating_scale)] if ratings else [one.held_out for one in both]
     )
     names, held_out = _world(both, known, wanted)
     if len(held_out.pairs.movies) == 0:
@@ -181,11 +172,9 @@ def _model(index: IndexedModel) -> ScoringModel:
     return index.scoring
 
 
-def _joined(parts: list[Ratings]) -> Ratings:
-    return Ratings(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-def _world(indexes: list[IndexedModel], known: Ratings, wanted: Ratings) -> tuple[Vocabulary, HeldOut]:
+def _world(
+    indexes: list[IndexedModel], known: list[NamedRatings], wanted: list[NamedRatings]
+) -> tuple[Vocabulary, HeldOut]:
     """Users and movies of all that there is, and the wanted rows that are not known.
 
     A movie of no index is in the catalogue all the same: a row with it counts as missed.
@@ -194,10 +183,11 @@ def _world(indexes: list[IndexedModel], known: Ratings, wanted: Ratings) -> tupl
     for one in indexes:
         for movie, title, year in zip(one.movie_ids, one.titles, one.years.tolist(), strict=True):
             catalogue.setdefault(movie, (title, year))
-    for movie in wanted.movies:
+    for movie in (movie for part in wanted for movie in part.movie_ids):
         catalogue.setdefault(movie, (movie, 0))
     movie_row = {movie: row for row, movie in enumerate(catalogue)}
-    user_row = {user: row for row, user in enumerate(sorted({*known.users, *wanted.users}))}
+    users = {user for part in (*known, *wanted) for user in part.user_ids[part.ratings.counts > 0]}
+    user_row = {user: row for row, user in enumerate(sorted(users))}
     names = Vocabulary(
         user_ids=np.array(list(user_row), object),
         movie_ids=np.array(list(catalogue), object),
@@ -215,12 +205,18 @@ def _world(indexes: list[IndexedModel], known: Ratings, wanted: Ratings) -> tupl
     return names, HeldOut.of(asked, read, names, indexes[0].rating_scale)
 
 
-def _keys(ratings: Ratings, user_row: dict[str, int], movie_row: dict[str, int]) -> tuple[Array, Array]:
+def _keys(
+    parts: list[NamedRatings], user_row: dict[str, int], movie_row: dict[str, int]
+) -> tuple[Array, Array]:
     """A number for each (user, movie), int64 ascending, each once, and its stars; of several the first."""
-    users = np.fromiter(map(user_row.__getitem__, ratings.users), np.int64, len(ratings.users))
-    movies = np.fromiter(map(movie_row.__getitem__, ratings.movies), np.int64, len(ratings.movies))
-    keys, first = np.unique(users * len(movie_row) + movies, return_index=True)
-    return keys, ratings.stars[first].astype(np.float32)
+    rows, stars = [], []
+    for user_ids, movie_ids, ratings in parts:
+        users = np.array([user_row.get(user, -1) for user in user_ids], np.int64)
+        movies = np.array([movie_row[movie] for movie in movie_ids], np.int64)
+        rows.append(users[ratings.owners] * len(movie_row) + movies[ratings.movies])
+        stars.append(ratings.ratings)
+    keys, first = np.unique(np.concatenate(rows), return_index=True)
+    return keys, np.concatenate(stars)[first]
 
 
 def _grouped(keys: Array, stars: Array, names: Vocabulary) -> UserRatings:
@@ -232,7 +228,7 @@ def _summary(index: IndexedModel, held_out: HeldOut, names: Vocabulary) -> DataS
     """What the index was trained on, in figures."""
     user_row = {user: row for row, user in enumerate(names.user_ids)}
     movie_row = {movie: row for row, movie in enumerate(names.movie_ids)}
-    trained = _grouped(*_keys(index.trained, user_row, movie_row), names)
+    trained = _grouped(*_keys([index.trained], user_row, movie_row), names)
     return DataSummary.of(trained, names.user_ids, names.movie_ids, held_out.rating_scale)
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from components.progress import Progress
 from components.train.serving_encoder import owners
-from components.vocabulary.interactions import UserRatings
+from components.vocabulary.interactions import UserRatings, chunks
 
 # The two values of the input `ratings`.
 ALL, TRAIN = "all", "train"
@@ -240,9 +240,9 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
         )
         with Progress("serving encoder", total=len(users), unit="users") as progress:
             encodings = np.empty((len(users), sum(self._widths)), np.float32)
-            for start in range(0, len(users), _BATCH):
-                some = users[start : start + _BATCH]
-                encodings[start : start + _BATCH] = compute(some)
+            for part in chunks(len(users), _BATCH):
+                some = users[part]
+                encodings[part] = compute(some)
                 progress.advance(len(some))
         return encodings
 

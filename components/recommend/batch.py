@@ -19,6 +19,7 @@ from components.machine import available_cpus
 from components.outputs import write_json
 from components.progress import Progress, log
 from components.recommend.index import Known, PublishedIndex
+from components.vocabulary.interactions import chunks
 
 SCHEMA = pa.schema(
     [
@@ -109,8 +110,8 @@ def _write_parts(
     parts: Path, index: PublishedIndex, users: Sequence[str], k: int, ratings: Known
 ) -> Iterator[Path]:
     with Progress("recommend", total=len(users), unit="users") as progress:
-        for start in range(0, max(len(users), 1), _PART):
-            some = users[start : start + _PART]
+        for part in chunks(max(len(users), 1), _PART):
+            some, start = users[part], part.start
             file = parts / f"{start:012d}.parquet"
             if file.is_file():
                 log(f"users {start + 1:,} to {start + len(some):,} were done before")
@@ -137,7 +138,7 @@ def _tables(
     index: PublishedIndex, users: Sequence[str], k: int, ratings: Known
 ) -> Iterator[tuple[pa.Table, Sequence[str]]]:
     """Yields the answers to one request after the other, each with its users."""
-    batches = [users[start : start + _BATCH] for start in range(0, len(users), _BATCH)]
+    batches = [users[part] for part in chunks(len(users), _BATCH)]
     movies = pa.array(index.movie_ids, pa.string())
     # Much of the work on a request uses one thread: several requests at once use all processors.
     with ThreadPoolExecutor(available_cpus()) as pool:

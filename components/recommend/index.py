@@ -15,6 +15,7 @@ from components.display import printable, stars
 from components.errors import UserError
 from components.export.manifest import IndexManifest, load_index
 from components.recommend.titles import Titles, titled
+from components.vocabulary.interactions import chunks
 
 
 def movies_of(answer: Mapping[str, npt.NDArray[Any]], row: int, *figures: str) -> list[dict[str, Any]]:
@@ -31,8 +32,8 @@ def records(columns: dict[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:
 
 def batches(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     """Yields parts of `size` values; one empty part if there are none, so that the answer has its columns."""
-    for start in range(0, max(len(values), 1), size):
-        yield values[start : start + size]
+    for part in chunks(max(len(values), 1), size):
+        yield values[part]
 
 
 def joined(answers: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:

@@ -12,7 +12,7 @@ from ratings_files import MOVIE_IDS, Dataset, full, ingest_text, netflix, write
 from components.command import command_of
 from components.errors import UserError
 from components.ingest.dataset import SPLITS
-from components.vocabulary.interactions import Interactions, UserRatings
+from components.vocabulary.interactions import Interactions
 from components.vocabulary.step import vocabulary
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -87,24 +87,6 @@ def test_known_ratings_are_those_of_train_and_validation(encoded: Path) -> None:
     np.testing.assert_array_equal(known.owners, users[order])
     np.testing.assert_array_equal(known.movies, movies[order])
     np.testing.assert_array_equal(known.ratings, np.concatenate([part.ratings for part in parts])[order])
-
-
-def test_rows_gathers_users_in_any_order() -> None:
-    ratings = UserRatings(
-        offsets=np.array([0, 2, 2, 5]),
-        movies=np.arange(5, dtype=np.int32),
-        ratings=np.arange(5, dtype=np.float32) / 2,
-    )
-    movies, stars, row_splits = ratings.select([2, 1, -1, 0, 2]).arrays
-    assert movies.tolist() == [2, 3, 4, 0, 1, 2, 3, 4]
-    assert stars.tolist() == [1, 1.5, 2, 0, 0.5, 1, 1.5, 2]
-    assert row_splits.tolist() == [0, 3, 3, 3, 5, 8]
-    assert ratings.counts.tolist() == [2, 0, 3]
-    assert ratings.owners.tolist() == [0, 0, 2, 2, 2]
-    movies, stars, row_splits = ratings.select([]).arrays
-    assert (len(movies), row_splits.tolist()) == (0, [0])
-    with pytest.raises(IndexError):
-        ratings.select([3])
 
 
 def test_the_same_dataset_gives_the_same_bytes(dataset: Dataset, encoded: Path, tmp_path: Path) -> None:
