@@ -13,9 +13,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import msgspec
+
 from components.declaration import check_inputs
+from components.documents import Document, read_document, write_document
 from components.errors import UserError
-from components.outputs import write_json
 from components.progress import log
 
 # Where a step leaves its own duration and peak memory, and those of the steps before it, inside each
@@ -27,6 +29,26 @@ R = TypeVar("R")
 
 # The name of the step that is running, and when it began, by the monotonic clock.
 _RUNNING: ContextVar[tuple[str, float]] = ContextVar("running step")
+
+
+class StepRecord(Document):
+    """Time and memory that a step took.
+
+    Attributes:
+      step: its name.
+      seconds: its duration.
+      peak_memory_bytes: the most memory that its process has held.
+    """
+
+    step: str
+    seconds: float
+    peak_memory_bytes: int
+
+
+class _StepFile(StepRecord):
+    """A `step.json`: the record of the step that wrote the directory, and of the steps before it."""
+
+    before: list[StepRecord] = msgspec.field(default_factory=list)
 
 
 def step(function: Callable[P, R]) -> Callable[P, R]:
@@ -72,36 +94,35 @@ def command_line(function: Callable[..., Any], arguments: dict[str, Any]) -> str
     return shlex.join(words)
 
 
-def step_records(directories: Iterable[str | Path]) -> list[dict[str, Any]]:
-    """What the steps that wrote `directories`, and those before them, left of themselves, in order.
+def step_records(directories: Iterable[str | Path]) -> list[StepRecord]:
+    """Returns the records of the steps that wrote `directories` and of those before them, in order.
 
-    Each has "step", "seconds" and "peak_memory_bytes". A directory without a record, or with a broken one, is
-    passed over: a record is no reason to fail.
+    A directory without a record, or with a broken one, is passed over: a record is no reason to fail.
     """
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, StepRecord] = {}
     for directory in directories:
         try:
-            own = json.loads((Path(directory) / STEP_FILE).read_text(encoding="utf-8"))
-            before = own.pop("before", [])
-            for record in [*before, own]:
-                records.setdefault(record["step"], record)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            file = read_document(Path(directory) / STEP_FILE, _StepFile)
+        except (UserError, ValueError):  # ValueError: the path holds a NUL
             continue
+        for record in (*file.before, _own(file)):
+            records.setdefault(record.step, record)
     return list(records.values())
 
 
-def so_far() -> dict[str, Any]:
-    """What the step that is running would leave of itself if it ended now, for its last words.
+def _own(file: StepRecord) -> StepRecord:
+    return StepRecord(step=file.step, seconds=file.seconds, peak_memory_bytes=file.peak_memory_bytes)
+
+
+def so_far() -> StepRecord:
+    """Returns the record of the step that is running, as if it ended now.
 
     Raises:
       LookupError: if no step is running.
     """
     name, started = _RUNNING.get()
-    return {
-        "step": name,
-        "seconds": round(time.monotonic() - started, 3),
-        "peak_memory_bytes": _peak_memory(),
-    }
+    seconds = round(time.monotonic() - started, 3)
+    return StepRecord(step=name, seconds=seconds, peak_memory_bytes=_peak_memory())
 
 
 def _timed(function: Callable[..., R], arguments: dict[str, Any]) -> R:
@@ -111,12 +132,13 @@ def _timed(function: Callable[..., R], arguments: dict[str, Any]) -> R:
     outer = _RUNNING.set((function.__name__, time.monotonic()))
     try:
         result = function(**arguments)
-        record = {**so_far(), "before": [one for one in before if one["step"] != function.__name__]}
+        others = [one for one in before if one.step != function.__name__]
+        record = _StepFile(**msgspec.structs.asdict(so_far()), before=others)
     finally:
         _RUNNING.reset(outer)
     for name, value in arguments.items():
         if _is_output(name) and value and Path(value).is_dir():
-            write_json(Path(value) / STEP_FILE, record)
+            write_document(Path(value) / STEP_FILE, record)
     return result
 
 

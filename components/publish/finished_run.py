@@ -11,7 +11,7 @@ from components.ingest.dataset import STATISTICS_FILE
 from components.registry.run_records import RowCounts, RunRecord, SeenChampion, check_run_id
 from components.registry.versions import GateDecision, Provenance
 from components.report.templates import in_order, steps_of, with_steps
-from components.step import so_far, step_records
+from components.step import StepRecord, so_far, step_records
 
 REPORT = "report.html"
 CARD = "model_card.md"
@@ -38,7 +38,7 @@ class FinishedRun:
     verdict: dict[str, Any]
     model: dict[str, Any]
     statistics: dict[str, Any]
-    steps: list[dict[str, Any]]
+    steps: list[StepRecord]
     files: dict[str, Path]
 
     @property

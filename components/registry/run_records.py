@@ -11,6 +11,7 @@ from msgspec import field
 from components.documents import Document, Timestamp, decode, encode, now
 from components.errors import UserError
 from components.progress import log
+from components.step import StepRecord
 from components.storage import Storage
 
 PUBLISHED = "published"
@@ -67,7 +68,7 @@ class RunRecord(Document):
       settings: of the training.
       fingerprint: identifies the input files.
       rows: of the ratings.
-      steps: of each step up to the one that wrote the record: "step", "seconds", "peak_memory_bytes".
+      steps: all steps up to the one that wrote the record.
       time: when the record was written.
     """
 
@@ -83,7 +84,7 @@ class RunRecord(Document):
     settings: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     rows: RowCounts = RowCounts()
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list)
     time: Timestamp = field(default_factory=now)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from components.evaluate.details import DETAILS_FILE
 from components.evaluate.verdict import load_verdict
 from components.ingest.dataset import REJECTS_FILE, RatingsDataset
-from components.step import step_records
+from components.step import StepRecord, step_records
 
 _REJECTS_SHOWN = 8
 
@@ -35,7 +35,7 @@ class Sources:
     training_log: list[dict[str, Any]]
     statistics: dict[str, Any]
     rejects: list[dict[str, str]]
-    steps: list[dict[str, Any]]
+    steps: list[StepRecord]
 
     @classmethod
     def load(cls, evaluation: str, model: str, dataset: str, identity: str = "") -> Self:

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from components import display
+from components.documents import plain
 from components.evaluate.names import words
 from components.report.headline import in_words
+from components.step import StepRecord
 
 
 def environment(**options: Any) -> Environment:
@@ -42,8 +45,6 @@ def _template(name: str) -> str:
     return resources.files("components.report").joinpath(name).read_text(encoding="utf-8")
 
 
-Records = list[dict[str, Any]]
-
 # In the order in which they end, as far as one waits for the other.
 _TITLES = {
     "fingerprint": "Fingerprint",
@@ -62,33 +63,34 @@ _LAST = ("publish", "refuse")
 _TABLE = re.compile(r'<section data-steps="([^"]*)">.*?</section>', re.DOTALL)
 
 
-def table(records: Iterable[dict[str, Any]]) -> Markup:
+def table(records: Iterable[StepRecord]) -> Markup:
     """The table as HTML, with the records themselves in an attribute, for `steps_of`."""
     steps = in_order(records)
-    shown = [{**step, "title": _TITLES.get(step["step"], step["step"])} for step in steps]
+    values = [plain(step) for step in steps]
+    shown = [{**step, "title": _TITLES.get(step["step"], step["step"])} for step in values]
     return Markup(
         environment(autoescape=True)
         .get_template("steps.html")
-        .render(records=json.dumps(steps), steps=shown, ended=any(step["step"] in _LAST for step in steps))
+        .render(records=json.dumps(values), steps=shown, ended=any(step.step in _LAST for step in steps))
     )
 
 
-def steps_of(page: str) -> Records:
+def steps_of(page: str) -> list[StepRecord]:
     """The records in the page's table; none if it is another page than `report` makes."""
     found = _TABLE.search(page)
-    return json.loads(html.unescape(found[1])) if found else []
+    return msgspec.json.decode(html.unescape(found[1]), type=list[StepRecord]) if found else []
 
 
-def with_steps(page: str, records: Iterable[dict[str, Any]]) -> str:
+def with_steps(page: str, records: Iterable[StepRecord]) -> str:
     """The page with `records` in its table, in the place of those that were there."""
     made = table(records)
     return _TABLE.sub(lambda _: made, page, count=1)
 
 
-def in_order(records: Iterable[dict[str, Any]]) -> Records:
+def in_order(records: Iterable[StepRecord]) -> list[StepRecord]:
     """The records as the pipeline runs the steps, the first one of each; steps unknown here at the end."""
-    by_step: dict[str, dict[str, Any]] = {}
+    by_step: dict[str, StepRecord] = {}
     for record in records:
-        by_step.setdefault(record["step"], record)
+        by_step.setdefault(record.step, record)
     known = [by_step.pop(step) for step in _TITLES if step in by_step]
     return [*known, *by_step.values()]

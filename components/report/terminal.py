@@ -20,6 +20,7 @@ from components.registry.registry import Registry
 from components.registry.run_records import PUBLISHED, RunRecord
 from components.report.headline import headline
 from components.report.tables import compared
+from components.step import StepRecord
 from components.storage import NotFoundError, is_remote
 
 _STYLES = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}
@@ -76,13 +77,13 @@ def _rules(rules: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
             yield Text(f"{end}: {', '.join(alone + counted)}")
 
 
-def _took(steps: Sequence[Mapping[str, Any]]) -> str:
+def _took(steps: Sequence[StepRecord]) -> str:
     """The time of all steps, the longest of them, and the greatest memory; the page has them one by one."""
-    longest = max(steps, key=lambda step: float(step["seconds"]))
-    memory = max(int(step["peak_memory_bytes"]) for step in steps)
-    together = duration(sum(step["seconds"] for step in steps))
+    longest = max(steps, key=lambda step: step.seconds)
+    memory = max(step.peak_memory_bytes for step in steps)
+    together = duration(sum(step.seconds for step in steps))
     return (
-        f"Took {together}, {duration(longest['seconds'])} of it to {longest['step']}; "
+        f"Took {together}, {duration(longest.seconds)} of it to {longest.step}; "
         f"{size(memory)} of memory at most"
     )
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from components.documents import plain
 from components.errors import UserError
-from components.step import STEP_FILE, command_line, so_far, step, step_records
+from components.step import STEP_FILE, StepRecord, command_line, so_far, step, step_records
 
 
 @step
@@ -71,7 +72,7 @@ def test_duration_and_peak_memory_are_left_in_the_output(tmp_path):
 
 
 @step
-def look_ahead(*, ratings: str, output: str) -> dict:
+def look_ahead(*, ratings: str, output: str) -> StepRecord:
     count_rows(ratings=ratings, output=output)
     return so_far()
 
@@ -79,9 +80,9 @@ def look_ahead(*, ratings: str, output: str) -> dict:
 def test_a_step_can_tell_what_it_will_leave(tmp_path):
     ahead = look_ahead(ratings="abc", output=str(tmp_path))
     record = json.loads((tmp_path / STEP_FILE).read_text())
-    assert ahead["step"] == record["step"] == "look_ahead"
-    assert set(ahead) == set(record) - {"before"}
-    assert 0 <= ahead["seconds"] <= record["seconds"]
+    assert ahead.step == record["step"] == "look_ahead"
+    assert set(plain(ahead)) == set(record) - {"before"}
+    assert 0 <= ahead.seconds <= record["seconds"]
     with pytest.raises(LookupError):
         so_far()
 
@@ -113,8 +114,8 @@ def test_every_directory_tells_of_its_step_and_those_before(tmp_path):
     count_rows(ratings="abc", output=counted)
     number_rows(rows=counted, numbers_output=numbers, output=numbered)
     for directory in (numbers, numbered):
-        assert [record["step"] for record in step_records([directory])] == ["count_rows", "number_rows"]
-    assert [record["step"] for record in step_records([numbers, counted])] == ["count_rows", "number_rows"]
+        assert [record.step for record in step_records([directory])] == ["count_rows", "number_rows"]
+    assert [record.step for record in step_records([numbers, counted])] == ["count_rows", "number_rows"]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"step": "x", "before": 3}', "\x00"])
@@ -122,4 +123,4 @@ def test_a_broken_record_is_passed_over(tmp_path, content):
     (tmp_path / STEP_FILE).write_text(content)
     assert step_records([tmp_path, tmp_path / "absent", "\x00"]) == []
     count_rows(ratings=str(tmp_path), output=str(tmp_path))
-    assert [record["step"] for record in step_records([tmp_path])] == ["count_rows"]
+    assert [record.step for record in step_records([tmp_path])] == ["count_rows"]

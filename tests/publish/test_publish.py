@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from components.documents import write_document
 from components.errors import UserError
-from components.outputs import write_json
 from components.publish.step import publish, publish_command
 from components.registry.champion_log import ChampionLog, SupersededError
 from components.registry.registry import Registry, published_index
 from components.registry.run_records import RowCounts, SeenChampion
 from components.registry.versions import GateDecision
 from components.report.templates import steps_of, table
+from components.step import StepRecord
 from components.storage import Storage, StoredFile
 
 
@@ -59,11 +60,11 @@ def test_the_manifest_and_the_record_say_where_it_comes_from(place: str, artifac
     assert record.metrics == manifest.metrics
     assert record.settings == manifest.settings
     assert record.rows == RowCounts(read=10, kept=9, rejected=1)
-    assert [(step["step"], step["seconds"]) for step in record.steps[:-1]] == [
+    assert [(step.step, step.seconds) for step in record.steps[:-1]] == [
         ("train", 12.5),
         ("evaluate", 2.5),
     ]
-    assert record.steps[-1]["step"] == "publish"
+    assert record.steps[-1].step == "publish"
     storage = Registry(place).storage
     assert json.loads(storage.read_bytes("runs/run-1/verdict.json"))["reason"] == record.reason
     assert storage.read_bytes("runs/run-1/report.html") == b"<p>the report of run-1"
@@ -72,9 +73,11 @@ def test_the_manifest_and_the_record_say_where_it_comes_from(place: str, artifac
 def test_the_pages_tell_the_time_of_the_steps_that_came_after_them(place: str, artifacts) -> None:
     run = artifacts("run-1")
     page, index = Path(run["report"], "report.html"), Path(run["index"])
-    before = [{"step": name, "seconds": 1.0, "peak_memory_bytes": 1000} for name in ("fingerprint", "report")]
+    before = [
+        StepRecord(step=name, seconds=1.0, peak_memory_bytes=1000) for name in ("fingerprint", "report")
+    ]
     page.write_text(f"<p>above{table(before)}<p>below")
-    write_json(index / "step.json", {"step": "export", "seconds": 2.0, "peak_memory_bytes": 2000})
+    write_document(index / "step.json", StepRecord(step="export", seconds=2.0, peak_memory_bytes=2000))
     summary = publish(**run, registry=place, champion_sequence=0)
     registry = Registry(place)
     kept = {
@@ -82,7 +85,7 @@ def test_the_pages_tell_the_time_of_the_steps_that_came_after_them(place: str, a
         for name in (f"versions/{summary.version}", "runs/run-1")
     }
     steps = ["fingerprint", "train", "evaluate", "report", "export"]
-    of_version, of_run = ([step["step"] for step in steps_of(text)] for text in kept.values())
+    of_version, of_run = ([step.step for step in steps_of(text)] for text in kept.values())
     assert (of_version, of_run) == (steps, [*steps, "publish"])
     assert all(text.startswith("<p>above<") and text.endswith("><p>below") for text in kept.values())
     record = registry.runs.read("run-1")

@@ -35,7 +35,7 @@ def test_the_reason_and_the_failing_rules_are_told_and_kept(
     assert (record.outcome, record.reason, record.version, record.sequence) == ("refused", REASON, "", 0)
     assert record.blessed is False
     assert record.settings == {"preset": "default", "epochs": 3}
-    assert [step["step"] for step in record.steps] == ["train", "evaluate", "refuse"]
+    assert [step.step for step in record.steps] == ["train", "evaluate", "refuse"]
     assert Registry(place).storage.read_bytes("runs/run-1/report.html") == b"<p>the report of run-1"
     written = json.loads(Path(run["output"], "refused.json").read_text())
     assert written["reason"] == REASON

@@ -6,10 +6,11 @@ import pytest
 
 from components.display import duration
 from components.report.templates import in_order, steps_of, table, with_steps
+from components.step import StepRecord
 
 RECORDS = [
-    {"step": "train", "seconds": 768.2, "peak_memory_bytes": 3 * 2**30},
-    {"step": "ingest", "seconds": 1.25, "peak_memory_bytes": 300 * 2**20},
+    StepRecord(step="train", seconds=768.2, peak_memory_bytes=3 * 2**30),
+    StepRecord(step="ingest", seconds=1.25, peak_memory_bytes=300 * 2**20),
 ]
 LATER = "Later steps are on the page of the run"
 
@@ -26,9 +27,9 @@ def test_what_is_put_on_a_page_is_read_from_it():
 @pytest.mark.parametrize("last", ["publish", "refuse"])
 def test_a_page_is_completed(last):
     page = f"<p>above\n{table(RECORDS[:1])}<p>below\n"
-    records = [*RECORDS, {"step": last, "seconds": 2.0, "peak_memory_bytes": 2**20}]
+    records = [*RECORDS, StepRecord(step=last, seconds=2.0, peak_memory_bytes=2**20)]
     completed = with_steps(page, records)
-    assert [step["step"] for step in steps_of(completed)] == ["ingest", "train", last]
+    assert [step.step for step in steps_of(completed)] == ["ingest", "train", last]
     assert LATER not in completed
     assert completed.startswith("<p>above\n<section")
     assert completed.endswith("</section><p>below\n")
@@ -42,24 +43,32 @@ def test_another_page_stays_as_it_is():
 
 
 def test_names_stay_text():
-    strange = [{"step": "<b>\"'&\\1</section>", "seconds": 1.0, "peak_memory_bytes": 1}]
+    strange = [StepRecord(step="<b>\"'&\\1</section>", seconds=1.0, peak_memory_bytes=1)]
     page = with_steps(str(table(RECORDS)), strange)
     assert steps_of(page) == strange
     assert "<b>" not in page
     assert page.count("</section>") == 1
 
 
-def test_they_are_told_as_the_pipeline_runs_them_the_first_record_of_each():
+def test_steps_are_ordered_as_the_pipeline_runs_them_the_first_record_of_each():
     names = ["export", "mine", "evaluate", "champion", "fingerprint", "train"]
-    records = [{"step": name, "seconds": place} for place, name in enumerate(names)]
-    told = [step["step"] for step in in_order([*records, {"step": "train", "seconds": 99}])]
-    assert told == ["fingerprint", "champion", "train", "evaluate", "export", "mine"]
-    assert in_order([records[0], {"step": "export", "seconds": 99}]) == records[:1]
+    records = [StepRecord(step=name, seconds=place, peak_memory_bytes=1) for place, name in enumerate(names)]
+    again = [StepRecord(step=name, seconds=99, peak_memory_bytes=1) for name in ("train", "export")]
+    ordered = in_order([*records, *again])
+    assert [step.step for step in ordered] == [
+        "fingerprint",
+        "champion",
+        "train",
+        "evaluate",
+        "export",
+        "mine",
+    ]
+    assert {step.seconds for step in ordered} == set(range(6))
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.04, "0.0 s"), (59.4, "59.4 s"), (59.96, "1 min 0 s"), (239.7, "4 min 0 s"), (3700, "61 min 40 s")],
 )
-def test_a_time_is_told_as_people_say_it(seconds, text):
+def test_a_duration_is_rounded_for_people(seconds, text):
     assert duration(seconds) == text

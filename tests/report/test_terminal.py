@@ -9,10 +9,11 @@ from rich.console import Console
 
 from components.registry.run_records import RowCounts, RunRecord
 from components.report.terminal import story
+from components.step import StepRecord
 
 STEPS = [
-    {"step": "ingest", "seconds": 1.0, "peak_memory_bytes": 3 * 2**30},
-    {"step": "train", "seconds": 768.2, "peak_memory_bytes": 2**30},
+    StepRecord(step="ingest", seconds=1.0, peak_memory_bytes=3 * 2**30),
+    StepRecord(step="train", seconds=768.2, peak_memory_bytes=2**30),
 ]
 
 
