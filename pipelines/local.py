@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from components.documents import Document, read_document
 from components.progress import log
 
 
@@ -74,29 +75,43 @@ def _signal(status: int) -> str:
     return f"the step was ended by {name}; the same command again goes on with it"
 
 
-def execute(plan: dict[str, Any]) -> None:
-    """Executes `plan["package"]`, a compiled pipeline, with `plan["arguments"]`.
+class LocalPlan(Document):
+    """A run on this machine.
 
-    `plan["docker"]` holds the arguments of KFP's DockerRunner, or is None for its SubprocessRunner.
+    Attributes:
+      package: the compiled pipeline.
+      arguments: of the pipeline.
+      pipeline_root, cache_root: directories for the outputs of the steps, and for the cache.
+      docker: arguments of the DockerRunner of KFP; None for its SubprocessRunner.
     """
+
+    package: str
+    arguments: dict[str, Any]
+    pipeline_root: str
+    cache_root: str
+    docker: dict[str, Any] | None
+
+
+def execute(plan: LocalPlan) -> None:
+    """Executes the pipeline of `plan`."""
     from kfp import components, local
 
     # KFP reports cached steps on the root logger, which it configures only while a step runs.
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-    if plan["docker"] is None:
+    if plan.docker is None:
         tell_signals()
         runner = local.SubprocessRunner(use_venv=False)
     else:
         require_outputs()
-        runner = local.DockerRunner(**_with_mounts(plan["docker"]))
+        runner = local.DockerRunner(**_with_mounts(plan.docker))
     local.init(
         runner,
-        pipeline_root=plan["pipeline_root"],
+        pipeline_root=plan.pipeline_root,
         enable_caching=True,
-        cache_root=plan["cache_root"],
+        cache_root=plan.cache_root,
     )
-    package = for_one_machine(Path(plan["package"]).read_text("utf-8"), plan["arguments"]["image"])
-    components.load_component_from_text(package)(**plan["arguments"])
+    package = for_one_machine(Path(plan.package).read_text("utf-8"), plan.arguments["image"])
+    components.load_component_from_text(package)(**plan.arguments)
 
 
 def for_one_machine(package: str, image: str) -> str:
@@ -135,7 +150,7 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Executes the plan in the file that the command line names."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    execute(json.loads(Path(sys.argv[1]).read_text("utf-8")))
+    execute(read_document(sys.argv[1], LocalPlan))
 
 
 if __name__ == "__main__":

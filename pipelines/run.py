@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import components
+from components.documents import write_document
 from components.errors import UserError
 from components.image import IMAGE
-from components.outputs import write_json
 from components.progress import PREFIX, TRANSIENT
 from pipelines.compiled import check_pipeline_inputs, compile_pipeline
+from pipelines.local import LocalPlan
 
 
 def docker_arguments(read: dict[str, str], written: dict[str, str]) -> dict[str, Any]:
@@ -169,15 +170,15 @@ def run_pipeline(
     arguments["checkpoint_root"] = arguments.get("checkpoint_root") or str(space.checkpoints)
     _refuse_python3(space.root, arguments)
     log = space.new_log()
-    plan = {
-        "package": str(compile_pipeline(log.with_suffix(".yaml"))),
-        "arguments": arguments,
-        "pipeline_root": str(space.root / "steps"),
-        "cache_root": str(space.root / "cache" / _code_digest()),
-        "docker": _docker(arguments) if runner == "docker" else None,
-    }
+    plan = LocalPlan(
+        package=str(compile_pipeline(log.with_suffix(".yaml"))),
+        arguments=arguments,
+        pipeline_root=str(space.root / "steps"),
+        cache_root=str(space.root / "cache" / _code_digest()),
+        docker=_docker(arguments) if runner == "docker" else None,
+    )
     plan_file = log.with_suffix(".json")
-    write_json(plan_file, plan)
+    write_document(plan_file, plan)
     with _started(plan_file, log) as process:
         return _collect(_follow(log, process), log, watch)
 

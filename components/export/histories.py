@@ -172,24 +172,12 @@ class HistoryEncoder:
         return rate(user_id=user_id, **_model_inputs(history), **pairs)["rating"]
 
 
-class StoredHistoryEncoder:
-    """Encodes the histories that the index holds, by the signatures that every scoring model has."""
-
-    def __init__(self, scoring: Any, histories: Histories) -> None:
-        """Args: `scoring`: the loaded scoring SavedModel."""
-        self._encoder, self._histories = HistoryEncoder(scoring), histories
-
-    def encode(self, user_id: tf.Tensor, users: tf.Tensor, everything: tf.Tensor) -> EncodedUsers:
-        """Encodes the stored ratings of `users` (int64 [n]), whose ids are `user_id` (string [n])."""
-        return self._encoder.encode(user_id, self._histories.read(users, everything))
-
-
 class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
     """Encodes stored histories by the signature of the serving encoder, and stores the encodings.
 
-    It takes fewer operations than `StoredHistoryEncoder` and gives the same values. The encoding of all
-    ratings of each user is computed once, unless there are too many users. Only movies that are not in the
-    history may be rated.
+    It takes fewer operations than `HistoryEncoder` and gives the same values. The encoding of all ratings of
+    each user is computed once, unless there are too many users. Only movies that are not in the history may
+    be rated.
     """
 
     def __init__(self, scoring: Any, histories: Histories) -> None:
@@ -203,8 +191,8 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
         if (histories.count + 1) * sum(self._widths) <= _MAX_STORED_NUMBERS:
             self._stored = tf.Variable(self._compute_all(), trainable=False, name="profiles")
 
-    def encode(self, user_id: tf.Tensor, users: tf.Tensor, everything: tf.Tensor) -> EncodedUsers:
-        """As `StoredHistoryEncoder.encode`."""
+    def encode(self, users: tf.Tensor, everything: tf.Tensor) -> EncodedUsers:
+        """Encodes what `Histories.read` returns for `users` (int64 [n])."""
         if self._stored is None:
             encodings = self._compute(users, everything)
         else:
@@ -245,12 +233,6 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
                 encodings[part] = compute(some)
                 progress.advance(len(some))
         return encodings
-
-
-def stored_encoder(scoring: Any, histories: Histories) -> StoredHistoryEncoder | PrecomputedEncoder:
-    """The faster encoder of those that the scoring model supports."""
-    kind = PrecomputedEncoder if "profile" in scoring.signatures else StoredHistoryEncoder
-    return kind(scoring, histories)
 
 
 def _if(condition: tf.Tensor, true: Callable[[], tf.Tensor], false: Callable[[], tf.Tensor]) -> tf.Tensor:

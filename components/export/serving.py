@@ -16,9 +16,9 @@ from components.export.histories import (
     Histories,
     History,
     HistoryEncoder,
+    PrecomputedEncoder,
     is_all,
     pack,
-    stored_encoder,
 )
 from components.export.manifest import Signature, SourceModel
 from components.export.search import Chosen, SampleQueries, choose
@@ -159,7 +159,9 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         # Evaluation finds the scoring model of an index under this name.
         self._scoring = scoring
         self._movies, self._histories = movies, histories
-        self._encoder, self._stored = HistoryEncoder(scoring), stored_encoder(scoring, histories)
+        self._encoder = HistoryEncoder(scoring)
+        has_serving_encoder = "profile" in scoring.signatures
+        self._precomputed = PrecomputedEncoder(scoring, histories) if has_serving_encoder else None
         vectors = scoring.signatures["candidates"]()["vector"].numpy()
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         by_cosine = BiasedBruteForce().index_with_bias(
@@ -210,7 +212,10 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         """Does `recommend` for bulk work, with movies as rows of the movie table; M stands for no movie."""
         users, everything = self._histories.users(user_id), is_all(ratings)
         seen = self._histories.read(users, everything)
-        encoded = self._stored.encode(user_id, users, everything)
+        if self._precomputed is not None:
+            encoded = self._precomputed.encode(users, everything)
+        else:
+            encoded = self._encoder.encode(user_id, seen)
         return {**self._rank(encoded, seen, k), "known_user": users >= 0}
 
     def recommend_filtered(
@@ -234,7 +239,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         allowed = tf.logical_or(tf.equal(tf.size(only), 0), self._movies.among(only))
         allowed = tf.logical_and(allowed, tf.logical_not(self._movies.among(exclude)))
         wanted = tf.where(by_rating, tf.maximum(k, pool), k)
-        # The stored encoder may not rate movies that are in the history.
+        # The precomputed encoder may not rate movies that are in the history.
         encoded = self._encoder.encode(user_id, history)
         answer = self._rank(encoded, history.unless(include_rated), wanted, allowed)
         stars = tf.where(answer["score"] > LOWEST_SCORE, answer["rating"], LOWEST_SCORE)

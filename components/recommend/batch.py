@@ -1,22 +1,20 @@
 """Recommendations for many users, written to one Parquet file."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.documents import plain
+from components.documents import Document, encode, write_document
 from components.errors import UserError
+from components.export.manifest import IndexManifest
 from components.machine import available_cpus
-from components.outputs import write_json
 from components.progress import Progress, log
 from components.recommend.index import Known, PublishedIndex
 from components.vocabulary.interactions import chunks
@@ -40,6 +38,15 @@ _BATCH = 256
 _PART = 64 * _BATCH
 
 
+class BatchPlan(Document):
+    """Inputs of a batch, stored beside its finished parts; `users` is a digest of the list of users."""
+
+    manifest: IndexManifest
+    k: int
+    known: Known
+    users: str
+
+
 @dataclass(frozen=True)
 class BatchSummary:
     """Counts of the output: recommendations, users, and users that the index does not know."""
@@ -50,7 +57,7 @@ class BatchSummary:
 
 
 def write_recommendations(
-    index: PublishedIndex, users: Sequence[str], k: int, output: str | Path, ratings: Known = "all"
+    index: PublishedIndex, users: Sequence[str], k: int, output: str | Path, known: Known = "all"
 ) -> BatchSummary:
     """Writes the k best movies for each of `users`, in their order, to the Parquet file `output`.
 
@@ -65,16 +72,14 @@ def write_recommendations(
         raise UserError(f"{target} is a directory; name a file as --output")
     parts = target.with_name(f".{target.name}.parts")
     try:
-        _open_parts(
-            parts, {"manifest": plain(index.manifest), "k": k, "ratings": ratings, "users": _digest(users)}
-        )
-        rows = _join(_write_parts(parts, index, users, k, ratings), parts / "whole.parquet")
+        _open_parts(parts, BatchPlan(manifest=index.manifest, k=k, known=known, users=_digest(users)))
+        rows = _join(_write_parts(parts, index, users, k, known), parts / "whole.parquet")
         (parts / "whole.parquet").replace(target)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; name another --output") from error
     shutil.rmtree(parts)
-    known = set(index.user_ids)
-    return BatchSummary(len(users), rows, unknown_users=sum(user not in known for user in users))
+    known_users = set(index.user_ids)
+    return BatchSummary(len(users), rows, sum(user not in known_users for user in users))
 
 
 def read_users(source: str, index: PublishedIndex) -> list[str]:
@@ -97,17 +102,17 @@ def read_users(source: str, index: PublishedIndex) -> list[str]:
     return users
 
 
-def _open_parts(parts: Path, plan: dict[str, Any]) -> None:
+def _open_parts(parts: Path, plan: BatchPlan) -> None:
     """Keeps the parts of an earlier call with the same plan, and deletes those of another plan."""
     record = parts / "plan.json"
-    if record.is_file() and json.loads(record.read_text(encoding="utf-8")) != plan:
+    if record.is_file() and record.read_bytes() != encode(plan):
         shutil.rmtree(parts)
     if not record.is_file():
-        write_json(record, plan)
+        write_document(record, plan)
 
 
 def _write_parts(
-    parts: Path, index: PublishedIndex, users: Sequence[str], k: int, ratings: Known
+    parts: Path, index: PublishedIndex, users: Sequence[str], k: int, known: Known
 ) -> Iterator[Path]:
     with Progress("recommend", total=len(users), unit="users") as progress:
         for part in chunks(max(len(users), 1), _PART):
@@ -116,18 +121,18 @@ def _write_parts(
             if file.is_file():
                 log(f"users {start + 1:,} to {start + len(some):,} were done before")
             else:
-                _write_part(file, index, some, k, ratings, progress)
+                _write_part(file, index, some, k, known, progress)
             yield file
 
 
 def _write_part(
-    file: Path, index: PublishedIndex, users: Sequence[str], k: int, ratings: Known, progress: Progress
+    file: Path, index: PublishedIndex, users: Sequence[str], k: int, known: Known, progress: Progress
 ) -> None:
     staging = file.with_suffix(".partial")
     # Not compressed: a part is read once and then deleted.
     with pq.ParquetWriter(staging, SCHEMA, compression="none", use_dictionary=_REPEATING) as writer:
         tables = []
-        for table, some in _tables(index, users, k, ratings):
+        for table, some in _tables(index, users, k, known):
             tables.append(table)
             progress.advance(len(some))
         writer.write_table(pa.concat_tables(tables) if tables else SCHEMA.empty_table())
@@ -135,14 +140,14 @@ def _write_part(
 
 
 def _tables(
-    index: PublishedIndex, users: Sequence[str], k: int, ratings: Known
+    index: PublishedIndex, users: Sequence[str], k: int, known: Known
 ) -> Iterator[tuple[pa.Table, Sequence[str]]]:
     """Yields the answers to one request after the other, each with its users."""
     batches = [users[part] for part in chunks(len(users), _BATCH)]
     movies = pa.array(index.movie_ids, pa.string())
     # Much of the work on a request uses one thread: several requests at once use all processors.
     with ThreadPoolExecutor(available_cpus()) as pool:
-        tables = pool.map(lambda some: _table(some, movies, index.ranking(some, k, ratings)), batches)
+        tables = pool.map(lambda some: _table(some, movies, index.ranking(some, k, known)), batches)
         yield from zip(tables, batches, strict=True)
 
 

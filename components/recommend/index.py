@@ -49,7 +49,6 @@ def decoded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.array(flat, dtype=object).reshape(array.shape)
 
 
-# The ratings of a user that are read and excluded: all, or those of training and validation.
 Known = Literal["all", "train"]
 
 # Users to a request: it needs memory for a score of each user and each movie.
@@ -107,7 +106,7 @@ class PublishedIndex:
         self,
         user_ids: Sequence[str],
         k: int,
-        ratings: Known = "all",
+        known: Known = "all",
         *,
         include_rated: bool = False,
         exclude: Sequence[str] = (),
@@ -118,12 +117,14 @@ class PublishedIndex:
         """Finds the k best movies, at most the whole catalogue, that each user has not rated.
 
         Args:
+          known: the ratings of each user that are read and excluded: "all", or "train" for those of training
+            and validation.
           include_rated: also recommend what the user has rated.
           exclude: ids of movies never to recommend.
           only: ids of the movies to choose from; empty for all.
           order: "rating" orders the `pool` movies with the best scores by predicted rating.
         """
-        signature, inputs = "recommend", dict[str, Any](k=k, ratings=ratings)
+        signature, inputs = "recommend", dict[str, Any](k=k, ratings=known)
         if include_rated or exclude or only or order != "score":
             signature = "recommend_filtered"
             inputs |= {"include_rated": include_rated, "exclude": exclude, "only": only}
@@ -132,13 +133,13 @@ class PublishedIndex:
         answer = joined(answers)
         return Recommendations(**{field.name: answer[field.name] for field in fields(Recommendations)})
 
-    def ranking(self, user_ids: Sequence[str], k: int, ratings: Known = "all") -> dict[str, npt.NDArray[Any]]:
+    def ranking(self, user_ids: Sequence[str], k: int, known: Known = "all") -> dict[str, npt.NDArray[Any]]:
         """Does `recommend` in one request, for bulk work: row, score, rating, known_user.
 
         A row is a position in `movie_ids`; their number stands for no movie.
         """
         signature = "rank" if "rank" in self._signatures else "recommend"
-        answer = self._call(signature, user_id=user_ids, k=k, ratings=ratings)
+        answer = self._call(signature, user_id=user_ids, k=k, ratings=known)
         ranked = {name: answer[name].numpy() for name in ("score", "rating", "known_user")}
         if signature == "rank":
             return {"row": answer["row"].numpy(), **ranked}
@@ -162,7 +163,7 @@ class PublishedIndex:
         return movies_of(answer, 0, "score", "rating")
 
     def rate(
-        self, user_ids: Sequence[str], movie_ids: Sequence[str], ratings: Known = "all"
+        self, user_ids: Sequence[str], movie_ids: Sequence[str], known: Known = "all"
     ) -> npt.NDArray[np.float32]:
         """Predicts ratings in stars, float32 [n], for pairs of a user and a movie.
 
@@ -170,7 +171,7 @@ class PublishedIndex:
         """
         pairs = zip(batches(user_ids, _PAIRS_BATCH), batches(movie_ids, _PAIRS_BATCH), strict=True)
         answers = [
-            self._ask("rate", user_id=users, movie_id=movies, ratings=ratings) for users, movies in pairs
+            self._ask("rate", user_id=users, movie_id=movies, ratings=known) for users, movies in pairs
         ]
         stars: npt.NDArray[np.float32] = joined(answers)["rating"]
         return stars

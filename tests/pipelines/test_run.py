@@ -81,11 +81,11 @@ def test_the_gates_figures_follow_from_the_published_index_alone(published):
         if movie["held_out"]
     ]
     users = sorted({user for user, _, _ in held_out})
-    answer = index.recommend(users, 100, ratings="train")
+    answer = index.recommend(users, 100, known="train")
     listed = {user: {movie["movie_id"] for movie in answer.movies(row)} for row, user in enumerate(users)}
     found = np.mean([movie in listed[user] for user, movie, _ in held_out])
     assert found == pytest.approx(metrics["top_100_accuracy_unseen"], abs=1e-4)
-    ratings = index.rate([h[0] for h in held_out], [h[1] for h in held_out], ratings="train")
+    ratings = index.rate([h[0] for h in held_out], [h[1] for h in held_out], known="train")
     rmse = np.sqrt(np.mean((np.asarray([h[2] for h in held_out]) - ratings) ** 2))
     assert rmse == pytest.approx(metrics["rmse"], abs=1e-4)
 

@@ -20,7 +20,7 @@ def small_parts(monkeypatch):
 
 def test_writes_what_each_user_should_watch_best_first(world, index, tmp_path):
     users = [*world.user_ids, "stranger"]
-    summary = batch(index, users, 3, tmp_path / "x.parquet", ratings="train")
+    summary = batch(index, users, 3, tmp_path / "x.parquet", known="train")
     rows = pq.read_table(tmp_path / "x.parquet").to_pandas()
     assert (summary.users, summary.rows, summary.unknown_users) == (len(users), len(rows), 1)
     assert list(dict.fromkeys(rows["user_id"])) == [user for user in users if user != "user1"]

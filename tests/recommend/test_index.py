@@ -22,9 +22,9 @@ def test_the_gates_figures_come_out_of_the_index_alone(world, index):
 
     users = [user for user, _, _ in pairs]
     ids = [world.movie_ids[movie] for _, movie, _ in pairs]
-    answer = index.recommend(users, 5, ratings="train")
+    answer = index.recommend(users, 5, known="train")
     found = [movie_id in answer.movie_id[row] for row, movie_id in enumerate(ids)]
-    predicted = index.rate(users, ids, ratings="train")
+    predicted = index.rate(users, ids, known="train")
 
     assert 0 < sum(hits) < len(hits)
     assert found == hits
