@@ -199,23 +199,16 @@ class Kubeflow:
 
     def experiment(self, name: str) -> Any | None:
         """Finds the experiment called `name`."""
-        found = pages(
-            self.sdk.experiments.experiment_service_list_experiments,
-            "experiments",
-            namespace=self.namespace or None,
-            filter=where("display_name", "EQUALS", name),
-        )
-        return next(found, None)
+        return self._named("experiments", name, self.sdk.experiments.experiment_service_list_experiments)
 
     def pipeline(self, name: str) -> Any | None:
         """Finds the pipeline called `name`, in the namespace where the server has namespaces."""
-        found = pages(
-            self.sdk.pipelines.pipeline_service_list_pipelines,
-            "pipelines",
-            namespace=self.namespace or None,
-            filter=where("display_name", "EQUALS", name),
-        )
-        return next(found, None)
+        return self._named("pipelines", name, self.sdk.pipelines.pipeline_service_list_pipelines)
+
+    def run_named(self, name: str, experiment_id: str) -> Any | None:
+        """Finds the run called `name` of an experiment."""
+        runs = self.runs(experiment_id=experiment_id, filter=where("display_name", "EQUALS", name))
+        return next(runs, None)
 
     def versions(self, pipeline_id: str) -> Iterator[Any]:
         """Lists the versions of a pipeline, newest first."""
@@ -237,6 +230,10 @@ class Kubeflow:
     def run_url(self, run_id: str) -> str:
         """Returns the URL of the page of a run."""
         return f"{self.pages}/#/runs/details/{run_id}"
+
+    def _named(self, field: str, name: str, call: Callable[..., Any]) -> Any | None:
+        filter = where("display_name", "EQUALS", name)
+        return next(pages(call, field, namespace=self.namespace or None, filter=filter), None)
 
 
 def connect(access: Access) -> Kubeflow:

@@ -1,16 +1,15 @@
-"""Schedules by name: plan, creation, deletion, and runs started by hand."""
+"""Schedules by name: plan, creation, deletion, and a view of their state."""
 
-import secrets
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
-from itertools import islice
 from typing import Any
 
 from components.errors import UserError
 from pipelines.kubeflow.client import FINISHED, ApiError, Kubeflow, get_or_create, repeat, where
-from pipelines.kubeflow.trigger import Trigger
+from pipelines.kubeflow.trigger import Trigger, trigger_of
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def existing(kubeflow: Kubeflow, name: str) -> list[Any]:
 def runs_of(kubeflow: Kubeflow, schedule: Any) -> list[Any]:
     """Lists the newest runs of a schedule, newest first, as many as can be in progress at a time."""
     runs = kubeflow.runs(filter=where("recurring_run_id", "EQUALS", schedule.recurring_run_id))
-    return list(islice(runs, MOST_CONCURRENT))
+    return list(itertools.islice(runs, MOST_CONCURRENT))
 
 
 def _create_disabled(kubeflow: Kubeflow, plan: Plan, before: Sequence[Any]) -> Any:
@@ -251,48 +250,123 @@ def _delete(kubeflow: Kubeflow, schedule: Any) -> None:
             raise
 
 
-def run_now(kubeflow: Kubeflow, name: str) -> str:
-    """Starts a run with the version, the inputs and the experiment of the schedule called `name`.
+@dataclass(frozen=True)
+class ScheduleView:
+    """A schedule and its last run, as text.
 
-    Returns:
-      The URL of the page of the run.
-
-    Raises:
-      UserError: if there is no such schedule, or its pipeline has no version any more.
+    Attributes:
+      name: of the schedule.
+      state: "on", "off", or "replacement cut off" after an interrupted `create`.
+      trigger: the cron expression or the interval.
+      version: "latest", or the name of the version that it is pinned to.
+      image: the image that the steps run on.
+      age: since the schedule was created.
+      outcome: of the newest run, and its age.
+      run_url: the newest run's page; "" if there is none.
+      arguments: of the pipeline.
+      firings: the next three times in UTC; none if it is off.
     """
-    from kfp_server_api import V2beta1PipelineVersionReference, V2beta1Run
 
-    schedule = existing(kubeflow, name)[0]
-    reference = schedule.pipeline_version_reference
-    if reference is not None and not reference.pipeline_version_id:
-        reference = V2beta1PipelineVersionReference(
-            pipeline_id=reference.pipeline_id,
-            pipeline_version_id=_newest(kubeflow, reference.pipeline_id, name),
-        )
-    run_name = f"{name} out of turn {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(4)}"
-    body = V2beta1Run(
-        experiment_id=schedule.experiment_id,
-        display_name=run_name,
-        pipeline_version_reference=reference,
-        pipeline_spec=schedule.pipeline_spec if reference is None else None,
-        runtime_config=schedule.runtime_config,
-        service_account=schedule.service_account,
+    name: str
+    state: str
+    trigger: str
+    version: str
+    image: str
+    age: str
+    outcome: str
+    run_url: str
+    arguments: dict[str, Any]
+    firings: list[datetime]
+
+
+def view(kubeflow: Kubeflow, schedule: Any, now: datetime, *, alone: bool = True) -> ScheduleView:
+    """Describes a schedule as text.
+
+    Args:
+      kubeflow: the server.
+      schedule: the schedule as the API returns it.
+      now: the current time.
+      alone: true if no other schedule has its name.
+    """
+    runs = runs_of(kubeflow, schedule)
+    on = schedule.status == _ENABLED
+    trigger = trigger_of(schedule.trigger)
+    arguments = (schedule.runtime_config.parameters if schedule.runtime_config else None) or {}
+    version = _version(kubeflow, schedule)
+    return ScheduleView(
+        name=schedule.display_name,
+        state="on" if on else "off" if alone else "replacement cut off",
+        trigger=str(trigger) if trigger else "unknown",
+        version=_version_name(schedule, version),
+        image=str(arguments.get("image") or _default_image(schedule, version)),
+        age=ago(now - schedule.created_at),
+        outcome=_outcome(runs[0], now) if runs else "no run yet",
+        run_url=kubeflow.run_url(runs[0].run_id) if runs else "",
+        arguments=arguments,
+        firings=list(next_firings(schedule, runs, now)) if on else [],
     )
 
-    def find() -> Any | None:
-        runs = kubeflow.runs(
-            experiment_id=schedule.experiment_id, filter=where("display_name", "EQUALS", run_name)
+
+def next_firings(schedule: Any, runs: list[Any], now: datetime, count: int = 3) -> Iterator[datetime]:
+    """Yields the next times at which a schedule starts a run, in UTC."""
+    trigger = trigger_of(schedule.trigger)
+    if trigger is None:
+        return iter(())
+    fired = [run.scheduled_at for run in runs if run.scheduled_at is not None]
+    return itertools.islice(trigger.firings(now, max([schedule.created_at, *fired])), count)
+
+
+def firing_lines(firings: list[datetime]) -> list[str]:
+    """Formats times as lines, in UTC and in the local time of this machine."""
+    return [f"{time:%a %Y-%m-%d %H:%M:%S} UTC  =  {time.astimezone():%a %H:%M:%S %Z}" for time in firings]
+
+
+def ago(time: timedelta) -> str:
+    """Formats a span of time in its largest unit."""
+    seconds = int(time.total_seconds())
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "moments"
+
+
+def _outcome(run: Any, now: datetime) -> str:
+    if run.state not in FINISHED:
+        return f"in progress for {ago(now - run.created_at)}"
+    # A run that has not ended has no end time, or 1970.
+    finished = run.finished_at if run.finished_at and run.finished_at.year > 1970 else run.created_at
+    return f"{run.state} {ago(now - finished)} ago"
+
+
+def _version(kubeflow: Kubeflow, schedule: Any) -> Any | None:
+    """Finds the version on the server that the schedule would run; None if there is none."""
+    reference = schedule.pipeline_version_reference
+    if reference is None:
+        return None
+    try:
+        if not reference.pipeline_version_id:
+            return next(kubeflow.versions(reference.pipeline_id), None)
+        return kubeflow.sdk.pipelines.pipeline_service_get_pipeline_version(
+            pipeline_id=reference.pipeline_id, pipeline_version_id=reference.pipeline_version_id
         )
-        return next(runs, None)
+    except ApiError as error:
+        if error.passing:
+            raise
+        return None
 
-    run = get_or_create(find, lambda: kubeflow.sdk.runs.run_service_create_run(run=body))
-    return kubeflow.run_url(run.run_id)
+
+def _version_name(schedule: Any, version: Any | None) -> str:
+    reference = schedule.pipeline_version_reference
+    if reference is None:
+        return "sent with it"
+    name = version.display_name if version is not None else "deleted from the server"
+    return name if reference.pipeline_version_id else f"latest ({name})"
 
 
-def _newest(kubeflow: Kubeflow, pipeline_id: str, name: str) -> str:
-    version = next(kubeflow.versions(pipeline_id), None)
-    if version is None:
-        raise UserError(
-            f"the pipeline of schedule {name} has no version any more; repeat its `twotower schedule create`"
-        )
-    return str(version.pipeline_version_id)
+def _default_image(schedule: Any, version: Any | None) -> str:
+    """Returns the default image of the pipeline."""
+    spec = (version.pipeline_spec if version is not None else schedule.pipeline_spec) or {}
+    spec = spec.get("pipeline_spec", spec)  # the server returns both documents of a package as one
+    inputs = spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
+    return str(inputs.get("image", {}).get("defaultValue", "unknown"))

@@ -22,6 +22,7 @@ from components.train.settings import check_shared_place, check_workers
 from pipelines.compiled import RENAMED, check_pipeline_inputs, compile_pipeline, pipeline_inputs
 from pipelines.kubeflow.client import FINISHED, Kubeflow, get_or_create, where
 from pipelines.kubeflow.pods import PodSettings
+from pipelines.kubeflow.schedule import existing
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def submit(
     if earlier is not None:
         return Started(earlier.run_id, kubeflow.run_url(earlier.run_id), found=True)
     run = get_or_create(
-        lambda: _named(kubeflow, experiment_id, name),
+        lambda: kubeflow.run_named(name, experiment_id),
         lambda: _create(kubeflow, experiment_id, name, version or package, arguments, place),
     )
     return Started(run.run_id, kubeflow.run_url(run.run_id), found=False)
@@ -163,12 +164,6 @@ def _unfinished(kubeflow: Kubeflow, experiment_id: str, mark: str) -> Any | None
     return next((run for run in runs if run.display_name.endswith(mark) and run.state not in FINISHED), None)
 
 
-def _named(kubeflow: Kubeflow, experiment_id: str, name: str) -> Any | None:
-    return next(
-        kubeflow.runs(experiment_id=experiment_id, filter=where("display_name", "EQUALS", name)), None
-    )
-
-
 def _create(
     kubeflow: Kubeflow,
     experiment_id: str,
@@ -190,6 +185,50 @@ def _create(
             service_account=place.service_account or None,
             **source,
         )
+
+
+def run_now(kubeflow: Kubeflow, name: str) -> str:
+    """Starts a run with the version, the inputs and the experiment of the schedule called `name`.
+
+    Returns:
+      The URL of the page of the run.
+
+    Raises:
+      UserError: if there is no such schedule, or its pipeline has no version any more.
+    """
+    from kfp_server_api import V2beta1PipelineVersionReference, V2beta1Run
+
+    schedule = existing(kubeflow, name)[0]
+    reference = schedule.pipeline_version_reference
+    if reference is not None and not reference.pipeline_version_id:
+        reference = V2beta1PipelineVersionReference(
+            pipeline_id=reference.pipeline_id,
+            pipeline_version_id=_newest(kubeflow, reference.pipeline_id, name),
+        )
+    run_name = f"{name} out of turn {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(4)}"
+    body = V2beta1Run(
+        experiment_id=schedule.experiment_id,
+        display_name=run_name,
+        pipeline_version_reference=reference,
+        pipeline_spec=schedule.pipeline_spec if reference is None else None,
+        runtime_config=schedule.runtime_config,
+        service_account=schedule.service_account,
+    )
+
+    run = get_or_create(
+        lambda: kubeflow.run_named(run_name, schedule.experiment_id),
+        lambda: kubeflow.sdk.runs.run_service_create_run(run=body),
+    )
+    return kubeflow.run_url(run.run_id)
+
+
+def _newest(kubeflow: Kubeflow, pipeline_id: str, name: str) -> str:
+    version = next(kubeflow.versions(pipeline_id), None)
+    if version is None:
+        raise UserError(
+            f"the pipeline of schedule {name} has no version any more; repeat its `twotower schedule create`"
+        )
+    return str(version.pipeline_version_id)
 
 
 def parse_arguments(texts: Sequence[str], inputs: Mapping[str, Input]) -> dict[str, Any]:

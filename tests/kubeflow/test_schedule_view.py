@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.kubeflow.pods import PodSettings
-from pipelines.kubeflow.schedule import Plan, create, existing, run_now, switch
-from pipelines.kubeflow.schedule_cli import ago, firing_lines, view
-from pipelines.kubeflow.submit import Place, experiment, upload
+from pipelines.kubeflow.schedule import Plan, ago, create, existing, firing_lines, switch, view
+from pipelines.kubeflow.submit import Place, experiment, run_now, upload
 from pipelines.kubeflow.trigger import parse_trigger
 
 _NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
