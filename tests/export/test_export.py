@@ -231,7 +231,7 @@ def test_refuses_interactions_of_another_vocabulary(inputs, tmp_path):
 
 
 def test_refuses_another_kind_of_index(inputs, tmp_path):
-    with pytest.raises(UserError, match="--index annoy: choose brute-force, scann, auto"):
+    with pytest.raises(UserError, match="--index-kind annoy: give brute-force, scann or auto"):
         export(**inputs, output=str(tmp_path / "index"), index_kind="annoy")
     assert not list(tmp_path.iterdir())
 
