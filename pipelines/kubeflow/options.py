@@ -1,26 +1,33 @@
 """Flags that several commands share."""
 
-import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
+    from pipelines.kubeflow.pods import PodSettings
+    from pipelines.kubeflow.submit import Place
 
 Command = Callable[..., Any]
 
 Option = Callable[[Command], Command]
 
 
-def _text(flag: str, help: str, envvar: str | list[str] | None = None, metavar: str | None = None) -> Option:
-    """Option with one text, by default empty."""
+def _text(
+    flag: str,
+    help: str,
+    envvar: str | list[str] | None = None,
+    metavar: str | None = None,
+    default: str = "",
+) -> Option:
+    """Declares an option with one text."""
     return click.option(
         flag,
-        default="",
-        show_default=False,
+        default=default,
+        show_default=bool(default),
         envvar=envvar,
         show_envvar=envvar is not None,
         metavar=metavar,
@@ -99,25 +106,9 @@ _POD = (
     ),
 )
 
-_PARAM = (
-    _texts(
-        "--param",
-        "texts",
-        "NAME=VALUE",
-        "Value of an input of the pipeline; `twotower run --help` lists them.",
-    ),
-)
-
 _PLACE = (
-    click.option(
-        "--pipeline",
-        default="twotower-training",
-        show_default=True,
-        help="Name that the pipeline is uploaded under.",
-    ),
-    click.option(
-        "--experiment", default="twotower", show_default=True, help="Name of the experiment for the runs."
-    ),
+    _text("--pipeline", "Name that the pipeline is uploaded under.", default="twotower-training"),
+    _text("--experiment", "Name of the experiment for the runs.", default="twotower"),
     _text(
         "--service-account",
         "Kubernetes service account that the steps run as. By default the namespace's own.",
@@ -132,56 +123,61 @@ _PLACE = (
 def connection_options(command: Command) -> Command:
     """Adds the flags of the server; the command gets `kubeflow`, a function that connects."""
 
-    @functools.wraps(command)
-    def connected(
-        *, host: str, namespace: str, token_file: str, cookies_file: str, ca_cert: str, **arguments: Any
-    ) -> Any:
-        def kubeflow() -> "Kubeflow":
+    def kubeflow(**flags: Any) -> "Callable[[], Kubeflow]":
+        def connected() -> "Kubeflow":
             from pipelines.kubeflow.access import access
             from pipelines.kubeflow.client import connect
 
-            return connect(access(host, namespace, token_file, cookies_file, ca_cert))
+            return connect(access(**flags))
 
         # Not connected yet: the other flags are checked first.
-        return command(kubeflow=kubeflow, **arguments)
+        return connected
 
-    return _with(_CONNECTION, connected)
+    names = ("host", "namespace", "token_file", "cookies_file", "ca_cert")
+    return _joined(command, _CONNECTION, names, kubeflow=kubeflow)
 
 
 def pod_options(command: Command) -> Command:
     """Adds the flags of the pods; the command gets them as `pods`."""
 
-    @functools.wraps(command)
-    def configured(**arguments: Any) -> Any:
+    def pods(**flags: Any) -> "PodSettings":
         from pipelines.kubeflow.pods import PodSettings
 
-        names = [field.name for field in dataclasses.fields(PodSettings)]
-        pods = PodSettings(**{name: arguments.pop(name) for name in names})
-        return command(pods=pods, **arguments)
+        return PodSettings(**flags)
 
-    return _with(_POD, configured)
+    names = ("image", "node_selectors", "tolerations", "image_pull_secrets", "volumes")
+    return _joined(command, _POD, (*names, "gcs_secret", "webhook_secret", "accelerator"), pods=pods)
 
 
 def place_options(command: Command) -> Command:
     """Adds the flags of the names on the server; the command gets them as `place`."""
 
-    @functools.wraps(command)
-    def placed(
-        *, pipeline: str, experiment: str, service_account: str, pipeline_root: str, **arguments: Any
-    ) -> Any:
+    def place(**flags: str) -> "Place":
         from pipelines.kubeflow.submit import Place
 
-        return command(place=Place(pipeline, experiment, service_account, pipeline_root), **arguments)
+        return Place(**flags)
 
-    return _with(_PLACE, placed)
+    names = ("pipeline", "experiment", "service_account", "pipeline_root")
+    return _joined(command, _PLACE, names, place=place)
 
 
 def param_option(command: Command) -> Command:
     """Adds the flag of the inputs of the pipeline; the command gets them as `texts`."""
-    return _with(_PARAM, command)
+    help = "Value of an input of the pipeline; `twotower run --help` lists them."
+    return _texts("--param", "texts", "NAME=VALUE", help)(command)
 
 
-def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:
+def _joined(
+    command: Command, options: Sequence[Option], names: Sequence[str], **makers: Callable[..., Any]
+) -> Command:
+    """Adds `options`, whose values, called `names`, the command gets as one value that a maker makes."""
+
+    @functools.wraps(command)
+    def joined(**arguments: Any) -> Any:
+        flags = {name: arguments.pop(name) for name in names}
+        return command(**{key: make(**flags) for key, make in makers.items()}, **arguments)
+
+    result: Command = joined
     for option in reversed(options):
-        command = option(command)
-    return command
+        result = option(result)
+    return result
