@@ -37,8 +37,9 @@ pipeline: setup ## write the checked-in pipelines/training.yaml anew
 	@$(BIN)/twotower compile --output pipelines/training.yaml
 
 .PHONY: docs
-docs: setup ## write docs/cli.md anew
+docs: setup ## write docs/cli.md and docs/settings.md anew
 	@$(BIN)/python docs/cli.py
+	@$(BIN)/python docs/settings.py
 
 # ---- set up
 

@@ -3,7 +3,7 @@
     python benchmarks/ablation.py INTERACTIONS VOCABULARY [--steps 800] [--seeds 1 2] [--parts "no years" …]
 
 Both are directories that `twotower vocabulary` wrote. Metrics are of its validation rows, at the step
-that validated best, before the model settles; test rows are never read. The model has one pair of towers, as
+that validated best, before the final refit; test rows are never read. The model has one pair of towers, as
 data of more than 2.5 million ratings give it.
 """
 
@@ -17,32 +17,31 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import numpy as np
 import tensorflow as tf
 
-from components.train.job import Job
 from components.train.model import TwoTower
-from components.train.presets import search
+from components.train.presets import Job, fit_with_early_stopping
 from components.train.settings import Settings
 from components.train.sizing import sized
-from components.train.svd_init import spectral_vectors
-from components.train.training_data import Catalogue
+from components.train.svd_init import svd_vectors
+from components.train.training_data import RatedCatalogue
 from components.vocabulary.interactions import Interactions
 from components.vocabulary.vocabulary import Vocabulary
 
 # Part -> settings that switch it off, and variables that stay as they were made (all of them at zero).
 PARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "whole model": ({}, ()),
-    "two pairs of towers": ({"members": 2}, ()),
-    "no ratings in the query": ({}, ("opinions",)),
+    "two pairs of towers": ({"ensemble_size": 2}, ()),
+    "no ratings in the query": ({}, ("rating_embeddings",)),
     "no years": ({}, ("year_embeddings",)),
     "random start": ({}, ()),
     "no learned popularity": ({}, ("deviation",)),
     "no dropout": ({"dropout": 1e-9}, ()),
     "no prior on movie vectors": ({"retrieval_l2": 1e-6}, ()),
     "towers as fast as the rating head": ({"tower_rate": 1.0}, ()),
-    "half of the history hidden": ({"masked": 0.5}, ()),
+    "half of the history hidden": ({"mask_rate": 0.5}, ()),
     "exact softmax": ({"retrieval_loss": "full"}, ()),
     "in-batch softmax": ({"retrieval_loss": "in-batch"}, ()),
     "nothing shared with the rating head": ({}, ("implicit",)),
-    "evidence bound as it is": ({"divergence_weight": 1.0}, ()),
+    "evidence bound as it is": ({"kl_weight": 1.0}, ()),
     "rating head alone": ({"retrieval_weight": 0.0}, ()),
     "retrieval alone": ({"rating_weight": 0.0}, ()),
 }
@@ -62,21 +61,23 @@ class Ablated(TwoTower):
 def validated(rows: Interactions, years: Any, part: str, steps: int, seed: int) -> tuple[float, float]:
     """RMSE and top-100 accuracy among unseen movies, without `part`."""
     changes, frozen = PARTS[part]
-    catalogue = Catalogue.of(rows, years)
+    catalogue = RatedCatalogue.of(rows, years)
     train, movies = rows.split("train"), len(catalogue.known_counts)
-    chosen = dataclasses.replace(Settings(), **{"steps": steps, "validations": 8, "members": 1, **changes})
+    chosen = dataclasses.replace(
+        Settings(), **{"steps": steps, "validations": 8, "ensemble_size": 1, **changes}
+    )
     settings = sized(chosen, train.counts, movies)
     tf.keras.utils.set_random_seed(seed)
     if part == "random start":
         vectors = np.random.default_rng(seed).normal(scale=0.05, size=(movies, settings.dimension))
     else:
-        vectors = spectral_vectors(train, catalogue, settings.dimension, seed)
+        vectors = svd_vectors(train, catalogue, settings.dimension, seed)
     model = Ablated(catalogue, settings, vectors, seed)
     model.frozen = frozen
     job = Job(rows, None, seed, "")  # the vocabulary is needed for scoring only
-    state = search(job, settings, model, catalogue)
+    state = fit_with_early_stopping(job, settings, model, catalogue)
     kept = state.log[state.best_line]
-    return kept["validation_rmse"], kept["validation_top_100_accuracy_unseen"]
+    return kept.validation_rmse, kept.validation_top_100_accuracy_unseen
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from components.evaluate.step import evaluate
 from components.evaluate.verdict import load_verdict
-from components.train.saved_model import HISTORY_INPUTS, PAIR_INPUTS, save
+from components.train.scoring import HISTORY_INPUTS, PAIR_INPUTS, save
 from components.train.step import train
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions, UserRatings, part_file

@@ -27,10 +27,8 @@ from components.evaluate.metrics import user_sums
 from components.evaluate.names import ACCURACY_UNSEEN, RMSE
 from components.evaluate.reference_models import Ease
 from components.evaluate.scoring import ModelScorer, score
-from components.train import saved_model
-from components.train.job import Job
-from components.train.presets import fit_default
-from components.train.scoring import SAVED_MODEL, ScoringModel
+from components.train.presets import Job, fit_default
+from components.train.scoring import SAVED_MODEL, ScoringModel, save
 from components.train.settings import Settings
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary
@@ -56,7 +54,7 @@ def trained(interactions: Interactions, vocabulary: Vocabulary, seed: int) -> Sc
     tf.keras.utils.set_random_seed(seed)
     fitted = fit_default(Job(interactions, vocabulary, seed, ""), Settings())
     with tempfile.TemporaryDirectory() as directory:
-        saved_model.save(fitted.scoring(), Path(directory) / SAVED_MODEL)
+        save(fitted.scoring(), Path(directory) / SAVED_MODEL)
         return ScoringModel.load(directory)
 
 

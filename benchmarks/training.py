@@ -22,12 +22,12 @@ import tensorflow_recommenders as tfrs
 from evaluation import data
 
 from components.train.model import TwoTower
-from components.train.notebook import NotebookModel, NotebookSettings, RowBatches
+from components.train.notebook import NotebookModel, RowBatches
 from components.train.optimizer import FusedAdam
-from components.train.settings import Settings
+from components.train.settings import NotebookSettings, Settings
 from components.train.sizing import sized
-from components.train.svd_init import spectral_vectors
-from components.train.training_data import Catalogue, UserBatches
+from components.train.svd_init import svd_vectors
+from components.train.training_data import RatedCatalogue, UserBatches
 from components.vocabulary.interactions import Interactions
 
 STEPS, NOTEBOOK_STEPS = 100, 3
@@ -50,12 +50,12 @@ def ratings_per_second(step: Any, batches: Iterator[Any], steps: int, rows: int)
 
 
 def default(interactions: Interactions, steps: int) -> float:
-    catalogue = Catalogue.of(interactions, np.zeros(interactions.movies, np.int32))
+    catalogue = RatedCatalogue.of(interactions, np.zeros(interactions.movies, np.int32))
     train = interactions.split("train")
     settings = sized(Settings(), train.counts, len(catalogue.known_counts))
     started = time.perf_counter()
-    vectors = spectral_vectors(train, catalogue, settings.dimension, 1)
-    print(f"  spectral start: {time.perf_counter() - started:.0f} s")
+    vectors = svd_vectors(train, catalogue, settings.dimension, 1)
+    print(f"  initial vectors: {time.perf_counter() - started:.0f} s")
     model = TwoTower(catalogue, settings, vectors, 1)
     model.compile(optimizer=FusedAdam(settings.learning_rate, model.tower_variables, settings.tower_rate))
     users = UserBatches(catalogue, [train], settings.batch_users, settings.batch_ratings, 1).from_step(0)
@@ -72,7 +72,7 @@ def default(interactions: Interactions, steps: int) -> float:
 
 def notebook(interactions: Interactions) -> float:
     settings = NotebookSettings()
-    model = NotebookModel(interactions.training_users, interactions.movies, settings)
+    model = NotebookModel(interactions.training_users, interactions.movies, 1.0, settings)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
     rows = RowBatches(interactions.split("train"), settings.batch_ratings, 1).from_step(0)
     candidates = tf.data.Dataset.range(interactions.movies).batch(128).map(model.movies)

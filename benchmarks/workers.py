@@ -4,8 +4,8 @@
 
 Both are directories that `twotower vocabulary` wrote. The workers talk over the loopback interface, as the
 pods of a TFJob do over the network. Each process computes with one thread, so that two have the two cores
-that one has one of. Metrics are of the validation rows, at the step whose weights were kept; nothing settles
-afterwards, and no training ends early, so that all take the same number of steps.
+that one has one of. Metrics are of the validation rows, at the step whose weights were kept; there is no
+final refit, and no training ends early, so that all take the same number of steps.
 """
 
 import argparse
@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components.train.settings import Request
+from components.train.settings import TrainRequest
 from components.train.tfjob.worker import Exchange
 
 _ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2", "OMP_NUM_THREADS": "1"}
-_ALL_STEPS = {"patience": 1_000_000, "settling": 0.0}
+_ALL_STEPS = {"patience": 1_000_000, "final_refit": 0.0}
 METRICS = ("validation_rmse", "validation_top_100_accuracy_unseen")
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     lines = ["| seed | workers | RMSE | top-100 unseen | steps | wall | processor |", "|---" * 7 + "|"]
     for seed in arguments.seeds:
-        request = Request("default", {**_ALL_STEPS, **arguments.settings}, 0.0, 0.0, seed, "")
+        request = TrainRequest("default", {**_ALL_STEPS, **arguments.settings}, 0.0, 0.0, seed, "")
         with tempfile.TemporaryDirectory(prefix="workers-benchmark-") as name:
             place = Exchange(str(Path(name) / "place"))
             place.stage(request, arguments.interactions, arguments.vocabulary)

@@ -8,6 +8,7 @@ import msgspec
 
 from components.documents import Document, read_document
 from components.errors import UserError
+from components.train.settings import current_names
 
 MANIFEST_FILE = "manifest.json"
 
@@ -51,6 +52,9 @@ class SourceModel(Document, omit_defaults=True):
     preset: str = ""
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     fingerprint: str | None = ""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "settings", current_names(self.settings))
 
 
 class IndexValidation(Document):

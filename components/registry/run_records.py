@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 from msgspec import field
 
 from components.documents import Document, Timestamp, decode, encode, now
@@ -13,6 +14,7 @@ from components.errors import UserError
 from components.progress import log
 from components.step import StepRecord
 from components.storage import Storage
+from components.train.settings import current_names
 
 PUBLISHED = "published"
 REFUSED = "refused"
@@ -86,6 +88,9 @@ class RunRecord(Document):
     rows: RowCounts = RowCounts()
     steps: list[StepRecord] = field(default_factory=list)
     time: Timestamp = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "settings", current_names(self.settings))
 
 
 class RunRecords:

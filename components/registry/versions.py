@@ -15,6 +15,7 @@ from components.documents import Document, Timestamp, decode, encode, now
 from components.errors import UserError
 from components.storage import CorruptError, NotFoundError, Storage, StoredFile, stored_file
 from components.storage.storage import in_order
+from components.train.settings import current_names
 
 
 class GateDecision(Document):
@@ -48,6 +49,9 @@ class Provenance(Document):
     settings: dict[str, Any]
     metrics: dict[str, float | None]
     verdict: GateDecision
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "settings", current_names(self.settings))
 
 
 class Manifest(Provenance):

@@ -1,20 +1,25 @@
 """Training loop: steps, validation on held-out rows, early stopping, checkpoints and the best weights."""
 
+import hashlib
 import json
 import math
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.documents import plain
 from components.errors import UserError
 from components.progress import Progress, log
-from components.train.job import Checkpoints
+from components.storage import Storage, open_storage
+from components.train.artifact import LogEntry
 from components.train.replicas import add_up, require_same, this_worker
 from components.train.training_data import deal
 from components.vocabulary.interactions import UserRatings, chunks
@@ -36,10 +41,10 @@ class Predictor(Protocol):
         """Predictions for the pairs `asked`, none of which is in `history`; float32 [p], model's scale."""
 
 
-class Metrics(NamedTuple):
+class ValidationMetrics(NamedTuple):
     """RMSE in stars, and top-100 accuracy among the movies that the user has no training rating of.
 
-    None where there are no validation rows.
+    None without validation rows.
     """
 
     rmse: float | None
@@ -47,8 +52,8 @@ class Metrics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Validation:
-    """Validation ratings of a sample of users, and what may be read of these users.
+class ValidationSample:
+    """Validation ratings of a sample of users, and the ratings of these users that may be read.
 
     Attributes:
       known, held_out: training and validation ratings of these n users, in the model's rows and scale.
@@ -65,20 +70,20 @@ class Validation:
     scale: float
     bounds: tuple[float, float]
 
-    def measure(self, model: Predictor) -> Metrics:
-        """Asks `model` about every validation rating of the users.
+    def measure(self, model: Predictor) -> ValidationMetrics:
+        """Measures `model` on every validation rating of the users.
 
-        Each worker asks about a share of the users, and the sums are added up over all: that takes a worker's
-        share of the time, and all of them get the same figures, to the last bit, to decide by.
+        Each worker measures a share of the users, and the sums are added up over all: that takes a worker's
+        share of the time, and all of them decide by the same figures, to the last bit.
         """
         if not len(self.users):
-            return Metrics(None, None)
+            return ValidationMetrics(None, None)
         number, workers = this_worker()
         squares, hits, total = add_up(self._sums(model, np.arange(number, len(self.users), workers))).tolist()
-        return Metrics((squares / total) ** 0.5 * self.scale, hits / total)
+        return ValidationMetrics((squares / total) ** 0.5 * self.scale, hits / total)
 
     def _sums(self, model: Predictor, places: Array) -> Array:
-        """Squared errors, hits and ratings of the users at `places` of `users`, float64 [3]."""
+        """Returns squared errors, hits and ratings of the users at `places` of `users`, float64 [3]."""
         squares, hits, total = 0.0, 0, 0
         size = max(1, min(256, _SCORES_AT_ONCE // self.movies))
         for part in chunks(len(places), size):
@@ -94,7 +99,7 @@ class Validation:
 
 
 def _hits(scores: Array, history: UserRatings, asked: UserRatings) -> int:
-    """How many of the movies `asked` are among the user's best; a tie counts against the model."""
+    """Counts the movies `asked` that are among the user's best; a tie counts against the model."""
     scores = np.array(scores)
     scores[history.owners, history.movies] = -np.inf
     if scores.shape[1] <= TOP_K:
@@ -105,8 +110,8 @@ def _hits(scores: Array, history: UserRatings, asked: UserRatings) -> int:
     return int(np.count_nonzero(scores[rows, asked.movies] > bounds[rows]))
 
 
-def validating_users(counts: Array, ratings: int, seed: int) -> Array:
-    """Draws the users whose validation rows choose the weights, bool [users].
+def draw_validation_users(counts: Array, ratings: int, seed: int) -> Array:
+    """Draws the users whose validation rows decide which weights are kept, bool [users].
 
     Args:
       counts: validation rows of each user, int64 [users].
@@ -120,24 +125,68 @@ def validating_users(counts: Array, ratings: int, seed: int) -> Array:
     return validating
 
 
-LOG_FILE = "training_log.jsonl"
+_NOTES = "notes"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoint of one training: one data set, one set of settings.
+
+    A checkpoint of other data or settings has another key, so that it can never be resumed by mistake.
+    """
+
+    storage: Storage
+    key: str
+
+    @classmethod
+    def open(cls, root: str, identity: Mapping[str, Any]) -> Self:
+        """The checkpoint below `root`, a directory or gs:// prefix, of what `identity` describes."""
+        text = json.dumps(identity, sort_keys=True, default=str)
+        return cls(open_storage(root), f"{hashlib.sha256(text.encode()).hexdigest()[:16]}/checkpoint.npz")
+
+    def save(self, arrays: Mapping[str, Array], notes: Mapping[str, Any]) -> None:
+        """Replaces the checkpoint by `arrays`, and `notes` as JSON."""
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "checkpoint.npz"
+            content: dict[str, Any] = {_NOTES: np.array(json.dumps(notes)), **arrays}
+            np.savez(file, **content)
+            self.storage.upload_file(file, self.key)
+
+    def restore(self) -> tuple[dict[str, Array], dict[str, Any]] | None:
+        """The arrays and notes last saved; None if there is no checkpoint."""
+        if not self.storage.exists(self.key):
+            return None
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "checkpoint.npz"
+            self.storage.download_file(self.key, file)
+            with np.load(file, allow_pickle=False) as saved:
+                arrays = {name: saved[name] for name in saved.files}
+        notes: dict[str, Any] = json.loads(str(arrays.pop(_NOTES)))
+        log(f"resuming from {self.storage.uri(self.key)}")
+        return arrays, notes
+
+    def delete(self) -> None:
+        """Removes the checkpoint: the training is done."""
+        self.storage.delete(self.key)
+
+
 LOSSES = ("retrieval_loss", "rating_loss")
 
 
 @dataclass
 class State:
-    """How far a training is: what a checkpoint holds besides the variables.
+    """State of a training: what a checkpoint holds besides the variables.
 
     Attributes:
       step: steps done.
       seconds: time spent in steps, over all processes that worked on it.
-      log: a line for each validation.
+      log: one entry for each validation.
       best_line, best_score: the validation with the highest score so far, and that score.
     """
 
     step: int = 0
     seconds: float = 0.0
-    log: list[dict[str, Any]] = field(default_factory=list)
+    log: list[LogEntry] = field(default_factory=list)
     best_line: int = 0
     best_score: float = -math.inf
 
@@ -146,17 +195,17 @@ class State:
 class Training:
     """A model under training, by the strategy in whose scope this is called.
 
-    With several workers, each does all that is done here; what they decide by (losses, metrics) are sums over
-    all workers, so they take the same decisions. Only the chief writes checkpoints, which all of them read.
+    With several workers, each runs all of this; losses and metrics are sums over all workers, so they take
+    the same decisions. Only the chief writes checkpoints, which all of them read.
 
     Attributes:
-      title: what it is called in the progress.
+      title: for the progress.
       model: compiled; its variables exist, made in the strategy's scope.
       batches: the batches from a step on.
       steps, interval: how many steps, and how many between two validations.
       checkpoints: where to save after every interval; None saves nowhere.
-      measure: both metrics on the validation rows; None where nothing is to be chosen by them.
-      score: the greater, the better the metrics; the weights of the best validation are kept, or the last
+      measure: returns both metrics on the validation rows; None measures nothing.
+      score: of the metrics, the greater the better; the weights of the best validation are kept, or the last
         ones if None.
       patience: the training ends after so many validations in a row without a better score.
     """
@@ -167,8 +216,8 @@ class Training:
     steps: int
     interval: int
     checkpoints: Checkpoints | None = None
-    measure: Callable[[], Metrics] | None = None
-    score: Callable[[Metrics], float] | None = None
+    measure: Callable[[], ValidationMetrics] | None = None
+    score: Callable[[ValidationMetrics], float] | None = None
     patience: int = 1 << 30
 
     def run(self) -> State:
@@ -185,7 +234,7 @@ class Training:
             progress.advance(state.step)
             while state.step < self.steps and len(state.log) - 1 - state.best_line < self.patience:
                 losses = self._interval(step, batches, state, progress)
-                if self._judge(state, losses):
+                if self._validate(state, losses):
                     best = self._values(self._weights)
                 self._save(state, best)
         for variable, value in zip(self._weights, best, strict=True):
@@ -213,19 +262,18 @@ class Training:
             raise _diverged(state.step)
         return losses
 
-    def _judge(self, state: State, losses: dict[str, float]) -> bool:
-        """Validates, writes it down, and says whether the present weights are to be kept."""
-        metrics = self.measure() if self.measure else Metrics(None, None)
-        state.log.append(
-            {
-                "step": state.step,
-                "seconds": round(state.seconds, 3),
-                **losses,
-                "validation_rmse": metrics.rmse,
-                "validation_top_100_accuracy_unseen": metrics.top_100_accuracy_unseen,
-            }
+    def _validate(self, state: State, losses: dict[str, float]) -> bool:
+        """Validates and adds the entry to the log; returns whether the present weights are to be kept."""
+        metrics = self.measure() if self.measure else ValidationMetrics(None, None)
+        entry = LogEntry(
+            step=state.step,
+            seconds=round(state.seconds, 3),
+            **losses,
+            validation_rmse=metrics.rmse,
+            validation_top_100_accuracy_unseen=metrics.top_100_accuracy_unseen,
         )
-        log(f"{self.title}: step {state.step:,}: {describe(state.log[-1])}")
+        state.log.append(entry)
+        log(f"{self.title}: step {state.step:,}: {entry}")
         score = state.step if self.score is None else self.score(metrics)
         better = score > state.best_score
         if better:
@@ -234,10 +282,10 @@ class Training:
 
     @staticmethod
     def _note(state: State) -> str:
-        return describe(state.log[-1]) if state.log else ""
+        return str(state.log[-1]) if state.log else ""
 
     def _compiled(self, signature: tuple[Any, ...]) -> Callable[[Any], Any]:
-        """The training step, which takes each replica's share of a batch."""
+        """Returns the training step, which takes each replica's share of a batch."""
         strategy = tf.distribute.get_strategy()
 
         # Nothing in a step depends on Python's control flow; AutoGraph would only take its time.
@@ -248,7 +296,7 @@ class Training:
         return step  # type: ignore[no-any-return]
 
     def _prefetched(self, step: int) -> Any:
-        """An iterator over the batches from `step` on, each dealt out to the replicas."""
+        """Returns an iterator over the batches from `step` on, each shared out to the replicas."""
         first = next(self.batches(step))
         signature = tuple(tf.TensorSpec([None], array.dtype) for array in first)
 
@@ -270,7 +318,7 @@ class Training:
 
     @property
     def _weights(self) -> list[Any]:
-        """What is to be kept: all variables but the metrics', which begin anew with every interval."""
+        """All variables except the metrics', which begin anew with every interval."""
         metrics = {id(variable) for metric in self.model.metrics for variable in metric.variables}
         return [variable for variable in self.model.variables if id(variable) not in metrics]
 
@@ -291,14 +339,15 @@ class Training:
         arrays, notes = saved
         for number, variable in enumerate(self._variables):
             variable.assign(arrays[f"variable_{number}"])
-        return State(**notes), [arrays[f"best_{number}"] for number in range(len(self._weights))]
+        state = State(**{**notes, "log": msgspec.convert(notes["log"], list[LogEntry])})
+        return state, [arrays[f"best_{number}"] for number in range(len(self._weights))]
 
     def _save(self, state: State, best: list[Array]) -> None:
         if self.checkpoints is None or this_worker().number > 0:
             return
         arrays = {f"variable_{number}": value for number, value in enumerate(self._values(self._variables))}
         arrays |= {f"best_{number}": value for number, value in enumerate(best)}
-        self.checkpoints.save(arrays, vars(state))
+        self.checkpoints.save(arrays, {**vars(state), "log": [plain(entry) for entry in state.log]})
 
 
 def _diverged(step: int) -> UserError:
@@ -308,31 +357,19 @@ def _diverged(step: int) -> UserError:
     )
 
 
-def describe(line: dict[str, Any]) -> str:
-    """A line of the training log, for people."""
-    text = f"losses per rating: retrieval {line['retrieval_loss']:.3f}, rating {line['rating_loss']:.3f}"
-    if line["validation_rmse"] is None:
-        return text
-    return (
-        f"{text}; on validation rows RMSE {line['validation_rmse']:.4f}, "
-        f"top-100 unseen {line['validation_top_100_accuracy_unseen']:.4f}"
-    )
-
-
-def write_log(lines: list[dict[str, Any]], directory: Path) -> None:
-    """Writes the training log as JSON lines and as scalars for TensorBoard."""
-    (directory / LOG_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    writer = tf.summary.create_file_writer(str(directory / "tensorboard"))
+def write_tensorboard(entries: Sequence[LogEntry], directory: Path) -> None:
+    """Writes the training log as scalars for TensorBoard."""
+    writer = tf.summary.create_file_writer(str(directory))
     with writer.as_default():
-        for line in lines:
-            for name, value in line.items():
+        for entry in entries:
+            for name, value in plain(entry).items():
                 if name != "step" and value is not None:
-                    tf.summary.scalar(name, value, step=line["step"])
+                    tf.summary.scalar(name, value, step=entry.step)
     writer.close()
 
 
-def both_tasks(metrics: Metrics) -> float:
-    """Top-100 accuracy over RMSE: one per cent more of the one is worth one per cent less of the other."""
+def both_tasks(metrics: ValidationMetrics) -> float:
+    """Returns top-100 accuracy over RMSE: one per cent of the one is worth one per cent of the other."""
     if metrics.rmse is None or metrics.top_100_accuracy_unseen is None:
         return 0.0
     # So that a first accuracy of 0, and a perfect RMSE, still leave the other task to be compared.

@@ -5,7 +5,6 @@ and the rating a network on both vectors (the TFRS tutorial "Multi-task recommen
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,46 +12,27 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from components.train.saved_model import HISTORY_INPUTS, PAIR_INPUTS, Outputs
+from components.train.scoring import HISTORY_INPUTS, PAIR_INPUTS, Outputs
+from components.train.settings import NotebookSettings
 from components.vocabulary.interactions import UserRatings
 
 Array = npt.NDArray[Any]
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
-@dataclass(frozen=True)
-class NotebookSettings:
-    """The original's hyper-parameters."""
-
-    # Width of a user's and a movie's vector.
-    dimension: int = 32
-    # Widths of the rating network's hidden layers.
-    hidden: int = 256
-    second_hidden: int = 128
-    # Adagrad's learning rate; it does not change.
-    learning_rate: float = 0.1
-    # Ratings in a training step.
-    batch_ratings: int = 8192
-    epochs: int = 3
-    # Validation rows that are looked at after each epoch.
-    validation_ratings: int = 10_000
-    # Weights of the retrieval loss, a SUM over the batch, and of the rating loss, a mean.
-    retrieval_weight: float = 1.0
-    rating_weight: float = 1.0
-
-
 class NotebookModel(tfrs.Model):  # type: ignore[misc]
     """Embeddings by id; the last row of each table stands for an unknown user or movie."""
 
-    def __init__(self, users: int, movies: int, settings: NotebookSettings) -> None:
+    def __init__(self, users: int, movies: int, scale: float, settings: NotebookSettings) -> None:
+        """Args: `scale`: stars per unit of the logged `rating_loss`, the ratings' standard deviation."""
         super().__init__()
-        self._settings = settings
+        self._settings, self._variance = settings, scale**2
         self.users = tf.keras.layers.Embedding(users + 1, settings.dimension)
         self.movies = tf.keras.layers.Embedding(movies + 1, settings.dimension)
         self.rating_network = tf.keras.Sequential(
             [
-                tf.keras.layers.Dense(settings.hidden, "relu"),
-                tf.keras.layers.Dense(settings.second_hidden, "relu"),
+                tf.keras.layers.Dense(settings.hidden_units, "relu"),
+                tf.keras.layers.Dense(settings.second_hidden_units, "relu"),
                 tf.keras.layers.Dense(1),
             ]
         )
@@ -63,30 +43,30 @@ class NotebookModel(tfrs.Model):  # type: ignore[misc]
         self._rating_mean = tf.keras.metrics.Mean("rating_loss")
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
-        """The weighted sum of both losses. `inputs`: users int32 [t], movies int32 [t], stars float32 [t]."""
+        """Returns the weighted losses, float32 []. `inputs`: users int32 [t], movies int32 [t], stars [t]."""
         users, movies, stars = inputs
         queries, candidates = self.users(users), self.movies(movies)
         retrieval = self._retrieval(queries, candidates, compute_metrics=False)
         rating = self._rating(labels=stars[:, tf.newaxis], predictions=self.stars(queries, candidates))
         self._retrieval_mean.update_state(retrieval / tf.cast(tf.size(users), tf.float32))
-        self._rating_mean.update_state(rating)
+        self._rating_mean.update_state(rating / self._variance)
         return self._settings.retrieval_weight * retrieval + self._settings.rating_weight * rating
 
     def scores(self, users: tf.Tensor) -> tf.Tensor:
-        """Retrieval scores of every movie, float32 [n, movies]. `users`: int32 [n]."""
+        """Returns the retrieval score of every movie, float32 [n, movies]. `users`: int32 [n]."""
         return tf.matmul(self.users(users), self.movies.embeddings[:-1], transpose_b=True)
 
     def ratings(self, users: tf.Tensor, movies: tf.Tensor) -> tf.Tensor:
-        """Stars for pairs of a user and a movie, float32 [t]."""
+        """Returns stars for pairs of a user and a movie, float32 [t]."""
         return self.stars(self.users(users), self.movies(movies))[:, 0]
 
     def stars(self, queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-        """Ratings of pairs of vectors, float32 [t, 1]."""
+        """Returns stars for pairs of vectors, float32 [t, 1]."""
         return self.rating_network(tf.concat([queries, candidates], axis=1))
 
 
 class RowBatches:
-    """Ratings in an order drawn anew each epoch, whoever gave them."""
+    """Batches of ratings in a random order, drawn anew each epoch."""
 
     def __init__(self, ratings: UserRatings, size: int, seed: int) -> None:
         self._ratings, self._size, self._seed = ratings, size, seed
@@ -97,7 +77,7 @@ class RowBatches:
         return -(-len(self._users) // self._size)
 
     def from_step(self, step: int) -> Iterator[tuple[Array, Array, Array]]:
-        """An endless run of epochs, beginning after `step` batches: users, movies, ratings, each [t]."""
+        """Yields batches without end, beginning after `step` batches: users, movies, ratings, each [t]."""
         epoch, first = divmod(step, self.steps())
         while True:
             order = np.random.default_rng([self._seed, epoch]).permutation(len(self._users))
@@ -108,7 +88,7 @@ class RowBatches:
 
 
 class NotebookScoring(tf.Module):  # type: ignore[misc]
-    """The signatures of the notebook's model, which reads no history: a user is known by id, or is not."""
+    """Signatures of the notebook's model, which reads no history: a user is known by id, or not at all."""
 
     def __init__(
         self, model: NotebookModel, user_ids: Any, movie_ids: Any, rating_scale: tuple[float, float]
@@ -130,7 +110,7 @@ class NotebookScoring(tf.Module):  # type: ignore[misc]
         history_rating: tf.Tensor,
         history_row_splits: tf.Tensor,
     ) -> Outputs:
-        """Query vectors [n, dimension]; the row of unknown users, never trained, for an unknown id."""
+        """Query vectors [n, dimension]; for an unknown id that of unknown users, which is never trained."""
         return {"query": self._users(self._user_rows.lookup(user_id))}
 
     @tf.function(input_signature=[], autograph=False)  # type: ignore[untyped-decorator]
@@ -161,5 +141,5 @@ class NotebookScoring(tf.Module):  # type: ignore[misc]
 
 
 def _call(layer: Any) -> Any:
-    """`layer` as a plain function, so that it is not saved once more as a Keras layer."""
+    """Returns `layer` as a plain function, so that it is not saved once more as a Keras layer."""
     return lambda inputs: layer(inputs)

@@ -1,7 +1,9 @@
-"""The two presets: how each builds a model for the data, trains it and exports it for scoring."""
+"""The two presets: builds a model for the data, trains it and writes the Model artifact."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,77 +13,209 @@ import tensorflow as tf
 
 from components.errors import UserError
 from components.machine import memory_limit
-from components.outputs import output_directory, write_json
+from components.outputs import output_directory
 from components.progress import log
-from components.train import saved_model
-from components.train.fit import State, Training, Validation, both_tasks, validating_users, write_log
-from components.train.job import Fitted, Job
+from components.train import scoring
+from components.train.artifact import TENSORBOARD, LogEntry, ModelRecord, write_log, write_record
+from components.train.fit import (
+    Checkpoints,
+    State,
+    Training,
+    ValidationSample,
+    both_tasks,
+    draw_validation_users,
+    write_tensorboard,
+)
 from components.train.model import TwoTower
-from components.train.notebook import NotebookModel, NotebookScoring, NotebookSettings, RowBatches
+from components.train.notebook import NotebookModel, NotebookScoring, RowBatches
 from components.train.optimizer import FusedAdam, RowAdam, WarmupCosine
 from components.train.replicas import of_all_workers, this_worker
 from components.train.saved_model import ScoringModule
-from components.train.scoring import SAVED_MODEL
-from components.train.settings import IN_BATCH, MODEL_FILE, Request, Settings, TrainSummary, override
+from components.train.settings import (
+    DEFAULT,
+    IN_BATCH,
+    NOTEBOOK,
+    PRESETS,
+    NotebookSettings,
+    Settings,
+    TrainRequest,
+    first_names,
+    override,
+)
 from components.train.sizing import log_estimate, sized
-from components.train.svd_init import spectral_vectors
-from components.train.training_data import Catalogue, UserBatches
+from components.train.svd_init import svd_vectors
+from components.train.training_data import RatedCatalogue, UserBatches
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
 
-# Share of the known ratings that choosing the weights must have cost for a second training to bring more than
-# it disturbs.
-_WORTH_SETTLING = 0.02
+# The final refit takes place if the validation rows are more than this share of the known ones: for fewer it
+# disturbs more than it brings.
+_WORTH_REFITTING = 0.02
+
+# Changes with the variables that a checkpoint holds, or with their order.
+_CHECKPOINT_FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """Data and identity of a training.
+
+    Attributes:
+      seed: decides the order of training and the initial weights.
+      checkpoint_root: a directory or gs:// prefix; "" keeps no checkpoints.
+    """
+
+    interactions: Interactions
+    vocabulary: Vocabulary
+    seed: int
+    checkpoint_root: str
+
+    def checkpoints(self, phase: str, settings: Settings | NotebookSettings) -> Checkpoints | None:
+        """Returns the checkpoint of a phase ("search", "settle" or "notebook"); None if none are kept."""
+        if not self.checkpoint_root:
+            return None
+        identity = {
+            "format": _CHECKPOINT_FORMAT,
+            "phase": phase,
+            "settings": first_names(dataclasses.asdict(settings)),
+            "seed": self.seed,
+            "data": digest(self.interactions, self.vocabulary.years),
+        }
+        return Checkpoints.open(self.checkpoint_root, identity)
+
+
+def digest(interactions: Interactions, years: npt.NDArray[np.int32]) -> str:
+    """Returns a fingerprint of the ratings and years that are trained on, whatever files they came from."""
+    sha = hashlib.sha256(repr((interactions.rating_scale, interactions.movies)).encode())
+    for name in ("train", "validation"):
+        part = interactions.split(name)
+        for array in (part.offsets, part.movies, part.ratings):
+            sha.update(np.ascontiguousarray(array).data)
+    sha.update(np.ascontiguousarray(years).data)
+    return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model.
+
+    Attributes:
+      scoring: makes a module with the methods `query`, `candidates` and `rate`, outside of the strategy's
+        scope: its variables are no replicas'.
+      settings: as they were used, every default filled in.
+      log: one entry for each validation.
+      kept: the entry whose weights were kept.
+      steps: all training steps.
+      seconds: spent in them.
+    """
+
+    scoring: Callable[[], tf.Module]
+    settings: Settings | NotebookSettings
+    log: list[LogEntry]
+    kept: LogEntry
+    steps: int
+    seconds: float
+
+
+def make_model(
+    strategy: tf.distribute.Strategy, request: TrainRequest, interactions: str, vocabulary: str, output: str
+) -> ModelRecord:
+    """Trains as `request` says; the chief, or the only process, writes the Model to `output`.
+
+    Raises:
+      UserError: if an input is not whole, a setting is unknown or out of range, or the training diverges.
+    """
+    if request.preset not in PRESETS:
+        presets = ", ".join(PRESETS)
+        raise UserError(f"--preset {request.preset}: there is no such preset; choose from {presets}")
+    settings = override(PRESETS[request.preset], request.overrides())
+    rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
+    if (len(names.user_ids), len(names.movie_ids)) != (rows.users, rows.movies):
+        raise UserError(
+            f"{interactions} was not made with {vocabulary}; take both from one `twotower vocabulary`"
+        )
+    tf.keras.utils.set_random_seed(request.seed)
+    with strategy.scope():
+        fitted = _FITS[request.preset](Job(rows, names, request.seed, request.checkpoint_root), settings)
+        chief = this_worker().number == 0
+    record = ModelRecord(
+        preset=request.preset,
+        settings=dataclasses.asdict(fitted.settings),
+        seed=request.seed,
+        split=rows.split_settings,
+        fingerprint=rows.fingerprint,
+        rating_scale=rows.rating_scale,
+        movies=rows.movies,
+        training_users=rows.training_users,
+        steps=fitted.steps,
+        seconds=round(fitted.seconds, 3),
+        validation_rmse=fitted.kept.validation_rmse,
+        validation_top_100_accuracy_unseen=fitted.kept.validation_top_100_accuracy_unseen,
+    )
+    if chief:
+        with output_directory(output) as directory:
+            write_log(directory, fitted.log)
+            write_tensorboard(fitted.log, directory / TENSORBOARD)
+            scoring.save(fitted.scoring(), directory / scoring.SAVED_MODEL)
+            write_record(directory, record)
+            summary = DataSummary.of(rows.known(), names.user_ids, names.movie_ids, rows.rating_scale)
+            summary.save(directory)
+        log(f"model in {Path(output)}")
+    return record
 
 
 def fit_default(job: Job, settings: Settings) -> Fitted:
-    """Trains the two-tower model: chosen by the validation rows of some users, then on all known rows."""
+    """Trains the two-tower model with early stopping, then refits it on all known rows."""
     rows = job.interactions
-    catalogue = Catalogue.of(rows, job.vocabulary.years)
+    catalogue = RatedCatalogue.of(rows, job.vocabulary.years)
     train, held_out = rows.split("train"), rows.split("validation")
-    # The least of all workers' memory: what is decided by it must be the same for all of them.
+    # The least of all workers' memory: all of them must decide by the same figure.
     memory = int(of_all_workers(memory_limit()).min())
     settings = sized(settings, train.counts, len(catalogue.known_counts), memory)
-    model = start(job, settings, catalogue)
-    chosen = search(job, settings, model, catalogue)
-    last = State()
-    left = held_out.counts[_validating(job, settings)].sum()
-    if settings.settling > 0 and left > _WORTH_SETTLING * catalogue.known_counts.sum():
-        steps = max(round(chosen.log[chosen.best_line]["step"] * settings.settling), 1)
-        last = settle(job, settings, model, catalogue, steps)
+    model = initial_model(job, settings, catalogue)
+    stopped = fit_with_early_stopping(job, settings, model, catalogue)
+    kept, last = stopped.log[stopped.best_line], State()
+    left = held_out.counts[_validation_users(job, settings)].sum()
+    if settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum():
+        steps = max(round(kept.step * settings.final_refit), 1)
+        last = refit(job, settings, model, catalogue, steps)
+    movie_ids = job.vocabulary.movie_ids
     return Fitted(
-        scoring=lambda: ScoringModule(model, catalogue, job.vocabulary.movie_ids, rows.rating_scale),
+        scoring=lambda: ScoringModule(
+            model.towers, model.rating_head, catalogue, movie_ids, rows.rating_scale
+        ),
         settings=settings,
-        log=chosen.log,
-        kept=chosen.log[chosen.best_line],
-        steps=chosen.step + last.step,
-        seconds=chosen.seconds + last.seconds,
+        log=stopped.log,
+        kept=kept,
+        steps=stopped.step + last.step,
+        seconds=stopped.seconds + last.seconds,
     )
 
 
-def start(job: Job, settings: Settings, catalogue: Catalogue) -> TwoTower:
-    """The model before its first step."""
-    train = job.interactions.split("train")
-    vectors = spectral_vectors(train, catalogue, settings.dimension, job.seed)
+def initial_model(job: Job, settings: Settings, catalogue: RatedCatalogue) -> TwoTower:
+    """Returns the model before its first step."""
+    vectors = svd_vectors(job.interactions.split("train"), catalogue, settings.dimension, job.seed)
     return TwoTower(catalogue, settings, vectors, job.seed)
 
 
-def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) -> State:
-    """Trains, and leaves the weights that did best on the validation rows of some users.
+def fit_with_early_stopping(
+    job: Job, settings: Settings, model: TwoTower, catalogue: RatedCatalogue
+) -> State:
+    """Trains, and leaves the weights that did best on the validation rows of some users in the model.
 
-    The validation rows of everybody else are trained on: to choose among a few weights needs no more than
-    some thousand rows, and the model can use the others.
+    The validation rows of all other users are trained on: some thousand rows are enough to decide which of a
+    few weights are the best, and the model can use the others.
     """
     rows = job.interactions
     held_out = rows.split("validation")
-    validating = _validating(job, settings)
+    validating = _validation_users(job, settings)
     trained_on = [rows.split("train"), held_out.only(~validating)]
     batches = UserBatches(catalogue, trained_on, settings.batch_users, settings.batch_ratings, job.seed)
     users = np.flatnonzero(validating)
-    validation = Validation(
+    validation = ValidationSample(
         known=catalogue.encode(trained_on, users),
         held_out=catalogue.encode([held_out], users),
         users=users,
@@ -99,21 +233,21 @@ def search(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue) 
         steps=settings.steps,
         interval=max(settings.steps // settings.validations, 1),
         checkpoints=job.checkpoints("search", settings),
-        measure=lambda: validation.measure(_Histories(model)),
+        measure=lambda: validation.measure(_HistoryPredictor(model)),
         score=both_tasks if len(validation.users) else None,
         patience=settings.patience,
     ).run()
 
 
-def settle(job: Job, settings: Settings, model: TwoTower, catalogue: Catalogue, steps: int) -> State:
-    """Goes on with all known rows while the learning rate falls to 0; nothing is chosen here."""
+def refit(job: Job, settings: Settings, model: TwoTower, catalogue: RatedCatalogue, steps: int) -> State:
+    """Goes on with all known rows while the learning rate falls to 0; the last weights are kept."""
     parts = [job.interactions.split("train"), job.interactions.split("validation")]
     batches = UserBatches(catalogue, parts, settings.batch_users, settings.batch_ratings, job.seed + 1)
-    model.count(catalogue.known_counts)
-    rate = settings.settling_rate * settings.learning_rate
+    model.set_popularity(catalogue.known_counts)
+    rate = settings.final_refit_rate * settings.learning_rate
     _compile(model, settings, rate, settings.warmup_steps // 2, steps)
     return Training(
-        title="settle",
+        title="final refit",
         model=model,
         batches=batches.from_step,
         steps=steps,
@@ -127,11 +261,12 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
     rows = job.interactions
     train, held_out = rows.split("train"), rows.split("validation")
     batches = RowBatches(train, settings.batch_ratings, job.seed)
-    model = NotebookModel(rows.training_users, rows.movies, settings)
+    scale = RatedCatalogue.of(rows, job.vocabulary.years).scale
+    model = NotebookModel(rows.training_users, rows.movies, scale, settings)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
     model.compute_loss(tuple(map(tf.constant, next(batches.from_step(0)))))  # makes the variables
-    users = np.flatnonzero(_validating(job, settings))
-    validation = Validation(
+    users = np.flatnonzero(_validation_users(job, settings))
+    validation = ValidationSample(
         train.select(users), held_out.select(users), users, rows.movies, 1.0, rows.rating_scale
     )
     state = Training(
@@ -141,7 +276,7 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
         steps=batches.steps() * settings.epochs,
         interval=batches.steps(),
         checkpoints=job.checkpoints("notebook", settings),
-        measure=lambda: validation.measure(_Ids(model, rows.training_users)),
+        measure=lambda: validation.measure(_IdPredictor(model, rows.training_users)),
     ).run()
     known = job.vocabulary.user_ids[: rows.training_users]
     return Fitted(
@@ -154,16 +289,13 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
     )
 
 
-PRESETS: dict[str, tuple[Any, Callable[[Job, Any], Fitted]]] = {
-    "default": (Settings(), fit_default),
-    "notebook": (NotebookSettings(), fit_notebook),
-}
+_FITS: dict[str, Callable[[Job, Any], Fitted]] = {DEFAULT: fit_default, NOTEBOOK: fit_notebook}
 
 
-def _validating(job: Job, settings: Settings | NotebookSettings) -> Array:
-    """The users whose validation rows choose the weights, bool [users]."""
+def _validation_users(job: Job, settings: Settings | NotebookSettings) -> Array:
+    """Returns the users whose validation rows decide which weights are kept, bool [users]."""
     counts = job.interactions.split("validation").counts
-    return validating_users(counts, settings.validation_ratings, job.seed)
+    return draw_validation_users(counts, settings.validation_ratings, job.seed)
 
 
 def _compile(model: TwoTower, settings: Settings, rate: float, warmup_steps: int, steps: int) -> None:
@@ -172,8 +304,8 @@ def _compile(model: TwoTower, settings: Settings, rate: float, warmup_steps: int
     model.compile(optimizer=adam(schedule, model.tower_variables, settings.tower_rate))
 
 
-class _Histories:
-    """The default model as validation asks it: by history."""
+class _HistoryPredictor:
+    """Predictions of the default model, by history."""
 
     def __init__(self, model: TwoTower) -> None:
         self._model = model
@@ -185,8 +317,8 @@ class _Histories:
         return np.asarray(self._model.ratings(_tensors(history), _tensors(asked)))
 
 
-class _Ids:
-    """The notebook's model as validation asks it: by user."""
+class _IdPredictor:
+    """Predictions of the notebook's model, by user."""
 
     def __init__(self, model: NotebookModel, unknown: int) -> None:
         self._model, self._unknown = model, unknown
@@ -201,67 +333,3 @@ class _Ids:
 
 def _tensors(ratings: UserRatings) -> tuple[tf.Tensor, ...]:
     return tuple(map(tf.constant, ratings.arrays))
-
-
-FORMAT = 1
-
-
-def make_model(
-    strategy: tf.distribute.Strategy, request: Request, interactions: str, vocabulary: str, output: str
-) -> TrainSummary:
-    """Trains as `request` says; the chief, or the only process, writes the Model to `output`.
-
-    Raises:
-      UserError: if an input is not whole, a setting is unknown or out of range, or the training diverges.
-    """
-    if request.preset not in PRESETS:
-        presets = ", ".join(PRESETS)
-        raise UserError(f"--preset {request.preset}: there is no such preset; choose from {presets}")
-    defaults, fit = PRESETS[request.preset]
-    settings = override(defaults, request.overrides())
-    rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
-    if (len(names.user_ids), len(names.movie_ids)) != (rows.users, rows.movies):
-        raise UserError(
-            f"{interactions} was not made with {vocabulary}; take both from one `twotower vocabulary`"
-        )
-    tf.keras.utils.set_random_seed(request.seed)
-    with strategy.scope():
-        fitted = fit(Job(rows, names, request.seed, request.checkpoint_root), settings)
-        chief = this_worker().number == 0
-    summary = TrainSummary(
-        steps=fitted.steps,
-        seconds=round(fitted.seconds, 3),
-        validation_rmse=fitted.kept["validation_rmse"],
-        validation_top_100_accuracy_unseen=fitted.kept["validation_top_100_accuracy_unseen"],
-    )
-    if chief:
-        with output_directory(output) as directory:
-            _write(directory, request, fitted, summary, rows, names)
-        log(f"model in {Path(output)}")
-    return summary
-
-
-def _write(
-    directory: Path,
-    request: Request,
-    fitted: Fitted,
-    summary: TrainSummary,
-    rows: Interactions,
-    names: Vocabulary,
-) -> None:
-    write_log(fitted.log, directory)
-    saved_model.save(fitted.scoring(), directory / SAVED_MODEL)
-    record = {
-        "format": FORMAT,
-        "preset": request.preset,
-        "settings": dataclasses.asdict(fitted.settings),
-        "seed": request.seed,
-        "split": rows.split_settings,
-        "fingerprint": rows.fingerprint,
-        "rating_scale": list(rows.rating_scale),
-        "movies": rows.movies,
-        "training_users": rows.training_users,
-        **summary._asdict(),
-    }
-    write_json(directory / MODEL_FILE, record)
-    DataSummary.of(rows.known(), names.user_ids, names.movie_ids, rows.rating_scale).save(directory)

@@ -1,17 +1,50 @@
-"""A Model directory as a scorer; reads only the signatures of its SavedModel, so any age of code will do."""
+"""Scoring contract: the signatures of every model's SavedModel, its writer, and its reader.
+
+The reader uses the signatures alone, never the model's code, so that a model of any age can be scored.
+"""
 
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from components.errors import UserError
 from components.vocabulary.interactions import UserRatings
 
 Array = npt.NDArray[Any]
 
+# The SavedModel's directory in a Model directory.
 SAVED_MODEL = "saved_model"
+
+HISTORY_INPUTS = [
+    tf.TensorSpec([None], tf.string, "user_id"),
+    tf.TensorSpec([None], tf.int32, "history_movie"),
+    tf.TensorSpec([None], tf.float32, "history_rating"),
+    tf.TensorSpec([None], tf.int64, "history_row_splits"),
+]
+PAIR_INPUTS = [tf.TensorSpec([None], tf.int32, "pair_row"), tf.TensorSpec([None], tf.int32, "pair_movie")]
+
+# Signatures of every scoring SavedModel, and those that make serving faster where a model has them.
+SIGNATURES = ("query", "candidates", "rate")
+OPTIONAL_SIGNATURES = ("profile", "rating_candidates")
+
+Outputs = dict[str, tf.Tensor]
+
+
+def signatures(module: tf.Module) -> dict[str, Any]:
+    """Returns the concrete functions of the methods `SIGNATURES`, and of `OPTIONAL_SIGNATURES` if there."""
+    optional = [name for name in OPTIONAL_SIGNATURES if hasattr(module, name)]
+    return {name: getattr(module, name).get_concrete_function() for name in (*SIGNATURES, *optional)}
+
+
+def save(module: tf.Module, directory: Path) -> None:
+    """Writes a module with the methods of `signatures` as a SavedModel."""
+    tf.saved_model.save(module, str(directory), signatures=signatures(module))
+    assets = directory / "assets"
+    if assets.is_dir() and not any(assets.iterdir()):
+        assets.rmdir()  # object stores know no empty directories
 
 
 class ScoringModel:
@@ -37,8 +70,6 @@ class ScoringModel:
         Raises:
           UserError: if it holds no SavedModel with the signatures query, candidates and rate.
         """
-        import tensorflow as tf
-
         directory = Path(model_dir) / SAVED_MODEL
         if not (directory / "saved_model.pb").is_file():
             raise UserError(
@@ -50,7 +81,7 @@ class ScoringModel:
             raise UserError(
                 f"{directory} cannot be loaded: {error}; make it anew with `twotower train`"
             ) from error
-        missing = {"query", "candidates", "rate"} - set(signatures)
+        missing = set(SIGNATURES) - set(signatures)
         if missing:
             raise UserError(
                 f"{directory} lacks the signature {sorted(missing)[0]}; make it anew with `twotower train`"
@@ -58,7 +89,7 @@ class ScoringModel:
         return cls(signatures)
 
     def query(self, user_ids: Any, history: UserRatings) -> Array:
-        """Query vectors, float32 [n, d].
+        """Returns query vectors, float32 [n, d].
 
         Args:
           user_ids: strings [n].
@@ -68,12 +99,10 @@ class ScoringModel:
         return answer
 
     def rate(self, user_ids: Any, history: UserRatings, pair_row: Array, pair_movie: Array) -> Array:
-        """Stars, float32 [p], for pairs of a row of the batch and a row of `movie_ids`.
+        """Returns stars, float32 [p], for pairs of a row of the batch and a row of `movie_ids`.
 
         A pair's own rating, if it is in the history, is not read for it.
         """
-        import tensorflow as tf
-
         pairs = {
             "pair_row": tf.constant(np.asarray(pair_row, np.int32)),
             "pair_movie": tf.constant(np.asarray(pair_movie, np.int32)),
@@ -83,8 +112,6 @@ class ScoringModel:
 
 
 def _inputs(user_ids: Any, history: UserRatings) -> dict[str, Any]:
-    import tensorflow as tf
-
     return {
         "user_id": tf.constant([str(user) for user in user_ids], tf.string),
         "history_movie": tf.constant(np.asarray(history.movies, np.int32)),

@@ -1,120 +1,264 @@
-"""Settings of the preset `default`, overrides by name, and the request and the summary of a training."""
+"""Settings of both presets, overrides by name, and the request to train."""
 
 import dataclasses
 import difflib
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from components.declaration import Choice, Range
 from components.errors import UserError
+from components.progress import log
 
 TOP_K = "top-k"
 FULL = "full"
 IN_BATCH = "in-batch"
 
+# Earlier name of a setting -> its name. Every reader of settings goes through `current_names`: overrides,
+# model.json, run records and manifests, and the comparison of two runs.
+OLD_NAMES = {
+    "members": "ensemble_size",
+    "hidden": "hidden_units",
+    "second_hidden": "second_hidden_units",
+    "masked": "mask_rate",
+    "divergence_weight": "kl_weight",
+    "settling": "final_refit",
+    "settling_rate": "final_refit_rate",
+}
+
+
+def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `settings` with earlier names replaced; where both are given, the present one counts."""
+    earlier = {OLD_NAMES[name]: value for name, value in settings.items() if name in OLD_NAMES}
+    return {**earlier, **{name: value for name, value in settings.items() if name not in OLD_NAMES}}
+
+
+def first_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `settings` with the earliest names, of which the key of a checkpoint is made."""
+    earliest = {name: old for old, name in OLD_NAMES.items()}
+    return {earliest.get(name, name): value for name, value in settings.items()}
+
+
+class Setting(NamedTuple):
+    """Declaration of a training setting, beside its name and type.
+
+    Attributes:
+      default: the value; 0 or "" where `by_size` says how the data decides.
+      limits: the values that are accepted.
+      meaning: one or two sentences for docs/settings.md.
+      unit: of the value; "" for a plain number.
+      by_size: the values that the size of the data gives; "" where `default` is a value itself.
+    """
+
+    default: Any
+    limits: Range | Choice
+    meaning: str
+    unit: str = ""
+    by_size: str = ""
+
+
+def _setting(default: Any, limits: Range | Choice, meaning: str, **more: Any) -> Any:
+    """Declares a field of a dataclass of settings; the arguments are those of `Setting`."""
+    return dataclasses.field(default=default, metadata={"setting": Setting(default, limits, meaning, **more)})
+
 
 @dataclass(frozen=True)
 class Settings:
-    """How the two-tower model is built and trained. 0 and "" leave it to the size of the data (`sized`)."""
+    """Settings of the preset `default`, the two-tower model. `sized` decides those that are 0 or ""."""
 
-    # Width of a movie's vector; 128, or less for a catalogue of more than 250,000 rated movies.
-    dimension: int = 0
-    # Pairs of query and candidate tower that learn side by side and answer together; 4 for fewer than 250,000
-    # ratings, 2 for fewer than 2.5 million, else 1.
-    members: int = 0
-    # Width of the query tower's hidden layer, and the share of it that is dropped in training: 0.7, with a
-    # softmax 0.5.
-    hidden: int = 256
-    dropout: float = 0.0
-    # Weights of a user in the rating head: one is the user's bias, the others meet a movie's features.
-    rating_weights: int = 32
-    # Share of a user's ratings that is hidden in each step; the fewer ratings, the more: 0.2 to 0.5.
-    masked: float = 0.0
-    # Weight of the Gaussian prior of the movies' vectors, as ratings' worth (it is divided by their number):
-    # 20 for a million ratings, about eight times as much for a tenth of them. A softmax, which pulls a movie
-    # twice as hard at first, takes 40 and about four times as much.
-    retrieval_l2: float = 0.0
-    # The divergence of the rating head's Gaussians from their priors, times this, is part of the loss. 1
-    # makes it the evidence bound; a million ratings want 2.
-    divergence_weight: float = 0.0
-    # Weights of the two losses, each a mean over ratings.
-    retrieval_weight: float = 1.0
-    rating_weight: float = 1.0
-    # "top-k": how far movies are below the k best of the catalogue; "full": softmax over it; "in-batch": over
-    # at most so many hidden movies of the batch, for more than 250,000 rated movies, or where the scores of a
-    # batch would take a quarter of the memory.
-    retrieval_loss: str = ""
-    # 60, or a sixteenth of the rated movies if that is less; and the temperature that softens the k-th place.
-    top_k: int = 0
-    temperature: float = 2.0
-    in_batch_pairs: int = 4096
-    # A batch has at most so many users (an eighth of them, from 8 to 256; with the in-batch softmax those who
-    # have 32,768 ratings, up to 4096 users), and at most so many ratings.
-    batch_users: int = 0
-    batch_ratings: int = 65_536
-    # Adam's learning rate climbs for the first steps and then falls to 0 as a cosine. 0.01 for a million
-    # ratings and more; it falls with the square root of their number, since their gradients are noisier. The
-    # towers take this share of it: 0.3 for a million ratings, up to 1 for fewer; with a softmax always 1.
-    learning_rate: float = 0.0
-    tower_rate: float = 0.0
-    warmup_steps: int = 100
-    steps: int = 2000
-    # Validations in the whole training, and how many validation rows each looks at (half of them at most);
-    # the others are trained on.
-    validations: int = 20
-    validation_ratings: int = 10_000
-    # The training stops after so many validations in a row that brought nothing. Half of them: while the
-    # learning rate is high, the metrics go up and down, and most of what a training brings comes as it falls.
-    patience: int = 10
-    # Where those rows are many of all, it goes on afterwards with all known rows, for this share of the steps
-    # that the kept weights took, from this share of the learning rate down to 0.
-    settling: float = 0.1
-    settling_rate: float = 0.2
+    dimension: int = _setting(
+        0,
+        Range(1, 4096),
+        "Width of a movie's vector.",
+        by_size="128, or less for more than 250,000 rated movies",
+    )
+    ensemble_size: int = _setting(
+        0,
+        Range(1, 64),
+        "Pairs of query and candidate tower that learn side by side and answer together.",
+        by_size="4 below 250,000 ratings, 2 below 2.5 million, else 1",
+    )
+    hidden_units: int = _setting(256, Range(1, 65_536), "Width of the query tower's hidden layer.")
+    dropout: float = _setting(
+        0.0,
+        Range(0.0, 0.99),
+        "Share of the hidden layer that is dropped in training.",
+        by_size="0.7; 0.5 with a softmax",
+    )
+    rating_weights: int = _setting(
+        32,
+        Range(2, 512),
+        "Weights of a user in the rating head: the bias, and one for each feature of a movie.",
+    )
+    mask_rate: float = _setting(
+        0.0,
+        Range(0.01, 0.99),
+        "Share of a user's ratings that is hidden in each step.",
+        by_size="0.2 for a million ratings and more, up to 0.5 for fewer",
+    )
+    retrieval_l2: float = _setting(
+        0.0,
+        Range(0.0, 1e9),
+        "Weight of the Gaussian prior of the movies' vectors; it is divided by the number of ratings.",
+        unit="ratings",
+        by_size="20 for a million ratings, about eight times as much for a tenth of them; with a softmax, "
+        "which pulls a movie twice as hard at first, 40 and about four times as much",
+    )
+    kl_weight: float = _setting(
+        0.0,
+        Range(0.0, 1e6),
+        "Weight of the KL divergence of the rating head's Gaussians from their priors; with 1 the loss is "
+        "the evidence lower bound.",
+        by_size="2 for a million ratings and more, 1 for a twelfth of them",
+    )
+    retrieval_weight: float = _setting(
+        1.0, Range(0.0, 1e6), "Weight of the retrieval loss, a mean over ratings."
+    )
+    rating_weight: float = _setting(1.0, Range(0.0, 1e6), "Weight of the rating loss, a mean over ratings.")
+    retrieval_loss: str = _setting(
+        "",
+        Choice(TOP_K, FULL, IN_BATCH),
+        "`top-k`: how far movies are below the k best of the catalogue. `full`: softmax over the catalogue. "
+        "`in-batch`: softmax over the hidden movies of the batch.",
+        by_size="`top-k`; `in-batch` for more than 250,000 rated movies, or where the scores of a batch "
+        "would take a quarter of the memory",
+    )
+    top_k: int = _setting(
+        0,
+        Range(1, 100_000_000),
+        "The k of the loss `top-k`; at most the number of rated movies.",
+        unit="movies",
+        by_size="60, or a sixteenth of the rated movies if that is less",
+    )
+    temperature: float = _setting(
+        2.0, Range(1e-6, 1e6), "Softens the threshold of the loss `top-k`.", unit="units of scores"
+    )
+    in_batch_pairs: int = _setting(
+        4096, Range(2, 65_536), "Hidden movies of a batch in the loss `in-batch`, at most.", unit="ratings"
+    )
+    batch_users: int = _setting(
+        0,
+        Range(1, 65_536),
+        "Users of a batch, at most.",
+        unit="users",
+        by_size="an eighth of the users, from 8 to 256; with `in-batch` those who have 32,768 ratings, up to "
+        "4096",
+    )
+    batch_ratings: int = _setting(65_536, Range(32, 1 << 24), "Ratings of a batch, at most.", unit="ratings")
+    learning_rate: float = _setting(
+        0.0,
+        Range(1e-9, 10.0),
+        "Adam's learning rate at its peak: it climbs first, then falls to 0 as a cosine.",
+        by_size="0.01 for a million ratings and more; for fewer it falls with the square root of their "
+        "number, since their gradients are noisier",
+    )
+    tower_rate: float = _setting(
+        0.0,
+        Range(1e-9, 10.0),
+        "Learning rate of the towers, as a share of `learning_rate`.",
+        by_size="0.3 for a million ratings and more, up to 1 for fewer; with a softmax 1",
+    )
+    warmup_steps: int = _setting(
+        100, Range(0, 1_000_000), "Steps in which the learning rate climbs.", unit="steps"
+    )
+    steps: int = _setting(2000, Range(1, 100_000_000), "Steps of the training, at most.", unit="steps")
+    validations: int = _setting(20, Range(1, 100_000), "Validations in the whole training.")
+    validation_ratings: int = _setting(
+        10_000,
+        Range(1, 100_000_000),
+        "Validation rows of each validation, half of all at most; the others are trained on.",
+        unit="ratings",
+    )
+    # Half of the validations: while the learning rate is high, the metrics go up and down, and most of what a
+    # training brings comes as it falls.
+    patience: int = _setting(
+        10, Range(1, 1_000_000), "Validations in a row without a better score after which the training stops."
+    )
+    final_refit: float = _setting(
+        0.1,
+        Range(0.0, 10.0),
+        "Length of the final refit on all known rows, as a share of the steps of the kept weights; 0 leaves "
+        "it out. It is left out as well where the validation rows are less than 2% of the known ones.",
+    )
+    final_refit_rate: float = _setting(
+        0.2, Range(1e-9, 10.0), "Learning rate where the final refit begins, as a share of `learning_rate`."
+    )
 
 
-S = TypeVar("S")
+@dataclass(frozen=True)
+class NotebookSettings:
+    """Settings of the preset `notebook`: the hyper-parameters of the notebook this project began as."""
+
+    dimension: int = _setting(32, Range(1, 4096), "Width of a user's and of a movie's vector.")
+    hidden_units: int = _setting(256, Range(1, 65_536), "Width of the rating network's first hidden layer.")
+    second_hidden_units: int = _setting(128, Range(1, 65_536), "Width of its second hidden layer.")
+    learning_rate: float = _setting(0.1, Range(1e-9, 10.0), "Adagrad's learning rate; it does not change.")
+    batch_ratings: int = _setting(8192, Range(1, 1 << 24), "Ratings of a batch.", unit="ratings")
+    epochs: int = _setting(3, Range(1, 100_000), "Passes over the training ratings.")
+    validation_ratings: int = _setting(
+        10_000, Range(1, 100_000_000), "Validation rows after each epoch.", unit="ratings"
+    )
+    retrieval_weight: float = _setting(
+        1.0, Range(0.0, 1e6), "Weight of the retrieval loss, a sum over the batch."
+    )
+    rating_weight: float = _setting(1.0, Range(0.0, 1e6), "Weight of the rating loss, a mean over ratings.")
+
+
+DEFAULT = "default"
+# The preset that trains in one process on one device: it is there for comparison.
+NOTEBOOK = "notebook"
+
+PRESETS: dict[str, Settings | NotebookSettings] = {DEFAULT: Settings(), NOTEBOOK: NotebookSettings()}
+
+S = TypeVar("S", bound=Settings | NotebookSettings)
+
+
+def declared(settings: Settings | NotebookSettings) -> Iterator[tuple[str, type, Setting]]:
+    """Yields name, type and declaration of each setting, in order."""
+    for field in dataclasses.fields(settings):
+        yield field.name, field.type, field.metadata["setting"]  # type: ignore[misc]
 
 
 def override(settings: S, values: Mapping[str, Any]) -> S:
-    """`settings`, a dataclass, with the fields named in `values` replaced.
+    """Returns `settings` with the fields named in `values` replaced; earlier names are accepted.
 
     JSON makes 24 into 24.0 on its way through a pipeline; whole numbers become integers again.
 
     Raises:
-      UserError: if a name is unknown, or a value is not of the field's type.
+      UserError: if a name is unknown, or a value is not of the setting's type or out of its range.
     """
-    fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
+    for name in OLD_NAMES.keys() & values.keys():
+        log(f"--train-settings: {name} is now called {OLD_NAMES[name]}")
+    known = {name: (kind, setting) for name, kind, setting in declared(settings)}
     converted = {}
-    for name, value in values.items():
-        if name not in fields:
-            nearest = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
+    for name, value in current_names(values).items():
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise UserError(f"--train-settings: there is no setting {name!r}; did you mean {nearest!r}?")
-        converted[name] = _as_type_of(name, value, getattr(settings, name))
-    return dataclasses.replace(settings, **converted)  # type: ignore[type-var]
+        converted[name] = _converted(name, value, *known[name])
+    return dataclasses.replace(settings, **converted)
 
 
-def _as_type_of(name: str, value: Any, default: Any) -> Any:
-    kind = type(default)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int and number and math.isfinite(value) and value == int(value):
-        return int(value)
-    if kind is float and number and math.isfinite(value):
-        return float(value)
-    if kind is str and isinstance(value, str):
-        return value
-    expected = {int: "a whole number", float: "a number", str: "a text"}[kind]
-    raise UserError(f"--train-settings: {name} is {value!r}; give {expected}, such as {default!r}")
+def _converted(name: str, value: Any, kind: type, setting: Setting) -> Any:
+    """Returns `value` as the type `kind`.
 
-
-# The preset that trains in one process on one device: it is there for comparison.
-NOTEBOOK = "notebook"
+    Raises:
+      UserError: if it cannot be one, or is out of range.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    right = {int: number and value == int(value), float: number, str: isinstance(value, str)}[kind]
+    if not right:
+        expected = {int: "a whole number", float: "a number", str: setting.limits}[kind]
+        raise UserError(f"--train-settings: {name} is {value!r}; give {expected}")
+    by_size = setting.by_size and value == setting.default
+    if not by_size and value not in setting.limits:
+        raise UserError(f"--train-settings: {name} is {value!r}; give {setting.limits}")
+    return kind(value)
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainRequest:
     """The arguments of the step `train` that say how to train; see there."""
 
     preset: str
@@ -130,7 +274,7 @@ class Request:
         return {**self.train_settings, **{name: weight for name, weight in weights.items() if weight}}
 
     def as_json(self) -> dict[str, Any]:
-        """What `Request(**…)` makes the same request of."""
+        """What `TrainRequest(**…)` makes the same request of."""
         return dataclasses.asdict(self)
 
 
@@ -151,28 +295,3 @@ def check_shared_place(workers: int, checkpoint_root: str) -> None:
             f"--workers {workers} needs --checkpoint-root, a place that all pods share: a gs:// prefix, or a "
             "directory on a mounted volume with the access mode ReadWriteMany"
         )
-
-
-MODEL_FILE = "model.json"
-
-
-class TrainSummary(NamedTuple):
-    """What was trained.
-
-    Attributes:
-      steps: training steps in all.
-      seconds: spent in them.
-      validation_rmse: in stars, of the weights that were chosen; None without validation rows.
-      validation_top_100_accuracy_unseen: 0 to 1, likewise.
-    """
-
-    steps: int
-    seconds: float
-    validation_rmse: float | None
-    validation_top_100_accuracy_unseen: float | None
-
-    @classmethod
-    def of_model(cls, directory: Path) -> "TrainSummary":
-        """What the Model in `directory` says of its training."""
-        record = json.loads((directory / MODEL_FILE).read_text(encoding="utf-8"))
-        return cls(**{name: record[name] for name in cls._fields})

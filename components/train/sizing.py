@@ -10,7 +10,7 @@ import numpy.typing as npt
 from components.errors import UserError
 from components.machine import available_cpus, memory_limit
 from components.progress import log
-from components.train.settings import FULL, IN_BATCH, TOP_K, Settings
+from components.train.settings import IN_BATCH, TOP_K, Settings
 
 # Beyond so many movies the exact softmax takes seconds a step on a small machine.
 _LARGEST_FULL_SOFTMAX = 250_000
@@ -18,9 +18,9 @@ _LARGEST_FULL_SOFTMAX = 250_000
 # they may take this share of the memory.
 _SCORE_COPIES = 4
 _SHARE_FOR_SCORES = 0.25
-# Fewer ratings than these have so many pairs of towers: on validation rows of 80,000 ratings four gained .005
-# to .007 of top-100 accuracy, of a million ratings two gained .001, and four no more.
-_MEMBERS = ((250_000, 4), (2_500_000, 2))
+# Below so many ratings, the ensemble has so many pairs of towers: on validation rows of 80,000 ratings four
+# gained .005 to .007 of top-100 accuracy, of a million ratings two gained .001, and four no more.
+_ENSEMBLE_SIZES = ((250_000, 4), (2_500_000, 2))
 # Where the softmax is sampled, a step is to see so many ratings at least, of at most so many users: its cost
 # is that of its ratings then, and those of a small batch have few negatives.
 _SAMPLED_RATINGS, _MOST_SAMPLED_USERS = 32_768, 4096
@@ -31,15 +31,15 @@ _LARGEST_TABLE = 1 << 25
 
 
 def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, memory: int = 0) -> Settings:
-    """`settings` with everything that is 0 or "" decided by the data.
+    """Returns `settings` with everything that is 0 or "" decided by the data.
 
     Args:
       user_counts: training ratings of each user, int64 [users].
       movies: movies with known ratings.
-      memory: that may be used, in bytes; 0 for what this process may have.
+      memory: bytes that may be used; 0 for `memory_limit`.
 
     Raises:
-      UserError: if a setting is out of range.
+      UserError: if `top_k` is more than the rated movies.
     """
     memory = memory or memory_limit()
     users, ratings = int(np.count_nonzero(user_counts)), int(user_counts.sum())
@@ -49,10 +49,12 @@ def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, m
     # Some eight steps an epoch at least: few users want smaller steps, not fewer.
     eighth = int(max(users // 8, 8))
     batch_users = settings.batch_users or min(eighth, 256)
-    members = settings.members or next((pairs for fewer, pairs in _MEMBERS if ratings < fewer), 1)
+    ensemble_size = settings.ensemble_size or next(
+        (size for below, size in _ENSEMBLE_SIZES if ratings < below), 1
+    )
     exact = (
         movies <= _LARGEST_FULL_SOFTMAX
-        and score_bytes(batch_users * members, movies) <= _SHARE_FOR_SCORES * memory
+        and score_bytes(batch_users * ensemble_size, movies) <= _SHARE_FOR_SCORES * memory
     )
     retrieval_loss = settings.retrieval_loss or (TOP_K if exact else IN_BATCH)
     if retrieval_loss == IN_BATCH and not settings.batch_users:
@@ -64,59 +66,26 @@ def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, m
         dropout, prior, tower_rate = 0.5, 40.0 * scarcity**0.6, 1.0
     chosen = dataclasses.replace(
         settings,
-        members=members,
+        ensemble_size=ensemble_size,
         batch_users=batch_users,
         dimension=settings.dimension or int(np.clip(2 ** int(np.log2(_LARGEST_TABLE / movies)), 16, 128)),
         dropout=settings.dropout or dropout,
-        masked=settings.masked or 0.2 + 0.28 * math.log10(scarcity),
+        mask_rate=settings.mask_rate or 0.2 + 0.28 * math.log10(scarcity),
         retrieval_l2=settings.retrieval_l2 or prior,
         learning_rate=settings.learning_rate or 0.01 * scarcity**-0.5,
         tower_rate=settings.tower_rate or tower_rate,
-        divergence_weight=settings.divergence_weight or 2.0 * scarcity**-0.28,
+        kl_weight=settings.kl_weight or 2.0 * scarcity**-0.28,
         retrieval_loss=retrieval_loss,
         top_k=settings.top_k or max(min(_PLACES, int(movies * _SHARE_OF_PLACES)), 1),
     )
-    _check(chosen, movies)
+    if chosen.top_k > movies:
+        raise UserError(f"--train-settings: top_k is {chosen.top_k}; give at most {movies}, the rated movies")
     return chosen
 
 
 def score_bytes(users: int, movies: int) -> int:
-    """What the scores of a batch take in training: float32 [users, movies] in several copies."""
+    """Returns the memory of a batch's scores in training: float32 [users, movies] in several copies."""
     return _SCORE_COPIES * np.dtype(np.float32).itemsize * users * movies
-
-
-def _check(settings: Settings, movies: int) -> None:
-    for name, low, high in (
-        ("members", 1, 64),
-        ("dimension", 1, 4096),
-        ("hidden", 1, 65_536),
-        ("dropout", 0.0, 0.99),
-        ("rating_weights", 2, 512),
-        ("masked", 0.01, 0.99),
-        ("retrieval_l2", 0.0, 1e9),
-        ("divergence_weight", 0.0, 1e6),
-        ("retrieval_weight", 0.0, 1e6),
-        ("rating_weight", 0.0, 1e6),
-        ("top_k", 1, max(movies, 1)),
-        ("temperature", 1e-6, 1e6),
-        ("in_batch_pairs", 2, 65_536),
-        ("batch_users", 1, 65_536),
-        ("batch_ratings", 32, 1 << 24),
-        ("learning_rate", 1e-9, 10.0),
-        ("tower_rate", 1e-9, 10.0),
-        ("warmup_steps", 0, 1_000_000),
-        ("steps", 1, 100_000_000),
-        ("validations", 1, 100_000),
-        ("validation_ratings", 1, 100_000_000),
-        ("patience", 1, 1_000_000),
-        ("settling", 0.0, 10.0),
-        ("settling_rate", 1e-9, 10.0),
-    ):
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            raise UserError(f"--train-settings: {name} is {value}; give a value from {low} to {high}")
-    if settings.retrieval_loss not in (TOP_K, FULL, IN_BATCH):
-        raise UserError(f"--retrieval-loss {settings.retrieval_loss}: choose {TOP_K}, {FULL} or {IN_BATCH}")
 
 
 # The parameters themselves, their gradients, Adam's two moments and the best weights so far.
@@ -129,7 +98,7 @@ _RATING_HEAD, _QUERY_TOWER, _MULTIPLICATION, _PARAMETER, _REST = 2.8e-6, 1.2e-6,
 
 
 def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: float) -> None:
-    """Says how many parameters there are, and how much memory and time they will take.
+    """Logs the number of parameters, and the memory and time that the training will take at most.
 
     Args:
       movies: rows of the model's tables.
@@ -137,7 +106,7 @@ def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: fl
     """
     parameters = sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
     columns = settings.in_batch_pairs if settings.retrieval_loss == IN_BATCH else movies
-    scores = score_bytes(settings.batch_users * settings.members, columns)
+    scores = score_bytes(settings.batch_users * settings.ensemble_size, columns)
     # Vectors of every rating of a batch.
     vectors = 4 * settings.batch_ratings * (2 * settings.dimension + 10 * settings.rating_weights)
     memory = _BASE_BYTES + _COPIES * 4 * parameters + scores + vectors
@@ -150,10 +119,13 @@ def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: fl
 
 
 def _step_seconds(settings: Settings, columns: int, ratings_a_user: float) -> float:
-    """Of one processor, without the parameters' share. The softmax multiplies three times in all."""
+    """Returns one processor's time for a step without the parameters' share.
+
+    The softmax multiplies three times in all.
+    """
     ratings = min(settings.batch_users * ratings_a_user, settings.batch_ratings)
     softmax = 3.0 * settings.batch_users * columns * settings.dimension
-    retrieval = settings.members * (_QUERY_TOWER * ratings + _MULTIPLICATION * softmax)
+    retrieval = settings.ensemble_size * (_QUERY_TOWER * ratings + _MULTIPLICATION * softmax)
     return _RATING_HEAD * ratings + retrieval + _REST
 
 

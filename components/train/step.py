@@ -7,7 +7,8 @@ import click
 from components.command import subcommand
 from components.declaration import Choice, Range
 from components.step import step
-from components.train.settings import NOTEBOOK, Request, TrainSummary, check_shared_place, check_workers
+from components.train.artifact import ModelRecord
+from components.train.settings import PRESETS, TrainRequest, check_shared_place, check_workers
 
 
 @step
@@ -16,14 +17,14 @@ def train(
     interactions: str,
     vocabulary: str,
     output: str,
-    preset: Annotated[str, Choice("default", NOTEBOOK)] = "default",
+    preset: Annotated[str, Choice(*PRESETS)] = "default",
     train_settings: dict[str, Any] = {},  # noqa: B006  # never changed; kfp passes it on
     rating_weight: float = 0.0,
     retrieval_weight: float = 0.0,
     seed: int = 42,
     checkpoint_root: str = "",
     workers: Annotated[int, Range(1)] = 1,
-) -> TrainSummary:
+) -> ModelRecord:
     """Trains a model that recommends and rates.
 
     Args:
@@ -46,7 +47,7 @@ def train(
     """
     check_workers(workers, preset)
     check_shared_place(workers, checkpoint_root)
-    request = Request(preset, train_settings, rating_weight, retrieval_weight, seed, checkpoint_root)
+    request = TrainRequest(preset, train_settings, rating_weight, retrieval_weight, seed, checkpoint_root)
     if workers > 1:
         from components.train.tfjob.launch import OwnPod, train_in_pods
 

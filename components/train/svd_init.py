@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.train.towers import pool
-from components.train.training_data import Catalogue, UserBatches
+from components.train.training_data import RatedCatalogue, UserBatches
 from components.vocabulary.interactions import UserRatings
 
 Array = npt.NDArray[Any]
@@ -28,7 +28,7 @@ _SPARE = 16
 _NOISE = 0.05
 
 
-def spectral_vectors(ratings: UserRatings, catalogue: Catalogue, dimension: int, seed: int) -> Array:
+def svd_vectors(ratings: UserRatings, catalogue: RatedCatalogue, dimension: int, seed: int) -> Array:
     """Vectors of the movies whose dot products say which are watched together: float32 [movies, dimension].
 
     These are the principal directions of the matrix of who rated what, each entry divided by the roots of the
@@ -62,7 +62,7 @@ def _orthonormal(basis: Array) -> Array:
     return np.asarray(basis @ (turned[:, kept] / np.sqrt(squares[kept])), np.float32)
 
 
-def _sample(ratings: UserRatings, catalogue: Catalogue, seed: int) -> list[Batch]:
+def _sample(ratings: UserRatings, catalogue: RatedCatalogue, seed: int) -> list[Batch]:
     """Ratings of random users in large batches, `_RATINGS` of them or all."""
     wanted, batches = min(_RATINGS, len(ratings.movies)), []
     drawn = UserBatches(catalogue, [ratings], _USERS_AT_ONCE, _RATINGS_AT_ONCE, seed)

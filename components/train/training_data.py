@@ -22,7 +22,7 @@ _FIRST_YEAR, _YEARS = 1850, 300
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class RatedCatalogue:
     """What the model takes from the data besides the ratings themselves.
 
     Only movies with known ratings have parameters; a catalogue is often mostly movies without any.
@@ -120,7 +120,7 @@ class UserBatches:
       seed: decides every order.
     """
 
-    catalogue: Catalogue
+    catalogue: RatedCatalogue
     parts: Sequence[UserRatings]
     users: int
     size: int

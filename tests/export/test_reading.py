@@ -9,7 +9,7 @@ from serving_world import small_world
 from components.export import histories
 from components.export.manifest import read_manifest
 from components.export.step import export
-from components.train.saved_model import save
+from components.train.scoring import save
 
 
 @pytest.fixture(scope="module", params=["kept", "too many to keep"])

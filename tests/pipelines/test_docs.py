@@ -16,8 +16,9 @@ _PAGES = sorted([*_ROOT.glob("*.md"), *_DOCS.glob("*.md")])
 _LINKS = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 
 
-def test_the_reference_of_the_command_line_is_fresh():
-    spec = importlib.util.spec_from_file_location("cli_reference", _ROOT / "docs" / "cli.py")
+@pytest.mark.parametrize("generator", ["cli.py", "settings.py"])
+def test_a_generated_reference_is_fresh(generator):
+    spec = importlib.util.spec_from_file_location("reference", _ROOT / "docs" / generator)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.TARGET.read_text("utf-8") == module.reference(), "stale: run `make docs`"

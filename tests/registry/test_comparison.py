@@ -54,6 +54,13 @@ def add_run(place: str, tmp_path: Path) -> AddRun:
     return add
 
 
+def test_settings_by_earlier_names_compare_equal(place: str, add_run: AddRun) -> None:
+    add_run("a", {}, settings={"masked": 0.2, "members": 2})
+    add_run("b", {}, settings={"mask_rate": 0.2, "ensemble_size": 4})
+    comparison = compare(*(find(Registry(place), name) for name in "ab"))
+    assert comparison.settings == {"ensemble_size": (2, 4)}
+
+
 def better(place: str) -> dict[str, str]:
     registry = Registry(place)
     return {one.metric: one.better for one in compare(find(registry, "a"), find(registry, "b")).metrics}

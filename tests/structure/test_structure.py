@@ -19,11 +19,9 @@ _LONGER_CHAINS = {
     "components/export": 7,
     "components/ingest": 8,
     "components/registry": 7,
-    "components/train": 10,
 }
 _REPEATED_CLASS_NAMES = {
-    *("Catalogue", "Comparison", "History", "Ratings", "Reason", "Request"),
-    *("ScoringModel", "Settings", "Sources", "Validation"),
+    *("Comparison", "History", "Reason", "ScoringModel", "Settings", "Sources"),
 }
 _MOST_QUESTIONS = 175
 _QUESTION_WORDS = {"what", "which", "who", "whom", "whose", "how", "whether", "where", "when", "why"}

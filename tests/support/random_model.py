@@ -5,9 +5,9 @@ import numpy as np
 from components.train.model import TwoTower
 from components.train.saved_model import ScoringModule
 from components.train.settings import Settings
-from components.train.training_data import Catalogue
+from components.train.training_data import RatedCatalogue
 
-SETTINGS = Settings(members=2, dimension=8, hidden=16, rating_weights=5)
+SETTINGS = Settings(ensemble_size=2, dimension=8, hidden_units=16, rating_weights=5)
 
 
 def random_scoring(rated, movie_ids, scale=(1.0, 5.0)):
@@ -15,7 +15,7 @@ def random_scoring(rated, movie_ids, scale=(1.0, 5.0)):
     random = np.random.default_rng(0)
     count = int(np.count_nonzero(rated))
     counts = random.integers(1, 100, count)
-    catalogue = Catalogue(
+    catalogue = RatedCatalogue(
         rows=np.where(rated, np.cumsum(rated) - 1, -1).astype(np.int32),
         training_counts=counts,
         known_counts=counts,
@@ -24,7 +24,7 @@ def random_scoring(rated, movie_ids, scale=(1.0, 5.0)):
         scale=1.1,
     )
     model = TwoTower(catalogue, SETTINGS, random.normal(size=(count, 8)).astype(np.float32), seed=0)
-    for part in (*model.candidates, *model.queries, model.rating_head):
-        for variable in part.trainable_variables:
+    for layer in (*model.candidates, *model.queries, model.rating_head):
+        for variable in layer.trainable_variables:
             variable.assign(variable + random.normal(scale=0.3, size=variable.shape))
-    return ScoringModule(model, catalogue, movie_ids, scale)
+    return ScoringModule(model.towers, model.rating_head, catalogue, movie_ids, scale)

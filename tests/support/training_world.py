@@ -13,14 +13,14 @@ Split = dict[int, dict[int, float]]
 # Settings of a training that takes seconds and learns the taste.
 QUICK = {
     "learning_rate": 0.03,
-    "masked": 0.2,
+    "mask_rate": 0.2,
     "retrieval_l2": 10,
-    "divergence_weight": 1,
+    "kl_weight": 1,
     "steps": 60,
     "validations": 3,
     "warmup_steps": 10,
     "dimension": 16,
-    "hidden": 32,
+    "hidden_units": 32,
     "rating_weights": 6,
 }
 

@@ -10,7 +10,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from components.train.settings import Request
+from components.train.artifact import ModelRecord
+from components.train.settings import TrainRequest
 
 SETTINGS = {
     "learning_rate": 0.03,
@@ -18,12 +19,12 @@ SETTINGS = {
     "validations": 1,
     "warmup_steps": 5,
     "dimension": 16,
-    "hidden": 32,
+    "hidden_units": 32,
     "rating_weights": 6,
     "batch_users": 32,
-    "settling": 0,
+    "final_refit": 0,
 }
-REQUEST = Request("default", SETTINGS, 0.0, 0.0, 42, "")
+REQUEST = TrainRequest("default", SETTINGS, 0.0, 0.0, 42, "")
 
 
 @dataclass
@@ -65,8 +66,8 @@ def main(interactions: str, vocabulary: str, output: str) -> None:
         moved=_distance(before, after_one),
         apart=_distance(after_one, after_both),
         losses=losses,
-        summary=[float(figure or 0) for figure in summary],
-        of_sampled=[float(figure or 0) for figure in of_sampled],
+        summary=_figures(summary),
+        of_sampled=_figures(of_sampled),
     )
     print(json.dumps(dataclasses.asdict(findings)))
 
@@ -75,23 +76,22 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
     """The variables before and after a step that hides nothing; then the losses of each device for a user."""
     import tensorflow as tf
 
-    from components.train.job import Job
-    from components.train.presets import start
+    from components.train.presets import Job, initial_model
     from components.train.settings import Settings
     from components.train.sizing import sized
-    from components.train.training_data import Catalogue, UserBatches, deal
+    from components.train.training_data import RatedCatalogue, UserBatches, deal
     from components.vocabulary.interactions import Interactions
     from components.vocabulary.vocabulary import Vocabulary
 
     tf.keras.utils.set_random_seed(1)
     rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
-    catalogue = Catalogue.of(rows, names.years)
-    plain = Settings(dimension=8, hidden=8, rating_weights=4, dropout=1e-9)
+    catalogue = RatedCatalogue.of(rows, names.years)
+    plain = Settings(dimension=8, hidden_units=8, rating_weights=4, dropout=1e-9)
     settings = sized(plain, rows.split("train").counts, len(catalogue.years))
     ratings = [rows.split("train")]
     batch = next(UserBatches(catalogue, ratings, 32, 1 << 16, 1).from_step(0))
     with strategy.scope():
-        model = start(Job(rows, names, 1, ""), settings, catalogue)
+        model = initial_model(Job(rows, names, 1, ""), settings, catalogue)
         model.compile(optimizer=tf.keras.optimizers.SGD(1.0))
 
         def given(share: Any) -> Any:
@@ -110,6 +110,10 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
         same = deal(tuple(next(UserBatches(catalogue, ratings, 1, 1 << 16, 1).from_step(0))), 2)
         losses = strategy.run(model.compute_loss, args=(given(same),))
         return before, after, [float(loss) for loss in strategy.experimental_local_results(losses)]
+
+
+def _figures(record: ModelRecord) -> list[float]:
+    return [record.steps, record.validation_rmse or 0, record.validation_top_100_accuracy_unseen or 0]
 
 
 def _distance(ones: list[Any], others: list[Any]) -> float:

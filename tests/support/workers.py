@@ -11,14 +11,14 @@ from pathlib import Path
 
 from training_world import World
 
-from components.train.settings import Request
+from components.train.settings import TrainRequest
 from components.train.tfjob.worker import Exchange
 
 # One thread for each kind of work: two workers on two cores are not to fight for them.
 _THREADS = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2", "OMP_NUM_THREADS": "1"}
 
 
-def staged(world: World, root: Path, request: Request) -> Exchange:
+def staged(world: World, root: Path, request: TrainRequest) -> Exchange:
     """A place with what the workers need."""
     exchange = Exchange(str(root))
     exchange.stage(request, world.interactions, world.vocabulary)

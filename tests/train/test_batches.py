@@ -3,7 +3,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from components.train.training_data import Catalogue, UserBatches
+from components.train.training_data import RatedCatalogue, UserBatches
 from components.vocabulary.interactions import Interactions, UserRatings
 
 
@@ -13,7 +13,7 @@ def _batches(counts, users, size, seed, movies=5000):
     owners, rated = np.repeat(np.arange(len(counts)), counts), np.concatenate(rows)
     ratings = UserRatings.group(owners, rated, np.arange(len(rated)), len(counts))
     ones, rows = np.ones(movies, np.int64), np.arange(movies, dtype=np.int32)
-    catalogue = Catalogue(rows, ones, ones, np.zeros_like(rows), 0.0, 1.0)
+    catalogue = RatedCatalogue(rows, ones, ones, np.zeros_like(rows), 0.0, 1.0)
     return UserBatches(catalogue, [ratings], users, size, seed)
 
 
@@ -57,7 +57,7 @@ def test_epochs_differ_and_a_seed_repeats_them():
 
 def test_known_ratings_are_those_of_both_splits(world):
     rows = Interactions.load(world.interactions)
-    catalogue = Catalogue.of(rows, np.zeros(rows.movies, np.int32))
+    catalogue = RatedCatalogue.of(rows, np.zeros(rows.movies, np.int32))
     parts = [rows.split("train"), rows.split("validation")]
     users = np.array([3, 0, -1, 3])
     known = catalogue.encode(parts, users)

@@ -2,14 +2,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.towers import LENGTH, chunked, history
+from components.train.towers import CHUNK_LENGTH, chunk_ratings, cut_into_chunks
 
 
-@pytest.mark.parametrize("lengths", [[], [0], [1], [LENGTH], [LENGTH + 1, 0, 3, 2 * LENGTH, 0]])
+@pytest.mark.parametrize(
+    "lengths", [[], [0], [1], [CHUNK_LENGTH], [CHUNK_LENGTH + 1, 0, 3, 2 * CHUNK_LENGTH, 0]]
+)
 def test_every_entry_has_a_slot_of_its_own_row(lengths):
     row_splits = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     values = np.arange(1.0, row_splits[-1] + 1, dtype=np.float32)
-    chunks = chunked(tf.constant(row_splits))
+    chunks = cut_into_chunks(tf.constant(row_splits))
     spread = chunks.spread(tf.constant(values)).numpy()
     np.testing.assert_array_equal(chunks.collect(spread), values)
     np.testing.assert_array_equal(chunks.present, spread > 0)
@@ -21,7 +23,7 @@ def test_every_entry_has_a_slot_of_its_own_row(lengths):
 def test_sums_go_to_the_user_of_the_rating():
     row_splits = np.array([0, 40, 40, 43])
     movies = np.zeros(43, np.int32)
-    read = history(tf.constant(movies), tf.constant(np.ones(43, np.float32)), tf.constant(row_splits))
+    read = chunk_ratings(tf.constant(movies), tf.constant(np.ones(43, np.float32)), tf.constant(row_splits))
     read = read.with_visible(tf.ones_like(read.visible))
     np.testing.assert_array_equal(read.counts, [40, 0, 3])
     sums = read.sum_visible(read.ratings[..., tf.newaxis] * [1.0, 2.0])

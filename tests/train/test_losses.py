@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from components.train.model import FullSoftmaxRetrieval, InBatchRetrieval, TopKRetrieval
-from components.train.towers import Candidates, history
+from components.train.towers import Candidates, chunk_ratings
 
 
 def _candidates(vectors, popularity):
@@ -19,7 +19,7 @@ def _batch(rows, hidden):
     """`rows`: movies by user; `hidden`: pairs (user, movie)."""
     movies = np.array([movie for row in rows for movie in row], np.int32)
     row_splits = np.cumsum([0] + [len(row) for row in rows])
-    read = history(
+    read = chunk_ratings(
         tf.constant(movies), tf.constant(np.zeros(len(movies), np.float32)), tf.constant(row_splits)
     )
     flags = [0.0 if (user, movie) in hidden else 1.0 for user, row in enumerate(rows) for movie in row]

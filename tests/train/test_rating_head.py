@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from components.train.rating_head import GaussianTable, RatingHead
-from components.train.towers import history
+from components.train.towers import chunk_ratings
 
 MOVIES, WEIGHTS = 50, 4
 VECTORS = np.random.default_rng(2).normal(size=(MOVIES, 5)).astype(np.float32)
@@ -29,12 +29,12 @@ def batch():
     movies = np.concatenate([np.array(row, np.int32) for row in ROWS]).astype(np.int32)
     ratings = random.normal(size=len(movies)).astype(np.float32)
     row_splits = np.cumsum([0] + [len(row) for row in ROWS])
-    return history(tf.constant(movies), tf.constant(ratings), tf.constant(row_splits))
+    return chunk_ratings(tf.constant(movies), tf.constant(ratings), tf.constant(row_splits))
 
 
 def _predict(head, batch):
     movies = head.table(tf.constant(VECTORS)).gather(batch.movies)
-    return batch.chunks.collect(head.predict(head.read(batch, movies), batch, movies)).numpy()
+    return batch.chunks.collect(head.predict(head.posterior(batch, movies), batch, movies)).numpy()
 
 
 def _one_by_one(head, batch):
@@ -92,12 +92,12 @@ def test_a_user_with_one_rating_gets_the_bias_alone(head, batch):
 
 def test_unsure_features_and_biases_widen_the_error(head, batch):
     movies = head.table(tf.constant(VECTORS)).gather(batch.movies)
-    query = head.read(batch, movies)
-    unsure = batch.chunks.collect(head.unsure(query, batch, movies)).numpy()
-    taste = query.taste().numpy()[0] * np.exp(head.log_noise.numpy())
+    posterior = head.posterior(batch, movies)
+    variance = batch.chunks.collect(head.predictive_variance(posterior, batch, movies)).numpy()
+    factors = posterior.user_factors().numpy()[0] * np.exp(head.log_noise.numpy())
     variances = head.features.variances().numpy()[5] / np.exp(2 * head.log_noise.numpy())
-    expected = head.biases.variances().numpy()[5, 0] + np.sum(taste[:-1] ** 2 * variances)
-    assert unsure[5] == pytest.approx(expected, rel=1e-4)
+    expected = head.biases.variances().numpy()[5, 0] + np.sum(factors[:-1] ** 2 * variances)
+    assert variance[5] == pytest.approx(expected, rel=1e-4)
 
 
 def test_divergence_is_that_of_gaussians():
@@ -105,7 +105,7 @@ def test_divergence_is_that_of_gaussians():
     table.means.assign(tf.zeros_like(table.means))
     table.log_deviations.assign(tf.zeros_like(table.log_deviations))
     table.log_widths.assign(tf.zeros_like(table.log_widths))
-    assert float(table.divergence()) == pytest.approx(0.0, abs=1e-5)
+    assert float(table.kl_divergence()) == pytest.approx(0.0, abs=1e-5)
     # A Gaussian of mean 2 and variance 1 diverges from the standard one by 2^2 / 2.
     table.means.assign(tf.one_hot([0] * 10, 3) * 2.0)
-    assert float(table.divergence()) == pytest.approx(20.0, rel=1e-5)
+    assert float(table.kl_divergence()) == pytest.approx(20.0, rel=1e-5)

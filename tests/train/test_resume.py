@@ -13,7 +13,7 @@ SETTINGS = {
     "validations": 6,
     "warmup_steps": 5,
     "dimension": 8,
-    "hidden": 16,
+    "hidden_units": 16,
     "rating_weights": 4,
 }
 

@@ -1,12 +1,20 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
 from components.errors import UserError
-from components.train.notebook import NotebookSettings
 from components.train.optimizer import WarmupCosine
-from components.train.settings import FULL, IN_BATCH, TOP_K, Settings, override
+from components.train.settings import (
+    FULL,
+    IN_BATCH,
+    OLD_NAMES,
+    TOP_K,
+    NotebookSettings,
+    Settings,
+    current_names,
+    declared,
+    first_names,
+    override,
+)
 from components.train.sizing import score_bytes, sized
 
 
@@ -27,7 +35,7 @@ def test_whole_numbers_come_back_from_json():
         ({"steps": None}, "give a whole number"),
         ({"dropout": float("nan")}, "dropout is nan; give a number"),
         ({"steps": float("inf")}, "give a whole number"),
-        ({"retrieval_loss": 1}, "give a text"),
+        ({"retrieval_loss": 1}, "retrieval_loss is 1; give top-k, full or in-batch"),
     ],
 )
 def test_rubbish_is_one_line(values, message):
@@ -40,25 +48,53 @@ def test_rubbish_is_one_line(values, message):
     [
         ("dropout", 1.0),
         ("steps", 0),
-        ("masked", 1.0),
+        ("mask_rate", 1.0),
         ("learning_rate", -1.0),
         ("retrieval_loss", "half"),
-        ("top_k", 51),
     ],
 )
 def test_values_out_of_range(name, value):
-    settings = dataclasses.replace(Settings(), **{name: value})
-    with pytest.raises(UserError, match=name.replace("_", "."), check=lambda error: str(value) in str(error)):
-        sized(settings, np.full(100, 20), 50)
+    with pytest.raises(UserError, match=f"{name} is {value!r}; give "):
+        override(Settings(), {name: value})
+
+
+def test_places_of_the_loss_are_at_most_the_rated_movies():
+    with pytest.raises(UserError, match="top_k is 51; give at most 50"):
+        sized(override(Settings(), {"top_k": 51}), np.full(100, 20), 50)
+
+
+@pytest.mark.parametrize("preset", [Settings(), NotebookSettings()])
+def test_every_setting_accepts_its_default_and_its_bounds(preset):
+    for name, kind, setting in declared(preset):
+        assert type(setting.default) is kind
+        limits = setting.limits
+        for value in [setting.default, *(limits.values if kind is str else (limits.least, limits.greatest))]:
+            assert getattr(override(preset, {name: value}), name) == value
+
+
+def test_earlier_names_are_accepted(capsys):
+    old = {"members": 3, "hidden": 8, "masked": 0.3, "divergence_weight": 2.0, "settling": 0.0}
+    assert override(Settings(), old) == Settings(
+        ensemble_size=3, hidden_units=8, mask_rate=0.3, kl_weight=2.0, final_refit=0.0
+    )
+    assert "masked is now called mask_rate" in capsys.readouterr().err
+    both = {"masked": 0.3, "mask_rate": 0.4, "preset": "default"}
+    assert current_names(both) == {"mask_rate": 0.4, "preset": "default"}
+
+
+def test_the_key_of_a_checkpoint_has_the_earliest_names():
+    names = dict.fromkeys([*OLD_NAMES.values(), "steps"], 1)
+    assert first_names(names) == dict.fromkeys([*OLD_NAMES, "steps"], 1)
+    assert current_names(first_names(names)) == names
 
 
 def test_sizes_follow_the_data():
     small = sized(Settings(), np.full(100, 10), 10)
-    assert small.masked > 0.45
+    assert small.mask_rate > 0.45
     assert small.learning_rate < 0.003
     large = sized(Settings(), np.full(500_000, 200), 1_000_000)
     assert (small.batch_users, small.dimension, small.retrieval_loss) == (12, 128, TOP_K)
-    assert (large.masked, large.learning_rate) == (0.2, 0.01)
+    assert (large.mask_rate, large.learning_rate) == (0.2, 0.01)
     assert large.retrieval_l2 == 40.0 < small.retrieval_l2
     assert small.top_k == 1
     assert (sized(Settings(), np.full(10_000, 100), 640).top_k, large.top_k) == (40, 60)
@@ -82,29 +118,31 @@ def test_a_batch_of_the_sampled_softmax_has_users_enough(users, ratings_each, ba
 def test_the_whole_catalogue_is_taken_where_a_batch_of_scores_fits_into_memory():
     users = np.full(5000, 20)
     needed = score_bytes(256, 100_000)
-    assert sized(Settings(members=1), users, 100_000, memory=4 * needed).retrieval_loss == TOP_K
-    assert sized(Settings(members=1), users, 100_000, memory=4 * needed - 4).retrieval_loss == IN_BATCH
-    assert sized(Settings(members=1, retrieval_loss=FULL), users, 100_000, memory=1).retrieval_loss == FULL
+    assert sized(Settings(ensemble_size=1), users, 100_000, memory=4 * needed).retrieval_loss == TOP_K
+    assert sized(Settings(ensemble_size=1), users, 100_000, memory=4 * needed - 4).retrieval_loss == IN_BATCH
+    assert (
+        sized(Settings(ensemble_size=1, retrieval_loss=FULL), users, 100_000, memory=1).retrieval_loss == FULL
+    )
 
 
-@pytest.mark.parametrize(("ratings", "members"), [(249, 4), (250, 2), (2499, 2), (2500, 1)])
-def test_the_fewer_ratings_the_more_pairs_of_towers(ratings, members):
-    assert sized(Settings(), np.full(1000, ratings), 5000).members == members
+@pytest.mark.parametrize(("ratings", "ensemble_size"), [(249, 4), (250, 2), (2499, 2), (2500, 1)])
+def test_the_fewer_ratings_the_more_pairs_of_towers(ratings, ensemble_size):
+    assert sized(Settings(), np.full(1000, ratings), 5000).ensemble_size == ensemble_size
 
 
 def test_what_was_given_is_kept():
     given = Settings(
-        members=2,
+        ensemble_size=2,
         batch_users=7,
         dimension=9,
         retrieval_loss=IN_BATCH,
         top_k=3,
         dropout=0.6,
-        masked=0.4,
+        mask_rate=0.4,
         retrieval_l2=2.0,
         learning_rate=0.1,
         tower_rate=0.2,
-        divergence_weight=3.0,
+        kl_weight=3.0,
     )
     assert sized(given, np.full(1000, 10), 10) == given
 
@@ -112,7 +150,7 @@ def test_what_was_given_is_kept():
 def test_the_notebook_has_the_original_hyper_parameters():
     settings = NotebookSettings()
     assert (settings.learning_rate, settings.batch_ratings, settings.epochs) == (0.1, 8192, 3)
-    assert (settings.dimension, settings.hidden, settings.second_hidden) == (32, 256, 128)
+    assert (settings.dimension, settings.hidden_units, settings.second_hidden_units) == (32, 256, 128)
     assert (settings.retrieval_weight, settings.rating_weight) == (1.0, 1.0)
 
 

@@ -1,7 +1,6 @@
 """The step `train` with several workers, against a double of the Kubernetes API."""
 
 import copy
-import json
 import os
 import re
 import signal
@@ -20,7 +19,8 @@ from tfjob_schema import validate_tfjob
 from training_world import World
 
 from components.errors import UserError
-from components.train.settings import Request
+from components.train.artifact import ModelRecord, write_record
+from components.train.settings import TrainRequest
 from components.train.step import train
 from components.train.tfjob import launch
 from components.train.tfjob.api import Api
@@ -97,7 +97,7 @@ class Cluster:
     output: Path
 
     def train(self, workers: int = 2, root: str = "") -> Any:
-        request = Request("default", {"steps": 10}, 0.0, 0.0, 42, root or str(self.root))
+        request = TrainRequest("default", {"steps": 10}, 0.0, 0.0, 42, root or str(self.root))
         inputs = str(self.world.interactions), str(self.world.vocabulary)
         return train_in_pods(self.pod, workers, request, *inputs, output=str(self.output))
 
@@ -131,8 +131,21 @@ def _trained(cluster: Cluster) -> Callable[[KubernetesDouble], None]:
     def put_model(_: KubernetesDouble) -> None:
         model = cluster.root.parent / "trained"
         model.mkdir(exist_ok=True)
-        summary = {"validation_rmse": 0.9, "validation_top_100_accuracy_unseen": 0.3}
-        (model / "model.json").write_text(json.dumps({"steps": 10, "seconds": 1.5, **summary}))
+        record = ModelRecord(
+            preset="default",
+            settings={},
+            seed=42,
+            split={},
+            fingerprint="",
+            rating_scale=(1.0, 5.0),
+            movies=1,
+            training_users=1,
+            steps=10,
+            seconds=1.5,
+            validation_rmse=0.9,
+            validation_top_100_accuracy_unseen=0.3,
+        )
+        write_record(model, record)
         Exchange(str(cluster.exchange)).put_model(model)
 
     return put_model
@@ -221,7 +234,7 @@ def test_the_workers_find_inputs_and_request_in_the_shared_place(cluster):
         0
     ]
     assert command["command"][-1] == str(cluster.exchange)
-    assert seen["request"] == Request("default", {"steps": 10}, 0.0, 0.0, 42, str(cluster.root))
+    assert seen["request"] == TrainRequest("default", {"steps": 10}, 0.0, 0.0, 42, str(cluster.root))
     for name in ("interactions", "vocabulary"):
         original, fetched = getattr(cluster.world, name), cluster.root.parent / "fetched" / name
         files = sorted(path.name for path in original.iterdir())

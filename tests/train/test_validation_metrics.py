@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.train.fit import Metrics, Validation, both_tasks, validating_users
+from components.train.fit import ValidationMetrics, ValidationSample, both_tasks, draw_validation_users
 from components.vocabulary.interactions import UserRatings
 
 
@@ -41,28 +41,28 @@ def test_hits_are_counted_as_defined_and_ties_count_against(levels):
         movies = random.permutation(300)
         known.append([(int(m), 1.0) for m in sorted(movies[:40])])
         asked.append([(int(m), 3.0) for m in sorted(movies[40:60])])
-    validation = Validation(_rows(known), _rows(asked), np.arange(6), 300, 2.0, (1.0, 5.0))
+    validation = ValidationSample(_rows(known), _rows(asked), np.arange(6), 300, 2.0, (1.0, 5.0))
     metrics = validation.measure(_Fixed(scores, 9.0))
     assert metrics.top_100_accuracy_unseen == pytest.approx(_by_definition(scores, known, asked))
     assert metrics.rmse == pytest.approx(2.0 * 2.0)  # clipped to 5, off by 2, two stars a unit
 
 
 def test_a_small_catalogue_is_all_hits():
-    validation = Validation(_rows([[]]), _rows([[(1, 1.0)]]), np.array([0]), 3, 1.0, (1.0, 5.0))
-    assert validation.measure(_Fixed(np.zeros((1, 3), np.float32), 1.0)) == Metrics(0.0, 1.0)
+    validation = ValidationSample(_rows([[]]), _rows([[(1, 1.0)]]), np.array([0]), 3, 1.0, (1.0, 5.0))
+    assert validation.measure(_Fixed(np.zeros((1, 3), np.float32), 1.0)) == ValidationMetrics(0.0, 1.0)
 
 
 def test_without_rows_there_are_no_metrics():
     known, held_out = _rows([[(0, 1.0)]]), _rows([[]])
-    validation = Validation(known, held_out, np.array([], np.int64), 3, 1.0, (1.0, 5.0))
-    assert validation.measure(_Fixed(None, 0.0)) == Metrics(None, None)
+    validation = ValidationSample(known, held_out, np.array([], np.int64), 3, 1.0, (1.0, 5.0))
+    assert validation.measure(_Fixed(None, 0.0)) == ValidationMetrics(None, None)
 
 
 def test_either_task_alone_can_make_a_model_better():
-    base = both_tasks(Metrics(1.0, 0.3))
-    assert both_tasks(Metrics(0.9, 0.3)) > base
-    assert both_tasks(Metrics(1.0, 0.31)) > base
-    assert both_tasks(Metrics(1.1, 0.31)) < base
+    base = both_tasks(ValidationMetrics(1.0, 0.3))
+    assert both_tasks(ValidationMetrics(0.9, 0.3)) > base
+    assert both_tasks(ValidationMetrics(1.0, 0.31)) > base
+    assert both_tasks(ValidationMetrics(1.1, 0.31)) < base
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_either_task_alone_can_make_a_model_better():
 )
 def test_some_users_are_drawn_to_validate(wanted, rows):
     counts = np.array([0, 10] * 50)
-    validating = validating_users(counts, wanted, seed=3)
+    validating = draw_validation_users(counts, wanted, seed=3)
     assert counts[validating].sum() in rows
     assert not validating[counts == 0].any()
-    np.testing.assert_array_equal(validating, validating_users(counts, wanted, seed=3))
-    assert not np.array_equal(validating, validating_users(counts, wanted, seed=4))
+    np.testing.assert_array_equal(validating, draw_validation_users(counts, wanted, seed=3))
+    assert not np.array_equal(validating, draw_validation_users(counts, wanted, seed=4))
 
 
 def test_nobody_validates_where_there_are_no_rows():
-    assert not validating_users(np.zeros(5, np.int64), 10, seed=1).any()
+    assert not draw_validation_users(np.zeros(5, np.int64), 10, seed=1).any()

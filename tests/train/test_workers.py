@@ -11,10 +11,10 @@ from workers import staged, two_workers
 from components.errors import UserError
 from components.train.replicas import LOST_WORKER, configured
 from components.train.scoring import ScoringModel
-from components.train.settings import Request
+from components.train.settings import TrainRequest
 from components.train.step import train
 
-SETTINGS = {**QUICK, "settling": 0}
+SETTINGS = {**QUICK, "final_refit": 0}
 
 # So many steps that a worker can be killed among them.
 LONG = {**SETTINGS, "steps": 600, "validations": 12, "patience": 1000}
@@ -35,7 +35,7 @@ def _record(model):
 
 
 def test_two_workers_come_to_what_one_comes_to(noisy, tmp_path):
-    exchange = staged(noisy, tmp_path / "place", Request("default", SETTINGS, 0.0, 0.0, 42, ""))
+    exchange = staged(noisy, tmp_path / "place", TrainRequest("default", SETTINGS, 0.0, 0.0, 42, ""))
     paths = {"interactions": str(noisy.interactions), "vocabulary": str(noisy.vocabulary)}
     with two_workers(exchange, tmp_path) as workers:
         train(**paths, output=str(tmp_path / "alone"), train_settings=SETTINGS)
@@ -58,7 +58,7 @@ def test_two_workers_come_to_what_one_comes_to(noisy, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_worker_is_noticed_and_all_go_on_from_the_checkpoint(world, tmp_path, killed):
-    request = Request("default", LONG, 0.0, 0.0, 42, str(tmp_path / "checkpoints"))
+    request = TrainRequest("default", LONG, 0.0, 0.0, 42, str(tmp_path / "checkpoints"))
     exchange = staged(world, tmp_path / "place", request)
     with two_workers(exchange, tmp_path) as workers:
         _until(lambda: "step 100:" in workers.said(0), 120, workers)

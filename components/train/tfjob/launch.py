@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 from components.errors import UserError
 from components.progress import PREFIX, log
 from components.storage import is_remote
-from components.train.settings import Request, TrainSummary
+from components.train.artifact import ModelRecord, read_record
+from components.train.settings import TrainRequest
 from components.train.tfjob.api import Api, ConflictError, MissingError, NoAnswerError, Object
 from components.train.tfjob.worker import Exchange
 
@@ -258,8 +259,8 @@ _TRIES = 60
 
 
 def train_in_pods(
-    pod: OwnPod, workers: int, request: Request, interactions: str, vocabulary: str, output: str
-) -> TrainSummary:
+    pod: OwnPod, workers: int, request: TrainRequest, interactions: str, vocabulary: str, output: str
+) -> ModelRecord:
     """Trains in `workers` pods like `pod`, and makes `output` the Model that they trained.
 
     Inputs and Model go through a directory below the checkpoint root, for whose sake all pods must share it:
@@ -279,7 +280,7 @@ def train_in_pods(
         log(f"TFJob {name} in the namespace {pod.api.namespace}: {workers} workers")
         follow(pod.api, name, workers)
         exchange.fetch_model(output)
-    return TrainSummary.of_model(Path(output))
+    return read_record(output)
 
 
 def _create(api: Api, name: str, manifest: Object) -> None:

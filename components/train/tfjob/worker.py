@@ -8,7 +8,8 @@ from pathlib import Path
 from components.errors import UserError
 from components.outputs import output_directory
 from components.storage import open_storage
-from components.train.settings import MODEL_FILE, Request
+from components.train.artifact import MODEL_FILE
+from components.train.settings import TrainRequest
 
 INTERACTIONS, VOCABULARY = "interactions", "vocabulary"
 
@@ -27,16 +28,16 @@ class Exchange:
         self.root = root
         self._storage = open_storage(root)
 
-    def stage(self, request: Request, interactions: Path, vocabulary: Path) -> None:
+    def stage(self, request: TrainRequest, interactions: Path, vocabulary: Path) -> None:
         """Puts in what the workers need, in place of what an earlier try left."""
         self.delete()
         self._storage.upload_directory(interactions, INTERACTIONS)
         self._storage.upload_directory(vocabulary, VOCABULARY)
         self._storage.write_bytes(_REQUEST, json.dumps(request.as_json()).encode())
 
-    def request(self) -> Request:
+    def request(self) -> TrainRequest:
         """What is to be trained."""
-        return Request(**json.loads(self._storage.read_bytes(_REQUEST)))
+        return TrainRequest(**json.loads(self._storage.read_bytes(_REQUEST)))
 
     def fetch_inputs(self, directory: Path) -> None:
         """Copies interactions/ and vocabulary/ into `directory`."""

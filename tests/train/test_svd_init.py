@@ -1,10 +1,10 @@
-"""The spectral start against a singular value decomposition, and where there is little to find."""
+"""Initial vectors against a singular value decomposition, and where there is little to find."""
 
 import numpy as np
 import pytest
 
-from components.train.svd_init import spectral_vectors
-from components.train.training_data import Catalogue
+from components.train.svd_init import svd_vectors
+from components.train.training_data import RatedCatalogue
 from components.vocabulary.interactions import UserRatings
 
 
@@ -13,8 +13,8 @@ def _vectors(rated, dimension, seed=1):
     users, movies = np.nonzero(rated)
     ratings = UserRatings.group(users, movies, np.zeros(len(users)), len(rated))
     ones, rows = np.ones(rated.shape[1], np.int64), np.arange(rated.shape[1], dtype=np.int32)
-    catalogue = Catalogue(rows, ones, ones, np.zeros_like(rows), 0.0, 1.0)
-    return spectral_vectors(ratings, catalogue, dimension, seed)
+    catalogue = RatedCatalogue(rows, ones, ones, np.zeros_like(rows), 0.0, 1.0)
+    return svd_vectors(ratings, catalogue, dimension, seed)
 
 
 def test_dot_products_are_those_of_the_principal_directions():
@@ -32,7 +32,7 @@ def test_dot_products_are_those_of_the_principal_directions():
     assert np.mean(np.sum(vectors**2, axis=1)) == pytest.approx(1.25, rel=0.15)
 
 
-def test_movies_of_one_taste_are_close():
+def test_movies_of_one_genre_are_close():
     rated = np.kron(np.eye(2, dtype=np.int64), np.ones((30, 8), np.int64))
     rated[::3] = 1  # some like both
     vectors = _vectors(rated, 4)

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from components.train.model import TwoTower
 from components.train.settings import FULL, IN_BATCH, Settings
-from components.train.towers import history
-from components.train.training_data import Catalogue
+from components.train.towers import chunk_ratings
+from components.train.training_data import RatedCatalogue
 
 MOVIES, DIMENSION = 20, 4
 
@@ -15,8 +15,8 @@ MOVIES, DIMENSION = 20, 4
 def _model(**changes):
     random = np.random.default_rng(1)
     counts = random.integers(1, 50, MOVIES)
-    catalogue = Catalogue(np.arange(MOVIES, dtype=np.int32), counts, counts, counts % 3, 3.0, 1.0)
-    settings = Settings(dimension=DIMENSION, hidden=8, rating_weights=3, masked=0.5, **changes)
+    catalogue = RatedCatalogue(np.arange(MOVIES, dtype=np.int32), counts, counts, counts % 3, 3.0, 1.0)
+    settings = Settings(dimension=DIMENSION, hidden_units=8, rating_weights=3, mask_rate=0.5, **changes)
     model = TwoTower(catalogue, settings, random.normal(size=(MOVIES, DIMENSION)).astype(np.float32), seed=1)
     model.compile(optimizer=tf.keras.optimizers.Adam(0.1))
     return model
@@ -30,7 +30,7 @@ def _batch(users, ratings=6):
 
 
 def test_they_start_alike_and_go_ways_of_their_own():
-    model = _model(members=2, retrieval_l2=0.0, retrieval_loss=FULL)
+    model = _model(ensemble_size=2, retrieval_l2=0.0, retrieval_loss=FULL)
     first, second = model.candidates
     np.testing.assert_array_equal(first.embeddings, second.embeddings)
     model.train_step(_batch(8))
@@ -39,7 +39,7 @@ def test_they_start_alike_and_go_ways_of_their_own():
 
 @pytest.mark.parametrize("loss", [FULL, IN_BATCH])
 def test_one_user_is_enough_for_all(loss):
-    model = _model(members=4, retrieval_l2=1.0, retrieval_loss=loss, in_batch_pairs=2)
+    model = _model(ensemble_size=4, retrieval_l2=1.0, retrieval_loss=loss, in_batch_pairs=2)
 
     @tf.function(input_signature=[tuple(tf.TensorSpec([None], part.dtype) for part in _batch(1))])
     def gradients(batch):
@@ -54,13 +54,14 @@ def test_one_user_is_enough_for_all(loss):
 
 
 def test_they_answer_with_the_mean_query_and_the_mean_vectors():
-    model = _model(members=3, retrieval_loss=FULL)
+    model = _model(ensemble_size=3, retrieval_loss=FULL)
     for variable in model.trainable_variables:
         variable.assign_add(tf.random.stateless_normal(variable.shape, [3, 4]))
     batch = _batch(5)
     tables = [tower.table() for tower in model.candidates]
     queries = [
-        tower(history(*batch), table.vectors) for tower, table in zip(model.queries, tables, strict=True)
+        tower(chunk_ratings(*batch), table.vectors)
+        for tower, table in zip(model.queries, tables, strict=True)
     ]
     expected = np.mean(queries, axis=0) @ np.mean([table.vectors for table in tables], axis=0).T
     expected += np.mean([table.biases for table in tables], axis=0)

@@ -1,4 +1,4 @@
-"""The short way of reading a history against `query` and `rate`."""
+"""Signature `profile` against `query` and `rate`."""
 
 import numpy as np
 import pytest
@@ -38,10 +38,10 @@ def test_the_query_is_the_same(scoring, histories):
     assert np.abs(whole).max() > 1
 
 
-def test_taste_rates_what_is_not_in_the_history_as_rate_does(scoring, histories):
+def test_user_factors_rate_what_is_not_in_the_history_as_rate_does(scoring, histories):
     movies, *_ = histories
-    taste, table = _ask(scoring.profile, histories)["taste"], scoring.rating_candidates()
-    every = np.clip(taste @ tf.transpose(table["vector"]) + table["bias"], *table["bounds"])
+    factors, table = _ask(scoring.profile, histories)["taste"], scoring.rating_candidates()
+    every = np.clip(factors @ tf.transpose(table["vector"]) + table["bias"], *table["bounds"])
     unseen = np.ones_like(every, bool)
     unseen[np.repeat(np.arange(len(LENGTHS)), LENGTHS), movies] = False
     rows, asked = (side.astype(np.int32) for side in np.nonzero(unseen))

@@ -1,0 +1,113 @@
+"""Model artifact: model.json and the training log, with their readers and writers."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from components.documents import Document, decode, plain, read_document, write_document
+from components.outputs import write_text
+from components.train.settings import current_names
+
+# Beside these, the artifact holds the SavedModel of `scoring` and the data_summary.json of `DataSummary`.
+MODEL_FILE = "model.json"
+LOG_FILE = "training_log.jsonl"
+# The figures of the training log, for TensorBoard.
+TENSORBOARD = "tensorboard"
+
+
+class ModelRecord(Document, kw_only=True):
+    """The content of model.json.
+
+    Attributes:
+      settings: the preset's settings by their present names, every default filled in.
+      split: how the rows were split: kind, seed, fractions.
+      fingerprint: of the input files; "" if unknown.
+      rating_scale: the least and the greatest rating, in stars.
+      movies, training_users: the model's catalogue, and the users that it was trained on.
+      steps, seconds: all training steps, and the time spent in them.
+      validation_rmse: in stars, of the weights that were kept; None without validation rows.
+      validation_top_100_accuracy_unseen: 0 to 1, likewise.
+    """
+
+    _written_by: ClassVar[str] = "twotower train"
+
+    format: Literal[1] = 1
+    preset: str
+    settings: dict[str, Any]
+    seed: int
+    split: dict[str, Any]
+    fingerprint: str
+    rating_scale: tuple[float, float]
+    movies: int
+    training_users: int
+    steps: int
+    seconds: float
+    validation_rmse: float | None
+    validation_top_100_accuracy_unseen: float | None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "settings", current_names(self.settings))
+
+
+class LogEntry(Document):
+    """One line of the training log: a validation.
+
+    Attributes:
+      step: training steps before it.
+      seconds: spent in them.
+      retrieval_loss: mean per rating since the last line, in nats, or in the units of scores for `top-k`.
+      rating_loss: mean squared error per rating since the last line, in units of the variance of the training
+        ratings, for both presets. Its root times their standard deviation is an error in stars.
+      validation_rmse: in stars; None without validation rows.
+      validation_top_100_accuracy_unseen: 0 to 1, likewise.
+    """
+
+    _written_by: ClassVar[str] = "twotower train"
+
+    step: int
+    seconds: float
+    retrieval_loss: float
+    rating_loss: float
+    validation_rmse: float | None
+    validation_top_100_accuracy_unseen: float | None
+
+    def __str__(self) -> str:
+        text = f"losses per rating: retrieval {self.retrieval_loss:.3f}, rating {self.rating_loss:.3f}"
+        if self.validation_rmse is None:
+            return text
+        return (
+            f"{text}; on validation rows RMSE {self.validation_rmse:.4f}, "
+            f"top-100 unseen {self.validation_top_100_accuracy_unseen:.4f}"
+        )
+
+
+def read_record(model: str | Path) -> ModelRecord:
+    """Reads model.json of the Model directory `model`.
+
+    Raises:
+      UserError: if it is absent, broken or of another format.
+    """
+    return read_document(Path(model) / MODEL_FILE, ModelRecord)
+
+
+def write_record(model: str | Path, record: ModelRecord) -> None:
+    """Writes model.json of the Model directory `model`."""
+    write_document(Path(model) / MODEL_FILE, record)
+
+
+def read_log(model: str | Path) -> list[LogEntry]:
+    """Reads the training log of the Model directory `model`; empty if it has none.
+
+    Raises:
+      UserError: if a line is broken.
+    """
+    file = Path(model) / LOG_FILE
+    lines = file.read_bytes().splitlines() if file.is_file() else []
+    return [decode(line, LogEntry, f"{file}, line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def write_log(model: str | Path, entries: list[LogEntry]) -> None:
+    """Writes the training log of the Model directory `model`."""
+    write_text(Path(model) / LOG_FILE, "".join(json.dumps(plain(entry)) + "\n" for entry in entries))
