@@ -77,6 +77,10 @@ LOCK_FLAGS := $(UPDATE) --quiet --no-strip-extras --universal --python-version 3
 test: lint $(VENV)/.test-installed ## set up, check the code and pass the tests
 	@$(BIN)/pytest --numprocesses auto --dist loadfile
 
+.PHONY: test-fast
+test-fast: $(VENV)/.test-installed ## the tests without TensorFlow and subprocesses (a minute)
+	@$(BIN)/pytest --fast --numprocesses auto --dist worksteal
+
 .PHONY: lint
 lint: $(VENV)/.test-installed ## ruff, mypy and the import contract
 	@$(BIN)/ruff check

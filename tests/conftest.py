@@ -16,8 +16,9 @@ from typing import NamedTuple
 import pytest
 
 # Fixtures that load TensorFlow or start a process; a test that takes one belongs to its tier.
-_HEAVY_FIXTURES: dict[str, str] = {
-    "gcs_server": "process",
+_HEAVY_FIXTURES = {
+    **dict.fromkeys(("gcs_server", "published", "publishers", "small_disk"), "process"),
+    **dict.fromkeys(("evaluated", "good_model", "index", "index_directory", "server"), "tensorflow"),
 }
 _REFUSED_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
 
@@ -26,6 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fast", action="store_true", help="only tests without TensorFlow and processes; both are refused"
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out, unread, what would load TensorFlow as it is collected."""
+    if not config.getoption("fast") or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = pytest.mark.tensorflow\n" in collection_path.read_text("utf-8") or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,6 +15,8 @@ from components.evaluate.verdict import load_verdict
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import UserRatings
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(scope="module")
 def world():

@@ -11,6 +11,8 @@ from components.errors import UserError
 from components.evaluate.step import evaluate
 from components.evaluate.verdict import load_verdict
 
+pytestmark = pytest.mark.tensorflow
+
 
 def _champion(directory, model):
     """What the step `champion` writes."""

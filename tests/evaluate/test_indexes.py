@@ -16,6 +16,8 @@ from components.evaluate.step import evaluate, evaluate_command
 from components.evaluate.verdict import load_verdict
 from components.export.step import export
 
+pytestmark = pytest.mark.tensorflow
+
 
 def _exported(world, place):
     place.mkdir()

@@ -166,6 +166,7 @@ def test_many_pairs_of_one_user_rank_as_few_do():
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.tensorflow
 def test_accuracy_is_that_of_tfrs_and_errors_are_those_of_keras():
     import tensorflow as tf
     import tensorflow_recommenders as tfrs

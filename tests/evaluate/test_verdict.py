@@ -17,6 +17,8 @@ from components.evaluate.names import LIST_METRICS, METRICS
 from components.evaluate.step import evaluate
 from components.evaluate.verdict import load_verdict, schema
 
+pytestmark = pytest.mark.tensorflow
+
 _DOCS = Path(__file__).parents[2] / "docs"
 
 

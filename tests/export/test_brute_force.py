@@ -1,11 +1,14 @@
 """The search against numpy, on worlds that hypothesis makes up."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.export.top_k import LOWEST_SCORE, BiasedBruteForce
+
+pytestmark = pytest.mark.tensorflow
 
 
 @st.composite

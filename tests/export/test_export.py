@@ -19,6 +19,8 @@ from components.export.serving import Inputs, assemble, choose_search
 from components.export.step import export
 from components.export.top_k import LOWEST_SCORE
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(scope="module")
 def signatures(index):

@@ -11,6 +11,8 @@ from components.export.manifest import read_manifest
 from components.export.step import export
 from components.train.scoring import save
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(scope="module", params=["kept", "too many to keep"])
 def default_index(request, tmp_path_factory):

@@ -15,6 +15,8 @@ from components.export.search import SampleQueries, choose
 from components.export.top_k import FEWEST_MOVIES, LOWEST_SCORE, ScannSearch
 from components.vocabulary.interactions import UserRatings
 
+pytestmark = pytest.mark.tensorflow
+
 MOVIES, USERS = 8_000, 30
 
 

@@ -14,6 +14,8 @@ from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(scope="module")
 def scoring(inputs):

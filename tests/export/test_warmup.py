@@ -5,6 +5,8 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
+pytestmark = pytest.mark.tensorflow
+
 STRING, BYTES, MESSAGE = 9, 12, 11
 OPTIONAL, REPEATED = 1, 3
 

@@ -120,6 +120,7 @@ def test_a_bad_flag(
     assert {path.name for path in tmp_path.iterdir()} == {"movies.csv", "ratings.csv"}
 
 
+@pytest.mark.process
 def test_the_command_ends_with_one_line_and_status_2(tmp_path: Path) -> None:
     command = [
         sys.executable,

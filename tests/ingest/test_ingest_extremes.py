@@ -105,7 +105,9 @@ def test_a_bad_row_is_listed_with_its_line_in_every_layout(tmp_path: Path, layou
     fields = [f'"{field}"' if ";" in field else field for field in known.fields(lines[place - 1])]
 
     def changed(role: int, value: str) -> str:
-        return known.delimiter.join([*fields[: known.order[role]], value, *fields[known.order[role] + 1 :]])
+        column = known.order[role]
+        assert column is not None
+        return known.delimiter.join([*fields[:column], value, *fields[column + 1 :]])
 
     bad = {
         changed(2, "good"): "rating not a number",

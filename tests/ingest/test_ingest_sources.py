@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -25,7 +26,7 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 
 def test_the_fingerprint_changes_with_each_file_and_with_nothing_else(
-    tmp_path: Path, files: dict[str, str]
+    tmp_path: Path, files: dict[str, Any]
 ) -> None:
     test = write(tmp_path / "test.csv", netflix(full()[:9]))
     seen = {
@@ -43,14 +44,14 @@ def test_the_fingerprint_changes_with_each_file_and_with_nothing_else(
         seen.add(changed)
 
 
-def test_the_fingerprint_covers_every_file_of_a_pattern(tmp_path: Path, files: dict[str, str]) -> None:
+def test_the_fingerprint_covers_every_file_of_a_pattern(tmp_path: Path, files: dict[str, Any]) -> None:
     first = fingerprint(ratings=f"{tmp_path}/rat*.csv")
     write(tmp_path / "ratings-2.csv", netflix(full()))
     assert fingerprint(ratings=f"{tmp_path}/rat*.csv") != first
 
 
 def test_the_command_prints_the_fingerprint_that_the_dataset_holds(
-    tmp_path: Path, files: dict[str, str]
+    tmp_path: Path, files: dict[str, Any]
 ) -> None:
     arguments = ["--ratings", files["ratings"], "--movies", files["movies"]]
     printed = CliRunner().invoke(fingerprint_command, arguments).stdout
@@ -60,7 +61,7 @@ def test_the_command_prints_the_fingerprint_that_the_dataset_holds(
     assert len(printed.strip()) == 32
 
 
-def test_the_fingerprint_is_written_where_it_is_asked_for(tmp_path: Path, files: dict[str, str]) -> None:
+def test_the_fingerprint_is_written_where_it_is_asked_for(tmp_path: Path, files: dict[str, Any]) -> None:
     output = tmp_path / "identity"
     arguments = ["--ratings", files["ratings"], "--output", str(output)]
     printed = CliRunner().invoke(fingerprint_command, arguments).stdout
@@ -68,12 +69,12 @@ def test_the_fingerprint_is_written_where_it_is_asked_for(tmp_path: Path, files:
     assert json.loads((output / "step.json").read_text())["step"] == "fingerprint"
 
 
-def test_a_given_fingerprint_is_kept(tmp_path: Path, files: dict[str, str]) -> None:
+def test_a_given_fingerprint_is_kept(tmp_path: Path, files: dict[str, Any]) -> None:
     ingest(**files, output=str(tmp_path / "dataset"), fingerprint="given")
     assert RatingsDataset.load(tmp_path / "dataset").statistics["fingerprint"] == "given"
 
 
-def test_no_file_no_fingerprint(files: dict[str, str]) -> None:
+def test_no_file_no_fingerprint(files: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"absent\.csv does not exist"):
         fingerprint(ratings=files["ratings"], movies="absent.csv")
 
@@ -120,7 +121,7 @@ def test_a_directory_that_is_no_dataset_is_refused(tmp_path: Path, statistics: s
         RatingsDataset.load(tmp_path)
 
 
-def test_nothing_is_left_beside_the_output(tmp_path: Path, files: dict[str, str]) -> None:
+def test_nothing_is_left_beside_the_output(tmp_path: Path, files: dict[str, Any]) -> None:
     ingest(**files, output=str(tmp_path / "below" / "dataset"), memory_gb=0.7)
     assert [path.name for path in (tmp_path / "below").iterdir()] == ["dataset"]
     assert {path.name for path in (tmp_path / "below" / "dataset").iterdir()} == {

@@ -38,7 +38,7 @@ def test_a_row_keeps_its_side_when_rows_are_added(
     tmp_path: Path, seed: int, kept: list[int], order: random.Random
 ) -> None:
     rows = full()
-    fractions = {"test_fraction": 0.3, "validation_fraction": 0.3}
+    fractions: Any = {"test_fraction": 0.3, "validation_fraction": 0.3}
     before = ingest_text(tmp_path, netflix(rows[place] for place in kept), seed=seed, **fractions).sides()
     order.shuffle(rows)
     after = ingest_text(tmp_path, netflix(rows), seed=seed, **fractions).sides()

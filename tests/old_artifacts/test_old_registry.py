@@ -122,5 +122,6 @@ def _assert_equal(found: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: "-".join(answer["arguments"]))
+@pytest.mark.tensorflow
 def test_an_index_answers_as_it_did(call_json, answer: dict[str, Any]) -> None:
     _assert_equal(call_json(*answer["arguments"], "--version", answer["version"]), answer["printed"])

@@ -8,6 +8,8 @@ import pytest
 
 from pipelines.cli import COMMANDS
 
+pytestmark = pytest.mark.process
+
 _IMPORTED = """
 import sys
 from click.testing import CliRunner

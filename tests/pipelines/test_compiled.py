@@ -23,6 +23,7 @@ def test_the_checked_in_pipeline_is_what_the_code_compiles_to(tmp_path):
     assert compiled == CHECKED_IN.read_text("utf-8"), "stale: run `make pipeline`"
 
 
+@pytest.mark.process
 def test_compiling_never_loads_tensorflow(tmp_path):
     code = (
         "import sys; from pipelines.compiled import compile_pipeline; "

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import textwrap
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,7 @@ def _parts(name: str):
 
 def _call(component) -> dict[str, ast.expr]:
     """The arguments of the one call in a component's body."""
+    function: Any
     (function,) = ast.parse(textwrap.dedent(inspect.getsource(component))).body
     calls = [one for one in function.body if not isinstance(one, ast.ImportFrom)]
     assert len(calls) == 1, "imports and one call, nothing else"

@@ -16,6 +16,7 @@ _PAGES = sorted([*_ROOT.glob("*.md"), *_DOCS.glob("*.md")])
 _LINKS = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("generator", ["cli.py", "settings.py"])
 def test_a_generated_reference_is_fresh(generator):
     spec = importlib.util.spec_from_file_location("reference", _ROOT / "docs" / generator)

@@ -14,6 +14,8 @@ from components.documents import plain
 from components.recommend.index import PublishedIndex
 from components.report.templates import steps_of
 
+pytestmark = pytest.mark.process
+
 
 def _record(site, which: int = -1) -> dict:
     records = [json.loads(path.read_text("utf-8")) for path in site.registry.glob("runs/*/run.json")]

@@ -5,6 +5,8 @@ from kfp.local import subprocess_task_handler
 
 from pipelines.local import tell_signals
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def run(monkeypatch):

@@ -20,11 +20,12 @@ _EVENTS = [
 
 
 def _shown(terminal: bool) -> str:
-    console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None, width=80)
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, color_system=None, width=80)
     with Watch(console) as watch:
         for event in _EVENTS:
             watch(event)
-    return console.file.getvalue()
+    return screen.getvalue()
 
 
 def test_a_log_gets_a_line_for_each_event():

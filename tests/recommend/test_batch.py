@@ -11,6 +11,8 @@ from components.recommend.batch import read_users
 from components.recommend.batch import write_recommendations as batch
 from pipelines.cli import twotower
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):

@@ -12,6 +12,8 @@ from components.errors import UserError
 from components.recommend.index import PublishedIndex, render, showcase
 from pipelines.cli import twotower
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture
 def run(index, index_directory, monkeypatch):

@@ -13,6 +13,8 @@ from components.errors import UserError
 from components.recommend import index as index_module
 from components.recommend.index import PublishedIndex, showcase
 
+pytestmark = pytest.mark.tensorflow
+
 
 def test_the_gates_figures_come_out_of_the_index_alone(world, index):
     """Top-5 accuracy among unseen movies and RMSE over the held-out rows, as the evaluation defines them."""

@@ -146,6 +146,7 @@ def test_champion_writes_its_directory(tmp_path: Path, promote, monkeypatch: pyt
     assert (tmp_path / "elsewhere" / "champion.json").is_file()
 
 
+@pytest.mark.process
 def test_help_and_local_work_load_no_heavy_library() -> None:
     program = (
         "import sys, components.registry.cli, components.publish.step, components.registry.registry\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components.documents import decode, encode
+from components.documents import Document, decode, encode
 from components.registry.champion_log import ChampionEntry
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
@@ -26,7 +26,7 @@ def blocks(language: str) -> list[str]:
     ("kind", "example"), list(zip([Manifest, ChampionEntry, RunRecord], blocks("json"), strict=True))
 )
 def test_the_examples_are_what_the_registry_writes(kind: type, example: str) -> None:
-    document = decode(example.encode(), kind, "docs/registry.md")
+    document: Document = decode(example.encode(), kind, "docs/registry.md")
     assert json.loads(encode(document)) == json.loads(example)
     assert list(json.loads(encode(document))) == list(json.loads(example)), "in another order"
 

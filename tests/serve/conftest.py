@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running_server import BODY_KB, Server, add_version, promote
@@ -28,7 +29,7 @@ def index_directory(world: World, tmp_path_factory: pytest.TempPathFactory) -> P
     from components.export.step import export
 
     artifacts = world.write(tmp_path_factory.mktemp("served"))
-    inputs = {name: str(artifacts / name) for name in ("model", "vocabulary", "interactions")}
+    inputs: dict[str, Any] = {name: str(artifacts / name) for name in ("model", "vocabulary", "interactions")}
     export(**inputs, output=str(artifacts / "index"))
     return artifacts / "index"
 

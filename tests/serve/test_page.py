@@ -10,6 +10,8 @@ import pytest
 
 from components.serve.page import Question
 
+pytestmark = pytest.mark.tensorflow
+
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 _FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]

@@ -176,7 +176,7 @@ def test_row_splits_that_do_not_fit_are_refused(splits: list[int]) -> None:
 def test_what_fits_passes() -> None:
     check_limits(Call("serving_default", {"user_id": ["u"] * 1_000}, True))
     check_limits(Call("rate", {"user_id": ["u"] * 16_384, "movie_id": ["m"] * 16_384}, False))
-    inputs = {"movie_id": ["a", "b"], "rating": [1.0, 2.0], "row_splits": [0, 0, 2], "k": 3}
+    inputs: Any = {"movie_id": ["a", "b"], "rating": [1.0, 2.0], "row_splits": [0, 0, 2], "k": 3}
     check_limits(Call("recommend_from_history", inputs, False))
     check_limits(Call("catalogue", {}, False))
     for signature, inputs in [

@@ -18,6 +18,8 @@ from components.errors import UserError
 from components.recommend.index import PublishedIndex
 from components.serve.cli import serve
 
+pytestmark = pytest.mark.tensorflow
+
 PREDICT = "/v1/models/twotower:predict"
 
 

@@ -169,6 +169,7 @@ def test_the_schema_names_the_fields() -> None:
     assert definitions["Whole"]["required"] == ["name", "time"]
 
 
+@pytest.mark.process
 def test_importing_documents_loads_msgspec_alone() -> None:
     code = "import sys, components.documents; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

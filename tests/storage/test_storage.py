@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -99,7 +100,8 @@ def test_only_what_lies_in_the_directory_is_deleted(place: str) -> None:
 def test_an_absent_file_is_named(place: str, verb: str, tmp_path: Path) -> None:
     storage = open_storage(place)
     storage.write_bytes("present", b"")
-    arguments = {"download_file": [tmp_path / "x"], "copy_file": ["copy"]}.get(verb, [])
+    further: dict[str, list[Any]] = {"download_file": [tmp_path / "x"], "copy_file": ["copy"]}
+    arguments = further.get(verb, [])
     with pytest.raises(NotFoundError, match="place/absent does not exist"):
         getattr(storage, verb)("absent", *arguments)
     assert not (tmp_path / "x").exists()

@@ -82,6 +82,7 @@ def _copy(directory: Path, edits: dict[str, list[tuple[str, str]]]) -> None:
 
 
 @pytest.mark.parametrize("heading", _ADDITIONS)
+@pytest.mark.process
 def test_an_addition_takes_the_places_that_the_page_lists(heading: str, tmp_path: Path) -> None:
     (section,) = re.findall(rf"^### {heading}.*?\n(.*?)^##", _PAGE, re.MULTILINE | re.DOTALL)
     assert len(re.findall(r"^\| \d\. ", section, re.MULTILINE)) == len(_ADDITIONS[heading])

@@ -100,16 +100,18 @@ def _imports(path: Path, package: str) -> set[str]:
     return found
 
 
-def _longest_chain(folder: Path) -> list[str]:
+def _longest_chain(folder: Path) -> tuple[str, ...]:
     package = _name(folder).replace("/", ".")
     files = {path.stem: path for path in folder.glob("*.py") if path.stem != "__init__"}
     graph = {name: sorted(_imports(path, package) & files.keys() - {name}) for name, path in files.items()}
 
     @cache
     def longest(name: str) -> tuple[str, ...]:
-        return (name, *max(map(longest, graph[name]), key=len, default=()))
+        chains = [(name, *longest(other)) for other in graph[name]]
+        return max(chains, key=len) if chains else (name,)
 
-    return list(max(map(longest, graph), key=len, default=()))
+    every = [longest(name) for name in graph]
+    return max(every, key=len) if every else ()
 
 
 @pytest.mark.parametrize("folder", _packages(), ids=_name)

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from components.train.optimizer import FusedAdam, RowAdam, WarmupCosine
 
+pytestmark = pytest.mark.tensorflow
+
 DENSE = [[0.5, -2.0], [0.0, 1e-3], [3.0, 0.25]]
 
 

@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from components.train.towers import CHUNK_LENGTH, chunk_ratings, cut_into_chunks
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.mark.parametrize(
     "lengths", [[], [0], [1], [CHUNK_LENGTH], [CHUNK_LENGTH + 1, 0, 3, 2 * CHUNK_LENGTH, 0]]

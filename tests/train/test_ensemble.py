@@ -9,6 +9,8 @@ from components.train.settings import FULL, IN_BATCH, Settings
 from components.train.towers import chunk_ratings
 from components.train.training_data import RatedCatalogue
 
+pytestmark = pytest.mark.tensorflow
+
 MOVIES, DIMENSION = 20, 4
 
 

@@ -9,6 +9,8 @@ import tensorflow as tf
 from components.train.model import FullSoftmaxRetrieval, InBatchRetrieval, TopKRetrieval
 from components.train.towers import Candidates, chunk_ratings
 
+pytestmark = pytest.mark.tensorflow
+
 
 def _candidates(vectors, popularity):
     tables = [tf.constant(table, tf.float32) for table in (vectors, popularity, popularity)]

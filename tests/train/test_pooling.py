@@ -7,6 +7,8 @@ import tensorflow as tf
 from components.train import towers
 from components.train.towers import chunk_ratings
 
+pytestmark = pytest.mark.tensorflow
+
 # User 1 has rated nothing, user 2 has nothing visible but movie 4.
 MOVIES, SPLITS = [0, 2, 5, 4, 1], [0, 3, 3, 5]
 STARS, VISIBLE = [1.0, -2.0, 4.0, 3.0, 5.0], [1.0, 1.0, 0.0, 1.0, 0.0]

@@ -7,6 +7,8 @@ import tensorflow as tf
 from components.train.rating_head import GaussianTable, RatingHead
 from components.train.towers import chunk_ratings
 
+pytestmark = pytest.mark.tensorflow
+
 MOVIES, WEIGHTS = 50, 4
 VECTORS = np.random.default_rng(2).normal(size=(MOVIES, 5)).astype(np.float32)
 ROWS = [list(range(40)), [], [7], [3, 9, 21]]

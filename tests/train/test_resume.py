@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.tensorflow
+
 SETTINGS = {
     "steps": 60,
     "validations": 6,

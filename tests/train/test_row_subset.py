@@ -10,6 +10,8 @@ from components.train.settings import FULL, IN_BATCH, Settings
 from components.train.towers import ALL_ROWS, subset_of
 from components.train.training_data import RatedCatalogue
 
+pytestmark = pytest.mark.tensorflow
+
 TABLE = np.arange(12, dtype=np.float32).reshape(6, 2)
 DRAWN = [4, 1, 4, 2, 1]
 

@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 from random_model import random_scoring
 
+pytestmark = pytest.mark.tensorflow
+
 MOVIES = 300
 # Nothing, one movie, several chunks of movies, a whole chunk, and only movies that nobody had rated.
 LENGTHS = [0, 1, 200, 64, 3, 0]

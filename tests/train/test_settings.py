@@ -17,6 +17,8 @@ from components.train.settings import (
 )
 from components.train.sizing import score_bytes, sized
 
+pytestmark = pytest.mark.tensorflow
+
 
 def test_whole_numbers_come_back_from_json():
     changed = override(Settings(), {"steps": 24.0, "learning_rate": 1, "retrieval_loss": "full"})

@@ -7,6 +7,8 @@ from components.train.svd_init import svd_vectors
 from components.train.training_data import RatedCatalogue
 from components.vocabulary.interactions import UserRatings
 
+pytestmark = pytest.mark.tensorflow
+
 
 def _vectors(rated, dimension, seed=1):
     """The vectors that a matrix of zeros and ones [users, movies] gives."""

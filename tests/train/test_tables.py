@@ -1,9 +1,12 @@
 """Reading tables: values and gradients against matrices."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from components.train.towers import gather, pool
+
+pytestmark = pytest.mark.tensorflow
 
 TABLE = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
 ROWS = np.array([[4, 0, 4], [2, 4, 0]], np.int32)

@@ -372,6 +372,7 @@ def test_a_retry_has_the_same_name_and_another_run_another(cluster):
         ({"workers": 2, "checkpoint_root": "gs://b/c"}, "--workers 2 needs a cluster .* no pod of one"),
     ],
 )
+@pytest.mark.tensorflow
 def test_what_cannot_be_is_refused_in_one_line(world, tmp_path, monkeypatch, arguments, reason):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     paths = {"interactions": str(world.interactions), "vocabulary": str(world.vocabulary)}

@@ -16,6 +16,8 @@ from components.train.scoring import ScoringModel
 from components.train.step import train, train_command
 from components.vocabulary.interactions import UserRatings
 
+pytestmark = pytest.mark.tensorflow
+
 NOBODY = UserRatings.group(np.array([], int), [], [], users=1)
 
 

@@ -9,6 +9,8 @@ import two_devices
 
 from components.train.scoring import ScoringModel
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory):

@@ -4,6 +4,8 @@ import pytest
 from components.train.fit import ValidationMetrics, ValidationSample, both_tasks, draw_validation_users
 from components.vocabulary.interactions import UserRatings
 
+pytestmark = pytest.mark.tensorflow
+
 
 def _rows(rows):
     flat = [(user, *pair) for user, row in enumerate(rows) for pair in row]

@@ -14,6 +14,8 @@ from components.train.scoring import ScoringModel
 from components.train.settings import TrainRequest
 from components.train.step import train
 
+pytestmark = pytest.mark.tensorflow
+
 SETTINGS = {**QUICK, "final_refit": 0}
 
 # So many steps that a worker can be killed among them.

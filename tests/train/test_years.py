@@ -1,11 +1,14 @@
 """Years: which row of their table each movie takes."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from components.train.towers import CandidateTower
 from components.train.training_data import RatedCatalogue
 from components.vocabulary.interactions import Interactions
+
+pytestmark = pytest.mark.tensorflow
 
 
 def test_unknown_and_impossible_years_are_one_row(world):

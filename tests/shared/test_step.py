@@ -87,6 +87,7 @@ def test_a_step_can_tell_what_it_will_leave(tmp_path):
         so_far()
 
 
+@pytest.mark.process
 def test_the_peak_memory_is_not_that_of_the_process_that_started_the_step(tmp_path):
     code = (
         "import subprocess, sys; ballast = b'x' * (600 << 20); subprocess.run([sys.executable, '-c', "

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 # Both are n products of a column and a row; that of the second thread wants more scratch memory.
 _TWO_LAYOUTS = """
 import threading
@@ -20,6 +22,7 @@ for product in transposed_first, transposed_second:
 """
 
 
+@pytest.mark.process
 def test_no_compiled_product_passes_from_one_thread_to_another():
     verbose = {**os.environ, "ONEDNN_VERBOSE": "2"}
     done = subprocess.run(
