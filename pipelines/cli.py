@@ -47,11 +47,11 @@ COMMANDS = {
     "versions": ("components.registry.cli:versions", "list the versions in a registry"),
     "runs": ("components.registry.cli:runs", "list the runs: how each ended, and why"),
     "compare": (
-        "components.registry.cli:compare",
+        "components.report.cli:compare",
         "two runs or versions: which is better, what differs",
     ),
     "show": (
-        "components.registry.cli:show",
+        "components.report.cli:show",
         "show a version: its data, settings, metrics, and when it was served",
     ),
     "rollback": ("components.registry.cli:rollback", "serve an earlier version again"),

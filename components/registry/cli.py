@@ -1,6 +1,19 @@
-"""The subcommands `versions`, `show`, `rollback`, `prune`, `verify`, `runs` and `compare`."""
+"""The subcommands `versions`, `runs`, `rollback`, `prune` and `verify`."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from components.registry.registry import Registry
+    from components.registry.run_records import RunRecord
+
+# The metrics that the tables show, under their titles.
+_METRICS = {"top_100_accuracy_unseen": "top-100 unseen", "rmse": "RMSE"}
 
 registry_option = click.option(
     "--registry", default="registry", help="The registry: a directory or gs:// prefix."
@@ -13,32 +26,93 @@ def versions(registry: str) -> None:
     """Lists the versions in a registry, newest first; the champion is marked."""
     from rich.console import Console
 
-    from components.registry.console import versions_table
     from components.registry.registry import Registry
 
-    Console().print(versions_table(Registry(registry)))
+    Console().print(_versions_table(Registry(registry)))
+
+
+def _versions_table(registry: "Registry") -> "Table":
+    """One row a version; `*` marks the champion, and a number is a place in the champion log."""
+    from components.display import figure, table
+    from components.errors import UserError
+
+    ids = registry.versions.ids()
+    if not ids:
+        raise UserError(
+            f"{registry.root} holds no versions; name another registry, or publish one by `twotower run`"
+        )
+    places = {entry.version: entry.sequence for entry in registry.champion_log.entries()}
+    champion = max(places, key=places.__getitem__, default="")
+    columns = ("", "version", "champion", *_METRICS.values(), "gate", "run")
+    shown = table(f"versions in {registry.root}", columns, ruled=True)
+    shown.caption = "* served now"
+    for version in reversed(ids):
+        manifest = registry.versions.manifest(version)
+        served = version == champion
+        shown.add_row(
+            "*" if served else "",
+            version,
+            f"no. {places[version]}" if version in places else "never",
+            *(figure(manifest.metrics.get(metric)) for metric in _METRICS),
+            "passed" if manifest.verdict.blessed else "not passed",
+            manifest.run_id,
+            style="bold green" if served else None,
+        )
+    return shown
 
 
 @click.command()
-@click.argument("version", default="")
 @registry_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(version: str, registry: str, as_json: bool) -> None:
-    """Shows the origin, metrics and rules of VERSION and when it was served; without it, of the champion."""
+@click.option(
+    "--limit", default=20, type=click.IntRange(min=1), help="How many runs to list, the latest first."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+def runs(registry: str, limit: int, as_json: bool) -> None:
+    """Lists the runs in a registry, latest first: how each ended, and why."""
     import json
 
     from rich.console import Console
 
-    from components.registry.console import summary_tables
-    from components.registry.lookup import version_summary
+    from components.documents import plain
     from components.registry.registry import Registry
 
-    summary = version_summary(Registry(registry), version)
+    records = Registry(registry).runs.newest_first()[:limit]
     if as_json:
-        click.echo(json.dumps(summary.as_json(), indent=2, ensure_ascii=False))
+        click.echo(json.dumps([plain(record) for record in records], indent=2, ensure_ascii=False))
         return
-    for table in summary_tables(summary):
-        Console().print(table, end="\n\n")
+    for part in _runs_list(records, registry):
+        Console().print(part, highlight=False)
+
+
+def _runs_list(records: Sequence["RunRecord"], root: str) -> Iterator["RenderableType"]:
+    """Two entries a run: when and how it ended with its figures, and why. Fits into 80 columns."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from components.display import figure
+    from components.errors import UserError
+    from components.registry import run_records
+
+    if not records:
+        raise UserError(
+            f"{root} holds no run records; name another registry, or start a run by `twotower run`"
+        )
+    styles = {
+        run_records.PUBLISHED: "green",
+        run_records.REFUSED: "red",
+        run_records.FAILED: "red",
+        run_records.SUPERSEDED: "yellow",
+    }
+    headings = " ".join(f"{title.removesuffix(' unseen'):>7}" for title in _METRICS.values())
+    yield Text(f"{'ended (UTC)':<16} {'outcome':<10} {headings}  run", style="bold")
+    for record in records:
+        figures = " ".join(f"{figure(record.metrics.get(metric)):>7}" for metric in _METRICS)
+        line = Text(f"{record.time:%Y-%m-%d %H:%M} ")
+        line.append(f"{record.outcome:<10}", style=styles.get(record.outcome, ""))
+        line.append(f" {figures}  {record.run_id}")
+        yield line
+        version = f"{record.version}: " if record.version else ""
+        yield Padding(Text(version + record.reason, style="dim"), (0, 0, 0, 4))
 
 
 @click.command()
@@ -109,56 +183,3 @@ def verify(registry: str, download: bool) -> None:
         f"{found.versions} versions and {found.served} copies for a server are whole: {found.files} files, "
         f"{found.bytes / 1e6:,.1f} MB"
     )
-
-
-@click.command()
-@registry_option
-@click.option(
-    "--limit", default=20, type=click.IntRange(min=1), help="How many runs to list, the latest first."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
-def runs(registry: str, limit: int, as_json: bool) -> None:
-    """Lists the runs in a registry, latest first: how each ended, and why."""
-    import json
-
-    from rich.console import Console
-
-    from components.documents import plain
-    from components.registry.console import runs_list
-    from components.registry.registry import Registry
-
-    records = Registry(registry).runs.newest_first()[:limit]
-    if as_json:
-        click.echo(json.dumps([plain(record) for record in records], indent=2, ensure_ascii=False))
-        return
-    for part in runs_list(records, registry):
-        Console().print(part, highlight=False)
-
-
-@click.command()
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
-@registry_option
-@click.option("--all", "every", is_flag=True, help="Show every metric, not only the main ones.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare(first: str, second: str, registry: str, every: bool, as_json: bool) -> None:
-    """Puts two runs or versions side by side: which is better, by how much, and what differs between them.
-
-    A and B are ids as `twotower runs` and `versions` list them, their first characters, or `champion`.
-    """
-    import json
-
-    from rich.console import Console
-
-    from components.registry.comparison import compare as put_side_by_side
-    from components.registry.console import comparison_tables
-    from components.registry.lookup import find
-    from components.registry.registry import Registry
-
-    store = Registry(registry)
-    comparison = put_side_by_side(find(store, first), find(store, second))
-    if as_json:
-        click.echo(json.dumps(comparison.as_json(), indent=2, ensure_ascii=False))
-        return
-    for part in comparison_tables(comparison, every):
-        Console().print(part, end="\n\n", highlight=False)

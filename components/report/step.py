@@ -103,8 +103,8 @@ def report_command(run_or_version: str, registry: str, open_: bool, output: str,
 
 def _show(registry: str, name: str, output: str) -> str:
     """Prints how a run ended; returns its page, copied to `output` if that is not ""."""
-    from components.registry.lookup import find
     from components.registry.registry import Registry
+    from components.report.lookup import find
     from components.report.terminal import local_page, summary
 
     found = find(Registry(registry), name)

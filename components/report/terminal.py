@@ -15,10 +15,10 @@ from components.display import duration, size
 from components.errors import UserError
 from components.evaluate.console import rule_group
 from components.evaluate.names import ERRORS, RMSE, TOP_100_UNSEEN, figure, plain
-from components.registry.lookup import Found
 from components.registry.registry import Registry
 from components.registry.run_records import PUBLISHED, RunRecord
 from components.report.headline import headline
+from components.report.lookup import Found
 from components.report.tables import compared
 from components.step import StepRecord
 from components.storage import NotFoundError, is_remote

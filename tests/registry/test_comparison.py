@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import UserError
-from components.registry.cli import compare as compare_command
 from components.registry.cli import runs
-from components.registry.comparison import compare
-from components.registry.lookup import find
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
+from components.report.cli import compare as compare_command
+from components.report.comparison import compare
+from components.report.lookup import find
 
 AddRun = Callable[..., None]
 SPLIT = {"kind": "random", "seed": 42}

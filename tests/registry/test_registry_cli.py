@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import UserError
-from components.registry.cli import prune, rollback, show, verify, versions
+from components.registry.cli import prune, rollback, verify, versions
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from components.registry.step import champion_command
+from components.report.cli import show
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from components.errors import UserError
-from components.registry.lookup import version_summary
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord, SeenChampion
+from components.report.lookup import version_summary
 
 VERDICT = {
     "rules": [{"name": "rmse_vs_champion", "verdict": "pass", "why": "0.90 stars is less than 0.95."}],

@@ -1,10 +1,15 @@
-"""Two runs or versions side by side: which is better, by how much, and what differs in how they were made."""
+"""Comparison of two runs or versions: metrics, settings and data side by side."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from components.display import figure, setting, table
 from components.documents import Document, plain
-from components.registry.lookup import Found
+from components.report.lookup import Found
 
 # The verdict's metrics in which less is better.
 _LESS_IS_BETTER = frozenset({"rmse", "mae", "calibration_error"})
@@ -36,7 +41,7 @@ class Difference(Document):
       first, second: the values; None where one is not finite or not known.
       first_interval, second_interval: the 95% intervals; None where not known.
       by: second - first; None where one is not known.
-      better: "first" or "second"; "chance" if it cannot be told; "" if neither direction is better.
+      better: "first" or "second"; "chance" if that may be all; "" if neither direction is better.
     """
 
     metric: str
@@ -71,9 +76,9 @@ class Comparison(Document):
 
 
 def compare(first: Found, second: Found) -> Comparison:
-    """Puts two runs or versions side by side.
+    """Compares two runs or versions.
 
-    A difference is told from chance where the gate has measured it on the same rows, because one was the
+    A difference is beyond chance where the gate has measured it on the same rows, because one was the
     other's champion; else where the intervals of both do not overlap, which is the more cautious.
     """
     names = dict.fromkeys([*first.metrics, *second.metrics])
@@ -119,7 +124,7 @@ def _better(
 
 
 def _paired(metric: str, first: Found, second: Found) -> tuple[float, float] | None:
-    """The interval of the difference that the gate measured, if one was the other's champion."""
+    """Returns the interval of the difference that the gate measured, if one was the other's champion."""
     for challenger, champion in ((first, second), (second, first)):
         served = challenger.verdict.get("champion", {}).get("version")
         if not served or served not in (champion.name, champion.record.version if champion.record else None):
@@ -141,7 +146,7 @@ def _interval(found: Found, metric: str) -> tuple[float, float] | None:
 
 
 def _rows(found: Found) -> tuple[Any, ...]:
-    """What the test rows follow from; of runs whose verdict is gone, the input alone."""
+    """Identifies the test rows; for a run whose verdict is gone, by the input alone."""
     return found.fingerprint, *(found.verdict.get(name) for name in ("split", "test_rows", "test_users"))
 
 
@@ -152,7 +157,7 @@ def _data(found: Found) -> dict[str, Any]:
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Nested objects as entries of their own, so that only what differs in them is told."""
+    """Nested objects as entries of their own, so that only those that differ are listed."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from ((f"{name}.{inner}", content) for inner, content in value.items())
@@ -166,3 +171,55 @@ def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str,
         for name in dict.fromkeys([*first, *second])
         if first.get(name) != second.get(name)
     }
+
+
+# The metrics that everyone compares; `--all` shows the others too.
+_FIRST = ("top_100_accuracy_unseen", "top_10_accuracy_unseen", "rmse")
+_SHORT = {
+    "top_100_accuracy_unseen": "top-100 unseen",
+    "top_10_accuracy_unseen": "top-10 unseen",
+    "rmse": "RMSE (stars)",
+}
+
+
+def comparison_tables(comparison: Comparison, every_metric: bool = False) -> list[RenderableType]:
+    """Returns the metrics with the better one marked, and the settings and data that differ."""
+    shown = [one for one in comparison.metrics if every_metric or one.metric in _FIRST]
+    parts: list[RenderableType] = [
+        Text(f"A {comparison.first}\nB {comparison.second}"),
+        Text(_conclusion(comparison, shown), style="bold"),
+        _difference_table(shown),
+    ]
+    for title, differing in (
+        ("settings that differ", comparison.settings),
+        ("data that differ", comparison.data),
+    ):
+        parts.append(_differing_table(title, differing) if differing else Text(f"no {title}"))
+    return parts
+
+
+def _conclusion(comparison: Comparison, shown: Sequence[Difference]) -> str:
+    better = {one.better for one in shown} & {"first", "second"}
+    if not better:
+        text = "Neither is better beyond chance."
+    elif len(better) == 2:
+        text = "Each is better in something."
+    else:
+        text = f"{'A' if better == {'first'} else 'B'} is better."
+    if comparison.same_rows:
+        return text
+    return f"{text} They were measured on different test rows: take that with care."
+
+
+def _difference_table(differences: Sequence[Difference]) -> Table:
+    rows = []
+    for one in differences:
+        better = {"first": "A", "second": "B", CHANCE: "chance"}.get(one.better, "")
+        by = "-" if one.by is None else f"{one.by:+.4f}"
+        rows.append((_SHORT.get(one.metric, one.metric), figure(one.first), figure(one.second), by, better))
+    return table("", ("metric", "A", "B", "B - A", "better"), rows)
+
+
+def _differing_table(title: str, values: Mapping[str, tuple[Any, Any]]) -> Table:
+    rows = ((name, setting(first), setting(second)) for name, (first, second) in values.items())
+    return table(title, ("", "A", "B"), rows)

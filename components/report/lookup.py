@@ -1,10 +1,14 @@
 """Finds runs and versions by id or prefix, and collects all that is recorded of one version."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import RenderableType
+from rich.table import Table
+
+from components.display import figure, table
 from components.documents import Document, plain
 from components.errors import UserError
 from components.registry.champion_log import ChampionEntry
@@ -66,8 +70,10 @@ class Found:
 
 
 def find(registry: Registry, name: str = "") -> Found:
-    """What `name` stands for: a run or a version by its id or the beginning of it, `champion`, or "" for the
-    run that ended last.
+    """Finds a run or version.
+
+    Args:
+      name: its id or the beginning of it, or `champion`; "" for the run that ended last.
 
     Raises:
       UserError: if there is no such run or version, or more than one; or a document of it is corrupt.
@@ -115,10 +121,15 @@ def _champion(registry: Registry) -> str:
 
 def _version(registry: Registry, version: str) -> Found:
     manifest = registry.versions.manifest(version)
+    record = _record(registry, manifest)
+    documents = _documents(registry, record.run_id) if record else ({}, {})
+    return Found(version, manifest, record, *documents)
+
+
+def _record(registry: Registry, manifest: Manifest) -> RunRecord | None:
+    """Returns the record of the version's run, unless a later run of that name has overwritten it."""
     record = registry.runs.read(manifest.run_id)
-    if record is None or record.version != version:  # another run of that name has overwritten it
-        return Found(version, manifest, None, {}, {})
-    return Found(version, manifest, record, *_documents(registry, record.run_id))
+    return record if record and record.version == manifest.version else None
 
 
 def _run(registry: Registry, run_id: str) -> Found:
@@ -200,7 +211,72 @@ def version_summary(registry: Registry, version: str = "") -> VersionSummary:
     )
 
 
-def _record(registry: Registry, manifest: Manifest) -> RunRecord | None:
-    """The record of the version's run, unless a later run of the same name has overwritten it."""
-    record = registry.runs.read(manifest.run_id)
-    return record if record and record.version == manifest.version else None
+def summary_tables(summary: VersionSummary) -> list[RenderableType]:
+    """Returns the facts of the version, its metrics beside those of the others, and the rules of its gate."""
+    tables: list[RenderableType] = [_facts(summary), _metrics(summary)]
+    if summary.verdict.get("rules"):
+        tables.append(_rules(summary.verdict["rules"]))
+    return tables
+
+
+def _facts(summary: VersionSummary) -> Table:
+    manifest = summary.manifest
+    files = manifest.part("").values()
+    facts = {
+        "served": _served(summary),
+        **{f"number {entry.sequence}": _event(entry) for entry in summary.places},
+        **({"replaced": _replaced(summary.replaced_by)} if summary.replaced_by else {}),
+        "had to beat": summary.compared_with or "nobody that is known",
+        "gate": "passed" if manifest.verdict.blessed else "not passed",
+        "because": manifest.verdict.reason,
+        "run": manifest.run_id,
+        "created": manifest.created.isoformat(),
+        "data": manifest.fingerprint,
+        "settings": ", ".join(_settings(manifest.settings)) or "unknown",
+        "files": f"{len(files)}, {sum(file.size for file in files) / 1e6:,.1f} MB",
+    }
+    facts_table = table(
+        f"version {manifest.version}", ("", ""), [(name, str(fact)) for name, fact in facts.items()]
+    )
+    facts_table.show_header = False
+    return facts_table
+
+
+def _served(summary: VersionSummary) -> str:
+    if summary.served_now:
+        return "now"
+    return "no longer" if summary.places else "never"
+
+
+def _event(entry: ChampionEntry) -> str:
+    instead = f" in the place of {entry.previous}" if entry.previous else ""
+    reason = f": {entry.reason}" if entry.reason else ""
+    return f"{entry.why} {entry.time.isoformat()}{instead}{reason}"
+
+
+def _replaced(by: ChampionEntry) -> str:
+    reason = f": {by.reason}" if by.reason else ""
+    return f"by {by.version} ({by.why}) {by.time.isoformat()}{reason}"
+
+
+def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in settings.items():
+        yield f"{name} {value if isinstance(value, str) else json.dumps(value)}"
+
+
+def _metrics(summary: VersionSummary) -> Table:
+    columns = {"this version": summary.manifest.metrics}
+    compared = summary.verdict.get("metrics", {})
+    if compared.get("champion"):
+        columns["champion then"] = compared["champion"]
+    columns |= {name.replace("_", " "): values for name, values in compared.get("baselines", {}).items()}
+    rows = (
+        (metric, *(figure(values.get(metric)) for values in columns.values()))
+        for metric in summary.manifest.metrics
+    )
+    return table("on the test rows", ("metric", *columns), rows)
+
+
+def _rules(rules: list[dict[str, Any]]) -> Table:
+    rows = ((rule["verdict"], rule["name"], rule["why"]) for rule in rules)
+    return table("rules of the gate", ("", "rule", "why"), rows)

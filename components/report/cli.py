@@ -1,0 +1,55 @@
+"""The subcommands `show` and `compare`."""
+
+import click
+
+from components.registry.cli import registry_option
+
+
+@click.command()
+@click.argument("version", default="")
+@registry_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(version: str, registry: str, as_json: bool) -> None:
+    """Shows the origin, metrics and rules of VERSION and when it was served; without it, of the champion."""
+    import json
+
+    from rich.console import Console
+
+    from components.registry.registry import Registry
+    from components.report.lookup import summary_tables, version_summary
+
+    summary = version_summary(Registry(registry), version)
+    if as_json:
+        click.echo(json.dumps(summary.as_json(), indent=2, ensure_ascii=False))
+        return
+    for table in summary_tables(summary):
+        Console().print(table, end="\n\n")
+
+
+@click.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@registry_option
+@click.option("--all", "every", is_flag=True, help="Show every metric, not only the main ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(first: str, second: str, registry: str, every: bool, as_json: bool) -> None:
+    """Puts two runs or versions side by side: which is better, by how much, and what differs between them.
+
+    A and B are ids as `twotower runs` and `versions` list them, their first characters, or `champion`.
+    """
+    import json
+
+    from rich.console import Console
+
+    from components.registry.registry import Registry
+    from components.report.comparison import compare as put_side_by_side
+    from components.report.comparison import comparison_tables
+    from components.report.lookup import find
+
+    store = Registry(registry)
+    comparison = put_side_by_side(find(store, first), find(store, second))
+    if as_json:
+        click.echo(json.dumps(comparison.as_json(), indent=2, ensure_ascii=False))
+        return
+    for part in comparison_tables(comparison, every):
+        Console().print(part, end="\n\n", highlight=False)
