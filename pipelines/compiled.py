@@ -1,9 +1,11 @@
 """The compiled pipeline: one YAML file for Kubeflow and the local runners, and its inputs."""
 
 import functools
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -25,6 +27,7 @@ def compile_pipeline(output: str | Path, pods: "PodSettings | None" = None) -> P
     Raises:
       UserError: if `output` is not a .yaml or .yml file or cannot be written, or a setting cannot be read.
     """
+    _import_kfp()
     from kfp import compiler
 
     from pipelines.training import pipeline
@@ -43,6 +46,21 @@ def compile_pipeline(output: str | Path, pods: "PodSettings | None" = None) -> P
     except OSError as error:
         raise UserError(f"--output {target}: {error.strerror}; name another file") from error
     return target
+
+
+def _import_kfp() -> None:
+    """Imports KFP without the client of its server, which takes longer than compiling and is not needed."""
+    if "kfp" in sys.modules:
+        return
+    client = ModuleType("kfp.client")
+    client.Client = None  # type: ignore[attr-defined]  # a name that kfp imports
+    sys.modules["kfp.client"] = client
+    try:
+        import kfp
+
+        del kfp.Client
+    finally:
+        del sys.modules["kfp.client"]
 
 
 _PYTHON_TYPES: dict[str, type] = {

@@ -314,8 +314,7 @@ def repeat(call: Callable[[], Any]) -> None:
 
 
 def _sdk(access: Access) -> Any:
-    from kfp import Client
-    from kfp.client import ServiceAccountTokenVolumeCredentials
+    from kfp.client import Client, ServiceAccountTokenVolumeCredentials
 
     credentials = ServiceAccountTokenVolumeCredentials(access.token_file) if access.token_file else None
     with warnings.catch_warnings():
