@@ -8,15 +8,18 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import msgspec
 
 from components.declaration import check_inputs
-from components.documents import Document, read_document, write_document
+from components.documents import Document, decode, plain, read_document, write_document
 from components.errors import UserError
 from components.progress import log
 
@@ -24,11 +27,11 @@ from components.progress import log
 # directory that it writes.
 STEP_FILE = "step.json"
 
+# A directory where steps leave their outcomes, `<step>.json`, for the program that started them.
+OUTCOMES = "TWOTOWER_OUTCOMES"
+
 P = ParamSpec("P")
 R = TypeVar("R")
-
-# The name of the step that is running, and when it began, by the monotonic clock.
-_RUNNING: ContextVar[tuple[str, float]] = ContextVar("running step")
 
 
 class StepRecord(Document):
@@ -51,32 +54,113 @@ class _StepFile(StepRecord):
     before: list[StepRecord] = msgspec.field(default_factory=list)
 
 
+class StepOutcome(StepRecord):
+    """End of a step, for programs: the last line of its log, and a file in the directory OUTCOMES.
+
+    Attributes:
+      status: "mistake" if the user can mend it: exit status 2.
+      error: one line; "" if the step succeeded.
+      run_record: place of the run record that the step wrote; "" if it wrote none.
+      outcome: the run's outcome in that record.
+      version: the version that the run made; "" if none.
+    """
+
+    format: Literal[1] = 1
+    status: Literal["succeeded", "mistake", "failed"]
+    error: str = ""
+    run_record: str = ""
+    outcome: str = ""
+    version: str = ""
+
+
+@dataclass
+class _Running:
+    """The step that is running: its name, its start by the monotonic clock, and facts for its outcome."""
+
+    name: str
+    started: float = field(default_factory=time.monotonic)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> StepRecord:
+        seconds = round(time.monotonic() - self.started, 3)
+        return StepRecord(step=self.name, seconds=seconds, peak_memory_bytes=_peak_memory())
+
+
+_RUNNING: ContextVar[_Running] = ContextVar("running step")
+
+
 def step(function: Callable[P, R]) -> Callable[P, R]:
     """Marks the function behind a component and a subcommand of the same name.
 
     Such a function takes keyword arguments only and declares each of them once: its annotation has the type
     and the range, which is checked here, and its docstring the help text. `output` and any `…_output` are the
     directories that it writes. The step's duration and peak memory are left in them, with what its inputs say
-    of the steps before it: so the artifacts that the last step is given tell of the whole run. Inside a
-    pipeline, the equivalent `twotower …` line is logged first, a `UserError` ends the process with one line
-    and status 2, and any other error is named in one line before its traceback.
+    of the steps before it: so the artifacts that the last step is given tell of the whole run.
+
+    Inside a pipeline, the equivalent `twotower …` line is logged first and the outcome is reported last. A
+    `UserError` ends the process with one line and status 2, any other error with its traceback and status 1.
     """
 
     @functools.wraps(function)
     def run(*args: P.args, **arguments: P.kwargs) -> R:
         if os.environ.get("_KFP_RUNTIME") != "true":
-            return _timed(function, arguments)
+            return _timed(function, arguments, _Running(function.__name__))
         log(f"to repeat this step: {command_line(function, arguments)}")
-        try:
-            return _timed(function, arguments)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            sys.exit(2)
-        except Exception as error:
-            log(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}")
-            raise
+        with reported(function.__name__) as running:
+            return _timed(function, arguments, running)
 
     return run
+
+
+@contextmanager
+def reported(name: str) -> Iterator[_Running]:
+    """Reports the outcome of the step `name`, which runs in the block; after an error it ends the process."""
+    running = _Running(name)
+    status, error, code = "succeeded", "", 0
+    try:
+        yield running
+    except UserError as mistake:
+        status, error, code = "mistake", str(mistake), 2
+        print(f"error: {error}", file=sys.stderr, flush=True)
+    except Exception as failure:
+        traceback.print_exc()
+        status, error, code = "failed", f"unexpected {type(failure).__name__}: {failure}", 1
+        error = " ".join(error.split())[:300]
+        log(error)
+    outcome = {**msgspec.structs.asdict(running.record()), "status": status, "error": error, **running.facts}
+    _report(StepOutcome(**outcome))
+    if code:
+        sys.exit(code)
+
+
+def add_to_outcome(**facts: str) -> None:
+    """Adds fields of `StepOutcome` to the outcome of the step that is running, if there is one."""
+    running = _RUNNING.get(None)
+    if running is not None:
+        running.facts |= facts
+
+
+def _report(outcome: StepOutcome) -> None:
+    """Prints an outcome as one line of JSON, and leaves it where the program that started the step asks."""
+    print(json.dumps(plain(outcome), ensure_ascii=False), file=sys.stderr, flush=True)
+    if directory := os.environ.get(OUTCOMES):
+        write_document(Path(directory) / f"{outcome.step}.json", outcome)
+
+
+def last_outcome(lines: Iterable[str]) -> StepOutcome | None:
+    """Returns the outcome in the last line of a log that holds one."""
+    for line in reversed([line for line in lines if line.startswith('{"step"')]):
+        try:
+            return decode(line.encode(), StepOutcome, "the log")
+        except UserError:
+            continue
+    return None
+
+
+def read_outcomes(directory: Path) -> list[StepOutcome]:
+    """Returns the outcomes that steps left in a directory, in the order of their ends."""
+    files = sorted(directory.glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
+    return [read_document(file, StepOutcome) for file in files]
 
 
 def command_line(function: Callable[..., Any], arguments: dict[str, Any]) -> str:
@@ -120,16 +204,14 @@ def so_far() -> StepRecord:
     Raises:
       LookupError: if no step is running.
     """
-    name, started = _RUNNING.get()
-    seconds = round(time.monotonic() - started, 3)
-    return StepRecord(step=name, seconds=seconds, peak_memory_bytes=_peak_memory())
+    return _RUNNING.get().record()
 
 
-def _timed(function: Callable[..., R], arguments: dict[str, Any]) -> R:
+def _timed(function: Callable[..., R], arguments: dict[str, Any], running: _Running) -> R:
     check_inputs(function, arguments)
     # Read now: an output may replace an input.
     before = step_records(value for name, value in arguments.items() if _is_input(name, value))
-    outer = _RUNNING.set((function.__name__, time.monotonic()))
+    outer = _RUNNING.set(running)
     try:
         result = function(**arguments)
         others = [one for one in before if one.step != function.__name__]

@@ -19,6 +19,7 @@ from components.documents import write_document
 from components.errors import UserError
 from components.image import IMAGE
 from components.progress import PREFIX, TRANSIENT
+from components.step import OUTCOMES, read_outcomes
 from pipelines.compiled import check_pipeline_inputs, compile_pipeline
 from pipelines.local import LocalPlan
 
@@ -71,15 +72,13 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([\w-]+)'")
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
 _CACHED = re.compile(r"Task ([\w-]+) cache hit")
-_RECORD = re.compile(re.escape(PREFIX) + r"run record: (.+)")
-_ERROR = re.compile(r"^\s*error: (.+)")
 
 
 @dataclass(frozen=True)
 class Event:
     """Event of a run that is shown: `subject` is the name of a step or a line of text."""
 
-    kind: Literal["started", "ended", "failed", "cached", "line", "progress", "record", "error"]
+    kind: Literal["started", "ended", "failed", "cached", "line", "progress"]
     subject: str
 
 
@@ -92,10 +91,6 @@ def event(line: str) -> Event | None:
         return Event("ended" if match[2] == "SUCCESS" else "failed", match[1])
     if match := _CACHED.search(text):
         return Event("cached", match[1])
-    if match := _RECORD.search(text):
-        return Event("record", match[1])
-    if match := _ERROR.search(text):
-        return Event("error", match[1])
     _, found, rest = text.partition(PREFIX)
     if not found or rest.startswith("to repeat this step"):
         return None
@@ -170,33 +165,36 @@ def run_pipeline(
     arguments["checkpoint_root"] = arguments.get("checkpoint_root") or str(space.checkpoints)
     _refuse_python3(space.root, arguments)
     log = space.new_log()
+    outcomes = log.with_suffix(".outcomes")
+    outcomes.mkdir()
     plan = LocalPlan(
         package=str(compile_pipeline(log.with_suffix(".yaml"))),
         arguments=arguments,
         pipeline_root=str(space.root / "steps"),
         cache_root=str(space.root / "cache" / _code_digest()),
-        docker=_docker(arguments) if runner == "docker" else None,
+        docker=_docker(arguments, outcomes) if runner == "docker" else None,
     )
     plan_file = log.with_suffix(".json")
     write_document(plan_file, plan)
-    with _started(plan_file, log) as process:
-        return _collect(_follow(log, process), log, watch)
-
-
-def _collect(events: Iterator[Event], log: Path, watch: Callable[[Event], None]) -> Outcome:
-    subjects: dict[str, list[str]] = {"record": [], "error": [], "failed": []}
-    for happened in events:
-        watch(happened)
-        if happened.kind in subjects and happened.subject not in subjects[happened.kind]:
-            subjects[happened.kind].append(happened.subject)
-    record = subjects["record"][-1] if subjects["record"] else ""
-    return Outcome(record, log, tuple(subjects["error"]), tuple(subjects["failed"]))
+    failed: dict[str, None] = {}
+    with _started(plan_file, log, outcomes) as process:
+        for happened in _follow(log, process):
+            watch(happened)
+            if happened.kind == "failed":
+                failed[happened.subject] = None
+    ends = read_outcomes(outcomes)
+    return Outcome(
+        record=next((one.run_record for one in reversed(ends) if one.run_record), ""),
+        log=log,
+        errors=tuple(one.error for one in ends if one.status == "mistake"),
+        failed=tuple(failed),
+    )
 
 
 @contextmanager
-def _started(plan: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _started(plan: Path, log: Path, outcomes: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Starts the runner in a new process group, and kills the group on exit."""
-    environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", OUTCOMES: str(outcomes)}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.local", str(plan)],
@@ -258,11 +256,15 @@ def _flag(parameter: str) -> str:
     return f"--{parameter.replace('_', '-')}"
 
 
-def _docker(arguments: dict[str, Any]) -> dict[str, Any]:
-    return docker_arguments(
+def _docker(arguments: dict[str, Any], outcomes: Path) -> dict[str, Any]:
+    found = docker_arguments(
         read={_flag(name): arguments.get(name, "") for name in _READ},
-        written={_flag(name): arguments.get(name, "") for name in _WRITTEN},
+        written={
+            "--work-dir": str(outcomes),
+            **{_flag(name): arguments.get(name, "") for name in _WRITTEN},
+        },
     )
+    return {**found, "environment": {**found["environment"], OUTCOMES: str(outcomes)}}
 
 
 def _code_digest() -> str:

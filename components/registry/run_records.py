@@ -11,8 +11,7 @@ from msgspec import field
 
 from components.documents import Document, Timestamp, decode, encode, now
 from components.errors import UserError
-from components.progress import log
-from components.step import StepRecord
+from components.step import StepRecord, add_to_outcome
 from components.storage import Storage
 from components.train.settings import current_names
 
@@ -116,7 +115,11 @@ class RunRecords:
         for name, path in files.items():
             self._storage.upload_file(path, _key(record.run_id, name))
         self._storage.write_bytes(_key(record.run_id, _RECORD), encode(record))
-        log(f"run record: {self._storage.uri(_key(record.run_id, ''))}".rstrip("/"))
+        add_to_outcome(
+            run_record=self._storage.uri(_key(record.run_id, "")).rstrip("/"),
+            outcome=record.outcome,
+            version=record.version,
+        )
 
     def document(self, run_id: str, name: str) -> bytes:
         """A file of the record, such as `verdict.json`. Raises `UserError` if it is not there."""

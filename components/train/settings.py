@@ -280,8 +280,6 @@ class TrainRequest:
 
 def check_workers(workers: int, preset: str) -> None:
     """Raises `UserError` if `preset` cannot be trained by so many."""
-    if workers < 1:
-        raise UserError(f"--workers {workers}: give 1, or the number of pods that train together")
     if workers > 1 and preset == NOTEBOOK:
         raise UserError(
             f"--workers {workers}: the preset {NOTEBOOK} trains in one process; leave out one of the two"

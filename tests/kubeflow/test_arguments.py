@@ -87,3 +87,13 @@ def test_a_tag_of_a_version_or_a_digest_is_taken(image):
 def test_an_image_without_registry_is_remarked_on(capsys):
     check_image("twotower:0.1.0")
     assert "every node must have it" in capsys.readouterr().err
+
+
+def test_inputs_are_accepted_by_their_names_of_the_last_release(capsys):
+    texts = [*_NEEDED, "index=auto", "batch=5"]
+    arguments = pipeline_arguments(texts, PodSettings(image="r.io/twotower:1.0"))
+    assert (arguments["index_kind"], arguments["batch_k"]) == ("auto", 5)
+    assert not {"index", "batch"} & set(arguments)
+    assert "--param index is now index_kind; the old name" in capsys.readouterr().err
+    with pytest.raises(UserError, match="--param index_kind: given twice"):
+        pipeline_arguments([*texts, "index_kind=auto"], PodSettings(image="r.io/twotower:1.0"))

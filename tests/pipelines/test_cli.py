@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.cli import COMMANDS
+from pipelines.run_cli import run
 
 pytestmark = pytest.mark.process
 
@@ -95,3 +96,13 @@ def test_compiling_leaves_kfps_client_to_be_imported(tmp_path):
         "from kfp.client import Client; assert Client.__init__"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_run_accepts_the_names_of_the_last_release(capsys):
+    arguments = ["--ratings", "r.csv", "--index", "scann", "--batch=5"]
+    inputs = run.make_context("run", arguments).params
+    assert (inputs["index_kind"], inputs["batch_k"]) == ("scann", 5)
+    assert capsys.readouterr().err.splitlines() == [
+        "twotower: --index is now --index-kind; the old name goes with the next release",
+        "twotower: --batch is now --batch-k; the old name goes with the next release",
+    ]

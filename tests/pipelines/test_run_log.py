@@ -25,11 +25,7 @@ _CYAN, _GREEN, _RESET = "\x1b[96m", "\x1b[92m", "\x1b[0m"
             "    twotower: … train: 10/100 steps · 9 s left\n",
             Event("progress", "… train: 10/100 steps · 9 s left"),
         ),
-        ("    twotower: run record: /registry/runs/x\n", Event("record", "/registry/runs/x")),
-        (
-            "    error: r.csv is empty; name another file\n",
-            Event("error", "r.csv is empty; name another file"),
-        ),
+        ("    error: r.csv is empty; name another file\n", None),
         ("    twotower: to repeat this step: twotower ingest\n", None),
         ("    [KFP Executor 2026-11-24 INFO]: Looking for component\n", None),
         ("\n", None),

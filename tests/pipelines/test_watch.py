@@ -15,7 +15,6 @@ _EVENTS = [
     Event("cached", "train"),
     Event("failed", "evaluate"),
     Event("failed", "exit-handler-1"),
-    Event("error", "shown by the end screen"),
 ]
 
 

@@ -9,7 +9,18 @@ import pytest
 
 from components.documents import plain
 from components.errors import UserError
-from components.step import STEP_FILE, StepRecord, command_line, so_far, step, step_records
+from components.step import (
+    OUTCOMES,
+    STEP_FILE,
+    StepRecord,
+    add_to_outcome,
+    command_line,
+    last_outcome,
+    read_outcomes,
+    so_far,
+    step,
+    step_records,
+)
 
 
 @step
@@ -43,6 +54,10 @@ def test_outside_a_pipeline_a_mistake_is_an_exception_and_nothing_is_logged(tmp_
     assert capsys.readouterr().err == ""
 
 
+def _outcome(text: str) -> dict:
+    return json.loads(text.splitlines()[-1])
+
+
 def test_inside_a_pipeline_a_mistake_ends_the_process_with_one_line_and_status_2(
     tmp_path, capsys, monkeypatch
 ):
@@ -50,17 +65,64 @@ def test_inside_a_pipeline_a_mistake_ends_the_process_with_one_line_and_status_2
     with pytest.raises(SystemExit) as exit_:
         count_rows(ratings="absent.csv", output=str(tmp_path))
     assert exit_.value.code == 2
-    assert capsys.readouterr().err.splitlines() == [
+    told = capsys.readouterr().err
+    assert told.splitlines()[:-1] == [
         f"twotower: to repeat this step: twotower count-rows --ratings absent.csv --output {tmp_path}",
         "error: absent.csv: no such file; name another",
     ]
+    outcome = _outcome(told)
+    assert (outcome["step"], outcome["status"]) == ("count_rows", "mistake")
+    assert outcome["error"] == "absent.csv: no such file; name another"
 
 
-def test_inside_a_pipeline_any_other_error_is_named_before_its_traceback(tmp_path, capsys, monkeypatch):
+def test_inside_a_pipeline_any_other_error_is_named_behind_its_traceback(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("_KFP_RUNTIME", "true")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SystemExit) as exit_:
         count_rows(ratings="odd.csv", output=str(tmp_path))
-    assert capsys.readouterr().err.splitlines()[-1] == "twotower: unexpected ZeroDivisionError: one two"
+    assert exit_.value.code == 1
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert told.splitlines()[-2] == "twotower: unexpected ZeroDivisionError: one two"
+    assert _outcome(told)["status"] == "failed"
+    assert _outcome(told)["error"] == "unexpected ZeroDivisionError: one two"
+
+
+@step
+def record_run(*, output: str) -> None:
+    add_to_outcome(run_record="registry/runs/r", outcome="published", version="v1")
+
+
+def test_inside_a_pipeline_the_outcome_is_the_last_line_and_a_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("_KFP_RUNTIME", "true")
+    monkeypatch.setenv(OUTCOMES, str(tmp_path / "outcomes"))
+    count_rows(ratings="abc", output=str(tmp_path))
+    record_run(output=str(tmp_path))
+    last = last_outcome(capsys.readouterr().err.splitlines())
+    first, second = read_outcomes(tmp_path / "outcomes")
+    assert second == last
+    assert (first.step, first.status, first.run_record) == ("count_rows", "succeeded", "")
+    assert (last.step, last.run_record, last.outcome, last.version) == (
+        "record_run",
+        "registry/runs/r",
+        "published",
+        "v1",
+    )
+    assert 0 <= last.seconds < 60
+    assert 1e6 < last.peak_memory_bytes < 1e12
+
+
+def test_outside_a_step_there_is_no_outcome_to_add_to(tmp_path, monkeypatch):
+    monkeypatch.setenv(OUTCOMES, str(tmp_path / "outcomes"))
+    add_to_outcome(run_record="registry/runs/r")
+    record_run(output=str(tmp_path))
+    assert read_outcomes(tmp_path / "outcomes") == []
+
+
+@pytest.mark.parametrize(
+    "lines", [[], ["noise"], ["{}"], ['{"step": "s", "format": 2}', "[1]"], ['{"step": "s"}']]
+)
+def test_a_log_without_an_outcome(lines):
+    assert last_outcome(lines) is None
 
 
 def test_duration_and_peak_memory_are_left_in_the_output(tmp_path):

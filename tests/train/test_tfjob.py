@@ -1,6 +1,7 @@
 """The step `train` with several workers, against a double of the Kubernetes API."""
 
 import copy
+import json
 import os
 import re
 import signal
@@ -244,8 +245,10 @@ def test_the_workers_find_inputs_and_request_in_the_shared_place(cluster):
 
 def test_a_failed_job_is_told_in_the_words_of_the_worker_that_ended_it(cluster):
     cluster.double.course = [[condition("Failed", "1 Worker replica(s) failed.")]]
-    cluster.double.logs[f"{cluster.pod.job_name}-worker-1"] = "noise\nerror: --train-settings: no such thing"
-    with pytest.raises(UserError, match=r"^--train-settings: no such thing$"):
+    outcome = {"step": "train", "seconds": 1, "peak_memory_bytes": 1, "format": 1, "status": "mistake"}
+    said = json.dumps({**outcome, "error": "--preset: no such thing"})
+    cluster.double.logs[f"{cluster.pod.job_name}-worker-1"] = f"noise\n{said}"
+    with pytest.raises(UserError, match=r"^--preset: no such thing$"):
         cluster.train()
     assert not cluster.output.exists()
     assert cluster.double.jobs == {}
@@ -366,7 +369,7 @@ def test_a_retry_has_the_same_name_and_another_run_another(cluster):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"workers": 0}, "--workers 0: give 1"),
+        ({"workers": 0}, "--workers 0: give a whole number, at least 1"),
         ({"workers": 2}, "--workers 2 needs --checkpoint-root"),
         ({"workers": 2, "preset": "notebook"}, "--workers 2: the preset notebook trains in one process"),
         ({"workers": 2, "checkpoint_root": "gs://b/c"}, "--workers 2 needs a cluster .* no pod of one"),

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from components.errors import UserError
 from components.progress import PREFIX, log
+from components.step import last_outcome
 from components.storage import is_remote
 from components.train.artifact import ModelRecord, read_record
 from components.train.settings import TrainRequest
@@ -118,7 +119,6 @@ SECONDS_BETWEEN_LOOKS = 10.0
 # For so long the API may be out of reach: an upgrade of the control plane takes minutes.
 _PATIENCE = 600.0
 _LINES = 50
-_ERROR = "error: "
 
 
 def follow(api: Api, name: str, workers: int) -> None:
@@ -135,7 +135,7 @@ def follow(api: Api, name: str, workers: int) -> None:
             if (key := (condition["type"], condition.get("lastTransitionTime", ""))) not in told:
                 told.add(key)
                 log(f"TFJob {name}: {condition['type'].lower()}: {condition.get('message', '')}")
-        for line in _since(last, _said(api, name, 0)):
+        for line in _since(last, _progress(_last_lines(api, name, 0))):
             log(last := line)
         states = {condition["type"]: condition for condition in conditions}
         if "Succeeded" in states:
@@ -161,10 +161,13 @@ def _conditions(api: Api, name: str) -> list[dict[str, Any]]:
             return [condition for condition in found if condition["status"] == "True"]
 
 
-def _said(api: Api, name: str, worker: int) -> list[str]:
-    """The newest lines for people of a worker, without their prefix."""
-    lines = api.last_lines(f"{name}-worker-{worker}", CONTAINER, _LINES)
-    return [line.removeprefix(PREFIX) for line in lines if line.startswith((PREFIX, _ERROR))]
+def _last_lines(api: Api, name: str, worker: int) -> list[str]:
+    return api.last_lines(f"{name}-worker-{worker}", CONTAINER, _LINES)
+
+
+def _progress(lines: list[str]) -> list[str]:
+    """The lines for people, without their prefix."""
+    return [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
 
 
 def _since(last: str, lines: list[str]) -> Iterator[str]:
@@ -173,8 +176,8 @@ def _since(last: str, lines: list[str]) -> Iterator[str]:
 
 
 def _why(api: Api, name: str, workers: int, message: str) -> str:
-    said = [line for worker in range(workers) for line in _said(api, name, worker)]
-    errors = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)]
+    outcomes = [last_outcome(_last_lines(api, name, worker)) for worker in range(workers)]
+    errors = [outcome.error for outcome in outcomes if outcome is not None and outcome.error]
     if errors:
         return errors[-1]
     return (

@@ -5,8 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from components.errors import UserError
 from components.outputs import output_directory
+from components.step import reported
 from components.storage import open_storage
 from components.train.artifact import MODEL_FILE
 from components.train.settings import TrainRequest
@@ -90,12 +90,9 @@ def work(place: str) -> None:
 
 
 def main() -> None:
-    """Reads the place from the command line; ends with status 2 after a mistake of the user's."""
-    try:
+    """Reads the place from the command line; the outcome is the last line of the log."""
+    with reported("train"):
         work(sys.argv[1])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(2)
 
 
 if __name__ == "__main__":
