@@ -75,9 +75,9 @@ class Input:
 
     @property
     def description(self) -> str:
-        """The help text with its limits, unless it tells of every choice itself."""
+        """The help text, with the limits unless they go without saying or all choices are named in it."""
         told = isinstance(self.limits, Choice) and all(value in self.help for value in self.limits.values)
-        if self.limits is None or told:
+        if self.limits in (None, Range(0)) or told:
             return self.help
         return f"{self.help.rstrip('.')} ({self.limits})."
 

@@ -1,4 +1,4 @@
-"""What every step does around its work when it runs inside a pipeline."""
+"""Work around every step: checks of its inputs, its time and memory, and its outcome."""
 
 import functools
 import inspect
@@ -23,8 +23,7 @@ from components.documents import Document, decode, plain, read_document, write_d
 from components.errors import UserError
 from components.progress import log
 
-# Where a step leaves its own duration and peak memory, and those of the steps before it, inside each
-# directory that it writes.
+# The file of a step's duration and peak memory, and of those before it, in each directory that it writes.
 STEP_FILE = "step.json"
 
 # A directory where steps leave their outcomes, `<step>.json`, for the program that started them.
@@ -164,7 +163,7 @@ def read_outcomes(directory: Path) -> list[StepOutcome]:
 
 
 def command_line(function: Callable[..., Any], arguments: dict[str, Any]) -> str:
-    """The `twotower …` line that calls `function` with `arguments`; defaults are left out."""
+    """Returns the `twotower …` line that calls `function` with `arguments`; defaults are left out."""
     words = ["twotower", function.__name__.replace("_", "-")]
     parameters = inspect.signature(function).parameters
     for name, value in arguments.items():
@@ -225,7 +224,7 @@ def _timed(function: Callable[..., R], arguments: dict[str, Any], running: _Runn
 
 
 def _peak_memory() -> int:
-    """The most memory that this process has held, in bytes."""
+    """Returns the most memory that this process has held, in bytes."""
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -1,4 +1,4 @@
-"""What a run has come to, read from the artifacts of its steps."""
+"""Results of a run, read from the artifacts of its steps."""
 
 import json
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ class FinishedRun:
 
     @property
     def provenance(self) -> Provenance:
-        """What the manifest of the run's version says of it."""
+        """The run as the manifest of its version records it."""
         return Provenance(
             run_id=self.run_id,
             fingerprint=str(self.verdict["fingerprint"]),
@@ -90,7 +90,7 @@ class FinishedRun:
 def read_finished_run(
     run_id: str, evaluation: str, report: str, model: str, dataset: str, index: str = ""
 ) -> FinishedRun:
-    """Reads what the artifacts say of the run; "" stands for one that is not at hand.
+    """Reads the results of a run from its artifacts; "" stands for one that is not at hand.
 
     Raises:
       UserError: if a document is missing or broken, or `run_id` cannot name a directory.

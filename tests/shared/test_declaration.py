@@ -27,6 +27,7 @@ def weigh(
     share: Annotated[float, Range(0, 1)] = 0.5,
     above: Annotated[float, Range(0, exclusive=True)] = 1.5,
     count: Annotated[int, Range(1)] = 3,
+    bound: Annotated[int, Range(0)] = 0,
     kind: Annotated[str, Choice("all", "known", "none")] = "all",
     settings: dict = {},  # noqa: B006
     strict: bool = False,
@@ -41,6 +42,7 @@ def weigh(
         none: it may be absent.
       share, above: A share.
       count: How many.
+      bound: At most so many.
       kind: Which ones.
       settings: By name.
       strict: Whether to be strict.
@@ -57,6 +59,7 @@ def test_the_signature_is_the_source_of_names_types_and_defaults():
         "share": (float, 0.5),
         "above": (float, 1.5),
         "count": (int, 3),
+        "bound": (int, 0),
         "kind": (str, "all"),
         "settings": (dict, {}),
         "strict": (bool, False),
@@ -67,6 +70,7 @@ def test_the_docstring_is_the_source_of_help_texts():
     inputs = inputs_of(weigh)
     assert inputs["ratings"].description == 'The file; "" for none: it may be absent.'
     assert inputs["share"].description == "A share (0 to 1)."
+    assert inputs["bound"].description == "At most so many."
     assert inputs["above"].description == "A share (more than 0)."
     assert inputs["strict"].description == "Whether to be strict."
     assert summary(weigh.__doc__) == "Weighs ratings.\n\nMore is said here."
@@ -143,6 +147,7 @@ def test_the_subcommand_has_a_flag_for_each_input():
         "share": 0.5,
         "above": 1.5,
         "count": 3,
+        "bound": 0,
         "kind": "none",
         "settings": {},
         "strict": False,
