@@ -1,4 +1,4 @@
-"""The contract of each KFP component is that of the step behind it."""
+"""The contract of each KFP component, and the subcommand of each step, are those of the step's function."""
 
 import ast
 import importlib
@@ -6,36 +6,24 @@ import inspect
 import textwrap
 from typing import Any
 
+import click
 import pytest
 
 from components.declaration import REQUIRED, inputs_of
+from components.step import command_line
+from pipelines.cli import COMMANDS, twotower
+from pipelines.resources import REQUESTS
 
-_PACKAGES = {
-    "fingerprint": "ingest",
-    "ingest": "ingest",
-    "vocabulary": "vocabulary",
-    "train": "train",
-    "champion": "registry",
-    "evaluate": "evaluate",
-    "report": "report",
-    "export": "export",
-    "publish": "publish",
-    "refuse": "publish",
-    "skip": "publish",
-    "notify": "publish",
-    "batch": "recommend",
-}
-
-# What an older release called an input.
+# Parameters that take what is sent under an input's name of the last release.
 _OLD = ("old_index_kind", "old_k")
 
 _TYPES = (str, int, float, bool, dict)
 
 
 def _parts(name: str):
-    package = f"components.{_PACKAGES[name]}"
-    component = getattr(importlib.import_module(f"{package}.component"), name).python_func
-    step = getattr(importlib.import_module(f"{package}.step"), name)
+    module = COMMANDS[name][0].partition(":")[0]
+    component = getattr(importlib.import_module(module.replace(".step", ".component")), name).python_func
+    step = getattr(importlib.import_module(module), name)
     return component, step
 
 
@@ -48,7 +36,7 @@ def _call(component) -> dict[str, ast.expr]:
     return {keyword.arg: keyword.value for keyword in calls[0].value.keywords}
 
 
-@pytest.mark.parametrize("name", _PACKAGES)
+@pytest.mark.parametrize("name", REQUESTS)
 def test_names_types_and_defaults_are_the_steps(name):
     component, step = _parts(name)
     declared = inputs_of(step)
@@ -59,7 +47,7 @@ def test_names_types_and_defaults_are_the_steps(name):
         assert parameter.default == declared[parameter.name].default, parameter.name
 
 
-@pytest.mark.parametrize("name", _PACKAGES)
+@pytest.mark.parametrize("name", REQUESTS)
 def test_the_call_passes_every_input_on_or_its_help_says_why_not(name):
     component, step = _parts(name)
     call, parameters = _call(component), inspect.signature(component).parameters
@@ -70,7 +58,7 @@ def test_the_call_passes_every_input_on_or_its_help_says_why_not(name):
             assert declared.name in ast.unparse(call[declared.name])
 
 
-@pytest.mark.parametrize("name", _PACKAGES)
+@pytest.mark.parametrize("name", REQUESTS)
 def test_the_step_returns_what_the_component_says(name):
     component, step = _parts(name)
     promised = inspect.signature(component).return_annotation
@@ -79,3 +67,15 @@ def test_the_step_returns_what_the_component_says(name):
         assert promised.__annotations__ == given.__annotations__
     elif promised not in (None, REQUIRED):
         assert promised is given
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_line_that_a_step_logs_is_one_that_the_command_line_takes(name):
+    _, step = _parts(name)
+    command = twotower.get_command(click.Context(twotower), name)
+    flags = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    values = {str: "x", int: 7, float: 0.5, bool: True, dict: {"a": 1}}
+    arguments = {name: values[declared.type] for name, declared in inputs_of(step).items()}
+    line = command_line(step, arguments).split()
+    assert line[:2] == ["twotower", name]
+    assert {word for word in line if word.startswith("--")} <= flags
