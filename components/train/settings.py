@@ -30,8 +30,11 @@ OLD_NAMES = {
 
 def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns `settings` with earlier names replaced; where both are given, the present one counts."""
-    earlier = {OLD_NAMES[name]: value for name, value in settings.items() if name in OLD_NAMES}
-    return {**earlier, **{name: value for name, value in settings.items() if name not in OLD_NAMES}}
+    return {
+        OLD_NAMES.get(name, name): value
+        for name, value in settings.items()
+        if OLD_NAMES.get(name) not in settings
+    }
 
 
 def first_names(settings: Mapping[str, Any]) -> dict[str, Any]:
