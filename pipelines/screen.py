@@ -34,26 +34,24 @@ def end_screen(outcome: Outcome, registry: str) -> int:
     if record is None or record.outcome == FAILED:
         return _failed(outcome, Console(stderr=True))
     if record.outcome == SKIPPED:
-        Console().print(f"Nothing to do: {record.reason}", highlight=False, soft_wrap=True)
+        _print(Console(), f"Nothing to do: {record.reason}")
         return 0
     verdict = json.loads(runs.document(run_id, "verdict.json"))
-    _story(record, verdict, registry, Console())
+    _print_result(record, verdict, registry, Console())
     return 1 if outcome.failed else 0
 
 
 def _failed(outcome: Outcome, console: Console) -> int:
     for line in outcome.errors:
-        console.print(f"error: {line}", highlight=False, markup=False, soft_wrap=True)
+        _print(console, escape(f"error: {line}"))
     if outcome.errors:
         return 2
     steps = ", ".join(outcome.failed) or "the run"
-    console.print(
-        f"error: {steps} failed; the end of {outcome.log} says why", highlight=False, soft_wrap=True
-    )
+    _print(console, f"error: {steps} failed; the end of {outcome.log} says why")
     return 1
 
 
-def _story(record: "RunRecord", verdict: dict[str, Any], registry: str, console: Console) -> None:
+def _print_result(record: "RunRecord", verdict: dict[str, Any], registry: str, console: Console) -> None:
     from components.report.terminal import story
 
     console.print()
@@ -64,8 +62,8 @@ def _story(record: "RunRecord", verdict: dict[str, Any], registry: str, console:
         from components.recommend.index import render
 
         console.print(Padding(render(shown), (1, 0, 0, 0)))
-    _places(record, registry, console)
-    _next(shown, registry, console)
+    _print_places(record, registry, console)
+    _print_next_commands(shown, registry, console)
 
 
 def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
@@ -80,7 +78,7 @@ def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
     return showcase(index)
 
 
-def _places(record: "RunRecord", registry: str, console: Console) -> None:
+def _print_places(record: "RunRecord", registry: str, console: Console) -> None:
     root = registry.rstrip("/")
     run = f"{root}/runs/{record.run_id}"
     places = {"report": f"{run}/report.html", "run record": run}
@@ -88,22 +86,18 @@ def _places(record: "RunRecord", registry: str, console: Console) -> None:
         places = {"version": f"{root}/versions/{record.version}", **places}
     console.print()
     for name, place in places.items():
-        console.print(f"{name:<12}{place}", highlight=False, soft_wrap=True)
+        _print(console, f"{name:<12}{place}")
 
 
-def _next(shown: "Showcase | None", registry: str, console: Console) -> None:
+def _print_next_commands(shown: "Showcase | None", registry: str, console: Console) -> None:
     if shown is None:
-        console.print(
-            f"{'type next':<12}the same command with --gate report publishes it all the same",
-            highlight=False,
-            soft_wrap=True,
-        )
+        _print(console, f"{'type next':<12}the same command with --gate report publishes it all the same")
         return
     at = "" if registry == "registry" else f" --registry {shlex.quote(registry)}"
     user, movie = shlex.quote(shown.user_id), shlex.quote(shown.recommended[0]["movie_id"])
     lines = (f"recommend {user} -k 5 --order rating", f"rate {user} {movie}", f"history {user}")
     for label, line in zip(("type next", "", ""), lines, strict=True):
-        console.print(f"{label:<12}.venv/bin/twotower {line}{at}", highlight=False, soft_wrap=True)
+        _print(console, f"{label:<12}.venv/bin/twotower {line}{at}")
 
 
 class Watch:
@@ -139,14 +133,19 @@ class Watch:
         elif event.kind == "progress":
             self._say(f"  {escape(event.subject)}")
         elif event.kind == "line":
-            self._console.print(f"  [dim]{escape(event.subject)}[/dim]", highlight=False, soft_wrap=True)
+            _print(self._console, f"  [dim]{escape(event.subject)}[/dim]")
 
     def _say(self, text: str) -> None:
         """Replaces the last line of a terminal; prints a line where there is no terminal."""
         if self._status is not None:
             self._status.update(text)
         else:
-            self._console.print(text, highlight=False, soft_wrap=True)
+            _print(self._console, text)
+
+
+def _print(console: Console, text: str) -> None:
+    """Prints a line as it is, whatever the width of the console."""
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def _title(step: str) -> str:

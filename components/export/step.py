@@ -35,7 +35,7 @@ def export(
     index_kind: Annotated[str, Choice(*KINDS)] = BRUTE_FORCE,
     max_latency_ms: Annotated[float, Range(0, exclusive=True)] = MAX_LATENCY_MS,
 ) -> IndexManifest:
-    """Wraps a model into the SavedModel that a server loads, and proves it in a fresh process.
+    """Wraps a model into the SavedModel that a server loads, and validates it in a fresh process.
 
     Args:
       model: Model that `train` wrote.
@@ -47,9 +47,8 @@ def export(
       max_latency_ms: Refuses the index if the median answer for one user takes longer, in milliseconds.
 
     Raises:
-      UserError: if ScaNN cannot be used, if an input is not whole, if the model was trained on another
-        catalogue, or if the exported index does not load, answers otherwise than the model, or is too slow.
-        Nothing is written then.
+      UserError: if ScaNN cannot be used, an input is damaged, the model was trained on another catalogue, or
+        the exported index does not load, differs from the model or is too slow. Nothing is written then.
     """
     from components.export.serving import Inputs, assemble, choose_search, save
     from components.export.validation import draw_sample, validate

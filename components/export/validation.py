@@ -212,6 +212,6 @@ def _difference(what: str, found: npt.ArrayLike, expected: npt.ArrayLike) -> npt
 
 def _refusal(what: str, found: float, expected: float) -> UserError:
     return UserError(
-        f"the exported index answers otherwise than the model ({what}: {found:g} instead of {expected:g}), "
-        "so nothing was exported; this is a fault of the export, please report it"
+        f"the answers of the exported index differ from those of the model ({what}: {found:g} instead of "
+        f"{expected:g}), so nothing was exported; this is an error of the export, please report it"
     )

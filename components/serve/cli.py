@@ -1,4 +1,4 @@
-"""The subcommand `serve`."""
+"""Subcommand `serve`."""
 
 import re
 
@@ -36,7 +36,7 @@ def serve(
 ) -> None:
     """Answers over HTTP like TensorFlow Serving, and on a page for people.
 
-    A new champion is taken up by itself: it is loaded beside the present one, and no request fails.
+    A new champion is loaded beside the current one and replaces it; no request fails.
     """
     from components.serve.server import serve as run
 

@@ -75,9 +75,7 @@ def test_refuses_a_wrong_figure_in_a_recommendation(asked, validate_answers, que
     spoilt = copy.deepcopy(asked)
     row = next(row for row, ids in enumerate(spoilt["answers"][question]["movie_id"]) if ids[0])
     spoilt["answers"][question][output][row][0] += 0.01
-    with pytest.raises(
-        UserError, match=rf"answers otherwise than the model \({output}.*nothing was exported"
-    ):
+    with pytest.raises(UserError, match=rf"differ from those of the model \({output}.*nothing was exported"):
         validate_answers(spoilt)
 
 
