@@ -175,25 +175,18 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
 
     def signatures(self) -> dict[str, Any]:
         """Returns the concrete functions by signature name."""
+        ranking = {"user_id": _STRINGS, "k": _INT, "ratings": _STRING}
+        filters = {"include_rated": tf.TensorSpec([], tf.bool), "exclude": _STRINGS, "only": _STRINGS}
+        history = {
+            "movie_id": _STRINGS,
+            "rating": tf.TensorSpec([None], tf.float32),
+            "row_splits": tf.TensorSpec([None], tf.int64),
+        }
         inputs_of: dict[Callable[..., Outputs], dict[str, tf.TensorSpec]] = {
-            self.recommend: {"user_id": _STRINGS, "k": _INT, "ratings": _STRING},
-            self.rank: {"user_id": _STRINGS, "k": _INT, "ratings": _STRING},
-            self.recommend_filtered: {
-                "user_id": _STRINGS,
-                "k": _INT,
-                "ratings": _STRING,
-                "include_rated": tf.TensorSpec([], tf.bool),
-                "exclude": _STRINGS,
-                "only": _STRINGS,
-                "order": _STRING,
-                "pool": _INT,
-            },
-            self.recommend_from_history: {
-                "movie_id": _STRINGS,
-                "rating": tf.TensorSpec([None], tf.float32),
-                "row_splits": tf.TensorSpec([None], tf.int64),
-                "k": _INT,
-            },
+            self.recommend: ranking,
+            self.rank: ranking,
+            self.recommend_filtered: {**ranking, **filters, "order": _STRING, "pool": _INT},
+            self.recommend_from_history: {**history, "k": _INT},
             self.rate: {"user_id": _STRINGS, "movie_id": _STRINGS, "ratings": _STRING},
             self.similar: {"movie_id": _STRINGS, "k": _INT},
             self.history: {"user_id": _STRINGS},
