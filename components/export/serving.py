@@ -1,6 +1,5 @@
 """The SavedModel of the published index: its signatures, its movie table, and how it is assembled."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from components.export.manifest import Signature, SourceModel
 from components.export.search import Chosen, SampleQueries, choose
 from components.export.top_k import LOWEST_SCORE, BiasedBruteForce
 from components.export.warmup import Request, write_warmup
+from components.train.artifact import read_record
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary
@@ -56,7 +56,8 @@ class Inputs:
         Raises:
           UserError: if one is damaged, or they have different users or movies.
         """
-        source = _source(Path(model))
+        record = read_record(model)
+        source = SourceModel(preset=record.preset, settings=record.settings, fingerprint=record.fingerprint)
         names, rows = Vocabulary.load(vocabulary), Interactions.load(interactions)
         if (len(names.user_ids), len(names.movie_ids)) != (rows.users, rows.movies):
             raise UserError(
@@ -68,16 +69,6 @@ class Inputs:
                 f"{model} was trained on another catalogue than {vocabulary}; name its own run's vocabulary"
             )
         return cls(Path(model), scoring, source, names, rows, rows.known(), rows.split("test"))
-
-
-def _source(model: Path) -> SourceModel:
-    try:
-        record = json.loads((model / "model.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{model} has no readable model.json; make the model anew with `twotower train`"
-        ) from error
-    return SourceModel(**{key: record[key] for key in ("preset", "settings", "fingerprint") if key in record})
 
 
 class MovieTable(tf.Module):  # type: ignore[misc]

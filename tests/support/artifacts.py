@@ -84,6 +84,7 @@ def write_model(
         format=1,
         preset=preset,
         settings=settings,
+        seed=0,
         split=split,
         fingerprint="world",
         rating_scale=SCALE,
@@ -91,6 +92,8 @@ def write_model(
         training_users=training_users,
         steps=steps,
         seconds=seconds,
+        validation_rmse=None,
+        validation_top_100_accuracy_unseen=None,
     )
 
 
