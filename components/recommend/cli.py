@@ -1,5 +1,6 @@
 """Subcommands that ask a published index: `recommend`, `rate`, `history` and `similar`."""
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -35,8 +36,15 @@ def version_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _reads_an_index(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that name the index, and --json."""
-    return version_options(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
+    """Adds the options that name the index, which the command gets as `published`, and --json."""
+
+    @functools.wraps(command)
+    def ask(registry: str, version: str, index: str, **arguments: Any) -> None:
+        from components.recommend.index import PublishedIndex
+
+        command(published=PublishedIndex.load(find_index(registry, version, index)), **arguments)
+
+    return version_options(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(ask))
 
 
 # The user's ratings that an answer may read.
@@ -54,15 +62,14 @@ _known = click.option(
 )
 
 
-def _number_of_movies(default: int) -> Callable[..., Any]:
-    return click.option(
-        "-k", "--k", default=default, show_default=True, type=click.IntRange(min=1), help="Number of movies."
-    )
+_k = click.option(
+    "-k", "--k", default=10, show_default=True, type=click.IntRange(min=1), help="Number of movies."
+)
 
 
 @click.command(cls=Subcommand, renamed=OLD_NAMES)
 @click.argument("user")
-@_number_of_movies(10)
+@_k
 @_known
 @click.option("--exclude", multiple=True, metavar="MOVIE", help="Leave out this movie; may be repeated.")
 @click.option("--only", multiple=True, metavar="MOVIE", help="Choose among these movies; may be repeated.")
@@ -76,6 +83,7 @@ def _number_of_movies(default: int) -> Callable[..., Any]:
 )
 @_reads_an_index
 def recommend(
+    published: "PublishedIndex",
     user: str,
     k: int,
     known: Any,
@@ -83,13 +91,9 @@ def recommend(
     only: tuple[str, ...],
     with_rated: bool,
     order: Any,
-    registry: str,
-    version: str,
-    index: str,
     as_json: bool,
 ) -> None:
     """Recommend movies to USER, without those that USER has rated."""
-    published = _open(registry, version, index)
     answer = published.recommend(
         [user],
         k,
@@ -116,9 +120,8 @@ def recommend(
 @click.argument("movie")
 @_known
 @_reads_an_index
-def rate(user: str, movie: str, known: Any, registry: str, version: str, index: str, as_json: bool) -> None:
+def rate(published: "PublishedIndex", user: str, movie: str, known: Any, as_json: bool) -> None:
     """Predict the rating of MOVIE, an id or a title, by USER, whose own rating of MOVIE is not read."""
-    published = _open(registry, version, index)
     found = published.find_movie(movie)
     rating = float(published.rate([user], [found["movie_id"]], known)[0])
     given = {rated["movie_id"]: rated["rating"] for rated in published.histories([user])[0]}
@@ -136,9 +139,9 @@ def rate(user: str, movie: str, known: Any, registry: str, version: str, index: 
 @click.command()
 @click.argument("user")
 @_reads_an_index
-def history(user: str, registry: str, version: str, index: str, as_json: bool) -> None:
+def history(published: "PublishedIndex", user: str, as_json: bool) -> None:
     """List the ratings of USER, the best rated movies first."""
-    movies = _open(registry, version, index).history(user)
+    movies = published.history(user)
     if as_json:
         _show_json({"user_id": user, "history": movies})
         return
@@ -156,11 +159,10 @@ def history(user: str, registry: str, version: str, index: str, as_json: bool) -
 
 @click.command()
 @click.argument("movie")
-@_number_of_movies(10)
+@_k
 @_reads_an_index
-def similar(movie: str, k: int, registry: str, version: str, index: str, as_json: bool) -> None:
+def similar(published: "PublishedIndex", movie: str, k: int, as_json: bool) -> None:
     """Find the movies that are most similar to MOVIE, an id or a title."""
-    published = _open(registry, version, index)
     found = published.find_movie(movie)
     movies = published.similar(found["movie_id"], k)
     if as_json:
@@ -173,12 +175,6 @@ def similar(movie: str, k: int, registry: str, version: str, index: str, as_json
 
 def _movie_cells(movie: dict[str, Any]) -> list[str]:
     return [titled(movie["title"], movie["year"]), movie["movie_id"]]
-
-
-def _open(registry: str, version: str, index: str) -> "PublishedIndex":
-    from components.recommend.index import PublishedIndex
-
-    return PublishedIndex.load(find_index(registry, version, index))
 
 
 def find_index(registry: str, version: str, index: str) -> str:
