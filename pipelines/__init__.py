@@ -1,1 +1,1 @@
-"""The pipeline: its graph, and the verbs that run, compile, submit and schedule it."""
+"""Runs, compiles, submits and schedules the pipeline."""

@@ -1,1 +1,1 @@
-"""Export: the model that was evaluated, wrapped into one SavedModel that a server loads."""
+"""Exports the evaluated model as one SavedModel that a server loads, and validates it."""

@@ -1,1 +1,1 @@
-"""Recommend: answers from a published index."""
+"""Recommends movies from a published index."""

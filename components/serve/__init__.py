@@ -1,1 +1,1 @@
-"""Serve: the champion over HTTP, in the words of TensorFlow Serving's REST interface and on one page."""
+"""Serves the champion over HTTP, with the REST interface of TensorFlow Serving and a page."""

@@ -1,1 +1,1 @@
-"""The pipeline on Kubeflow: runs, schedules, and a check of all that they need."""
+"""Runs and schedules the pipeline on Kubeflow, and checks all that it needs there."""
