@@ -1,0 +1,114 @@
+"""The steps read the artifacts of version 0.1.0, and a run replaces its champion."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from components.evaluate.step import evaluate
+from components.export.step import export
+from components.publish.step import publish
+from components.registry.step import champion
+from components.report.step import report
+from components.vocabulary.step import vocabulary
+from pipelines.cli import twotower
+
+CHAMPION = "20261129-072209-8eea3a39"
+# As the third run was given them, by their earlier names.
+SETTINGS = {
+    "steps": 60,
+    "dimension": 8,
+    "members": 2,
+    "hidden": 16,
+    "masked": 0.3,
+    "rating_weights": 4,
+}
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _metrics(evaluation: Path) -> dict[str, float]:
+    return _json(evaluation / "verdict.json")["metrics"]["challenger"]
+
+
+def test_an_old_dataset_is_encoded_as_it_was(old: Path, tmp_path: Path) -> None:
+    output = tmp_path / "interactions"
+    vocabulary(
+        dataset=str(old / "dataset"), vocabulary_output=str(tmp_path / "vocabulary"), output=str(output)
+    )
+    for file in old.glob("interactions/*.npy"):
+        np.testing.assert_array_equal(np.load(output / file.name), np.load(file))
+    for table in ("users.parquet", "movies.parquet"):
+        assert pq.read_table(tmp_path / "vocabulary" / table).equals(
+            pq.read_table(old / "vocabulary" / table)
+        )
+
+
+@pytest.mark.tensorflow
+def test_a_run_compares_with_an_old_champion_and_replaces_it(
+    old: Path, registry: Path, tmp_path: Path, call_json: Callable[..., Any]
+) -> None:
+    outputs = {
+        name: str(tmp_path / name) for name in ("champion", "model", "evaluation", "index", "report.html")
+    }
+    artifacts = {name: str(old / name) for name in ("interactions", "vocabulary")}
+    champion(registry=str(registry), output=outputs["champion"])
+
+    # Training goes on from the old checkpoints, at their end.
+    checkpoints = shutil.copytree(old / "checkpoints", tmp_path / "checkpoints")
+    log = CliRunner().invoke(
+        twotower,
+        ["train", "--train-settings", json.dumps(SETTINGS), "--checkpoint-root", str(checkpoints)]
+        + [f"--{name}={value}" for name, value in artifacts.items()]
+        + ["--output", outputs["model"]],
+        catch_exceptions=False,
+    )
+    assert log.output.count("resuming from ") == 2
+
+    evaluate(model=outputs["model"], champion=outputs["champion"], **artifacts, output=outputs["evaluation"])
+    assert _metrics(tmp_path / "evaluation") == pytest.approx(_metrics(old / "evaluation"), abs=1e-4)
+    verdict = _json(tmp_path / "evaluation" / "verdict.json")
+    assert verdict["champion"]["version"] == CHAMPION
+    assert verdict["blessed"]
+
+    report(
+        evaluation=outputs["evaluation"],
+        model=outputs["model"],
+        dataset=str(old / "dataset"),
+        output=outputs["report.html"],
+        model_card=str(tmp_path / "card.md"),
+    )
+    export(model=outputs["model"], **artifacts, output=outputs["index"])
+    publish(
+        index=outputs["index"],
+        model=outputs["model"],
+        evaluation=outputs["evaluation"],
+        report=outputs["report.html"],
+        dataset=str(old / "dataset"),
+        registry=str(registry),
+        run_id="new",
+        output=str(tmp_path / "published"),
+    )
+    entry = _json(registry / "champion" / "000006.json")
+    assert (entry["previous"], entry["run_id"]) == (CHAMPION, "new")
+    compared = call_json("compare", CHAMPION, "champion")
+    assert compared["settings"] == {}, "a setting that was renamed is equal by both names"
+
+
+def test_a_page_is_made_of_an_old_evaluation(old: Path, tmp_path: Path) -> None:
+    report(
+        evaluation=str(old / "evaluation"),
+        model=str(old / "model"),
+        dataset=str(old / "dataset"),
+        output=str(tmp_path / "report.html"),
+        model_card=str(tmp_path / "card.md"),
+    )
+    assert "RMSE" in (tmp_path / "report.html").read_text("utf-8")
