@@ -56,10 +56,10 @@ def test_an_old_dataset_is_encoded_as_it_was(old: Path, tmp_path: Path) -> None:
 def test_a_run_compares_with_an_old_champion_and_replaces_it(
     old: Path, registry: Path, tmp_path: Path, call_json: Callable[..., Any]
 ) -> None:
-    outputs = {
+    outputs: dict[str, Any] = {
         name: str(tmp_path / name) for name in ("champion", "model", "evaluation", "index", "report.html")
     }
-    artifacts = {name: str(old / name) for name in ("interactions", "vocabulary")}
+    artifacts: Any = {name: str(old / name) for name in ("interactions", "vocabulary")}
     champion(registry=str(registry), output=outputs["champion"])
 
     # Training goes on from the old checkpoints, at their end.
