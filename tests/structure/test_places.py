@@ -27,6 +27,14 @@ _ADDITIONS = {
             ("                    workers=workers", "                    dummy=dummy,\n"),
         ],
     },
+    "A setting": {
+        "components/train/settings.py": [
+            (
+                '    hidden_units: int = _setting(256, Range(1, 65_536), "Width of the query',
+                '    dummy: int = _setting(3, Range(0, 5), "Stands for any setting.", unit="units")\n',
+            ),
+        ],
+    },
     "A layout": {
         "components/ingest/layouts.py": [
             ('    "movielens-dat": ', '    "dummy": _without_header("dummy", "~"),\n'),
@@ -61,6 +69,17 @@ assert "Stands for any input (0 to 5)" in said("train", "--help")
 assert "Stands for any input (0 to 5)" in said("run", "--help")
 assert "--dummy 9: give a whole number, 0 to 5" in said("run", "--ratings", "r.csv", "--dummy", "9")
 """,
+    "A setting": """
+import runpy
+from components.errors import UserError
+from components.train.settings import PRESETS, override
+
+assert override(PRESETS["default"], {"dummy": 4.0}).dummy == 4
+with pytest.raises(UserError, match="dummy is 9; give 0 to 5"):
+    override(PRESETS["default"], {"dummy": 9})
+row = "| `dummy` | 3 | whole number, 0 to 5 | units | Stands for any setting. |"
+assert row in runpy.run_path("docs/settings.py")["reference"]()
+""",
     "A layout": """
 assert "dummy" in said("ingest", "--help")
 assert passed("tests/ingest/test_ingest_layouts.py", "dummy")
@@ -70,7 +89,7 @@ assert passed("tests/ingest/test_ingest_layouts.py", "dummy")
 
 def _copy(directory: Path, edits: dict[str, list[tuple[str, str]]]) -> None:
     """Copies the code to `directory`, and inserts what an addition takes."""
-    for name in ("components", "pipelines", "tests/ingest", "tests/support"):
+    for name in ("components", "pipelines", "docs", "tests/ingest", "tests/support"):
         shutil.copytree(_ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(_ROOT / "pyproject.toml", directory)
     for name, insertions in edits.items():
