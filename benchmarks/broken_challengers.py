@@ -23,10 +23,11 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import numpy as np
 import tensorflow as tf
 
+from components.documents import plain
 from components.evaluate.step import evaluate
-from components.evaluate.verdict import load_verdict
 from components.train.scoring import HISTORY_INPUTS, PAIR_INPUTS, save
 from components.train.step import train
+from components.verdict import load_verdict
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions, UserRatings, part_file
 from components.vocabulary.vocabulary import Vocabulary
@@ -245,7 +246,7 @@ def _judged(arguments: argparse.Namespace, model: Path, champion: Path, place: P
         vocabulary=str(arguments.vocabulary),
         output=str(place / "evaluation"),
     )
-    return load_verdict(place / "evaluation")
+    return plain(load_verdict(place / "evaluation"))
 
 
 def _report(name: str, verdict: dict[str, Any], rules: set[str]) -> bool:

@@ -21,12 +21,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.evaluate.baselines import Bias, Popularity
+from components.evaluate.baselines import Bias, Ease, Popularity
 from components.evaluate.held_out import HeldOut
-from components.evaluate.metrics import user_sums
-from components.evaluate.names import ACCURACY_UNSEEN, RMSE
-from components.evaluate.reference_models import Ease
 from components.evaluate.scoring import ModelScorer, score
+from components.evaluate.user_sums import user_sums
+from components.metrics import ACCURACY_UNSEEN, RMSE
 from components.train.presets import Job, fit_default
 from components.train.scoring import SAVED_MODEL, ScoringModel, save
 from components.train.settings import Settings

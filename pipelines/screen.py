@@ -1,11 +1,10 @@
 """Shows a running pipeline and its end: inputs, results, and the next commands."""
 
-import json
 import shlex
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +17,7 @@ from pipelines.run import Event, Outcome
 if TYPE_CHECKING:
     from components.recommend.index import Showcase
     from components.registry.run_records import RunRecord
+    from components.verdict import Verdict
 
 
 def end_screen(outcome: Outcome, registry: str) -> int:
@@ -27,6 +27,7 @@ def end_screen(outcome: Outcome, registry: str) -> int:
     """
     from components.registry.registry import Registry
     from components.registry.run_records import FAILED, SKIPPED
+    from components.verdict import VERDICT_FILE, decode_verdict
 
     run_id = outcome.record.rpartition("/")[2]
     runs = Registry(registry).runs
@@ -36,7 +37,7 @@ def end_screen(outcome: Outcome, registry: str) -> int:
     if record.outcome == SKIPPED:
         _print(Console(), f"Nothing to do: {record.reason}")
         return 0
-    verdict = json.loads(runs.document(run_id, "verdict.json"))
+    verdict = decode_verdict(runs.document(run_id, VERDICT_FILE), f"{outcome.record}/{VERDICT_FILE}")
     _print_result(record, verdict, registry, Console())
     return 1 if outcome.failed else 0
 
@@ -51,11 +52,11 @@ def _failed(outcome: Outcome, console: Console) -> int:
     return 1
 
 
-def _print_result(record: "RunRecord", verdict: dict[str, Any], registry: str, console: Console) -> None:
-    from components.report.terminal import story
+def _print_result(record: "RunRecord", verdict: "Verdict", registry: str, console: Console) -> None:
+    from components.report.terminal import run_summary
 
     console.print()
-    for part in story(record, verdict):
+    for part in run_summary(record, verdict):
         console.print(part, highlight=False)
     shown = _showcase(record, registry)
     if shown is not None:

@@ -1,24 +1,45 @@
-"""Simple baselines (popularity, global mean, user and movie biases) and the cache of baseline answers."""
+"""Baselines: popularity, means and biases, and EASE, item-kNN and matrix factorisation.
 
-import os
-import zlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple
-from zipfile import BadZipFile
+A baseline is a class here, with its entry in components/metrics.py.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate.held_out import Batch, HeldOut
-from components.evaluate.scoring import Predictions, Scored
-from components.progress import log
-from components.vocabulary.interactions import UserRatings
+from components.evaluate.held_out import Batch
+from components.evaluate.ranking import Columns, Predictions
+from components.metrics import BASELINES, BIAS, EASE, FACTORS, GLOBAL_MEAN, ITEM_KNN, POPULARITY
+from components.vocabulary.interactions import UserRatings, chunks
 
 Array = npt.NDArray[Any]
 
+# Fits a baseline to the known ratings, for a catalogue of so many movies.
+Fit = Callable[[UserRatings, int], Any]
+FITS: dict[str, tuple[Fit, Callable[[int], bool]]] = {}
+_F = TypeVar("_F", bound=Fit)
 
+
+def _baseline(name: str, applies: Callable[[int], bool] = lambda rated: True) -> Callable[[_F], _F]:
+    """Registers the class below as the baseline `name`, if it `applies` to so many rated movies."""
+
+    def register(fit: _F) -> _F:
+        FITS[name] = (fit, applies)
+        return fit
+
+    return register
+
+
+def applicable(known: UserRatings) -> dict[str, Fit]:
+    """Returns the baselines for these known ratings, by name, in the order of the registry."""
+    rated = len(np.unique(known.movies))
+    return {name: FITS[name][0] for name in BASELINES if FITS[name][1](rated)}
+
+
+@_baseline(POPULARITY)
 class Popularity:
     """Recommends to everyone the movies with the most known ratings."""
 
@@ -29,16 +50,18 @@ class Popularity:
         return Predictions(np.broadcast_to(self._scores, (len(batch.users), len(self._scores))), None)
 
 
+@_baseline(GLOBAL_MEAN)
 class GlobalMean:
     """Rates every movie with the mean of the known ratings."""
 
-    def __init__(self, known: UserRatings) -> None:
+    def __init__(self, known: UserRatings, movies: int) -> None:
         self._mean = np.mean(known.ratings, dtype=np.float64)
 
     def predict(self, batch: Batch) -> Predictions:
         return Predictions(None, np.full(len(batch.pairs.movies), self._mean, np.float32))
 
 
+@_baseline(BIAS)
 class Bias:
     """Rates by mean + bias of the user + bias of the movie."""
 
@@ -52,7 +75,7 @@ class Bias:
 
 
 class Biases(NamedTuple):
-    """The mean rating, and what users (float64 [users]) and movies (float64 [movies]) add to it, in stars."""
+    """The mean rating, and the biases of users, float64 [users], and movies, float64 [movies], in stars."""
 
     mean: float
     users: Array
@@ -60,7 +83,7 @@ class Biases(NamedTuple):
 
 
 def fit_biases(known: UserRatings, movies: int, sweeps: int = 8) -> Biases:
-    """Biases of users and movies, each drawn towards 0 by how little is known of it.
+    """Fits biases of users and movies, each shrunk towards 0 where few ratings are known.
 
     rating = mean + b_user + b_movie + noise, with b_user ~ N(0, s_u^2), b_movie ~ N(0, s_m^2) and noise
     ~ N(0, s^2); the posterior mean of a bias is the sum of its residuals over (count + s^2 / s_u^2). The
@@ -78,15 +101,15 @@ def fit_biases(known: UserRatings, movies: int, sweeps: int = 8) -> Biases:
     noise = user_variance = movie_variance = 1e5 * floor
     for _ in range(sweeps):
         residuals = centred - users[owners]
-        movie_biases, movie_variance = _shrunk(items, residuals, movie_counts, noise, movie_variance)
+        movie_biases, movie_variance = _shrink(items, residuals, movie_counts, noise, movie_variance)
         residuals = centred - movie_biases[items]
-        users, user_variance = _shrunk(owners, residuals, user_counts, noise, user_variance)
+        users, user_variance = _shrink(owners, residuals, user_counts, noise, user_variance)
         noise = float(np.mean(np.square(residuals - users[owners]), dtype=np.float64)) + floor
     return Biases(mean, users, movie_biases)
 
 
-def _shrunk(of: Array, residuals: Array, counts: Array, noise: float, variance: float) -> tuple[Array, float]:
-    """Posterior means of one kind of bias, and its variance estimated anew."""
+def _shrink(of: Array, residuals: Array, counts: Array, noise: float, variance: float) -> tuple[Array, float]:
+    """Returns the posterior means of one kind of bias, and a new estimate of its variance."""
     precision = counts + noise / variance
     biases = np.bincount(of, weights=residuals, minlength=len(counts)) / precision
     seen = counts > 0
@@ -94,77 +117,253 @@ def _shrunk(of: Array, residuals: Array, counts: Array, noise: float, variance: 
     return biases.astype(np.float32), float(spread)
 
 
-CACHE_FILE = "baselines.npz"
-# To be raised with every change in what a baseline answers.
-_VERSION = 2
+# Rows that are gathered at once: 64 MB of factors.
+_ROWS_AT_ONCE = 1 << 20
+# Ratings that the movies' factors are learnt from; each movie has enough of them long before.
+_MAX_ROWS = 4_000_000
 
-Answer = Callable[[], Scored]
 
+@_baseline(FACTORS)
+class Factors:
+    """Rates by mean + biases + user factors . movie factors (Koren, Bell & Volinsky 2009).
 
-def answers(directory: Path | None, held_out: HeldOut, baselines: Mapping[str, Answer]) -> dict[str, Scored]:
-    """The answers of all `baselines` for `held_out`, from the file in `directory` or computed and put there.
-
-    Args:
-      directory: where the data lie; None keeps nothing. One that cannot be written is no failure.
-      baselines: name -> what computes its answers.
+    Each side is solved exactly with the other held fixed (Zhou et al. 2008), with a ridge that grows with the
+    number of ratings, so that little-known users and movies stay close to their biases.
     """
-    if directory is None:
-        return {name: answer() for name, answer in baselines.items()}
-    file, key = directory / CACHE_FILE, _key(held_out)
-    found = _read(file, key)
-    if found.keys() == baselines.keys():
-        log(f"baselines as computed before, from {file}")
-        return found
-    computed = {name: answer() for name, answer in baselines.items()}
-    with suppress(OSError):
-        _write(file, key, computed)
-    return computed
+
+    def __init__(
+        self,
+        known: UserRatings,
+        movies: int,
+        dimension: int = 16,
+        ridge: float = 0.08,
+        sweeps: int = 6,
+        seed: int = 0,
+    ) -> None:
+        """Fits `dimension` factors to `known` in `sweeps` rounds, starting from random ones by `seed`."""
+        self._biases = fit_biases(known, movies)
+        residuals = dataclasses.replace(known, ratings=_residuals(known, self._biases))
+        by_user = _sample(residuals)
+        by_movie = _transpose(by_user, movies)
+        generator = np.random.default_rng(seed)
+        self._movies = generator.normal(0, 0.1, (movies, dimension)).astype(np.float32)
+        for _ in range(sweeps):
+            self._movies = _solve(by_movie, _solve(by_user, self._movies, ridge), ridge)
+        self._users = _solve(residuals, self._movies, ridge)
+
+    def predict(self, batch: Batch) -> Predictions:
+        users, movies = batch.users[batch.pairs.owners], batch.pairs.movies
+        mean, user_biases, movie_biases = self._biases
+        dots = np.einsum("pd,pd->p", self._users[users], self._movies[movies])
+        return Predictions(None, (mean + user_biases[users] + movie_biases[movies] + dots).astype(np.float32))
 
 
-def _key(held_out: HeldOut) -> str:
-    """Other data or another version of the baselines, another key."""
-    known = held_out.known
-    checksum = 0
-    for array in (
-        held_out.users, held_out.pairs.offsets, held_out.pairs.movies, held_out.pairs.ratings,
-        known.offsets, known.movies, known.ratings,
-    ):  # fmt: skip
-        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
-    return f"{_VERSION} {len(held_out.movie_ids)} {held_out.rating_scale} {len(known.movies)} {checksum:08x}"
+def _residuals(known: UserRatings, biases: Biases) -> Array:
+    expected = np.float32(biases.mean) + biases.users[known.owners] + biases.movies[known.movies]
+    residuals: Array = (known.ratings - expected).astype(np.float32)
+    return residuals
 
 
-def _read(file: Path, key: str) -> dict[str, Scored]:
-    """What the file holds for `key`; empty if it holds nothing, or for another one."""
-    try:
-        # A file that numpy opens itself stays open when it is no archive.
-        with file.open("rb") as source, np.load(source) as arrays:
-            if str(arrays["key"]) != key:
-                return {}
-            parts: dict[str, dict[str, Any]] = {}
-            for name in arrays.files:
-                scorer, separator, part = name.partition(".")
-                if separator:
-                    parts.setdefault(scorer, {})[part] = arrays[name]
-    except (OSError, ValueError, KeyError, BadZipFile):
-        return {}
-    empty = dict.fromkeys(("ranks", "unseen_ranks", "ratings", "lists"))
-    return {
-        scorer: Scored(**{**empty, **of_scorer, "non_finite_users": int(of_scorer["non_finite_users"])})
-        for scorer, of_scorer in parts.items()
-    }
+def _sample(ratings: UserRatings) -> UserRatings:
+    """Samples users, evenly spread, if there are too many ratings to learn the movies from all."""
+    users, rows = ratings.users, len(ratings.movies)
+    if rows <= _MAX_ROWS:
+        return ratings
+    return ratings.select(np.linspace(0, users - 1, int(users * _MAX_ROWS / rows)).astype(np.int64))
 
 
-def _write(file: Path, key: str, computed: Mapping[str, Scored]) -> None:
-    arrays: dict[str, Any] = {
-        f"{scorer}.{part}": np.asarray(value)
-        for scorer, scored in computed.items()
-        for part, value in vars(scored).items()
-        if value is not None
-    }
-    staging = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with staging.open("wb") as target:
-            np.savez(target, key=np.asarray(key), **arrays)
-        staging.replace(file)
-    finally:
-        staging.unlink(missing_ok=True)
+def _transpose(ratings: UserRatings, movies: int) -> UserRatings:
+    """Groups the same ratings by movie, with users in the place of movies."""
+    columns = ratings.csr(movies).tocsc()
+    return UserRatings(columns.indices, columns.data, columns.indptr)
+
+
+def _solve(ratings: UserRatings, other: Array, ridge: float) -> Array:
+    """Solves for the factors of each user by least squares, given the movies'; or the other way round."""
+    counts = ratings.counts
+    factors = np.zeros((len(counts), other.shape[1]), np.float32)
+    # Those with about as many ratings are solved together, padded to the longest of them.
+    order = np.argsort(counts, kind="stable")
+    order = order[counts[order] > 0]
+    while len(order):
+        size = _longest_in_batch(counts[order])
+        batch, order = order[:size], order[size:]
+        factors[batch] = _solve_batch(ratings, other, batch, ridge)
+    return factors
+
+
+def _longest_in_batch(counts: Array) -> int:
+    """Returns how many fit into a batch, padded to the last of them; their `counts` ascend."""
+    padded = counts * np.arange(1, len(counts) + 1)
+    return max(int(np.searchsorted(padded, _ROWS_AT_ONCE, side="right")), 1)
+
+
+def _solve_batch(ratings: UserRatings, other: Array, batch: Array, ridge: float) -> Array:
+    counts = ratings.counts[batch]
+    places = np.arange(counts[-1])
+    inside = places < counts[:, None]
+    positions = np.where(inside, ratings.offsets[batch][:, None] + places, 0)
+    features = other[ratings.movies[positions]] * inside[:, :, None]
+    gram = features.transpose(0, 2, 1) @ features
+    gram += (ridge * counts)[:, None, None] * np.eye(other.shape[1], dtype=np.float32)
+    right = features.transpose(0, 2, 1) @ ratings.ratings[positions][:, :, None]
+    solution: Array = np.linalg.solve(gram, right)[:, :, 0]
+    return solution
+
+
+# The most movies that the model takes: to invert a matrix of so many rows takes seconds and 0.5 GB.
+MAX_MOVIES = 4096
+# The arithmetic that counting pairs of movies may cost, in multiplications; beyond it, users are sampled.
+_MAX_COUNTING = 4e11
+_USERS_AT_ONCE = 2048
+
+
+@_baseline(EASE, lambda rated: rated <= MAX_MOVIES)
+class Ease:
+    """EASE: recommends what goes with all that a user has rated (Steck 2019).
+
+    Movies beyond the `max_movies` most rated come after all others, in the order of their popularity.
+    """
+
+    def __init__(
+        self,
+        known: UserRatings,
+        movies: int,
+        regularisation: float | None = None,
+        max_movies: int = MAX_MOVIES,
+    ) -> None:
+        """Fits the model to `known`.
+
+        Args:
+          movies: the size of the catalogue.
+          regularisation: added to the diagonal of the matrix of counts; None for 1000, the best for 6,040
+            users (MovieLens 1M), and less for fewer.
+          max_movies: how many movies the model covers.
+        """
+        counts = np.bincount(known.movies, minlength=movies)
+        order = np.argsort(-counts, kind="stable")
+        covered = order[: min(max_movies, int(np.count_nonzero(counts)))]
+        column = np.full(movies, -1, np.int32)
+        column[covered] = np.arange(len(covered), dtype=np.int32)
+        self._column, self._covered = column, len(covered)
+        # Below any score of a covered movie, whatever the user: a sum of weights is far from a million.
+        background = (counts / (counts.max(initial=0) + 1) - 1e6).astype(np.float32)
+        others = np.flatnonzero(column < 0)
+        self._background, level = np.unique(background[others], return_inverse=True)
+        of_movie = column.copy()
+        of_movie[others] = len(covered) + level
+        self._columns = Columns(of_movie, np.bincount(of_movie, minlength=len(covered)))
+        gram, sampled = _counts_of_pairs(known, column, len(covered))
+        if regularisation is None:
+            regularisation = 1000 * min(1, (sampled / 6040) ** 0.5)
+        self._weights = _weights(gram, regularisation)
+
+    def predict(self, batch: Batch) -> Predictions:
+        seen = _indicators(batch.history, self._column, self._covered)
+        scores = np.empty((len(batch.users), len(self._columns.sizes)), np.float32)
+        np.matmul(seen, self._weights, out=scores[:, : self._covered])
+        scores[:, self._covered :] = self._background
+        return Predictions(scores, None, self._columns)
+
+
+def _indicators(ratings: UserRatings, column: Array, width: int) -> Array:
+    """Marks with 1 the covered movies that users rated, float32 [n, width]; `column` is -1 for the others."""
+    columns = column[ratings.movies]
+    covered = columns >= 0
+    indicators = np.zeros((ratings.users, width), np.float32)
+    indicators[ratings.owners[covered], columns[covered]] = 1
+    return indicators
+
+
+def _counts_of_pairs(known: UserRatings, column: Array, width: int) -> tuple[Array, int]:
+    """Counts the users who rated both of two movies, float32 [width, width], and all of the users."""
+    users = np.flatnonzero(known.counts)
+    allowed = max(int(_MAX_COUNTING / max(width, 1) ** 2), 1)
+    if len(users) > allowed:
+        users = users[np.linspace(0, len(users) - 1, allowed).astype(np.int64)]
+    gram = np.zeros((width, width), np.float32)
+    for part in chunks(len(users), _USERS_AT_ONCE):
+        indicators = _indicators(known.select(users[part]), column, width)
+        gram += indicators.T @ indicators
+    return gram, len(users)
+
+
+def _weights(gram: Array, regularisation: float) -> Array:
+    """Computes the closed form: the weight of each movie for each other one, float32 [width, width]."""
+    regularised = gram.astype(np.float64)
+    regularised[np.diag_indices_from(regularised)] += regularisation
+    precision = np.linalg.inv(regularised)
+    weights = precision / -np.diag(precision)
+    np.fill_diagonal(weights, 0)
+    return weights.astype(np.float32)
+
+
+NEIGHBOURS = 50
+# Ratings that are read to find the neighbours of one movie; raters beyond them are sampled.
+_ROWS_A_MOVIE = 40_000
+# A movie that few of its neighbour's raters also rated may be near by chance.
+_SHRINKAGE = 10
+# Of so many times more movies than ratings, sorting the ratings is faster than counting for each movie.
+_SPARSE = 20
+
+
+@_baseline(ITEM_KNN, lambda rated: rated > MAX_MOVIES)
+class ItemKnn:
+    """Recommends the movies most alike to all that a user has rated.
+
+    Two movies are alike by the cosine of who rated them, shrunk where few rated both. Each movie keeps its
+    nearest ones; the others follow in the order of popularity.
+    """
+
+    def __init__(self, known: UserRatings, movies: int, neighbours: int = NEIGHBOURS) -> None:
+        """Finds the `neighbours` nearest of each of `movies` in `known`."""
+        counts = np.bincount(known.movies, minlength=movies)
+        # Below any cosine, and enough to order what has none.
+        self._background = (1e-9 * counts / (counts.max(initial=0) + 1)).astype(np.float32)
+        self._movies = np.zeros((movies, neighbours), np.int32)
+        self._cosines = np.zeros((movies, neighbours), np.float32)
+        for movie, others, common in _co_ratings(known, counts):
+            cosines = common / np.sqrt(counts[others] * counts[movie]) * (common / (common + _SHRINKAGE))
+            if len(others) > neighbours:
+                nearest = np.argpartition(-cosines, neighbours - 1)[:neighbours]
+                others, cosines = others[nearest], cosines[nearest]
+            self._movies[movie, : len(others)] = others
+            self._cosines[movie, : len(others)] = cosines
+
+    def predict(self, batch: Batch) -> Predictions:
+        users, movies = len(batch.users), len(self._background)
+        rated = batch.history.movies
+        owners = batch.history.owners.astype(np.int64)
+        cells = owners[:, np.newaxis] * movies + self._movies[rated]
+        sums = np.bincount(cells.ravel(), self._cosines[rated].ravel(), minlength=users * movies)
+        return Predictions(sums.reshape(users, movies).astype(np.float32) + self._background, None)
+
+
+def _co_ratings(known: UserRatings, counts: Array) -> Iterator[tuple[int, Array, Array]]:
+    """Yields each rated movie, the others that its raters rated, int64 [c], and by how many, float64 [c].
+
+    The numbers are estimates where many rated it.
+    """
+    by_movie = np.argsort(known.movies, kind="stable")
+    raters = known.owners[by_movie]
+    ends = np.cumsum(counts)
+    activity = known.counts
+    for movie in np.flatnonzero(counts):
+        of_movie = raters[ends[movie] - counts[movie] : ends[movie]]
+        chosen = of_movie
+        rows = int(activity[of_movie].sum())
+        if rows > _ROWS_A_MOVIE:
+            size = max(int(len(of_movie) * _ROWS_A_MOVIE / rows), 1)
+            chosen = of_movie[np.linspace(0, len(of_movie) - 1, size).astype(np.int64)]
+        found = known.select(chosen).movies
+        others, common = _count_values(found[found != movie], len(counts))
+        yield int(movie), others, common * (len(of_movie) / len(chosen))
+
+
+def _count_values(found: Array, movies: int) -> tuple[Array, Array]:
+    """Returns the different values of `found`, and how often each occurs."""
+    if movies > _SPARSE * len(found):
+        return np.unique(found, return_counts=True)
+    counts = np.bincount(found, minlength=movies)
+    present = np.flatnonzero(counts)
+    return present, counts[present]

@@ -1,14 +1,15 @@
-"""Confidence intervals: a bootstrap over users, and a grouped jackknife for what is no sum over users."""
+"""Sums per user, a bootstrap over users, and a grouped jackknife for metrics that are no sums over users."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate.metrics import UserSums
+from components.metrics import METRICS, Metric
+from components.verdict import Interval
 
 Array = npt.NDArray[Any]
 
@@ -16,19 +17,65 @@ RESAMPLES = 1000
 CONFIDENCE = 0.95
 _CHUNK_BYTES = 64 << 20
 
-Interval = tuple[float, float]
+
+@dataclass(frozen=True)
+class UserSums:
+    """Sums per user: what each user adds to every metric of one scorer.
+
+    A metric is sum(column) / sum(rows), or the mean of the column over users, or the square root of that, as
+    its entry in `METRICS` says.
+
+    Attributes:
+      rows: int64 [n], held-out pairs of each user.
+      columns: metric -> float64 [n]; only the metrics that the scorer has.
+    """
+
+    rows: Array
+    columns: dict[str, Array]
+
+    def metrics(self) -> dict[str, float]:
+        """The metrics over all users; NaN if a prediction was."""
+        return {
+            name: float(values[0]) for name, values in self.weighted(np.ones((1, len(self.rows)))).items()
+        }
+
+    def weighted(self, weights: Array) -> dict[str, Array]:
+        """The metrics [r] under r weightings of the users, `weights` float [r, n]."""
+        if not self.columns:
+            return {}
+        totals = {"rows": weights @ self.rows.astype(weights.dtype), "users": weights.sum(axis=1)}
+        sums = weights @ np.column_stack(list(self.columns.values())).astype(weights.dtype)
+        return {name: _mean(METRICS[name], sums[:, place], totals) for place, name in enumerate(self.columns)}
+
+
+def _mean(metric: Metric, sums: Array, totals: Mapping[str, Array]) -> Array:
+    mean: Array = sums / totals[metric.over]
+    return np.sqrt(mean) if metric.root else mean
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """Metrics under the same random weightings of the users: scorer -> metric -> float32 [resamples]."""
+    """Metrics on some rows: their values, and the same under random weightings of the users.
 
-    draws: dict[str, dict[str, Array]]
+    Attributes:
+      rows, users: the number of rows, and of the users that they are of.
+      metrics: scorer -> metric -> value.
+      draws: scorer -> metric -> float32 [resamples], of the metrics that are sums over users; draws of two
+        scorers are paired.
+      intervals: scorer -> metric -> 95% interval, of the other metrics.
+    """
+
+    rows: int = 0
+    users: int = 0
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    draws: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
 
     def interval(self, scorer: str, metric: str) -> Interval | None:
-        """The 95% interval of a metric; None if the scorer lacks it or it is not finite."""
+        """The 95% interval of a metric; None if it is unknown, not finite, or there are too few users."""
+        found = self.intervals.get(scorer, {}).get(metric)
         draws = self.draws.get(scorer, {}).get(metric)
-        return None if draws is None else _percentiles(draws)
+        return _percentiles(draws) if found is None and draws is not None else found
 
     def difference(self, scorer: str, other: str, metric: str) -> Interval | None:
         """The 95% interval of `scorer`'s metric minus `other`'s."""
@@ -37,13 +84,13 @@ class Resampled:
 
 
 def resample(sums: Mapping[str, UserSums], seed: int, resamples: int = RESAMPLES) -> Resampled:
-    """Computes every metric of every scorer under random weightings of the users.
+    """Computes every metric of every scorer, and the same under random weightings of the users.
 
     The weights are exponential (the Bayesian bootstrap, Rubin 1981), not counts of draws: it has the same
     limit, and a sum of weights is never 0 however few the users are.
 
     Args:
-      sums: scorer -> its sums, all over the same users.
+      sums: scorer -> its sums, all over the same rows.
       seed: decides the weights.
     """
     return resample_parts({"": sums}, seed, resamples)[""]
@@ -52,7 +99,7 @@ def resample(sums: Mapping[str, UserSums], seed: int, resamples: int = RESAMPLES
 def resample_parts(
     parts: Mapping[str, Mapping[str, UserSums]], seed: int, resamples: int = RESAMPLES
 ) -> dict[str, Resampled]:
-    """`resample` for several parts of the same users' rows, all under the same weights."""
+    """Resamples several parts of the same users' rows, all under the same weights."""
     users = next((len(one.rows) for sums in parts.values() for one in sums.values()), 0)
     generator = np.random.default_rng(seed)
     size = max(1, _CHUNK_BYTES // (4 * max(users, 1)))
@@ -64,14 +111,20 @@ def resample_parts(
             for scorer, of_scorer in sums.items():
                 for metric, values in of_scorer.weighted(weights).items():
                     draws[part][scorer].setdefault(metric, []).append(values)
-    return {part: Resampled(_concatenated(draws[part])) for part in parts}
+    return {part: _summarise(sums, draws[part]) for part, sums in parts.items()}
 
 
-def _concatenated(draws: Mapping[str, Mapping[str, list[Array]]]) -> dict[str, dict[str, Array]]:
-    return {
-        scorer: {metric: np.concatenate(values) for metric, values in of_scorer.items()}
-        for scorer, of_scorer in draws.items()
-    }
+def _summarise(sums: Mapping[str, UserSums], draws: Mapping[str, Mapping[str, list[Array]]]) -> Resampled:
+    rows = next((one.rows for one in sums.values()), np.zeros(0, np.int64))
+    return Resampled(
+        rows=int(rows.sum()),
+        users=int(np.count_nonzero(rows)),
+        metrics={scorer: one.metrics() for scorer, one in sums.items()},
+        draws={
+            scorer: {metric: np.concatenate(values) for metric, values in of_scorer.items()}
+            for scorer, of_scorer in draws.items()
+        },
+    )
 
 
 def _percentiles(draws: Array) -> Interval | None:
@@ -88,7 +141,7 @@ _QUANTILE = 2.0096
 
 
 def group_of(users: int) -> Array:
-    """The group that each user is left out with, int64 [users]."""
+    """Assigns each user to a group that is left out at a time, int64 [users]."""
     return np.arange(users) % GROUPS
 
 

@@ -1,29 +1,40 @@
-"""The champion: its model, the data it was trained on, and rules about differences of the data."""
+"""The champion: its model, the data that it was trained on, and the rules about differences of the data."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from components.documents import read_document
 from components.errors import UserError
 from components.evaluate import rules
-from components.evaluate.held_out import HeldOut
-from components.evaluate.names import UNREAD_BY_CHAMPION
-from components.evaluate.rules import Rule, split_mismatch
-from components.evaluate.slices import Slice
+from components.evaluate.held_out import HeldOut, Slice
+from components.evaluate.rules import split_mismatch
+from components.metrics import NOT_TRAINED_ON_BY_CHAMPION
+from components.verdict import ComparedChampion, Comparison, Rule
 from components.vocabulary.data_summary import DataSummary, HashSample, id_hashes, row_hashes
 from components.vocabulary.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from components.train.scoring import ScoringModel
 
 Array = npt.NDArray[Any]
 
 
+_NO_CHAMPION = ComparedChampion(exists=False)
+
+# Opens a model, or raises whatever a broken one does.
+Opener = Callable[[], "ScoringModel"]
+
+
 @dataclass(frozen=True)
 class DataChange:
-    """The known ratings at hand beside those of the champion.
+    """Differences of the known ratings from those that the champion was trained on.
 
     Attributes:
       rows_share: the number of ratings here / there.
@@ -56,30 +67,30 @@ class DataChange:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Which held-out pairs a model was trained on, as far as the sample of its training rows tells.
+    """Held-out pairs that a model was trained on, by the sample of its training rows.
 
     Attributes:
-      told: how many pairs it can be told of.
-      trained: on how many of those the model was trained.
-      unread: bool [p], the pairs that it was certainly not trained on.
+      covered: the number of pairs that the sample covers, so that it is known whether they were trained on.
+      trained: the number of those that the model was trained on.
+      not_trained_on: bool [p], the covered pairs that it was not trained on.
     """
 
-    told: int
+    covered: int
     trained: int
-    unread: Array
+    not_trained_on: Array
 
     @classmethod
     def of(cls, trained: DataSummary, held_out: HeldOut) -> Self:
-        """Looks for the held-out pairs in the sample of training rows."""
+        """Looks the held-out pairs up in the sample of training rows."""
         users, movies = id_hashes(held_out.user_ids), id_hashes(held_out.movie_ids)
         rows = row_hashes(users[held_out.user_of_pair], movies[held_out.pairs.movies])
-        told, held = trained.rows.covers(rows), trained.rows.holds(rows)
-        return cls(int(np.count_nonzero(told)), int(np.count_nonzero(held)), told & ~held)
+        covered, held = trained.rows.covers(rows), trained.rows.holds(rows)
+        return cls(int(np.count_nonzero(covered)), int(np.count_nonzero(held)), covered & ~held)
 
     @property
     def share(self) -> float:
         """The estimated share of the held-out pairs that the model was trained on, 0 to 1."""
-        return self.trained / self.told if self.told else 0.0
+        return self.trained / self.covered if self.covered else 0.0
 
 
 def _distance(one: dict[str, int], other: dict[str, int]) -> float:
@@ -89,17 +100,17 @@ def _distance(one: dict[str, int], other: dict[str, int]) -> float:
 
 
 def _new(there: HashSample, here: HashSample) -> float:
-    """The share of what is here and not there; of those that both samples tell of."""
-    told = here.hashes[there.covers(here.hashes)]
-    return float(np.mean(~there.holds(told))) if len(told) else 0.0
+    """Estimates the share of the ids here that are not there, from those that both samples cover."""
+    covered = here.hashes[there.covers(here.hashes)]
+    return float(np.mean(~there.holds(covered))) if len(covered) else 0.0
 
 
 _CHAMPION_FILE = "champion.json"
 _MODEL_FILE = "model.json"
 _MODEL = "model"
 SAVED_MODEL = "saved_model"
-# If none of so many test rows are among the champion's training rows, hardly any of the others are.
-_ENOUGH_TOLD = 1000
+# If none of at least so many test rows are among the champion's training rows, hardly any of the others are.
+_ENOUGH_COVERED = 1000
 
 
 @dataclass(frozen=True)
@@ -107,70 +118,59 @@ class Champion:
     """The model that is served now.
 
     Attributes:
-      version: its id; "" if there is none.
-      sequence: its place in the champion log; 0 if there is none, or it does not come from a registry.
+      record: its entry in the verdict.
       model: its Model directory; None if there is none.
     """
 
-    version: str
-    sequence: int
+    record: ComparedChampion
     model: Path | None
 
     @classmethod
     def load(cls, path: str) -> Self:
-        """Reads what lies at `path`; "" stands for no champion.
+        """Reads the artifact or Model at `path`; "" stands for no champion.
 
         Raises:
           UserError: if it is neither an artifact of the step `champion` nor a Model.
         """
         if not path:
-            return cls("", 0, None)
-        directory = Path(path)
+            return cls(_NO_CHAMPION, None)
+        directory, marker = Path(path), Path(path) / _CHAMPION_FILE
         if (directory / SAVED_MODEL).is_dir():
-            return cls(directory.name, 0, directory)
-        record = read_json(directory / _CHAMPION_FILE)
-        if not isinstance(record, dict):
+            return cls(ComparedChampion(exists=True, version=directory.name), directory)
+        if not marker.is_file():
             raise UserError(
                 f"--champion {path} holds neither {_CHAMPION_FILE} nor {SAVED_MODEL}/; "
                 "name what `twotower champion` wrote, or a Model"
             )
-        if not record.get("exists"):
-            return cls("", 0, None)
-        return cls(str(record.get("version", "")), int(record.get("sequence", 0)), directory / _MODEL)
-
-    def as_json(self) -> dict[str, Any]:
-        """Its entry in the verdict."""
-        return {"exists": self.model is not None, "version": self.version, "sequence": self.sequence}
+        record = read_document(marker, ComparedChampion, "name what `twotower champion` wrote, or a Model")
+        return cls(record, directory / _MODEL if record.exists else None)
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Whether, and on which rows, the champion can be compared with.
+class ChampionComparison:
+    """Conditions under which the challenger is compared with the champion.
 
     Attributes:
+      record: the champion's entry in the verdict.
+      opener: opens the champion; None if there is no comparison.
       absence: why there is no comparison; "" if there is one.
-      overlap: of the test rows with the champion's training rows; None if it does not say what these were.
-      data: how the data differ from those that the champion was trained on; None if it does not say.
-      no_data: why that is not known.
+      part: the only rows to compare on, where the champion was trained on others of the test rows; else None.
+      data: the differences from the champion's data; None if they are not known.
+      no_data: why they are not known.
     """
 
+    record: ComparedChampion = _NO_CHAMPION
+    opener: Opener | None = None
     absence: str = ""
-    overlap: Overlap | None = None
+    part: Slice | None = None
     data: DataChange | None = None
     no_data: str = ""
-
-    @property
-    def part(self) -> Slice | None:
-        """The rows on which alone to compare, if the champion was trained on others of them."""
-        if self.overlap is None or self.overlap.trained == 0:
-            return None
-        return Slice(UNREAD_BY_CHAMPION, self.overlap.unread)
 
 
 def comparison(
     champion: Champion, held_out: HeldOut, names: Vocabulary, split: dict[str, Any], ignored: bool
-) -> Comparison:
-    """Finds out how the champion can be compared with on `held_out`.
+) -> ChampionComparison:
+    """Determines on which rows of `held_out` the champion can be compared with, if at all.
 
     A champion that says which rows it was trained on is compared on those that it was not; one that does
     not say, only if its data were split as those at hand.
@@ -180,30 +180,46 @@ def comparison(
       split: how the data at hand were split.
       ignored: whether the champion is to be left out.
     """
+    record = champion.record
     if champion.model is None:
-        return Comparison("There is no champion yet.")
+        return ChampionComparison(record, absence="There is no champion yet.")
     if ignored:
-        return Comparison("The champion was left out, as asked.")
+        return ChampionComparison(record, absence="The champion was left out, as asked.")
     theirs = DataSummary.load(champion.model)
     mismatch = split_mismatch(split_of(champion.model), split)
+    opener = partial(open_model, champion.model)
     if theirs is None:
-        return Comparison(mismatch, no_data="The champion does not say what its data were like.")
+        return ChampionComparison(
+            record,
+            None if mismatch else opener,
+            mismatch,
+            no_data="The champion does not say what its data were like.",
+        )
     overlap = Overlap.of(theirs, held_out)
     here = DataSummary.of(held_out.known, names.user_ids, names.movie_ids, held_out.rating_scale)
     data = DataChange.between(theirs, here, held_out.rating_scale)
-    enough = overlap.trained > 0 or overlap.told >= _ENOUGH_TOLD
-    return Comparison("" if enough else mismatch, overlap, data)
+    enough = overlap.trained > 0 or overlap.covered >= _ENOUGH_COVERED
+    part = Slice(NOT_TRAINED_ON_BY_CHAMPION, overlap.not_trained_on) if overlap.trained else None
+    absence = "" if enough else mismatch
+    return ChampionComparison(record, None if absence else opener, absence, part, data)
+
+
+def open_model(directory: Path) -> "ScoringModel":
+    """Opens the scoring model of a Model directory."""
+    from components.train.scoring import ScoringModel
+
+    return ScoringModel.load(directory)
 
 
 def split_of(model: Path) -> dict[str, Any] | None:
-    """How the data of a model were split; None if it does not say."""
+    """Reads the split of the data of a model; None if it does not state it."""
     record = read_json(model / _MODEL_FILE)
     split = record.get("split") if isinstance(record, dict) else None
     return split if isinstance(split, dict) else None
 
 
 def read_json(file: Path) -> Any:
-    """What a JSON file holds; None if it cannot be read."""
+    """Reads a JSON file; None if it cannot be read."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -228,62 +244,55 @@ class DataBounds:
     max_new_movies: float = 0.5
 
 
-_COMPARISONS = {
-    "rows_share": ">=",
-    "rating_mean_shift": "<=",
-    "rating_histogram_distance": "<=",
-    "new_users_share": "<=",
-    "new_movies_share": "<=",
+# Metric, the bound's field, comparison and sentence, by field of `DataChange`.
+_DATA_RULES: dict[str, tuple[str, str, Comparison, str]] = {
+    "rows_share": (
+        "rows_share",
+        "min_rows_share",
+        ">=",
+        "There are {value:.1%} as many known ratings as the champion was trained on, and at least "
+        "{bound:.0%} are expected",
+    ),
+    "mean_shift": (
+        "rating_mean_shift",
+        "max_mean_shift",
+        "<=",
+        "The mean rating is {value:.3f} stars from that of the champion's data, and at most {bound:.3f} are "
+        "expected",
+    ),
+    "histogram_distance": (
+        "rating_histogram_distance",
+        "max_histogram_distance",
+        "<=",
+        "The histogram of ratings differs from that of the champion's data in {value:.1%} of the ratings, "
+        "and at most {bound:.0%} are expected",
+    ),
+    "new_users": (
+        "new_users_share",
+        "max_new_users",
+        "<=",
+        "{value:.1%} of the users have no rating in the champion's data, and at most {bound:.0%} are "
+        "expected",
+    ),
+    "new_movies": (
+        "new_movies_share",
+        "max_new_movies",
+        "<=",
+        "{value:.1%} of the rated movies have no rating in the champion's data, and at most {bound:.0%} are "
+        "expected",
+    ),
 }
 
 
 def data_rules(data: DataChange | None, absence: str, bounds: DataBounds) -> Iterator[Rule]:
     """Holds `data` to the bounds; all rules are skipped where it is None, because of `absence`."""
-    if data is None:
-        for metric, comparison in _COMPARISONS.items():
-            yield rules.skipped(_name(metric), metric, absence, comparison=comparison)
-        return
-    mean_bound = bounds.max_mean_shift * data.scale
-    for metric, value, bound, why in (
-        (
-            "rows_share",
-            data.rows_share,
-            bounds.min_rows_share,
-            f"There are {data.rows_share:.1%} as many known ratings as the champion was trained on, and at "
-            f"least {bounds.min_rows_share:.0%} are expected",
-        ),
-        (
-            "rating_mean_shift",
-            data.mean_shift,
-            mean_bound,
-            f"The mean rating is {data.mean_shift:.3f} stars from that of the champion's data, and at most "
-            f"{mean_bound:.3f} are expected",
-        ),
-        (
-            "rating_histogram_distance",
-            data.histogram_distance,
-            bounds.max_histogram_distance,
-            f"The histogram of ratings differs from that of the champion's data in "
-            f"{data.histogram_distance:.1%} of the ratings, and at most {bounds.max_histogram_distance:.0%} "
-            "are expected",
-        ),
-        (
-            "new_users_share",
-            data.new_users,
-            bounds.max_new_users,
-            f"{data.new_users:.1%} of the users have no rating in the champion's data, and at most "
-            f"{bounds.max_new_users:.0%} are expected",
-        ),
-        (
-            "new_movies_share",
-            data.new_movies,
-            bounds.max_new_movies,
-            f"{data.new_movies:.1%} of the rated movies have no rating in the champion's data, and at most "
-            f"{bounds.max_new_movies:.0%} are expected",
-        ),
-    ):
-        yield rules.within(_name(metric), metric, value, bound, _COMPARISONS[metric], why)
-
-
-def _name(metric: str) -> str:
-    return f"data_{metric}"
+    for field, (metric, bound_field, comparison, why) in _DATA_RULES.items():
+        name = f"data_{metric}"
+        if data is None:
+            yield rules.skipped(name, metric, absence, comparison=comparison)
+            continue
+        value, bound = getattr(data, field), getattr(bounds, bound_field)
+        if field == "mean_shift":
+            bound *= data.scale
+        sentence = why.format(value=value, bound=bound)
+        yield rules.within(name, metric, value, bound, comparison, sentence)

@@ -1,16 +1,19 @@
-"""Tables for the report: where a model is good and where it is not, and the calibration of its ratings."""
+"""The document details.json: tables, calibration and examples for the report."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate.bootstrap import GROUPS, Interval, group_of, interval
+from components.documents import Document, read_document
+from components.evaluate.bootstrap import GROUPS, group_of, interval
 from components.evaluate.held_out import HeldOut
-from components.evaluate.names import BIAS, CHALLENGER, LIST_METRICS
-from components.evaluate.ranking import LENGTH
-from components.evaluate.scoring import Scored
+from components.evaluate.ranking import LENGTH, Answers
+from components.metrics import CHALLENGER, LIST_METRICS, RMSE, STAND_INS
+from components.verdict import Interval
 from components.vocabulary.interactions import UserRatings
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -19,23 +22,107 @@ Array = npt.NDArray[Any]
 BUCKETS = 10
 
 
-class Calibration(NamedTuple):
-    """Buckets of about equally many predictions, and how far they are off.
+class CalibrationBucket(Document):
+    """About a tenth of the predictions: means in stars, and the 95% interval of `given` or None."""
+
+    rows: int
+    predicted: float
+    given: float
+    interval: Interval | None
+
+
+class Residual(Document):
+    """The mean error of the predictions for rows of one rating, in stars."""
+
+    given: float
+    rows: int
+    mean_error: float
+
+
+class TopKCurve(Document):
+    """By scorer, the share of held-out pairs that are among the k best unseen movies."""
+
+    k: list[int] = msgspec.field(default_factory=list)
+    accuracy: dict[str, list[float]] = msgspec.field(default_factory=dict)
+
+
+class RatedMovie(Document):
+    """A movie with a rating; year is 0 where it is not known."""
+
+    title: str
+    year: int
+    stars: float
+
+
+class RecommendedMovie(Document):
+    """A recommended movie."""
+
+    title: str
+    year: int
+    rated_later: bool
+
+
+class ExampleUser(Document):
+    """A user with the best rated movies, what the challenger recommends, and what was rated afterwards."""
+
+    user_id: str
+    known_ratings: int
+    liked: list[RatedMovie]
+    recommended: list[RecommendedMovie]
+    then: list[RatedMovie]
+
+
+class Details(Document, omit_defaults=True):
+    """Tables and examples for the report: the document details.json.
 
     Attributes:
-      buckets: rows, predicted and given (means, in stars), and `interval`, the 95% interval of `given`, or
-        None if there are too few users.
+      top_k: accuracy by the length of the list.
+      calibration: by scorer, buckets of about equally many predictions.
+      residuals: by scorer, the errors for each rating.
+      lists: by scorer, metrics of its lists of the best 10.
+      long_tail: by scorer, the share of its lists in each tenth of the known ratings, the most rated first.
+      users: some users, from the least to the most active.
+    """
+
+    _written_by = "twotower evaluate"
+
+    top_k: TopKCurve = msgspec.field(default_factory=TopKCurve)
+    calibration: dict[str, list[CalibrationBucket]] = msgspec.field(default_factory=dict)
+    residuals: dict[str, list[Residual]] = msgspec.field(default_factory=dict)
+    lists: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
+    long_tail: dict[str, list[float]] = msgspec.field(default_factory=dict)
+    users: list[ExampleUser] = msgspec.field(default_factory=list)
+
+
+DETAILS_FILE = "details.json"
+
+
+def load_details(evaluation_dir: str | Path) -> Details:
+    """Reads the details in an Evaluation directory; empty ones if it has none.
+
+    Raises:
+      UserError: if they are broken.
+    """
+    file = Path(evaluation_dir) / DETAILS_FILE
+    return read_document(file, Details) if file.exists() else Details()
+
+
+class Calibration(NamedTuple):
+    """Calibration of a scorer's ratings.
+
+    Attributes:
+      buckets: of about equally many predictions.
       error: the mean over rows of |predicted - given| of their bucket, in stars; NaN without predictions.
       interval: the 95% interval of `error`, or None.
     """
 
-    buckets: list[dict[str, Any]]
+    buckets: list[CalibrationBucket]
     error: float
     interval: Interval | None
 
 
 def calibration(stars: Array, held_out: HeldOut) -> Calibration:
-    """Compares predictions `stars`, float32 [p], with the ratings; those that are no numbers are left out."""
+    """Compares predictions `stars`, float32 [p], with the ratings; those that are not finite are left out."""
     finite = np.flatnonzero(np.isfinite(stars))
     if len(finite) == 0:
         return Calibration([], float("nan"), None)
@@ -63,23 +150,21 @@ def calibration(stars: Array, held_out: HeldOut) -> Calibration:
 
 
 def _error(sums: Array) -> float:
-    """The mean absolute difference, of rows, predictions and ratings added up by bucket [3, buckets]."""
+    """Computes the mean absolute difference from sums by bucket, [3, buckets]: rows, predictions, ratings."""
     rows, predicted, given = sums
     return float(np.sum(np.abs(predicted - given)) / np.sum(rows)) if np.any(rows) else float("nan")
 
 
-def _bucket(whole: Array, without: Array, enough: bool) -> dict[str, Any]:
+def _bucket(whole: Array, without: Array, enough: bool) -> CalibrationBucket:
     rows, predicted, given = whole
     sure = enough and np.all(without[0] > 0)
-    return {
-        "rows": int(rows),
-        "predicted": float(predicted / rows),
-        "given": float(given / rows),
-        "interval": list(interval(float(given / rows), without[2] / without[0])) if sure else None,
-    }
+    return CalibrationBucket(
+        rows=int(rows),
+        predicted=float(predicted / rows),
+        given=float(given / rows),
+        interval=interval(float(given / rows), without[2] / without[0]) if sure else None,
+    )
 
-
-DETAILS_FILE = "details.json"
 
 _CURVE = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500)
 _TYPICAL_USERS = 6
@@ -87,72 +172,62 @@ _TITLES = 5
 
 
 def details(
-    scored: Mapping[str, Scored],
+    answers: Mapping[str, Answers],
     metrics: Mapping[str, Mapping[str, float]],
     calibrations: Mapping[str, Calibration],
     held_out: HeldOut,
     vocabulary: Vocabulary,
-) -> dict[str, Any]:
-    """Tables and examples as JSON values; empty where there was nothing to score.
+) -> Details:
+    """Collects tables and examples; empty where there was nothing to score.
 
     Args:
-      scored, metrics, calibrations: by scorer, its answers and what was measured of them.
-
-    Returns:
-      top_k: ks, and by scorer the share of held-out pairs that are among the k best unseen movies.
-      calibration: by scorer, buckets of about equally many predictions with mean prediction and mean rating.
-      residuals: by scorer, for each rating that was given, how many there were and the mean error.
-      lists: by scorer, how diverse its lists of the best 10 are.
-      long_tail: by scorer, the share of its lists in each tenth of the known ratings, the most rated first.
-      users: a few users with what they rated best, what the challenger recommends and what they then rated.
+      answers, metrics, calibrations: by scorer.
     """
-    if not scored:
-        return {}
-    rating = {name: one.ratings for name, one in scored.items() if one.ratings is not None}
-    listed = {name: one.lists for name, one in scored.items() if one.lists is not None}
+    if not answers:
+        return Details()
+    ratings = {name: one.ratings for name, one in answers.items() if one.ratings is not None}
+    lists = {name: one.lists for name, one in answers.items() if one.lists is not None}
     counts = np.bincount(held_out.known.movies, minlength=len(held_out.movie_ids))
-    challenger = scored.get(CHALLENGER)
-    return {
-        "top_k": {
-            "k": list(_CURVE),
-            "accuracy": {name: curve for name, one in scored.items() if (curve := _curve(one))},
+    challenger = answers.get(CHALLENGER)
+    return Details(
+        top_k=TopKCurve(
+            k=list(_CURVE), accuracy={name: curve for name, one in answers.items() if (curve := _curve(one))}
+        ),
+        calibration={name: found.buckets for name, found in calibrations.items()},
+        residuals={
+            name: _residuals(ratings[name], held_out.pairs.ratings)
+            for name in (CHALLENGER, STAND_INS[RMSE])
+            if name in ratings
         },
-        "calibration": {name: found.buckets for name, found in calibrations.items()},
-        "residuals": {
-            name: _residuals(rating[name], held_out.pairs.ratings)
-            for name in (CHALLENGER, BIAS)
-            if name in rating
+        lists={
+            name: {one.name: metrics[name][one.name] for one in LIST_METRICS if one.name in metrics[name]}
+            | _popularity(of_scorer, counts)
+            for name, of_scorer in lists.items()
         },
-        "lists": {
-            name: {metric: metrics[name][metric] for metric in LIST_METRICS if metric in metrics[name]}
-            | _popularity(lists, counts)
-            for name, lists in listed.items()
-        },
-        "long_tail": {name: _long_tail(lists, counts) for name, lists in listed.items()},
-        "users": [] if challenger is None else _users(challenger, held_out, vocabulary),
-    }
+        long_tail={name: _long_tail(of_scorer, counts) for name, of_scorer in lists.items()},
+        users=[] if challenger is None else _users(challenger, held_out, vocabulary),
+    )
 
 
-def _curve(scored: Scored) -> list[float]:
-    if scored.unseen_ranks is None:
-        return []
-    return [float(np.mean(scored.unseen_ranks < k)) for k in _CURVE]
+def _curve(answers: Answers) -> list[float]:
+    ranks = answers.unseen_ranks
+    return [] if ranks is None else [float(np.mean(ranks < k)) for k in _CURVE]
 
 
-def _residuals(stars: Array, given: Array) -> list[dict[str, float]]:
+def _residuals(stars: Array, given: Array) -> list[Residual]:
     errors = stars.astype(np.float64) - given
     table = []
     for level in np.unique(given):
         of_level = errors[(given == level) & np.isfinite(errors)]
         if len(of_level):
             table.append(
-                {"given": float(level), "rows": len(of_level), "mean_error": float(np.mean(of_level))}
+                Residual(given=float(level), rows=len(of_level), mean_error=float(np.mean(of_level)))
             )
     return table
 
 
 def _popularity(lists: Array, counts: Array) -> dict[str, float]:
-    """The mean share of the catalogue that has fewer known ratings than what is recommended."""
+    """Computes the mean share of the catalogue that has fewer known ratings than the recommended movies."""
     shown = lists[lists >= 0]
     if len(shown) == 0:
         return {}
@@ -170,42 +245,44 @@ def _long_tail(lists: Array, counts: Array) -> list[float]:
     return [float(share) for share in np.bincount(tenth[shown], minlength=10) / len(shown)]
 
 
-def _users(scored: Scored, held_out: HeldOut, vocabulary: Vocabulary) -> list[dict[str, Any]]:
-    """Users of every degree of activity, from the few to the many ratings, and of middling luck.
+def _users(challenger: Answers, held_out: HeldOut, vocabulary: Vocabulary) -> list[ExampleUser]:
+    """Picks users from the least to the most active.
 
     They are the listed users at evenly spaced places when ordered by the number of their known ratings.
     """
-    if scored.lists is None:
+    if challenger.lists is None:
         return []
     known = held_out.known.counts[held_out.users[held_out.listed]]
     order = np.argsort(known, kind="stable")
     places = np.linspace(0.1, 0.9, _TYPICAL_USERS) * (len(order) - 1)
     return [
-        _user(held_out, vocabulary, int(held_out.listed[place]), scored.lists[place])
+        _user(held_out, vocabulary, int(held_out.listed[place]), challenger.lists[place])
         for place in dict.fromkeys(order[np.round(places).astype(np.int64)].tolist())
     ]
 
 
-def _user(held_out: HeldOut, vocabulary: Vocabulary, place: int, recommended: Array) -> dict[str, Any]:
+def _user(held_out: HeldOut, vocabulary: Vocabulary, place: int, recommended: Array) -> ExampleUser:
     then = held_out.pairs[place : place + 1]
     known = held_out.known.select([held_out.users[place]])
-    return {
-        "user_id": str(held_out.user_ids[place]),
-        "known_ratings": len(known.movies),
-        "liked": _titles(vocabulary, known),
-        "recommended": [
-            {**_title(vocabulary, movie), "rated_later": bool(movie in then.movies)}
+    return ExampleUser(
+        user_id=str(held_out.user_ids[place]),
+        known_ratings=len(known.movies),
+        liked=_best_rated(vocabulary, known),
+        recommended=[
+            RecommendedMovie(**_title(vocabulary, movie), rated_later=bool(movie in then.movies))
             for movie in recommended[:LENGTH].tolist()
             if movie >= 0
         ],
-        "then": _titles(vocabulary, then),
-    }
+        then=_best_rated(vocabulary, then),
+    )
 
 
-def _titles(vocabulary: Vocabulary, ratings: UserRatings) -> list[dict[str, Any]]:
-    """The best rated movies first."""
+def _best_rated(vocabulary: Vocabulary, ratings: UserRatings) -> list[RatedMovie]:
     best = np.argsort(-ratings.ratings, kind="stable")[:_TITLES]
-    return [{**_title(vocabulary, int(ratings.movies[i])), "stars": float(ratings.ratings[i])} for i in best]
+    return [
+        RatedMovie(**_title(vocabulary, int(ratings.movies[i])), stars=float(ratings.ratings[i]))
+        for i in best
+    ]
 
 
 def _title(vocabulary: Vocabulary, movie: int) -> dict[str, Any]:

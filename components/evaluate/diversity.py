@@ -1,12 +1,13 @@
-"""How diverse lists of recommendations are."""
+"""Diversity of lists of recommendations."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate.bootstrap import Interval, jackknife
-from components.evaluate.names import COVERAGE, GINI, NOVELTY, POPULARITY_RANK, SIMILARITY
+from components.evaluate.bootstrap import jackknife
+from components.metrics import COVERAGE, GINI, NOVELTY, POPULARITY_RANK, SIMILARITY
+from components.verdict import Interval
 from components.vocabulary.interactions import UserRatings
 
 Array = npt.NDArray[Any]
@@ -16,7 +17,7 @@ _RATERS = 8192
 
 
 class Diversity:
-    """How much of the catalogue lists show, how popular it is, and how alike the movies of a list are.
+    """Measures catalogue coverage, popularity and novelty of lists, and the similarity within them.
 
     docs/metrics.md has the formulas.
     """
@@ -32,12 +33,12 @@ class Diversity:
 
     def measure(self, lists: Array) -> dict[str, float]:
         """Metric -> value for `lists`, int32 [s, k], -1 for none; empty if nothing is recommended."""
-        return self._of(lists, self.similarities(lists))
+        return self._metrics(lists, self.similarities(lists))
 
     def intervals(self, lists: Array) -> dict[str, Interval]:
         """Metric -> its 95% interval over users; empty if there are too few of them."""
         similarities = self.similarities(lists)
-        return jackknife(lambda kept: self._of(lists[kept], similarities[kept]), len(lists))
+        return jackknife(lambda kept: self._metrics(lists[kept], similarities[kept]), len(lists))
 
     def similarities(self, lists: Array) -> Array:
         """The mean cosine similarity of two movies of each list, float64 [s]; NaN for under two movies.
@@ -59,7 +60,7 @@ class Diversity:
         cosines: Array = np.divide(common, lengths, out=np.zeros(len(one)), where=lengths > 0)
         return cosines
 
-    def _of(self, lists: Array, similarities: Array) -> dict[str, float]:
+    def _metrics(self, lists: Array, similarities: Array) -> dict[str, float]:
         shown = lists[lists >= 0]
         if len(shown) == 0:
             return {}
@@ -79,7 +80,7 @@ class Diversity:
 
 
 def _raters(known: UserRatings, movies: int) -> Array:
-    """Which of some users, evenly spread, rated each movie: a bit for each, uint64 [M, ceil(users / 64)]."""
+    """Sets a bit for each of some users, evenly spread, who rated a movie: uint64 [M, ceil(users / 64)]."""
     users = np.flatnonzero(known.counts)
     if len(users) > _RATERS:
         users = users[np.linspace(0, len(users) - 1, _RATERS).astype(np.int64)]

@@ -1,32 +1,34 @@
-"""The gate: which rules a challenger is held to, and what follows from them."""
+"""The gate: applies the rules to a challenger, and concludes whether it is published."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
 
 from components.evaluate import rules
-from components.evaluate.bootstrap import Interval, Resampled
-from components.evaluate.champion import DataBounds, DataChange, data_rules
-from components.evaluate.names import (
-    BIAS,
+from components.evaluate.bootstrap import Resampled
+from components.evaluate.champion import ChampionComparison, DataBounds, data_rules
+from components.metrics import (
+    BASELINES,
     CHALLENGER,
     CHAMPION,
-    GLOBAL_MEAN,
-    POPULARITY,
+    GATE_METRICS,
     RMSE,
+    STAND_INS,
     TOP_100_UNSEEN,
-    words,
+    label,
 )
-from components.evaluate.rules import FAIL, Rule
-
-ENFORCE, REPORT = "enforce", "report"
-
-# Baseline -> the metric in which the challenger must not be worse. Only baselines without anything to tune
-# are in the gate: a tuned method of a single purpose may win by a hair, and that is no reason to go on
-# serving last month's model.
-_BASELINES = ((POPULARITY, TOP_100_UNSEEN), (GLOBAL_MEAN, RMSE), (BIAS, RMSE))
+from components.verdict import FAIL, PASS, REPORT, Rule
 
 _NOTHING = "There is nothing to measure it by: the challenger was not scored, or there are no test rows."
 _CHAMPION_FAILED = "The champion was not scored."
+_METRICS = tuple(metric.name for metric in GATE_METRICS)
+# The rules whose outcome says most about a model that passed, the most telling first.
+_TELLING = (
+    rules.comparison_name(TOP_100_UNSEEN, CHAMPION),
+    *(rules.comparison_name(metric, STAND_INS[metric]) for metric in _METRICS),
+)
 
 
 @dataclass(frozen=True)
@@ -50,59 +52,25 @@ class GateSettings:
 
 
 @dataclass(frozen=True)
-class Measures:
-    """What was measured on some test rows.
-
-    Attributes:
-      rows, users: how many test rows there are, of how many users.
-      metrics: scorer -> metric -> value; of the challenger, the champion if it was scored, and baselines.
-      resampled: metrics that are sums over users, under random weightings of the users.
-      intervals: scorer -> metric -> 95% interval, of the others.
-    """
-
-    rows: int
-    users: int
-    metrics: Mapping[str, Mapping[str, float]]
-    resampled: Resampled
-    intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
-
-    def interval(self, scorer: str, metric: str) -> Interval | None:
-        """The 95% interval of a metric; None if it is not finite or there are too few users to say."""
-        return self.intervals.get(scorer, {}).get(metric) or self.resampled.interval(scorer, metric)
-
-
-@dataclass(frozen=True)
 class Evidence:
-    """What the gate judges by.
+    """The input of the gate.
 
     Attributes:
-      whole: what was measured on all test rows.
-      slices: the same of some of them, by the slice's name.
-      failure: why the challenger could not be scored; "" if it was.
-      non_finite_users: how many users got an answer of the challenger's that is no finite number.
-      trained_on: how many of the held-out rows the challenger was itself trained on, of those that it can be
-        told of; None if its model does not say.
-      champion_failure: why the champion could not be scored; "" if it was, or there is none.
-      no_champion: why there is no comparison with the champion, other than that; "" if there is one.
-      champion_part: the slice on which alone the champion is compared, for it was trained on other test
-        rows; "" for all rows.
-      data: how the data differ from the champion's; None if that is not known.
-      no_data: why it is not known.
+      whole: the metrics on all test rows.
+      slices: the metrics on parts of them, by the slice's name.
+      failures: challenger or champion -> why it could not be scored.
+      non_finite_users: the number of users with an answer of the challenger that is no finite number.
+      trained_on: the number of held-out rows that the challenger was itself trained on, of those that its
+        sample covers; None if it covers none.
+      comparison: whether, and on which rows, the challenger is compared with the champion.
     """
 
-    whole: Measures
-    slices: Mapping[str, Measures] = field(default_factory=dict)
-    failure: str = ""
+    whole: Resampled
+    slices: Mapping[str, Resampled] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
     non_finite_users: int = 0
     trained_on: int | None = None
-    champion_failure: str = ""
-    no_champion: str = ""
-    champion_part: str = ""
-    data: DataChange | None = None
-    no_data: str = ""
-
-
-_NO_MEASURES = Measures(0, 0, {}, Resampled({}))
+    comparison: ChampionComparison = field(default_factory=ChampionComparison)
 
 
 def decide(evidence: Evidence, settings: GateSettings) -> tuple[Rule, ...]:
@@ -110,21 +78,43 @@ def decide(evidence: Evidence, settings: GateSettings) -> tuple[Rule, ...]:
     return tuple(_rules(evidence, settings))
 
 
-def is_blessed(decided: Iterable[Rule]) -> bool:
-    """Whether no rule fails."""
-    return all(rule.verdict != FAIL for rule in decided)
+class Conclusion(NamedTuple):
+    """What follows from the rules: `blessed`, `publish` and `reason` of the verdict."""
+
+    blessed: bool
+    publish: bool
+    reason: str
+
+
+def conclude(decided: Sequence[Rule], gate: str, scored: bool) -> Conclusion:
+    """Concludes from all rules whether the model is good enough, and whether it is published.
+
+    Args:
+      gate: "enforce" publishes a model that no rule fails; "report" publishes one that could be scored.
+      scored: whether the challenger could be scored at all.
+    """
+    failed = [rule for rule in decided if rule.verdict == FAIL]
+    publish = not failed or (gate == REPORT and scored)
+    if failed:
+        others = len(failed) - 1
+        more = f" {others} more {'rule fails' if others == 1 else 'rules fail'}." if others else ""
+        start = "Published although it would be refused" if publish else "Refused"
+        return Conclusion(False, publish, f"{start} ({failed[0].name}): {failed[0].why}{more}")
+    passed = {rule.name: rule for rule in decided if rule.verdict == PASS}
+    telling = next((passed[name].why for name in _TELLING if name in passed), "every rule passes.")
+    return Conclusion(True, publish, f"Good enough: {telling}")
 
 
 def _rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
     whole = evidence.whole
-    mine, resampled = whole.metrics.get(CHALLENGER, {}), whole.resampled
-    yield rules.scorable("scorable", CHALLENGER, evidence.failure)
+    mine = whole.metrics.get(CHALLENGER, {})
+    yield rules.scorable("scorable", CHALLENGER, evidence.failures.get(CHALLENGER, ""))
     yield rules.finite(evidence.non_finite_users, whole.users)
-    yield rules.unread(evidence.trained_on)
+    yield rules.not_trained_on(evidence.trained_on)
     yield rules.enough_test_rows(
         whole.rows,
         whole.users,
-        resampled.interval(CHALLENGER, TOP_100_UNSEEN),
+        whole.interval(CHALLENGER, TOP_100_UNSEEN),
         settings.min_test_users,
         settings.max_half_width,
     )
@@ -134,18 +124,21 @@ def _rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
     }
     for name, (metric, bound) in bounds.items():
         if metric in mine:
-            yield rules.bounded(name, metric, mine[metric], bound, resampled.interval(CHALLENGER, metric))
+            yield rules.bounded(name, metric, mine[metric], bound, whole.interval(CHALLENGER, metric))
         else:
             yield rules.skipped(name, metric, _NOTHING)
-    for baseline, metric in _BASELINES:
-        yield _comparison(whole, baseline, metric, _NOTHING)
-    if evidence.no_champion:
-        yield rules.skipped("champion_scorable", "", evidence.no_champion, CHAMPION)
+    for baseline in BASELINES.values():
+        if baseline.gate_metric:
+            yield _compare(whole, baseline.name, baseline.gate_metric, _NOTHING)
+    comparison = evidence.comparison
+    if comparison.absence:
+        yield rules.skipped("champion_scorable", "", comparison.absence, CHAMPION)
     else:
-        yield rules.scorable("champion_scorable", CHAMPION, evidence.champion_failure)
+        yield rules.scorable("champion_scorable", CHAMPION, evidence.failures.get(CHAMPION, ""))
     yield from _champion_rules(evidence, settings)
-    yield from data_rules(evidence.data, evidence.no_data or evidence.no_champion or _NOTHING, settings.data)
-    if evidence.champion_part:
+    no_data = comparison.no_data or comparison.absence or _NOTHING
+    yield from data_rules(comparison.data, no_data, settings.data)
+    if comparison.part:
         return
     for name, part in evidence.slices.items():
         if CHAMPION in part.metrics and CHALLENGER in part.metrics:
@@ -154,37 +147,41 @@ def _rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
 
 def _champion_rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
     """Not worse than the champion, on rows that it was not trained on."""
-    part, tolerance = evidence.champion_part, settings.champion_tolerance
-    measures = evidence.slices.get(part, _NO_MEASURES) if part else evidence.whole
-    absence = evidence.no_champion or (_CHAMPION_FAILED if evidence.champion_failure else _NOTHING)
-    few = part and (measures.rows < settings.min_slice_rows or measures.users < settings.min_test_users)
-    for metric in (TOP_100_UNSEEN, RMSE):
-        if few and not evidence.champion_failure:
+    part = evidence.comparison.part.name if evidence.comparison.part else ""
+    measured = evidence.slices.get(part, Resampled()) if part else evidence.whole
+    failed = CHAMPION in evidence.failures
+    absence = evidence.comparison.absence or (_CHAMPION_FAILED if failed else _NOTHING)
+    for metric in _METRICS:
+        if part and _too_few(measured, settings) and not failed:
             why = (
-                f"The champion was trained on some of the test rows; of {measures.rows:,} it is certain that "
+                f"The champion was trained on some of the test rows; of {measured.rows:,} it is certain that "
                 f"it was not, too few to compare on."
             )
             yield rules.skipped(rules.comparison_name(metric, CHAMPION), metric, why, CHAMPION)
         else:
-            rule = _comparison(measures, CHAMPION, metric, absence, tolerance, part)
-            yield replace(rule, name=rules.comparison_name(metric, CHAMPION))
+            rule = _compare(measured, CHAMPION, metric, absence, settings.champion_tolerance, part)
+            yield msgspec.structs.replace(rule, name=rules.comparison_name(metric, CHAMPION))
 
 
-def _slice_rules(name: str, part: Measures, settings: GateSettings) -> Iterator[Rule]:
+def _slice_rules(name: str, part: Resampled, settings: GateSettings) -> Iterator[Rule]:
     """Not much worse than the champion on a part of the rows, if there are enough of them."""
-    few = f"{part.rows:,} test rows of {part.users:,} users are too few to judge {words(name)} by."
-    for metric in (TOP_100_UNSEEN, RMSE):
-        if part.rows < settings.min_slice_rows or part.users < settings.min_test_users:
+    few = f"{part.rows:,} test rows of {part.users:,} users are too few to judge {label(name)} by."
+    for metric in _METRICS:
+        if _too_few(part, settings):
             yield rules.skipped(rules.comparison_name(metric, CHAMPION, name), metric, few, CHAMPION)
         else:
-            yield _comparison(part, CHAMPION, metric, _NOTHING, settings.slice_tolerance, name)
+            yield _compare(part, CHAMPION, metric, _NOTHING, settings.slice_tolerance, name)
 
 
-def _comparison(
-    measures: Measures, against: str, metric: str, absence: str, tolerance: float = 0.0, part: str = ""
+def _too_few(part: Resampled, settings: GateSettings) -> bool:
+    return part.rows < settings.min_slice_rows or part.users < settings.min_test_users
+
+
+def _compare(
+    measured: Resampled, against: str, metric: str, absence: str, tolerance: float = 0.0, part: str = ""
 ) -> Rule:
-    mine, other = measures.metrics.get(CHALLENGER, {}), measures.metrics.get(against, {})
+    mine, other = measured.metrics.get(CHALLENGER, {}), measured.metrics.get(against, {})
     if metric not in mine or metric not in other:
         return rules.skipped(rules.comparison_name(metric, against, part), metric, absence, against)
-    interval = measures.resampled.difference(CHALLENGER, against, metric)
+    interval = measured.difference(CHALLENGER, against, metric)
     return rules.not_worse(metric, against, mine[metric], other[metric], interval, tolerance, part)

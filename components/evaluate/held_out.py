@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -16,8 +16,8 @@ from components.vocabulary.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
 
-# Of so many users, spread evenly, the recommendations themselves are looked at. What is said of lists does
-# not get surer with more, and a list costs far more than a rank.
+# The number of users, spread evenly, whose lists of recommendations are measured. Metrics of lists do not get
+# surer with more, and a list costs far more than a rank.
 _LISTED_USERS = 2000
 # Every movie is scored for every user, so of a large product of both only a sample of the users is measured,
 # but not of fewer: a metric of so many users has an interval of a percent.
@@ -34,7 +34,7 @@ class Batch:
       user_ids: str objects [n].
       history: the known ratings of the n users.
       pairs: their held-out ratings.
-      listed: the rows of those users whose best movies are asked for.
+      listed: the rows of the users whose lists of best movies are wanted.
     """
 
     users: Array
@@ -55,9 +55,10 @@ class HeldOut:
       known: the ratings that may be read, of every user of the data (by user index).
       movie_ids: str objects [M], the catalogue.
       rating_scale: the least and the greatest rating that the data allow, in stars.
-      population: how many users have pairs; more than n if only a sample of them is measured.
+      population: the number of users with pairs; more than n if only a sample of them is measured.
+      fingerprint, split: of the data that the pairs come from, for the verdict.
       user_of_pair: int32 [p], the place in `users` of each pair's user.
-      listed: int64 [s], the places in `users` of a sample whose recommendations are looked at as lists.
+      listed: int64 [s], the places in `users` of a sample whose lists of recommendations are measured.
     """
 
     users: Array
@@ -67,6 +68,8 @@ class HeldOut:
     movie_ids: Array
     rating_scale: tuple[float, float]
     population: int
+    fingerprint: str = ""
+    split: dict[str, Any] = field(default_factory=dict)
     user_of_pair: Array = field(init=False, repr=False)
     listed: Array = field(init=False, repr=False)
 
@@ -79,7 +82,10 @@ class HeldOut:
     @classmethod
     def test_of(cls, interactions: Interactions, vocabulary: Vocabulary) -> Self:
         """The test split, with training and validation ratings known."""
-        return cls.of(interactions.split("test"), interactions.known(), vocabulary, interactions.rating_scale)
+        held_out = cls.of(
+            interactions.split("test"), interactions.known(), vocabulary, interactions.rating_scale
+        )
+        return replace(held_out, fingerprint=interactions.fingerprint, split=interactions.split_settings)
 
     @classmethod
     def of(
@@ -112,6 +118,19 @@ class HeldOut:
                 pairs=self.pairs[part],
                 listed=self.listed[(self.listed >= part.start) & (self.listed < part.stop)] - part.start,
             )
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the held-out pairs.
+
+    Attributes:
+      name: stable, for programs, such as "light_users".
+      pairs: bool [p].
+    """
+
+    name: str
+    pairs: Array
 
 
 _FLAG = "--ratings"
@@ -153,7 +172,7 @@ def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) ->
             rows.create_tables(connection, timed)
             for file, layout in files:
                 rows.append(connection, file, layout, timed, for_test=True)
-            found = _of(connection, rating_scale)
+            found = _valid_rows(connection, rating_scale)
     if len(found.ratings.movies) == 0:
         low, high = rating_scale
         raise UserError(
@@ -163,7 +182,7 @@ def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) ->
     return found
 
 
-def _of(connection: Any, rating_scale: tuple[float, float]) -> NamedRatings:
+def _valid_rows(connection: Any, rating_scale: tuple[float, float]) -> NamedRatings:
     fine = "reason = 0 AND rating BETWEEN $low AND $high"
     scale = dict(zip(("low", "high"), rating_scale, strict=True))
     (refused,) = connection.execute(

@@ -1,24 +1,24 @@
-"""Compares exported indexes on the same rows, which neither was trained on."""
+"""Compares exported indexes on the same rows, on none of which either was trained."""
 
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
-from components.evaluate.champion import Comparison, DataChange
-from components.evaluate.gate import ENFORCE, GateSettings
+from components.evaluate.champion import ChampionComparison, DataChange, Opener
 from components.evaluate.held_out import HeldOut, NamedRatings, read_ratings
-from components.evaluate.measure import Case, Judgement, judge
-from components.evaluate.scoring import ScoringModel
 from components.export.manifest import load_index
 from components.progress import log
+from components.verdict import ComparedChampion
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import UserRatings, chunks
 from components.vocabulary.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from components.train.scoring import ScoringModel
 
 Array = npt.NDArray[Any]
 
@@ -27,10 +27,10 @@ _USERS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class IndexedModel:
-    """What lies in an index.
+    """The model, catalogue and ratings of an exported index.
 
     Attributes:
-      scoring: the very model that the index serves.
+      scoring: the model that the index serves.
       movie_ids, titles: str objects [M], the catalogue; years: int32 [M], 0 where unknown.
       trained: the ratings that the model may have been trained on.
       held_out: the test rows.
@@ -38,7 +38,7 @@ class IndexedModel:
       fingerprint, split: of the data.
     """
 
-    scoring: ScoringModel
+    scoring: "ScoringModel"
     movie_ids: Array
     titles: Array
     years: Array
@@ -78,7 +78,7 @@ class IndexedModel:
 
 
 def _ratings(signatures: Any, movie_ids: Array) -> tuple[NamedRatings, NamedRatings]:
-    """All ratings in the index: those that the model may have been trained on, and the held-out ones."""
+    """Reads all ratings: those that the model may have been trained on, and the held-out ones."""
     import tensorflow as tf
 
     user_ids = signatures["users"]()["user_id"].numpy()
@@ -99,22 +99,23 @@ def _ratings(signatures: Any, movie_ids: Array) -> tuple[NamedRatings, NamedRati
 
 
 def _text(values: Array) -> Array:
-    """Strings of bytes objects; the same id of many rows is one object."""
+    """Decodes bytes to strings; the same id of many rows is one object."""
     words: dict[bytes, str] = {}
     return np.array([words.setdefault(value, value.decode("utf-8")) for value in values.tolist()], object)
 
 
-def evaluate_indexes(
-    index: str,
-    against: str,
-    registry: str,
-    ratings: str,
-    columns: str,
-    settings: GateSettings,
-    gate: str = ENFORCE,
-    seed: int = 42,
-) -> Judgement:
-    """Measures the model of an index, beside another one's.
+class ComparedIndexes(NamedTuple):
+    """The model of an index and its comparison with that of another one: inputs of `evaluate_challenger`."""
+
+    challenger: Opener
+    trained: DataSummary
+    comparison: ChampionComparison
+    held_out: HeldOut
+    vocabulary: Vocabulary
+
+
+def compare_indexes(index: str, against: str, registry: str, ratings: str, columns: str) -> ComparedIndexes:
+    """Prepares the evaluation of the model of an index beside that of another one.
 
     Both read the same: the ratings that either may have been trained on. Neither is measured on any of these.
 
@@ -134,31 +135,20 @@ def evaluate_indexes(
     wanted = (
         [read_ratings(ratings, columns, mine.rating_scale)] if ratings else [one.held_out for one in both]
     )
-    names, held_out = _world(both, known, wanted)
+    names, held_out = _common_world(both, known, wanted)
     if len(held_out.pairs.movies) == 0:
         raise UserError(
             f"{ratings or index} has no rating that the indexes were not trained on; "
             "name held-out ratings with --ratings"
         )
+    held_out = replace(held_out, fingerprint=mine.fingerprint, split=mine.split)
     trained = _summary(mine, held_out, names)
-    case = Case(
-        challenger=partial(_model, mine),
-        trained=trained,
-        champion=partial(_model, theirs) if theirs else None,
-        comparison=_comparison(trained, _summary(theirs, held_out, names) if theirs else None, held_out),
-        held_out=held_out,
-        names=names,
-        facts={
-            "champion": {"exists": theirs is not None, "version": against, "sequence": 0},
-            "fingerprint": mine.fingerprint,
-            "split": mine.split,
-        },
-    )
-    return judge(case, settings, gate, seed)
+    comparison = _comparison(trained, theirs, against, held_out, names)
+    return ComparedIndexes(lambda: mine.scoring, trained, comparison, held_out, names)
 
 
 def _directory(name: str, registry: str) -> Path:
-    """The local directory of an index that the user named."""
+    """Returns the local directory of an index that the user named."""
     from components.registry.registry import published_index
 
     if Path(name).is_dir():
@@ -168,14 +158,10 @@ def _directory(name: str, registry: str) -> Path:
     return published_index(registry, "" if name == "champion" else name)
 
 
-def _model(index: IndexedModel) -> ScoringModel:
-    return index.scoring
-
-
-def _world(
+def _common_world(
     indexes: list[IndexedModel], known: list[NamedRatings], wanted: list[NamedRatings]
 ) -> tuple[Vocabulary, HeldOut]:
-    """Users and movies of all that there is, and the wanted rows that are not known.
+    """Numbers the users and movies of all rows, and collects the wanted rows that are not known.
 
     A movie of no index is in the catalogue all the same: a row with it counts as missed.
     """
@@ -200,15 +186,15 @@ def _world(
     new = ~np.isin(of_wanted, of_known)
     if left_out := np.count_nonzero(~new):
         log(f"{left_out:,} of {len(new):,} rows are left out: an index may have been trained on them")
-    asked = _grouped(of_wanted[new], stars_wanted[new], names)
-    read = _grouped(of_known, stars_known, names)
+    asked = _group(of_wanted[new], stars_wanted[new], names)
+    read = _group(of_known, stars_known, names)
     return names, HeldOut.of(asked, read, names, indexes[0].rating_scale)
 
 
 def _keys(
     parts: list[NamedRatings], user_row: dict[str, int], movie_row: dict[str, int]
 ) -> tuple[Array, Array]:
-    """A number for each (user, movie), int64 ascending, each once, and its stars; of several the first."""
+    """Numbers each (user, movie), int64 ascending, each once, with its stars; of several the first."""
     rows, stars = [], []
     for user_ids, movie_ids, ratings in parts:
         users = np.array([user_row.get(user, -1) for user in user_ids], np.int64)
@@ -219,20 +205,28 @@ def _keys(
     return keys, np.concatenate(stars)[first]
 
 
-def _grouped(keys: Array, stars: Array, names: Vocabulary) -> UserRatings:
+def _group(keys: Array, stars: Array, names: Vocabulary) -> UserRatings:
     users, movies = np.divmod(keys, max(len(names.movie_ids), 1))
     return UserRatings.group(users, movies, stars, len(names.user_ids))
 
 
 def _summary(index: IndexedModel, held_out: HeldOut, names: Vocabulary) -> DataSummary:
-    """What the index was trained on, in figures."""
+    """Summarises the data that the index was trained on."""
     user_row = {user: row for row, user in enumerate(names.user_ids)}
     movie_row = {movie: row for row, movie in enumerate(names.movie_ids)}
-    trained = _grouped(*_keys([index.trained], user_row, movie_row), names)
+    trained = _group(*_keys([index.trained], user_row, movie_row), names)
     return DataSummary.of(trained, names.user_ids, names.movie_ids, held_out.rating_scale)
 
 
-def _comparison(here: DataSummary, there: DataSummary | None, held_out: HeldOut) -> Comparison:
-    if there is None:
-        return Comparison("There is nothing to compare with; name another index with --against.")
-    return Comparison(data=DataChange.between(there, here, held_out.rating_scale))
+def _comparison(
+    trained: DataSummary, other: IndexedModel | None, version: str, held_out: HeldOut, names: Vocabulary
+) -> ChampionComparison:
+    if other is None:
+        return ChampionComparison(
+            absence="There is nothing to compare with; name another index with --against."
+        )
+    return ChampionComparison(
+        ComparedChampion(exists=True, version=version),
+        opener=lambda: other.scoring,
+        data=DataChange.between(_summary(other, held_out, names), trained, held_out.rating_scale),
+    )

@@ -1,144 +1,191 @@
-"""Scores challenger, champion and baselines on the same rows, and derives the verdict."""
+"""Scores challenger, champion and baselines on the same rows, and makes the Evaluation."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+import os
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate import baselines
-from components.evaluate.baselines import Bias, GlobalMean, Popularity
-from components.evaluate.bootstrap import Interval, Resampled, resample_parts
-from components.evaluate.champion import Comparison, Overlap
-from components.evaluate.details import DETAILS_FILE, Calibration, calibration, details
+from components.documents import write_document
+from components.evaluate.baselines import applicable
+from components.evaluate.bootstrap import Resampled, UserSums, resample_parts
+from components.evaluate.champion import ChampionComparison, Opener, Overlap
+from components.evaluate.details import DETAILS_FILE, Calibration, Details, calibration, details
 from components.evaluate.diversity import Diversity
-from components.evaluate.gate import Evidence, GateSettings, Measures, decide
-from components.evaluate.held_out import HeldOut
-from components.evaluate.metrics import UserSums, user_sums, write_user_sums
-from components.evaluate.names import (
-    BIAS,
-    CALIBRATION_ERROR,
-    CHALLENGER,
-    CHAMPION,
-    EASE,
-    FACTORS,
-    GLOBAL_MEAN,
-    ITEM_KNN,
-    POPULARITY,
-)
-from components.evaluate.reference_models import MAX_MOVIES, Ease, Factors, ItemKnn
-from components.evaluate.scoring import ModelScorer, Scored, Scorer, ScoringModel, score
-from components.evaluate.slices import Slice, slice_sums, slices
-from components.evaluate.verdict import (
-    SCHEMA_VERSION,
-    VERDICT_FILE,
-    conclusion,
-    encode_intervals,
-    encode_metrics,
-    encode_rules,
-    encode_slices,
-)
-from components.outputs import write_json
+from components.evaluate.gate import Evidence, GateSettings, conclude, decide
+from components.evaluate.held_out import HeldOut, Slice
+from components.evaluate.ranking import Answers
+from components.evaluate.rules import finite_or_none
+from components.evaluate.scoring import ModelScorer, score
+from components.evaluate.slices import slices
+from components.evaluate.user_sums import user_sums, write_user_sums
+from components.metrics import CALIBRATION_ERROR, CHALLENGER, CHAMPION
 from components.progress import log
+from components.verdict import (
+    VERDICT_FILE,
+    Gate,
+    Interval,
+    IntervalsByScorer,
+    MeasuredMetrics,
+    SliceMetrics,
+    ValuesByScorer,
+    Verdict,
+)
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
 
-# What opens a model, or raises whatever a broken one does.
-Opener = Callable[[], ScoringModel]
-
 _WHOLE = ""  # all rows, among the parts of them
+
+CACHE_FILE = "baselines.npz"
+# To be raised with every change in what a baseline answers.
+_CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What came of it.
+class Evaluation:
+    """The artifact of `evaluate`: the verdict, its details, and the sums of each user behind it."""
 
-    Attributes:
-      scored: scorer -> its answers for every held-out pair, of all that could be scored.
-      sums: scorer -> its sums over each user's pairs.
-      whole: the metrics on all held-out pairs.
-      slices: the gate's metrics on parts of them, by the slice's name.
-      calibrations: scorer -> whether its predictions are right on average, of all that rate.
-      failures: scorer -> why it could not be scored.
-    """
-
-    scored: dict[str, Scored]
+    verdict: Verdict
+    details: Details
+    user_ids: Array
     sums: dict[str, UserSums]
-    whole: Measures
-    slices: dict[str, Measures] = field(default_factory=dict)
-    calibrations: dict[str, Calibration] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+
+    def write(self, directory: Path) -> None:
+        """Writes the three files."""
+        write_document(directory / VERDICT_FILE, self.verdict)
+        write_document(directory / DETAILS_FILE, self.details)
+        write_user_sums(directory, self.user_ids, self.sums)
 
 
-def measure(
-    models: Mapping[str, Opener],
+def evaluate_challenger(
+    *,
+    challenger: Opener,
+    trained: DataSummary | None,
+    comparison: ChampionComparison,
     held_out: HeldOut,
-    years: Array,
+    vocabulary: Vocabulary,
+    settings: GateSettings,
+    gate: str,
     seed: int,
-    parts: tuple[Slice, ...] = (),
     cache: Path | None = None,
-) -> Measured:
-    """Scores `models` (name -> what opens it) and the baselines on `held_out`.
+) -> Evaluation:
+    """Measures challenger, champion and baselines on `held_out`, and applies the gate's rules.
+
+    A model that cannot be loaded or scored is a failing rule and not an exception.
 
     Args:
-      years: int32 [M], the years of the movies, 0 where unknown.
+      challenger: opens the model.
+      trained: summarises the data that the challenger was trained on; None if that is not known.
+      comparison: the champion, and the rows to compare on.
+      vocabulary: the users and movies of `held_out`.
+      gate: "enforce" or "report".
       seed: decides the resampling of users.
-      parts: slices beside the usual ones.
       cache: the directory in which the baselines' answers are kept; None keeps them nowhere.
-
-    A model that cannot be loaded or scored is a failure in the result and not an exception: it is the gate's
-    to judge. Nothing is scored where there are no held-out rows.
     """
-    if len(held_out.pairs.movies) == 0:
-        return Measured({}, {}, Measures(0, 0, {}, Resampled({})))
-    scored: dict[str, Scored] = {}
+    models = {CHALLENGER: challenger}
+    if comparison.opener is not None:
+        models[CHAMPION] = comparison.opener
+    answers, failures = _score_all(models, held_out, cache)
+    sums = {name: user_sums(one, held_out) for name, one in answers.items()}
+    calibrations = {
+        name: calibration(one.ratings, held_out) for name, one in answers.items() if one.ratings is not None
+    }
+    parts = _resample(answers, sums, held_out, vocabulary.years, comparison.part, seed)
+    whole = _with_other_metrics(parts.pop(_WHOLE, Resampled()), answers, calibrations, held_out)
+    mine = answers.get(CHALLENGER)
+    evidence = Evidence(
+        whole=whole,
+        slices=parts,
+        failures=failures,
+        non_finite_users=mine.non_finite_users if mine else 0,
+        trained_on=_trained_on(trained, held_out),
+        comparison=comparison,
+    )
+    rules = decide(evidence, settings)
+    conclusion = conclude(rules, gate, scored=mine is not None)
+    verdict = Verdict(
+        blessed=conclusion.blessed,
+        publish=conclusion.publish,
+        gate=cast(Gate, gate),
+        reason=conclusion.reason,
+        rules=list(rules),
+        metrics=_by_role(_finite(whole.metrics)),
+        intervals=_intervals(whole),
+        slices=[
+            SliceMetrics(
+                name=name,
+                rows=part.rows,
+                users=part.users,
+                metrics=_finite(part.metrics),
+                intervals=_intervals(part),
+            )
+            for name, part in parts.items()
+        ],
+        test_rows=len(held_out.pairs.movies),
+        test_users=len(held_out.users),
+        test_users_in_all=held_out.population,
+        movies=len(held_out.movie_ids),
+        champion=comparison.record,
+        fingerprint=held_out.fingerprint,
+        split=held_out.split,
+    )
+    tables = details(answers, whole.metrics, calibrations, held_out, vocabulary)
+    return Evaluation(verdict, tables, held_out.user_ids, sums)
+
+
+def _score_all(
+    models: Mapping[str, Opener], held_out: HeldOut, cache: Path | None
+) -> tuple[dict[str, Answers], dict[str, str]]:
+    """Scores `models` and the baselines; returns answers by scorer, and why a model could not be scored."""
+    answers: dict[str, Answers] = {}
     failures: dict[str, str] = {}
+    if len(held_out.pairs.movies) == 0:
+        return answers, failures
     for name, open_model in models.items():
         try:
-            scored[name] = score(ModelScorer(open_model(), held_out.movie_ids), held_out, name)
+            answers[name] = score(ModelScorer(open_model(), held_out.movie_ids), held_out, name)
         except MemoryError:
             raise
         except Exception as error:  # whatever a broken model does
-            failures[name] = _one_line(error)
+            text = " ".join(str(error).split())[:300]
+            failures[name] = f"{type(error).__name__}: {text}" if text else type(error).__name__
             log(f"the {name} cannot be scored: {failures[name]}")
-    scored |= baselines.answers(cache, held_out, _baselines(held_out))
-    sums = {name: user_sums(answers, held_out) for name, answers in scored.items()}
-    sums_of_parts = {_WHOLE: sums}
-    for part in (*slices(held_out, years), *(part for part in parts if part.pairs.any())):
-        sums_of_parts[part.name] = {
-            name: slice_sums(answers, held_out, part.pairs) for name, answers in scored.items()
+    return answers | _score_baselines(held_out, cache), failures
+
+
+def _resample(
+    answers: Mapping[str, Answers],
+    sums: Mapping[str, UserSums],
+    held_out: HeldOut,
+    years: Array,
+    part: Slice | None,
+    seed: int,
+) -> dict[str, Resampled]:
+    """Computes metrics and draws of all rows, of the usual slices, and of the slice `part`."""
+    if not answers:
+        return {}
+    sums_by_part = {_WHOLE: sums}
+    for one in (*slices(held_out, years), *([part] if part and part.pairs.any() else [])):
+        sums_by_part[one.name] = {
+            name: user_sums(of_scorer, held_out, one.pairs) for name, of_scorer in answers.items()
         }
-    measures = _measures(sums_of_parts, seed)
-    calibrations = {
-        name: calibration(answers.ratings, held_out)
-        for name, answers in scored.items()
-        if answers.ratings is not None
-    }
-    whole = _with_figures(measures.pop(_WHOLE), scored, calibrations, held_out)
-    return Measured(scored, sums, whole, measures, calibrations, failures)
+    return resample_parts(sums_by_part, seed)
 
 
-def _measures(parts: Mapping[str, Mapping[str, UserSums]], seed: int) -> dict[str, Measures]:
-    resampled = resample_parts(parts, seed)
-    measures = {}
-    for part, sums in parts.items():
-        rows = next(iter(sums.values())).rows
-        metrics = {name: of_scorer.metrics() for name, of_scorer in sums.items()}
-        measures[part] = Measures(int(rows.sum()), int(np.count_nonzero(rows)), metrics, resampled[part])
-    return measures
-
-
-def _with_figures(
-    whole: Measures,
-    scored: Mapping[str, Scored],
+def _with_other_metrics(
+    whole: Resampled,
+    answers: Mapping[str, Answers],
     calibrations: Mapping[str, Calibration],
     held_out: HeldOut,
-) -> Measures:
+) -> Resampled:
     """Adds the metrics that are no sums over users: of calibration, and of lists."""
     metrics = {name: dict(values) for name, values in whole.metrics.items()}
     intervals: dict[str, dict[str, Interval]] = {name: {} for name in metrics}
@@ -147,129 +194,104 @@ def _with_figures(
         if found.interval:
             intervals[name][CALIBRATION_ERROR] = found.interval
     diversity = Diversity(held_out.known, len(held_out.movie_ids))
-    for name, answers in scored.items():
-        if answers.lists is not None:
-            metrics[name] |= diversity.measure(answers.lists)
-            intervals[name] |= diversity.intervals(answers.lists)
-    return Measures(whole.rows, whole.users, metrics, whole.resampled, intervals)
+    for name, one in answers.items():
+        if one.lists is not None:
+            metrics[name] |= diversity.measure(one.lists)
+            intervals[name] |= diversity.intervals(one.lists)
+    return replace(whole, metrics=metrics, intervals=intervals)
 
 
-def _baselines(held_out: HeldOut) -> dict[str, baselines.Answer]:
-    known, movies = held_out.known, len(held_out.movie_ids)
-    rated = np.count_nonzero(np.bincount(known.movies, minlength=movies))
-    fits: dict[str, Callable[[], Scorer]] = {
-        POPULARITY: lambda: Popularity(known, movies),
-        GLOBAL_MEAN: lambda: GlobalMean(known),
-        BIAS: lambda: Bias(known, movies),
-    }
-    if rated <= MAX_MOVIES:
-        fits[EASE] = lambda: Ease(known, movies)
-    else:
-        fits[ITEM_KNN] = lambda: ItemKnn(known, movies)
-    fits[FACTORS] = lambda: Factors(known, movies)
-    return {name: partial(_answer, name, fit, held_out) for name, fit in fits.items()}
+def _trained_on(trained: DataSummary | None, held_out: HeldOut) -> int | None:
+    """Counts the covered test rows that the challenger was trained on; None if none are covered."""
+    overlap = Overlap.of(trained, held_out) if trained else None
+    return overlap.trained if overlap and overlap.covered else None
 
 
-def _answer(name: str, fit: Callable[[], Scorer], held_out: HeldOut) -> Scored:
-    return score(fit(), held_out, name)
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is to be judged.
-
-    Attributes:
-      challenger: opens the model.
-      trained: what the challenger says that it was trained on; None if it does not.
-      champion: opens the other one; None if there is none.
-      comparison: whether and on which rows they can be compared.
-      held_out, names: the rows to measure on, and whom and what they are about.
-      facts: what the verdict says of the champion and the data: champion, fingerprint and split.
-    """
-
-    challenger: Opener
-    trained: DataSummary | None
-    champion: Opener | None
-    comparison: Comparison
-    held_out: HeldOut
-    names: Vocabulary
-    facts: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A verdict, as it stands in verdict.json, and what was measured for it."""
-
-    verdict: dict[str, Any]
-    measured: Measured
-    case: Case
-
-    def write(self, directory: Path) -> None:
-        """Writes the files of an Evaluation."""
-        measured, held_out = self.measured, self.case.held_out
-        tables = details(
-            measured.scored, measured.whole.metrics, measured.calibrations, held_out, self.case.names
-        )
-        write_json(directory / VERDICT_FILE, self.verdict)
-        write_json(directory / DETAILS_FILE, tables)
-        write_user_sums(directory, held_out.user_ids, measured.sums)
-
-
-def judge(case: Case, settings: GateSettings, gate: str, seed: int, cache: Path | None = None) -> Judgement:
-    """Measures both models and the baselines, and holds the challenger to the rules.
-
-    Args:
-      gate: "enforce" or "report".
-      seed: decides the resampling of users.
-      cache: the directory in which the baselines' answers are kept; None keeps them nowhere.
-    """
-    models = {CHALLENGER: case.challenger}
-    part = case.comparison.part
-    if case.champion is not None and not case.comparison.absence:
-        models[CHAMPION] = case.champion
-    measured = measure(models, case.held_out, case.names.years, seed, (part,) if part else (), cache)
-    rules = decide(_evidence(measured, case), settings)
-    verdict = {
-        "schema_version": SCHEMA_VERSION,
-        **conclusion(rules, gate, scored=CHALLENGER in measured.scored),
-        "rules": encode_rules(rules),
-        "metrics": encode_metrics(measured.whole.metrics, CHALLENGER),
-        "intervals": encode_intervals(measured.whole),
-        "slices": encode_slices(measured.slices),
-        "test_rows": len(case.held_out.pairs.movies),
-        "test_users": len(case.held_out.users),
-        "test_users_in_all": case.held_out.population,
-        "movies": len(case.held_out.movie_ids),
-        **case.facts,
-    }
-    return Judgement(verdict, measured, case)
-
-
-def _evidence(measured: Measured, case: Case) -> Evidence:
-    challenger, comparison = measured.scored.get(CHALLENGER), case.comparison
-    part = comparison.part
-    return Evidence(
-        whole=measured.whole,
-        slices=measured.slices,
-        failure=measured.failures.get(CHALLENGER, ""),
-        non_finite_users=challenger.non_finite_users if challenger else 0,
-        trained_on=_trained_on(case),
-        champion_failure=measured.failures.get(CHAMPION, ""),
-        no_champion=comparison.absence,
-        champion_part=part.name if part else "",
-        data=comparison.data,
-        no_data=comparison.no_data,
+def _by_role(metrics: ValuesByScorer) -> MeasuredMetrics:
+    return MeasuredMetrics(
+        challenger=metrics.pop(CHALLENGER, {}), champion=metrics.pop(CHAMPION, None), baselines=metrics
     )
 
 
-def _trained_on(case: Case) -> int | None:
-    """On how many test rows the challenger was trained, of those that can be told; None if none can."""
-    if case.trained is None:
-        return None
-    overlap = Overlap.of(case.trained, case.held_out)
-    return overlap.trained if overlap.told else None
+def _finite(metrics: Mapping[str, Mapping[str, float]]) -> ValuesByScorer:
+    return {
+        scorer: {name: finite_or_none(value) for name, value in of_scorer.items()}
+        for scorer, of_scorer in metrics.items()
+    }
+
+
+def _intervals(measured: Resampled) -> IntervalsByScorer:
+    return {
+        scorer: {metric: measured.interval(scorer, metric) for metric in values}
+        for scorer, values in measured.metrics.items()
+    }
+
+
+def _score_baselines(held_out: HeldOut, cache: Path | None) -> dict[str, Answers]:
+    """Returns the baselines' answers, from the file in `cache` or computed and kept there.
+
+    Args:
+      cache: a directory of the data; None keeps nothing. One that cannot be written is no failure.
+    """
+    known, movies = held_out.known, len(held_out.movie_ids)
+    fits = applicable(known)
+    file, key = (cache / CACHE_FILE if cache else None), _cache_key(held_out)
+    kept = _read_cache(file, key) if file else {}
+    if kept.keys() == fits.keys():
+        log(f"baselines as computed before, from {file}")
+        return kept
+    computed = {name: score(fit(known, movies), held_out, name) for name, fit in fits.items()}
+    if file:
+        with suppress(OSError):
+            _write_cache(file, key, computed)
+    return computed
+
+
+def _cache_key(held_out: HeldOut) -> str:
+    """Identifies the data and the version of the baselines."""
+    known = held_out.known
+    checksum = 0
+    for array in (
+        held_out.users, held_out.pairs.offsets, held_out.pairs.movies, held_out.pairs.ratings,
+        known.offsets, known.movies, known.ratings,
+    ):  # fmt: skip
+        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+    sizes = f"{len(held_out.movie_ids)} {held_out.rating_scale} {len(known.movies)}"
+    return f"{_CACHE_VERSION} {sizes} {checksum:08x}"
+
+
+def _read_cache(file: Path, key: str) -> dict[str, Answers]:
+    """Reads the answers kept under `key`; empty if there are none."""
+    try:
+        # A file that numpy opens itself stays open when it is no archive.
+        with file.open("rb") as source, np.load(source) as arrays:
+            if str(arrays["key"]) != key:
+                return {}
+            parts: dict[str, dict[str, Any]] = {}
+            for name in arrays.files:
+                scorer, separator, part = name.partition(".")
+                if separator:
+                    parts.setdefault(scorer, {})[part] = arrays[name]
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return {}
+    empty = dict.fromkeys(("ranks", "unseen_ranks", "ratings", "lists"))
+    return {
+        scorer: Answers(**{**empty, **of_scorer, "non_finite_users": int(of_scorer["non_finite_users"])})
+        for scorer, of_scorer in parts.items()
+    }
+
+
+def _write_cache(file: Path, key: str, computed: Mapping[str, Answers]) -> None:
+    arrays: dict[str, Any] = {
+        f"{scorer}.{part}": np.asarray(value)
+        for scorer, answers in computed.items()
+        for part, value in vars(answers).items()
+        if value is not None
+    }
+    staging = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with staging.open("wb") as target:
+            np.savez(target, key=np.asarray(key), **arrays)
+        staging.replace(file)
+    finally:
+        staging.unlink(missing_ok=True)

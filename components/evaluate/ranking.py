@@ -1,7 +1,7 @@
-"""Exact ranks of held-out movies in the whole catalogue, and lists of the best unseen movies."""
+"""Predictions and answers per pair; exact ranks in the catalogue, and lists of the best unseen movies."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,14 @@ _WORDS = 255
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column of a row of scores each movie of the catalogue has; alike movies may share one.
+    """Columns of a row of scores by movie of the catalogue; alike movies may share one.
 
     A model scores all movies alike that it knows nothing of. In a catalogue most of which nobody has rated,
     that leaves a fraction of the arithmetic.
 
     Attributes:
       of_movie: int32 [M].
-      sizes: int64 [C], how many movies share each column.
+      sizes: int64 [C], the number of movies that share each column.
     """
 
     of_movie: Array
@@ -50,6 +50,37 @@ class Columns:
             rows, return_index=True, return_inverse=True, return_counts=True
         )
         return cls(of_movie.astype(np.int32), sizes), first
+
+
+class Predictions(NamedTuple):
+    """A scorer's answers for a batch of n users with p pairs; None where it has no such answer.
+
+    retrieval: float32 [n, C], the greater the rather to be recommended; -inf for a movie that it cannot
+    recommend. ratings: float32 [p], in stars. columns: the column of each movie; None if each has its own.
+    """
+
+    retrieval: Array | None
+    ratings: Array | None
+    columns: Columns | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A scorer's answers per pair, for some users' held-out pairs.
+
+    Attributes:
+      ranks: int32 [p], every movie a candidate; None if the scorer does not rank.
+      unseen_ranks: int32 [p], the user's known movies left out.
+      ratings: float32 [p], predicted stars, clipped to the scale; None if the scorer does not rate.
+      lists: int32 [s, k], the best unseen movies of the users `HeldOut.listed`, -1 for none.
+      non_finite_users: the number of users with an answer that is no finite number.
+    """
+
+    ranks: Array | None
+    unseen_ranks: Array | None
+    ratings: Array | None
+    lists: Array | None
+    non_finite_users: int
 
 
 def ranks(
@@ -73,19 +104,19 @@ def ranks(
     catalogue = len(columns.of_movie)
     owners = pairs.owners
     own = scores[owners, columns.of_movie[pairs.movies]]
-    lower = _lower(scores, own, pairs) + _shared_lower(scores, owners, own, columns.sizes)
+    lower = _count_lower(scores, own, pairs) + _count_among_shared(scores, owners, own, columns.sizes)
     others = catalogue - lower - 1  # the movie itself is one of those that are not lower
     miss = ~np.isfinite(own)
     miss_unseen = miss | _is_seen(pairs, history, catalogue)
-    unseen = others - _seen_at_least(scores, owners, own, history, columns)
+    unseen = others - _count_seen(scores, owners, own, history, columns)
     return (
         np.where(miss, MISS, others).astype(np.int32),
         np.where(miss_unseen, MISS, unseen).astype(np.int32),
     )
 
 
-def _lower(scores: Array, own: Array, pairs: UserRatings) -> Array:
-    """How many columns score less than each of `own`, int64 [p]; what cannot be compared is not less."""
+def _count_lower(scores: Array, own: Array, pairs: UserRatings) -> Array:
+    """Counts the columns that score less than each of `own`, int64 [p]; NaN is not less."""
     if len(scores) and scores.strides[0] == 0:
         return np.searchsorted(np.sort(scores[0]), own)
     lower = np.empty(len(own), np.int64)
@@ -137,17 +168,17 @@ class _Counter:
         self._filled = 0
 
 
-def _seen_at_least(scores: Array, owners: Array, own: Array, history: UserRatings, columns: Columns) -> Array:
-    """How many movies of the user's history score at least `own`, int64 [p]."""
+def _count_seen(scores: Array, owners: Array, own: Array, history: UserRatings, columns: Columns) -> Array:
+    """Counts the movies of the user's history that score at least `own`, int64 [p]."""
     rows = history.owners
-    seen = _ordered(scores[rows, columns.of_movie[history.movies]], rows)
+    seen = _sort_keys(scores[rows, columns.of_movie[history.movies]], rows)
     seen.sort()
-    below = np.searchsorted(seen, _ordered(own, owners))
+    below = np.searchsorted(seen, _sort_keys(own, owners))
     at_least: Array = history.offsets[owners + 1] - below
     return at_least
 
 
-def _ordered(scores: Array, rows: Array) -> Array:
+def _sort_keys(scores: Array, rows: Array) -> Array:
     """Numbers in the order of the rows and, within a row, of the scores; NaN is as good as infinity."""
     # Adding 0 makes -0 a 0; the bits of positive floats are in their order, of negative ones in reverse.
     bits = (np.where(np.isnan(scores), np.float32(np.inf), scores) + np.float32(0)).view(np.uint32)
@@ -155,8 +186,8 @@ def _ordered(scores: Array, rows: Array) -> Array:
     return (rows.astype(np.uint64) << np.uint64(32)) | ascending
 
 
-def _shared_lower(scores: Array, owners: Array, own: Array, sizes: Array) -> Array:
-    """How many movies are lower beyond the first of each column, int64 [p]."""
+def _count_among_shared(scores: Array, owners: Array, own: Array, sizes: Array) -> Array:
+    """Counts the movies that score less beyond the first of each column, int64 [p]."""
     lower = np.zeros(len(own), np.int64)
     for column in np.flatnonzero(sizes > 1):
         lower += (sizes[column] - 1) * (scores[owners, column] < own)
@@ -164,7 +195,7 @@ def _shared_lower(scores: Array, owners: Array, own: Array, sizes: Array) -> Arr
 
 
 def _is_seen(pairs: UserRatings, history: UserRatings, catalogue: int) -> Array:
-    """Which pairs occur in the history, bool [p]."""
+    """Marks the pairs that occur in the history, bool [p]."""
     seen, wanted = (one.owners.astype(np.int64) * catalogue + one.movies for one in (history, pairs))
     seen = np.append(seen, -1)  # -1 is where a key beyond the last one looks
     found: Array = seen[np.searchsorted(seen[:-1], wanted)] == wanted

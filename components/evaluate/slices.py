@@ -1,34 +1,17 @@
 """Parts of the test rows on which a model may be weak although it is good on the whole."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate.held_out import HeldOut
-from components.evaluate.metrics import UserSums, by_user
-from components.evaluate.names import RMSE, TOP_100_UNSEEN
-from components.evaluate.scoring import Scored
+from components.evaluate.held_out import HeldOut, Slice
 
 Array = npt.NDArray[Any]
 
 # The most rated movies that together hold this share of the known ratings are the head, the next the middle.
 _HEAD, _MIDDLE = 0.5, 0.8
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Some of the held-out pairs.
-
-    Attributes:
-      name: stable, for programs, such as "light_users".
-      pairs: bool [p].
-    """
-
-    name: str
-    pairs: Array
 
 
 def slices(held_out: HeldOut, years: Array) -> list[Slice]:
@@ -70,14 +53,3 @@ def _share_of_more_popular(held_out: HeldOut) -> Array:
     shares = np.empty(len(counts))
     shares[order] = (np.cumsum(counts[order]) - counts[order]) / max(counts.sum(), 1)
     return shares
-
-
-def slice_sums(scored: Scored, held_out: HeldOut, pairs: Array) -> UserSums:
-    """The gate's two metrics over the pairs of one slice."""
-    columns: dict[str, Array] = {}
-    if scored.unseen_ranks is not None:
-        columns[TOP_100_UNSEEN] = by_user(pairs & (scored.unseen_ranks < 100), held_out)
-    if scored.ratings is not None:
-        errors = scored.ratings.astype(np.float64) - held_out.pairs.ratings
-        columns[RMSE] = by_user(np.where(pairs, np.square(errors), 0), held_out)
-    return UserSums(by_user(pairs, held_out), columns)

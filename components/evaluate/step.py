@@ -14,8 +14,8 @@ from components.progress import log
 from components.step import step
 
 if TYPE_CHECKING:
-    from components.evaluate.measure import Judgement, Measured
-    from components.evaluate.scoring import ScoringModel
+    from components.evaluate.measure import Evaluation
+    from components.verdict import Verdict
     from components.vocabulary.interactions import Interactions
     from components.vocabulary.vocabulary import Vocabulary
 
@@ -71,10 +71,10 @@ def evaluate(
     Raises:
       UserError: if an argument is out of range, or a directory does not hold what it should.
     """
-    from components.evaluate.champion import SAVED_MODEL, Champion, comparison
+    from components.evaluate.champion import SAVED_MODEL, Champion, comparison, open_model
     from components.evaluate.gate import GateSettings
     from components.evaluate.held_out import HeldOut
-    from components.evaluate.measure import Case, judge
+    from components.evaluate.measure import evaluate_challenger
     from components.vocabulary.data_summary import DataSummary
 
     settings = GateSettings(min_top_100_accuracy=min_top_100_accuracy, max_rmse=max_rmse)
@@ -83,34 +83,24 @@ def evaluate(
             f"--model {model} is no Model: it has no {SAVED_MODEL}/; make one with `twotower train`"
         )
     data, names = _load(interactions, vocabulary)
-    held_out, served = HeldOut.test_of(data, names), Champion.load(champion)
-    case = Case(
+    held_out = HeldOut.test_of(data, names)
+    evaluation = evaluate_challenger(
         challenger=partial(open_model, Path(model)),
         trained=DataSummary.load(Path(model)),
-        champion=partial(open_model, served.model) if served.model else None,
-        comparison=comparison(served, held_out, names, data.split_settings, ignore_champion),
+        comparison=comparison(Champion.load(champion), held_out, names, data.split_settings, ignore_champion),
         held_out=held_out,
-        names=names,
-        facts={
-            "champion": served.as_json(),
-            "fingerprint": data.fingerprint,
-            "split": data.split_settings,
-        },
+        vocabulary=names,
+        settings=settings,
+        gate=gate,
+        seed=seed,
+        cache=Path(interactions),
     )
-    judgement = judge(case, settings, gate, seed, cache=Path(interactions))
     with output_directory(output) as directory:
-        judgement.write(directory)
-    verdict = judgement.verdict
-    _log_metrics(judgement.measured, metrics_path, metrics_metadata)
-    log(verdict["reason"])
-    return EvaluateSummary(verdict["blessed"], verdict["publish"], verdict["reason"])
-
-
-def open_model(directory: Path) -> "ScoringModel":
-    """Loads the scoring model of a Model directory."""
-    from components.train import scoring
-
-    return scoring.ScoringModel.load(directory)
+        evaluation.write(directory)
+    verdict = evaluation.verdict
+    _log_metrics(verdict, metrics_path, metrics_metadata)
+    log(verdict.reason)
+    return EvaluateSummary(verdict.blessed, verdict.publish, verdict.reason)
 
 
 def _load(interactions: str, vocabulary: str) -> tuple["Interactions", "Vocabulary"]:
@@ -126,15 +116,9 @@ def _load(interactions: str, vocabulary: str) -> tuple["Interactions", "Vocabula
     return data, numbering
 
 
-def _log_metrics(measured: "Measured", path: str, metadata: dict[str, Any] | None) -> None:
-    """Hands the challenger's metrics to KFP, which takes finite floats of Python's own only."""
-    from components.evaluate.names import CHALLENGER
-    from components.evaluate.rules import finite_or_none
-
-    of_challenger = measured.whole.metrics.get(CHALLENGER, {})
-    finite = {
-        name: float(value) for name, value in of_challenger.items() if finite_or_none(value) is not None
-    }
+def _log_metrics(verdict: "Verdict", path: str, metadata: dict[str, Any] | None) -> None:
+    """Hands the challenger's metrics to KFP, which takes finite floats only."""
+    finite = {name: value for name, value in verdict.metrics.challenger.items() if value is not None}
     if metadata is not None:
         metadata.update(finite)
     if path:
@@ -175,7 +159,7 @@ def evaluate_command(**inputs: Any) -> None:
     from rich.console import Console
 
     from components.evaluate.console import verdict_tables
-    from components.evaluate.verdict import load_verdict
+    from components.verdict import load_verdict
 
     of_indexes = {name: inputs.pop(name) for name in ("index", "against", "registry", "ratings", "columns")}
     if of_indexes["index"]:
@@ -197,18 +181,22 @@ def _evaluate_model(of_indexes: dict[str, str], inputs: dict[str, Any]) -> None:
     evaluate(**inputs)
 
 
-def _evaluate_indexes(of_indexes: dict[str, str], inputs: dict[str, Any]) -> "Judgement":
+def _evaluate_indexes(of_indexes: dict[str, str], inputs: dict[str, Any]) -> "Evaluation":
     from components.evaluate.gate import GateSettings
-    from components.evaluate.indexes import evaluate_indexes
+    from components.evaluate.indexes import compare_indexes
+    from components.evaluate.measure import evaluate_challenger
 
     others = ("model", "champion", "interactions", "vocabulary", "ignore_champion", "metrics_path")
     _refuse_together("--index", [name for name in others if inputs[name]])
     settings = GateSettings(min_top_100_accuracy=inputs["min_top_100_accuracy"], max_rmse=inputs["max_rmse"])
-    judgement = evaluate_indexes(**of_indexes, settings=settings, gate=inputs["gate"], seed=inputs["seed"])
+    compared = compare_indexes(**of_indexes)
+    evaluation = evaluate_challenger(
+        **compared._asdict(), settings=settings, gate=inputs["gate"], seed=inputs["seed"]
+    )
     if inputs["output"]:
         with output_directory(inputs["output"]) as directory:
-            judgement.write(directory)
-    return judgement
+            evaluation.write(directory)
+    return evaluation
 
 
 def _refuse_together(flag: str, others: list[str]) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from components.errors import UserError
-from components.evaluate.verdict import VERDICT_FILE, load_verdict
 from components.ingest.dataset import STATISTICS_FILE
 from components.registry.run_records import RowCounts, RunRecord, SeenChampion, check_run_id
 from components.registry.versions import GateDecision, Provenance
 from components.report.templates import in_order, steps_of, with_steps
 from components.step import StepRecord, so_far, step_records
+from components.verdict import VERDICT_FILE, Verdict, load_verdict
 
 REPORT = "report.html"
 CARD = "model_card.md"
@@ -27,7 +27,7 @@ class FinishedRun:
 
     Attributes:
       run_id: the pipeline run.
-      verdict: the evaluation's `verdict.json`.
+      verdict: the evaluation's.
       model: the model's `model.json`; empty if there is no model at hand.
       statistics: the dataset's `statistics.json`; empty if there is no dataset at hand.
       steps: what the steps that made the artifacts at hand left of themselves, in order.
@@ -35,7 +35,7 @@ class FinishedRun:
     """
 
     run_id: str
-    verdict: dict[str, Any]
+    verdict: Verdict
     model: dict[str, Any]
     statistics: dict[str, Any]
     steps: list[StepRecord]
@@ -46,11 +46,11 @@ class FinishedRun:
         """The run as the manifest of its version records it."""
         return Provenance(
             run_id=self.run_id,
-            fingerprint=str(self.verdict["fingerprint"]),
+            fingerprint=self.verdict.fingerprint,
             settings=self._settings,
-            metrics=self.verdict["metrics"]["challenger"],
+            metrics=self.verdict.metrics.challenger,
             verdict=GateDecision(
-                blessed=self.verdict["blessed"], gate=self.verdict["gate"], reason=self.verdict["reason"]
+                blessed=self.verdict.blessed, gate=self.verdict.gate, reason=self.verdict.reason
             ),
         )
 
@@ -66,18 +66,18 @@ class FinishedRun:
 
     def record(self, outcome: str, reason: str, version: str = "", sequence: int = 0) -> RunRecord:
         """The run's record."""
-        champion = self.verdict["champion"]
+        champion = self.verdict.champion
         return RunRecord(
             run_id=self.run_id,
             outcome=outcome,
             reason=reason,
             version=version,
             sequence=sequence,
-            blessed=self.verdict["blessed"],
-            champion=SeenChampion(version=champion["version"], sequence=champion["sequence"]),
-            metrics=self.verdict["metrics"]["challenger"],
+            blessed=self.verdict.blessed,
+            champion=SeenChampion(version=champion.version, sequence=champion.sequence),
+            metrics=self.verdict.metrics.challenger,
             settings=self._settings,
-            fingerprint=str(self.verdict["fingerprint"]),
+            fingerprint=self.verdict.fingerprint,
             rows=RowCounts(**{key.removeprefix("rows_"): self.statistics.get(key) for key in _ROW_KEYS}),
             steps=self.steps,
         )

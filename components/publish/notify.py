@@ -6,6 +6,7 @@ import os
 import urllib.request
 
 from components.errors import UserError
+from components.metrics import GATE_METRICS
 from components.progress import log
 from components.registry.registry import Registry
 from components.registry.run_records import FAILED, RunRecord
@@ -33,8 +34,6 @@ def post(url: str, text: str) -> None:
 
 # A site's own, and often secret: so not a parameter, which every reader of a run can see.
 WEBHOOK = "TWOTOWER_WEBHOOK"
-
-_FIGURES = ("top_100_accuracy_unseen", "rmse")
 
 
 def tell_webhook(text: str) -> None:
@@ -76,7 +75,7 @@ def _sentence(record: RunRecord) -> str:
     words = [f"run {record.run_id} {record.outcome}"]
     if record.version:
         words.append(record.version)
-    figures = {name: record.metrics.get(name) for name in _FIGURES}
+    figures = {metric.name: record.metrics.get(metric.name) for metric in GATE_METRICS}
     known = [f"{name} {value:.4f}" for name, value in figures.items() if value is not None]
     if known:
         words.append(f"({', '.join(known)})")

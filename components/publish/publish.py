@@ -78,7 +78,7 @@ def _serve(store: Registry) -> None:
 
 def _record(store: Registry, run: FinishedRun, version: Manifest, entry: ChampionEntry | None) -> RunRecord:
     if entry is not None:
-        reason = f"Forced: {entry.reason}" if entry.why == champion_log.FORCED else run.verdict["reason"]
+        reason = f"Forced: {entry.reason}" if entry.why == champion_log.FORCED else run.verdict.reason
         record = run.record(run_records.PUBLISHED, reason, entry.version, entry.sequence)
         log(f"published {record.version}, number {record.sequence} of {store.root}")
     else:

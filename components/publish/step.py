@@ -80,16 +80,16 @@ def publish(
     if reason and not force:
         raise UserError("--reason says why a version is forced; leave it out, or add --force")
     run = read_finished_run(run_id, evaluation, report, model, dataset, index)
-    if not force and not run.verdict["publish"]:
+    if not force and not run.verdict.publish:
         raise UserError(
             f"the verdict in {evaluation} is not to publish; train a better model, or overrule it by "
-            f"--force --reason TEXT. {run.verdict['reason']}"
+            f"--force --reason TEXT. {run.verdict.reason}"
         )
     for path in (Path(index), Path(model) / "saved_model"):
         if not (path / "saved_model.pb").is_file():
             raise UserError(f"{path} holds no saved_model.pb; run the step that writes it again")
     if champion_sequence == AS_THE_VERDICT_SAYS:
-        champion_sequence = run.verdict["champion"]["sequence"]
+        champion_sequence = run.verdict.champion.sequence
     store, card = Registry(registry), find_card(model_card, run)
     with output_directory(output) as staging:
         record = publish_run(store, run, Path(index), Path(model), card, champion_sequence, reason)
@@ -135,20 +135,20 @@ def refuse(
     """
     from tempfile import TemporaryDirectory
 
+    from components.documents import plain
     from components.publish.finished_run import read_finished_run
     from components.registry.registry import Registry
     from components.registry.run_records import REFUSED
 
     run = read_finished_run(run_id, evaluation, report, model, dataset)
-    reason = run.verdict["reason"]
-    failing = [rule for rule in run.verdict["rules"] if rule["verdict"] == "fail"]
+    reason, failing = run.verdict.reason, run.verdict.failing
     log(reason)
     for rule in failing:
-        log(f"rule {rule['name']} fails: {rule['why']}")
+        log(f"rule {rule.name} fails: {rule.why}")
     with output_directory(output) as staging, TemporaryDirectory() as pages:
         ended = run.ended(Path(pages))
         Registry(registry).runs.write(ended.record(REFUSED, reason), ended.files)
-        write_json(staging / "refused.json", {"reason": reason, "rules": failing})
+        write_json(staging / "refused.json", {"reason": reason, "rules": [plain(rule) for rule in failing]})
     if fail:
         raise UserError(reason)
 

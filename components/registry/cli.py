@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from components.metrics import GATE_METRICS
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
     from components.registry.registry import Registry
     from components.registry.run_records import RunRecord
-
-# The metrics that the tables show, under their titles.
-_METRICS = {"top_100_accuracy_unseen": "top-100 unseen", "rmse": "RMSE"}
 
 registry_option = click.option(
     "--registry", default="registry", help="The registry: a directory or gs:// prefix."
@@ -43,7 +42,7 @@ def _versions_table(registry: "Registry") -> "Table":
         )
     places = {entry.version: entry.sequence for entry in registry.champion_log.entries()}
     champion = max(places, key=places.__getitem__, default="")
-    columns = ("", "version", "champion", *_METRICS.values(), "gate", "run")
+    columns = ("", "version", "champion", *(metric.short for metric in GATE_METRICS), "gate", "run")
     shown = table(f"versions in {registry.root}", columns, ruled=True)
     shown.caption = "* served now"
     for version in reversed(ids):
@@ -53,7 +52,7 @@ def _versions_table(registry: "Registry") -> "Table":
             "*" if served else "",
             version,
             f"no. {places[version]}" if version in places else "never",
-            *(figure(manifest.metrics.get(metric)) for metric in _METRICS),
+            *(figure(manifest.metrics.get(metric.name)) for metric in GATE_METRICS),
             "passed" if manifest.verdict.blessed else "not passed",
             manifest.run_id,
             style="bold green" if served else None,
@@ -103,10 +102,10 @@ def _runs_list(records: Sequence["RunRecord"], root: str) -> Iterator["Renderabl
         run_records.FAILED: "red",
         run_records.SUPERSEDED: "yellow",
     }
-    headings = " ".join(f"{title.removesuffix(' unseen'):>7}" for title in _METRICS.values())
+    headings = " ".join(f"{metric.short.split()[0]:>7}" for metric in GATE_METRICS)
     yield Text(f"{'ended (UTC)':<16} {'outcome':<10} {headings}  run", style="bold")
     for record in records:
-        figures = " ".join(f"{figure(record.metrics.get(metric)):>7}" for metric in _METRICS)
+        figures = " ".join(f"{figure(record.metrics.get(metric.name)):>7}" for metric in GATE_METRICS)
         line = Text(f"{record.time:%Y-%m-%d %H:%M} ")
         line.append(f"{record.outcome:<10}", style=styles.get(record.outcome, ""))
         line.append(f" {figures}  {record.run_id}")

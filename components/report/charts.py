@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from components.display import quantile
-from components.evaluate.names import plain
+from components.evaluate.details import CalibrationBucket, Residual
+from components.metrics import BASELINES, CHALLENGER, METRICS, RMSE, TOP_100_UNSEEN, Metric, short
 
 # matplotlib knows no CSS variables: a colour that occurs nowhere else stands for each, and is replaced in the
 # finished SVG.
@@ -27,7 +28,7 @@ _COLOURS = {
     "baseline": "#050505",
     "second": "#060606",
 }
-INK, FAINT, CHALLENGER, CHAMPION, BASELINE, SECOND = _COLOURS.values()
+INK, FAINT, BASELINE, SECOND = (_COLOURS[name] for name in ("ink", "faint", "baseline", "second"))
 
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: small, selectable, in the page's font
@@ -69,7 +70,7 @@ class Picture:
 
 
 def drawn(title: str, note: str, draw: Callable[[Figure], None], size: tuple[float, float] = SIZE) -> Picture:
-    """The picture that `draw` draws. `size` is in inches; the page scales it."""
+    """Draws a picture by `draw`. `size` is in inches; the page scales it."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="tight")
         draw(figure)
@@ -89,68 +90,59 @@ def _themed(svg: str) -> str:
     return svg
 
 
-# Scorer -> colour and dashes.
-_LOOKS = {
-    "challenger": (CHALLENGER, "-"),
-    "champion": (CHAMPION, "-"),
-    "popularity": (BASELINE, ":"),
-    "ease": (SECOND, "--"),
-    "item_knn": (SECOND, "--"),
-    "factors": (SECOND, "--"),
-    "bias": (BASELINE, ":"),
-    "global_mean": (BASELINE, "-."),
-}
-
-
 def mark(name: str) -> str:
-    """The marker of a scorer's points."""
-    return "o" if name == "challenger" else "D"
+    """Returns the marker of a scorer's points."""
+    return "o" if name == CHALLENGER else "D"
 
 
 def line(name: str) -> dict[str, Any]:
-    """The same look for a scorer in every picture."""
-    colour, style = _LOOKS.get(name, (BASELINE, "-"))
-    return {"color": colour, "linestyle": style, "label": plain(name)}
+    """Returns colour, dashes and label of a scorer, the same in every picture."""
+    colour, style = BASELINES[name].look if name in BASELINES else (name, "-")
+    return {"color": _COLOURS.get(colour, BASELINE), "linestyle": style, "label": short(name)}
 
 
 Interval = Sequence[float] | None
 
 _TICKS = (1, 3, 10, 30, 100, 300)
-# Value and half the width of its interval.
-_FIGURES = {"found": "{:.1f} ±{:.1f}", "stars": "{:.3f} ±{:.3f}"}
 
 
-def standings(note: str, kind: str, of_scorers: Mapping[str, tuple[float, Interval]]) -> Picture:
-    """One number of every scorer, the best uppermost, each with its interval.
+def _heading(metric: Metric) -> str:
+    return "Stars off" if metric.in_stars else "Movies found of 100"
+
+
+def standings(metric: Metric, of_scorers: Mapping[str, tuple[float, Interval]]) -> Picture:
+    """Draws a metric of every scorer, the best uppermost, each with its interval.
 
     Args:
-      note: of the picture.
-      kind: "found", of 100 movies, where more is better, or "stars", where less is.
-      of_scorers: value and interval by scorer.
+      of_scorers: value and interval by scorer, in people's units.
     """
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        worst_first = sorted(of_scorers, key=lambda name: of_scorers[name][0], reverse=kind == "stars")
+        worst_first = sorted(
+            of_scorers, key=lambda name: of_scorers[name][0], reverse=metric.better == "less"
+        )
         for place, name in enumerate(worst_first):
             value, interval = of_scorers[name]
             low, high = interval or (value, value)
             colour = line(name)["color"]
             axes.plot([low, high], [place, place], color=colour, linewidth=5, alpha=0.4)
             axes.plot([value], [place], "o", color=colour, markersize=6)
-            text = _FIGURES[kind].format(value, (high - low) / 2)
+            digits = 3 if metric.in_stars else 1
+            text = f"{value:.{digits}f} ±{(high - low) / 2:.{digits}f}"
             axes.annotate(text, (high, place), (7, 0), textcoords="offset points", va="center")
-        axes.set_yticks(range(len(worst_first)), [plain(name) for name in worst_first])
+        axes.set_yticks(range(len(worst_first)), [short(name) for name in worst_first])
         axes.set_ylim(-0.6, len(worst_first) - 0.4)
         axes.grid(False, axis="y")
-        low, high = (0.0, axes.get_xlim()[1]) if kind == "found" else axes.get_xlim()
-        axes.set_xlim(low, high + 0.3 * (high - low))  # room for the last figure
+        low, high = axes.get_xlim() if metric.in_stars else (0.0, axes.get_xlim()[1])
+        axes.set_xlim(low, high + 0.3 * (high - low))  # space for the last figure
 
+    note = f"{_heading(metric)}: {metric.better} is better; ± is the 95% interval."
     return drawn("", note, draw, (4.0, 0.55 + 0.33 * len(of_scorers)))
 
 
 def training_curves(log: Sequence[Mapping[str, Any]], kept: int) -> list[Picture]:
-    """Losses, and validation metrics, over the steps of training; nothing if there are fewer than two.
+    """Draws losses and validation metrics over the steps of training; nothing if there are fewer than two.
 
     `kept` is the place in the log of the weights that became the model; -1 if it is not known.
     """
@@ -169,8 +161,8 @@ def training_curves(log: Sequence[Mapping[str, Any]], kept: int) -> list[Picture
             "What it brought on validation rows",
             f"Upper: movies found of 100, should rise. Lower: stars off, should fall.{mark}",
             (
-                ("validation_top_100_accuracy_unseen", "found of 100 (top-100, unseen)"),
-                ("validation_rmse", "stars off (RMSE)"),
+                (f"validation_{TOP_100_UNSEEN}", "found of 100 (top-100, unseen)"),
+                (f"validation_{RMSE}", "stars off (RMSE)"),
             ),
             log,
             kept,
@@ -185,12 +177,13 @@ def _over_steps(
     log: Sequence[Mapping[str, Any]],
     kept: int,
 ) -> Picture:
-    """Two curves, one above the other: each has a scale of its own, and neither hides the other."""
+    """Draws two curves, one above the other: each has a scale of its own, and neither hides the other."""
 
     def draw(figure: Figure) -> None:
         both = figure.subplots(2, sharex=True)
-        for axes, (key, label), colour in zip(both, panels, (CHALLENGER, SECOND), strict=True):
-            scale = 100 if "accuracy" in key else 1
+        for axes, (key, label), colour in zip(both, panels, (_COLOURS[CHALLENGER], SECOND), strict=True):
+            metric = METRICS.get(key.removeprefix("validation_"))
+            scale = metric.in_people_units(1.0) if metric else 1.0
             points = [(entry["step"], scale * entry[key]) for entry in log if _is_number(entry.get(key))]
             axes.plot(
                 [step for step, _ in points],
@@ -208,7 +201,7 @@ def _over_steps(
 
 
 def top_k_curve(ks: Sequence[int], accuracy: Mapping[str, Sequence[float]]) -> Picture:
-    """The share of test rows among the k best unseen movies, for growing k."""
+    """Draws the share of test rows among the k best unseen movies, for growing k."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -228,13 +221,13 @@ def top_k_curve(ks: Sequence[int], accuracy: Mapping[str, Sequence[float]]) -> P
     )
 
 
-def calibration(buckets: Mapping[str, Sequence[Mapping[str, float]]]) -> Picture:
-    """Mean rating given against mean rating predicted; on the diagonal, 4 stars mean 4 stars."""
+def calibration(buckets: Mapping[str, Sequence[CalibrationBucket]]) -> Picture:
+    """Draws the mean rating given against the mean rating predicted."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for name, of_scorer in buckets.items():
-            predicted, given = ([bucket[key] for bucket in of_scorer] for key in ("predicted", "given"))
+            predicted, given = zip(*((bucket.predicted, bucket.given) for bucket in of_scorer), strict=True)
             axes.plot(predicted, given, marker="o", markersize=4, **line(name))
         low, high = axes.get_xlim()
         axes.plot([low, high], [low, high], color=FAINT, linewidth=1.5, zorder=0)
@@ -249,15 +242,15 @@ def calibration(buckets: Mapping[str, Sequence[Mapping[str, float]]]) -> Picture
     )
 
 
-def residuals(levels: Mapping[str, Sequence[Mapping[str, float]]]) -> Picture:
-    """How far predictions are off, for each rating that was given."""
+def residuals(levels: Mapping[str, Sequence[Residual]]) -> Picture:
+    """Draws the mean error of the predictions, for each rating that was given."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         _bars(
             axes,
-            {name: [level["mean_error"] for level in of_scorer] for name, of_scorer in levels.items()},
-            [f"{level['given']:g}★" for level in next(iter(levels.values()))],
+            {name: [level.mean_error for level in of_scorer] for name, of_scorer in levels.items()},
+            [f"{level.given:g}★" for level in next(iter(levels.values()))],
         )
         axes.axhline(0, color=FAINT, linewidth=1)
         axes.set_xlabel("stars given")
@@ -270,7 +263,7 @@ def residuals(levels: Mapping[str, Sequence[Mapping[str, float]]]) -> Picture:
 
 
 def long_tail(shares: Mapping[str, Sequence[float]]) -> Picture:
-    """Where recommendations fall, from the most to the least rated movies, each tenth as often rated."""
+    """Draws the share of recommendations in each tenth of the ratings, the most rated movies first."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -290,12 +283,10 @@ def long_tail(shares: Mapping[str, Sequence[float]]) -> Picture:
     )
 
 
-def by_slice(
-    title: str, note: str, rows: Sequence[tuple[str, Mapping[str, tuple[float, Interval]]]]
-) -> Picture:
-    """One number of two scorers on every slice, the challenger's with its interval.
+def by_slice(metric: Metric, rows: Sequence[tuple[str, Mapping[str, tuple[float, Interval]]]]) -> Picture:
+    """Draws a metric of two scorers on every slice, the challenger's with its interval.
 
-    `rows` are the slices' names and, by scorer, value and interval.
+    `rows` are the slices' names and, by scorer, value and interval in people's units.
     """
 
     def draw(figure: Figure) -> None:
@@ -303,15 +294,16 @@ def by_slice(
         for place, (_, of_scorers) in enumerate(reversed(rows)):
             for name, (value, interval) in of_scorers.items():
                 colour = line(name)["color"]
-                if name == "challenger" and interval:
+                if name == CHALLENGER and interval:
                     axes.plot(interval, [place, place], color=colour, linewidth=4, alpha=0.35)
                 axes.plot([value], [place], mark(name), color=colour, markersize=6)
         for name in dict.fromkeys(name for _, of_scorers in rows for name in of_scorers):
-            axes.plot([], [], mark(name), color=line(name)["color"], label=plain(name))
+            axes.plot([], [], mark(name), color=line(name)["color"], label=short(name))
         axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
         axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
 
-    return drawn(title, note, draw, (4.4, 1.0 + 0.27 * len(rows)))
+    note = f"Farther {'left' if metric.better == 'less' else 'right'} is better."
+    return drawn(_heading(metric), note, draw, (4.4, 1.0 + 0.27 * len(rows)))
 
 
 def _bars(axes: Axes, heights: Mapping[str, Sequence[float]], places: Sequence[str]) -> None:
@@ -333,7 +325,7 @@ _FULL_STEP = 1.0
 
 
 def stars_given(histogram: Mapping[str, int]) -> Picture:
-    """The share of each rating. `histogram`: how many rows, by stars."""
+    """Draws the share of each rating. `histogram`: number of rows by stars."""
     stars, total = [float(level) for level in histogram], sum(histogram.values())
     step = min((after - before for before, after in pairwise(sorted(stars))), default=_FULL_STEP)
 
@@ -348,12 +340,12 @@ def stars_given(histogram: Mapping[str, int]) -> Picture:
 
 
 def activity(per_user: Mapping[str, int], per_movie: Mapping[str, int]) -> Picture:
-    """How many ratings users give and movies get. Both hold a number of ratings by quantile, "0" to "1"."""
+    """Draws quantiles of the ratings of users and of movies: numbers of ratings by quantile, "0" to "1"."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for counts, name, colour, style in (
-            (per_user, "of a user", CHALLENGER, "-"),
+            (per_user, "of a user", _COLOURS[CHALLENGER], "-"),
             (per_movie, "of a movie", SECOND, "--"),
         ):
             axes.plot(range(len(counts)), list(counts.values()), style, color=colour, marker="o", label=name)

@@ -9,12 +9,8 @@ from rich.text import Text
 
 from components.display import figure, setting, table
 from components.documents import Document, plain
+from components.metrics import ACCURACY_UNSEEN, CHALLENGER, CHAMPION, METRICS, RMSE, TOP_100_UNSEEN
 from components.report.lookup import Found
-
-# The verdict's metrics in which less is better.
-_LESS_IS_BETTER = frozenset({"rmse", "mae", "calibration_error"})
-# Those in which neither is.
-_NEITHER = frozenset({"coverage", "gini", "popularity_rank", "novelty", "intra_list_similarity"})
 
 # What the statistics of the data say that two people would compare.
 _DATA = (
@@ -114,25 +110,30 @@ def _better(
     second: Found,
     intervals: tuple[tuple[float, float] | None, tuple[float, float] | None],
 ) -> str:
-    if by is None or metric in _NEITHER:
+    direction = METRICS[metric].better if metric in METRICS else ""
+    if by is None or not direction:
         return UNKNOWN
     paired = _paired(metric, first, second)
     beyond_chance = not paired[0] <= 0 <= paired[1] if paired else _apart(*intervals)
     if by == 0 or not beyond_chance:
         return CHANCE
-    return "second" if (by < 0) == (metric in _LESS_IS_BETTER) else "first"
+    return "second" if (by < 0) == (direction == "less") else "first"
 
 
 def _paired(metric: str, first: Found, second: Found) -> tuple[float, float] | None:
     """Returns the interval of the difference that the gate measured, if one was the other's champion."""
     for challenger, champion in ((first, second), (second, first)):
-        served = challenger.verdict.get("champion", {}).get("version")
-        if not served or served not in (champion.name, champion.record.version if champion.record else None):
+        verdict = challenger.verdict
+        served = verdict.champion.version if verdict else ""
+        if (
+            not verdict
+            or not served
+            or served not in (champion.name, champion.record.version if champion.record else None)
+        ):
             continue
-        for rule in challenger.verdict.get("rules", []):
-            named = rule["name"].partition("_vs_")[2] == rule.get("against") == "champion"
-            if named and rule.get("metric") == metric and rule.get("interval"):
-                return rule["interval"][0], rule["interval"][1]
+        for rule in verdict.rules:
+            if rule.against == CHAMPION and not rule.slice and rule.metric == metric and rule.interval:
+                return rule.interval
     return None
 
 
@@ -141,17 +142,17 @@ def _apart(first: tuple[float, float] | None, second: tuple[float, float] | None
 
 
 def _interval(found: Found, metric: str) -> tuple[float, float] | None:
-    interval = found.verdict.get("intervals", {}).get("challenger", {}).get(metric)
-    return (interval[0], interval[1]) if interval else None
+    return found.verdict.interval(CHALLENGER, metric) if found.verdict else None
 
 
 def _rows(found: Found) -> tuple[Any, ...]:
     """Identifies the test rows; for a run whose verdict is gone, by the input alone."""
-    return found.fingerprint, *(found.verdict.get(name) for name in ("split", "test_rows", "test_users"))
+    verdict = found.verdict
+    return found.fingerprint, *((verdict.split, verdict.test_rows, verdict.test_users) if verdict else ())
 
 
 def _data(found: Found) -> dict[str, Any]:
-    of_verdict = {name: found.verdict[name] for name in _VERDICT if name in found.verdict}
+    of_verdict = {name: getattr(found.verdict, name) for name in _VERDICT if found.verdict}
     of_data = {name: found.statistics[name] for name in _DATA if name in found.statistics}
     return {"fingerprint": found.fingerprint, **dict(_flat(of_verdict)), **dict(_flat(of_data))}
 
@@ -174,12 +175,7 @@ def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str,
 
 
 # The metrics that everyone compares; `--all` shows the others too.
-_FIRST = ("top_100_accuracy_unseen", "top_10_accuracy_unseen", "rmse")
-_SHORT = {
-    "top_100_accuracy_unseen": "top-100 unseen",
-    "top_10_accuracy_unseen": "top-10 unseen",
-    "rmse": "RMSE (stars)",
-}
+_FIRST = (TOP_100_UNSEEN, ACCURACY_UNSEEN.format(10), RMSE)
 
 
 def comparison_tables(comparison: Comparison, every_metric: bool = False) -> list[RenderableType]:
@@ -211,12 +207,16 @@ def _conclusion(comparison: Comparison, shown: Sequence[Difference]) -> str:
     return f"{text} They were measured on different test rows: take that with care."
 
 
+def _name(metric: str) -> str:
+    return METRICS[metric].short or metric if metric in METRICS else metric
+
+
 def _difference_table(differences: Sequence[Difference]) -> Table:
     rows = []
     for one in differences:
         better = {"first": "A", "second": "B", CHANCE: "chance"}.get(one.better, "")
         by = "-" if one.by is None else f"{one.by:+.4f}"
-        rows.append((_SHORT.get(one.metric, one.metric), figure(one.first), figure(one.second), by, better))
+        rows.append((_name(one.metric), figure(one.first), figure(one.second), by, better))
     return table("", ("metric", "A", "B", "B - A", "better"), rows)
 
 

@@ -1,7 +1,7 @@
 """Finds runs and versions by id or prefix, and collects all that is recorded of one version."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,19 +9,18 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from components.display import figure, table
-from components.documents import Document, plain
+from components.documents import Document, decode, plain
 from components.errors import UserError
+from components.metrics import CHAMPION, short
 from components.registry.champion_log import ChampionEntry
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from components.registry.versions import Manifest
 from components.storage import NotFoundError
+from components.verdict import VERDICT_FILE, Rule, Verdict
 
-# Names the version that is served.
-CHAMPION = "champion"
-
-VERDICT = "verdict.json"
 _STATISTICS = "statistics.json"
+_CURE = "restore it from a backup, or delete it"
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,14 @@ class Found:
       name: its id.
       manifest: the version's; None for a run.
       record: of the run, or of the run that made the version; None if there is none.
-      verdict: of the gate, docs/verdict.md; empty if there is none.
+      verdict: of the gate; None if there is none.
       statistics: of the data; empty if they were not kept.
     """
 
     name: str
     manifest: Manifest | None
     record: RunRecord | None
-    verdict: dict[str, Any]
+    verdict: Verdict | None
     statistics: dict[str, Any]
 
     @property
@@ -122,7 +121,7 @@ def _champion(registry: Registry) -> str:
 def _version(registry: Registry, version: str) -> Found:
     manifest = registry.versions.manifest(version)
     record = _record(registry, manifest)
-    documents = _documents(registry, record.run_id) if record else ({}, {})
+    documents = _documents(registry, record.run_id) if record else (None, {})
     return Found(version, manifest, record, *documents)
 
 
@@ -136,8 +135,17 @@ def _run(registry: Registry, run_id: str) -> Found:
     return Found(run_id, None, registry.runs.read(run_id), *_documents(registry, run_id))
 
 
-def _documents(registry: Registry, run_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    return document_of(registry, run_id, VERDICT), document_of(registry, run_id, _STATISTICS)
+def _documents(registry: Registry, run_id: str) -> tuple[Verdict | None, dict[str, Any]]:
+    return verdict_of(registry, run_id), document_of(registry, run_id, _STATISTICS)
+
+
+def verdict_of(registry: Registry, run_id: str) -> Verdict | None:
+    """Reads the verdict beside a run's record; None if there is none. Raises `UserError` if it is corrupt."""
+    try:
+        data = registry.runs.document(run_id, VERDICT_FILE)
+    except NotFoundError:
+        return None
+    return decode(data, Verdict, f"{VERDICT_FILE} of the run {run_id} in {registry.root}", _CURE)
 
 
 def document_of(registry: Registry, run_id: str, name: str) -> dict[str, Any]:
@@ -148,8 +156,7 @@ def document_of(registry: Registry, run_id: str, name: str) -> dict[str, Any]:
         return {}
     except ValueError as error:
         raise UserError(
-            f"{name} of the run {run_id} in {registry.root} is corrupt ({error}); restore it from a backup, "
-            "or delete it"
+            f"{name} of the run {run_id} in {registry.root} is corrupt ({error}); {_CURE}"
         ) from error
     return dict(document)
 
@@ -163,7 +170,7 @@ class VersionSummary(Document):
       places: its entries in the champion log.
       replaced_by: the entry by which it was replaced the last time; None if it is the champion or never was.
       record: of the run that made it; None if there is none.
-      verdict: of the gate on it, as `verdict.json` has it; empty if there is none.
+      verdict: of the gate on it; None if there is none.
     """
 
     manifest: Manifest
@@ -171,7 +178,7 @@ class VersionSummary(Document):
     places: list[ChampionEntry]
     replaced_by: ChampionEntry | None
     record: RunRecord | None
-    verdict: dict[str, Any]
+    verdict: Verdict | None
 
     @property
     def compared_with(self) -> str:
@@ -182,7 +189,7 @@ class VersionSummary(Document):
         """Returns the summary as JSON values, without the list of files."""
         fields = plain(self)
         del fields["manifest"]["files"]
-        return {**fields, "compared_with": self.compared_with}
+        return {**fields, "verdict": fields["verdict"] or {}, "compared_with": self.compared_with}
 
 
 def version_summary(registry: Registry, version: str = "") -> VersionSummary:
@@ -207,15 +214,15 @@ def version_summary(registry: Registry, version: str = "") -> VersionSummary:
         places=places,
         replaced_by=after[0] if after else None,
         record=record,
-        verdict=document_of(registry, record.run_id, VERDICT) if record else {},
+        verdict=verdict_of(registry, record.run_id) if record else None,
     )
 
 
 def summary_tables(summary: VersionSummary) -> list[RenderableType]:
     """Returns the facts of the version, its metrics beside those of the others, and the rules of its gate."""
     tables: list[RenderableType] = [_facts(summary), _metrics(summary)]
-    if summary.verdict.get("rules"):
-        tables.append(_rules(summary.verdict["rules"]))
+    if summary.verdict:
+        tables.append(_rules(summary.verdict.rules))
     return tables
 
 
@@ -266,10 +273,10 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _metrics(summary: VersionSummary) -> Table:
     columns = {"this version": summary.manifest.metrics}
-    compared = summary.verdict.get("metrics", {})
-    if compared.get("champion"):
-        columns["champion then"] = compared["champion"]
-    columns |= {name.replace("_", " "): values for name, values in compared.get("baselines", {}).items()}
+    if compared := summary.verdict and summary.verdict.metrics:
+        if compared.champion:
+            columns["champion then"] = compared.champion
+        columns |= {short(name): values for name, values in compared.baselines.items()}
     rows = (
         (metric, *(figure(values.get(metric)) for values in columns.values()))
         for metric in summary.manifest.metrics
@@ -277,6 +284,6 @@ def _metrics(summary: VersionSummary) -> Table:
     return table("on the test rows", ("metric", *columns), rows)
 
 
-def _rules(rules: list[dict[str, Any]]) -> Table:
-    rows = ((rule["verdict"], rule["name"], rule["why"]) for rule in rules)
+def _rules(rules: Sequence[Rule]) -> Table:
+    rows = ((rule.verdict, rule.name, rule.why) for rule in rules)
     return table("rules of the gate", ("", "rule", "why"), rows)

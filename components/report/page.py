@@ -5,107 +5,88 @@ from importlib import metadata
 from typing import Any
 
 from components import __version__
-from components.evaluate.names import (
-    CHALLENGER,
-    CHAMPION,
-    EASE,
-    FACTORS,
-    ITEM_KNN,
-    POPULARITY,
-    RMSE,
-    TOP_100_UNSEEN,
-)
+from components.evaluate.details import Details
+from components.metrics import BASELINES, CHALLENGER, CHAMPION, GATE_METRICS, METRICS
 from components.report import charts, tables
 from components.report.charts import Picture
 from components.report.headline import headline
-from components.report.sources import Sources
+from components.report.sources import ReportInputs
 from components.report.templates import environment, table
 
 # The scorers in pictures that all of them would crowd.
-_COMPARED = (CHALLENGER, CHAMPION, POPULARITY, EASE, ITEM_KNN, FACTORS)
-# The rules about the data, not about the model, begin with this.
-_OF_DATA = "data_"
+_PICTURED = (CHALLENGER, CHAMPION, *(name for name, one in BASELINES.items() if one.pictured))
 _LIBRARIES = ("tensorflow", "tensorflow-recommenders", "numpy", "kfp")
 
 
-def render(sources: Sources) -> str:
-    """The whole page as HTML. It loads nothing, runs no script and has no link."""
+def render(inputs: ReportInputs) -> str:
+    """Renders the whole page as HTML. It loads nothing, runs no script and has no link."""
     return (
         environment(autoescape=True)
         .get_template("page.html")
         .render(
-            head=headline(sources.verdict, sources.details, sources.training_log),
-            curves=charts.training_curves(sources.training_log, sources.kept),
-            **facts(sources),
-            **_pictures(sources),
+            head=headline(inputs.verdict, inputs.details, inputs.training_log),
+            curves=charts.training_curves(inputs.training_log, inputs.kept),
+            **facts(inputs),
+            **_pictures(inputs),
         )
     )
 
 
-def facts(sources: Sources) -> dict[str, Any]:
-    """What both the page and the model card tell."""
-    verdict = sources.verdict
+def facts(inputs: ReportInputs) -> dict[str, Any]:
+    """Collects the content that the page and the model card share."""
+    verdict = inputs.verdict
     return {
         "verdict": verdict,
         "cards": tables.cards(verdict),
         "table": tables.metrics(verdict),
         "slices": tables.slices(verdict),
-        "lengths": tables.lengths(sources.details.get("top_k", {})),
-        "lists": tables.lists(verdict, sources.details),
-        "users": sources.details.get("users", []),
-        "model": sources.model,
-        "statistics": sources.statistics,
-        "rejects": sources.rejects,
-        "data_rules": [rule for rule in verdict["rules"] if rule["name"].startswith(_OF_DATA)],
-        "steps": table(sources.steps),
+        "lengths": tables.lengths(inputs.details.top_k),
+        "lists": tables.lists(verdict, inputs.details),
+        "users": inputs.details.users,
+        "model": inputs.model,
+        "statistics": inputs.statistics,
+        "rejects": inputs.rejects,
+        "data_rules": [rule for rule in verdict.rules if rule.group == "data"],
+        "steps": table(inputs.steps),
         "versions": _versions(),
     }
 
 
-def _pictures(sources: Sources) -> dict[str, Any]:
-    """The pictures that there are figures for, by the part of the page that they stand in."""
-    verdict, details = sources.verdict, sources.details
+def _pictures(inputs: ReportInputs) -> dict[str, Any]:
+    """Draws the pictures that there are figures for, by the part of the page that they stand in."""
+    verdict, details = inputs.verdict, inputs.details
     return {
-        "standings": {card["metric"]: _standings(card) for card in tables.cards(verdict)},
+        "standings": {
+            card["metric"]: charts.standings(METRICS[card["metric"]], card["standings"])
+            for card in tables.cards(verdict)
+        },
         "retrieval": _top_k(details),
         "stars": _stars(details),
         "by_slice": [
-            charts.by_slice(title, note, rows)
-            for metric, title, note in (
-                (TOP_100_UNSEEN, "Movies found of 100", "Farther right is better."),
-                (RMSE, "Stars off", "Farther left is better."),
-            )
+            charts.by_slice(metric, rows)
+            for metric in GATE_METRICS
             if (rows := tables.slice_standings(verdict, metric))
         ],
         "tail": _tail(details),
-        "data": _data(sources.statistics),
+        "data": _data(inputs.statistics),
     }
 
 
-def _standings(card: dict[str, Any]) -> Picture:
-    found = card["metric"] == TOP_100_UNSEEN
-    return charts.standings(
-        f"{'Movies found of 100: more' if found else 'Stars off: less'} is better; ± is the 95% interval.",
-        "found" if found else "stars",
-        card["standings"],
-    )
+def _top_k(details: Details) -> list[Picture]:
+    curve = details.top_k
+    return [charts.top_k_curve(curve.k, curve.accuracy)] if curve.accuracy else []
 
 
-def _top_k(details: dict[str, Any]) -> list[Picture]:
-    curve = details.get("top_k", {})
-    return [charts.top_k_curve(curve["k"], curve["accuracy"])] if curve.get("accuracy") else []
-
-
-def _stars(details: dict[str, Any]) -> list[Picture]:
-    calibration, residuals = _compared(details.get("calibration", {})), details.get("residuals", {})
+def _stars(details: Details) -> list[Picture]:
+    calibration = _pictured(details.calibration)
     return [
         *([charts.calibration(calibration)] if calibration else []),
-        *([charts.residuals(residuals)] if any(residuals.values()) else []),
+        *([charts.residuals(details.residuals)] if any(details.residuals.values()) else []),
     ]
 
 
-def _tail(details: dict[str, Any]) -> list[Picture]:
-    shares = _compared(details.get("long_tail", {}))
+def _tail(details: Details) -> list[Picture]:
+    shares = _pictured(details.long_tail)
     return [charts.long_tail(shares)] if shares else []
 
 
@@ -116,13 +97,13 @@ def _data(statistics: dict[str, Any]) -> list[Picture]:
     ]
 
 
-def _compared(by_scorer: dict[str, Any]) -> dict[str, Any]:
-    """Only some scorers: a picture with all of them would be crowded."""
-    return {name: by_scorer[name] for name in _COMPARED if by_scorer.get(name)}
+def _pictured(by_scorer: dict[str, Any]) -> dict[str, Any]:
+    """Picks some scorers: a picture with all of them would be crowded."""
+    return {name: by_scorer[name] for name in _PICTURED if by_scorer.get(name)}
 
 
 def _versions() -> dict[str, str]:
-    """What made the page and, in a pipeline, the model: all steps run on one image."""
+    """Collects the versions of this release and its libraries; in a pipeline all steps run on one image."""
     return {
         "twotower": __version__,
         "Python": platform.python_version(),
@@ -130,8 +111,8 @@ def _versions() -> dict[str, str]:
     }
 
 
-def render_card(sources: Sources) -> str:
-    """The card as Markdown. It holds no text from the ratings and movie files, which could be markup."""
+def render_card(inputs: ReportInputs) -> str:
+    """Renders the card as Markdown, without text from the ratings and movie files, which could be markup."""
     card = environment(autoescape=False).get_template("model_card.md.j2")
-    head = headline(sources.verdict, sources.details, sources.training_log)
-    return card.render(head=head, **facts(sources))
+    head = headline(inputs.verdict, inputs.details, inputs.training_log)
+    return card.render(head=head, **facts(inputs))

@@ -1,4 +1,4 @@
-"""What the report is made of: the verdict, the model's own record, and the data's statistics."""
+"""Inputs of the report: the evaluation, the model's record and training log, and the data's statistics."""
 
 import csv
 import itertools
@@ -7,31 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from components.evaluate.details import DETAILS_FILE
-from components.evaluate.verdict import load_verdict
+from components.evaluate.details import Details, load_details
 from components.ingest.dataset import REJECTS_FILE, RatingsDataset
 from components.step import StepRecord, step_records
+from components.verdict import Verdict, load_verdict
 
 _REJECTS_SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Sources:
-    """All that the page tells of.
+class ReportInputs:
+    """All that the page and the model card are made of.
 
     Attributes:
-      verdict: docs/verdict.md.
+      verdict, details: of the evaluation.
       model: model.json; empty if the model does not have one.
-      details: details.json of the evaluation; empty if nothing was scored.
       training_log: one entry for each validation, in order.
       statistics: statistics.json of the dataset.
       rejects: the first rows of rejects.csv.
-      steps: what the steps up to the evaluation left of themselves, in order.
+      steps: the records of the steps up to the evaluation, in order.
     """
 
-    verdict: dict[str, Any]
+    verdict: Verdict
+    details: Details
     model: dict[str, Any]
-    details: dict[str, Any]
     training_log: list[dict[str, Any]]
     statistics: dict[str, Any]
     rejects: list[dict[str, str]]
@@ -49,7 +48,7 @@ class Sources:
         return cls(
             verdict=load_verdict(evaluation),
             model=_json_object(Path(model) / "model.json"),
-            details=_json_object(Path(evaluation) / DETAILS_FILE),
+            details=load_details(evaluation),
             training_log=_training_log(Path(model) / "training_log.jsonl"),
             statistics=data.statistics,
             rejects=_rejects(data.path / REJECTS_FILE),

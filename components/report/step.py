@@ -36,12 +36,12 @@ def report(
       UserError: if there is no verdict or no dataset, or a file cannot be written.
     """
     from components.report.page import render, render_card
-    from components.report.sources import Sources
+    from components.report.sources import ReportInputs
     from components.report.templates import with_steps
 
-    sources = Sources.load(evaluation, model, dataset, identity)
-    page, card = render(sources), render_card(sources)
-    page = with_steps(page, [*sources.steps, so_far()])
+    inputs = ReportInputs.load(evaluation, model, dataset, identity)
+    page, card = render(inputs), render_card(inputs)
+    page = with_steps(page, [*inputs.steps, so_far()])
     _write("--output", output, page)
     _write("--model-card", model_card or str(Path(output).with_name(CARD)), card)
     log(f"report of {len(page) / 1e3:,.0f} kB in {output}")

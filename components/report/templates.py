@@ -13,8 +13,7 @@ from markupsafe import Markup
 
 from components import display
 from components.documents import plain
-from components.evaluate.names import words
-from components.report.headline import in_words
+from components.metrics import short, title
 from components.step import StepRecord
 
 
@@ -33,10 +32,9 @@ def environment(**options: Any) -> Environment:
         "seconds": display.duration,
         "date": display.date,
         "quantile": display.quantile,
-        "words": words,
-        "sentence": display.sentence,
+        "short": short,
+        "title_of": title,
         "setting": display.setting,
-        "in_words": in_words,
     }
     return templates
 
@@ -64,7 +62,7 @@ _TABLE = re.compile(r'<section data-steps="([^"]*)">.*?</section>', re.DOTALL)
 
 
 def table(records: Iterable[StepRecord]) -> Markup:
-    """The table as HTML, with the records themselves in an attribute, for `steps_of`."""
+    """Renders the table as HTML, with the records themselves in an attribute, for `steps_of`."""
     steps = in_order(records)
     values = [plain(step) for step in steps]
     shown = [{**step, "title": _TITLES.get(step["step"], step["step"])} for step in values]
@@ -76,19 +74,19 @@ def table(records: Iterable[StepRecord]) -> Markup:
 
 
 def steps_of(page: str) -> list[StepRecord]:
-    """The records in the page's table; none if it is another page than `report` makes."""
+    """Reads the records in the page's table; none if it is another page than `report` makes."""
     found = _TABLE.search(page)
     return msgspec.json.decode(html.unescape(found[1]), type=list[StepRecord]) if found else []
 
 
 def with_steps(page: str, records: Iterable[StepRecord]) -> str:
-    """The page with `records` in its table, in the place of those that were there."""
+    """Replaces the records in the page's table by `records`."""
     made = table(records)
     return _TABLE.sub(lambda _: made, page, count=1)
 
 
 def in_order(records: Iterable[StepRecord]) -> list[StepRecord]:
-    """The records as the pipeline runs the steps, the first one of each; steps unknown here at the end."""
+    """Sorts the records as the pipeline runs the steps, the first one of each; unknown steps come last."""
     by_step: dict[str, StepRecord] = {}
     for record in records:
         by_step.setdefault(record.step, record)

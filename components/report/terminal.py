@@ -5,7 +5,6 @@ import webbrowser
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -13,8 +12,7 @@ from rich.text import Text
 
 from components.display import duration, size
 from components.errors import UserError
-from components.evaluate.console import rule_group
-from components.evaluate.names import ERRORS, RMSE, TOP_100_UNSEEN, figure, plain
+from components.metrics import CHALLENGER, GATE_METRICS, Metric, short
 from components.registry.registry import Registry
 from components.registry.run_records import PUBLISHED, RunRecord
 from components.report.headline import headline
@@ -22,14 +20,18 @@ from components.report.lookup import Found
 from components.report.tables import compared
 from components.step import StepRecord
 from components.storage import NotFoundError, is_remote
+from components.verdict import FAIL, Rule, Verdict
 
 _STYLES = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}
 _ENDS = {"fail": "✗ rules that fail", "pass": "✓ rules that pass", "skipped": "– rules skipped"}
-_TITLES = {TOP_100_UNSEEN: "Finds of 100 (top-100 unseen)", RMSE: "Stars off (RMSE)"}
 
 
-def story(record: RunRecord, verdict: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """How a run ended and why, its data, what it was compared with, its rules, and its time."""
+def _title(metric: Metric) -> str:
+    return "Stars off (RMSE)" if metric.in_stars else f"Finds of 100 ({metric.short})"
+
+
+def run_summary(record: RunRecord, verdict: Verdict) -> Iterator[RenderableType]:
+    """Yields how a run ended and why, its data, its metrics beside the others', its rules, and its time."""
     head = headline(verdict)
     yield Text(_ending(record) or head.title, style=_STYLES[head.state])
     for line in (*(reason.text for reason in head.reasons), *head.hints, *([head.more] if head.more else [])):
@@ -38,16 +40,16 @@ def story(record: RunRecord, verdict: Mapping[str, Any]) -> Iterator[RenderableT
     rows = record.rows
     if rows.read is not None:
         yield f"{rows.read:,} rows read, {rows.kept:,} kept, {rows.rejected:,} rejected"
-    for metric, title in _TITLES.items():
-        if of_scorers := compared(verdict, metric):
-            yield Text(f"{title}: ") + _ranking(of_scorers, metric)
-    yield from _rules(verdict["rules"])
+    for metric in GATE_METRICS:
+        if of_scorers := compared(verdict, metric.name):
+            yield Text(f"{_title(metric)}: ") + _ranking(of_scorers, metric)
+    yield from _rules(verdict.rules)
     if record.steps:
         yield _took(record.steps)
 
 
 def _ending(record: RunRecord) -> str:
-    """How it ended, for a run whose model may go live; "" where the verdict's own title says it."""
+    """States how a run ended whose model may go live; "" where the verdict's own title says it."""
     if not record.version:
         return ""
     if record.sequence:
@@ -55,30 +57,30 @@ def _ending(record: RunRecord) -> str:
     return f"{record.outcome.capitalize()}: {record.reason}"
 
 
-def _ranking(of_scorers: Sequence[tuple[str, float]], metric: str) -> Text:
-    """All scorers with their figures, the best first; the model's own in bold."""
-    best_first = sorted(of_scorers, key=lambda one: one[1], reverse=metric not in ERRORS)
-    digits = 3 if metric in ERRORS else 1
+def _ranking(of_scorers: Mapping[str, float], metric: Metric) -> Text:
+    """Formats all scorers with their figures, the best first; the challenger's in bold."""
+    best_first = sorted(of_scorers.items(), key=lambda one: one[1], reverse=metric.better == "more")
+    digits = 3 if metric.in_stars else 1
     parts = []
     for name, value in best_first:
-        text = f"{figure(value, metric, digits)} {plain(name)}"
-        parts.append(Text(text, style="bold" if name == "challenger" else ""))
+        text = f"{metric.figure(value, digits)} {short(name)}"
+        parts.append(Text(text, style="bold" if name == CHALLENGER else ""))
     return Text(" · ").join(parts)
 
 
-def _rules(rules: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
-    """The rules by name, those that failed first; of groups of many rules that did not fail, how many."""
+def _rules(rules: Sequence[Rule]) -> Iterator[RenderableType]:
+    """Yields the rules by name, failing ones first; groups of many rules that did not fail are counted."""
     for verdict, end in _ENDS.items():
-        ended_so = [rule for rule in rules if rule["verdict"] == verdict]
-        groups = Counter(rule_group(rule) for rule in ended_so if verdict != "fail")
-        alone = [rule["name"] for rule in ended_so if verdict == "fail" or rule_group(rule) is None]
+        ended_so = [rule for rule in rules if rule.verdict == verdict]
+        groups = Counter(rule.group for rule in ended_so if verdict != FAIL)
+        alone = [rule.name for rule in ended_so if verdict == FAIL or not rule.group]
         counted = [f"{number} about {group}" for group, number in groups.items() if group]
         if ended_so:
             yield Text(f"{end}: {', '.join(alone + counted)}")
 
 
 def _took(steps: Sequence[StepRecord]) -> str:
-    """The time of all steps, the longest of them, and the greatest memory; the page has them one by one."""
+    """States the time of all steps, the longest of them, and the greatest memory."""
     longest = max(steps, key=lambda step: step.seconds)
     memory = max(step.peak_memory_bytes for step in steps)
     together = duration(sum(step.seconds for step in steps))
@@ -89,7 +91,7 @@ def _took(steps: Sequence[StepRecord]) -> str:
 
 
 def summary(found: Found) -> Iterator[str]:
-    """How it ended, and why."""
+    """Yields how a run or version ended, and why."""
     record = found.record
     if record is not None:
         version = (
@@ -109,7 +111,7 @@ _PAGE = "report.html"
 
 
 def local_page(registry: Registry, found: Found, output: str = "") -> str:
-    """A local file with the page of a run or version: where it lies, or a copy.
+    """Returns a local file with the page of a run or version: the page itself, or a copy.
 
     It is copied if it lies in Google Cloud Storage, or if an `output` is named.
 

@@ -1,6 +1,5 @@
 """Follows a run on the cluster to its end, shows its progress, and prints its verdict."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -192,8 +191,10 @@ def _read(registry: str, run_id: str) -> tuple[str, list[Any]]:
 def _tables(runs: Any, run_id: str) -> list[Any]:
     from components.evaluate.console import verdict_tables
     from components.storage import NotFoundError
+    from components.verdict import VERDICT_FILE, decode_verdict
 
     try:
-        return verdict_tables(json.loads(runs.document(run_id, "verdict.json")))
+        data = runs.document(run_id, VERDICT_FILE)
     except NotFoundError:  # the run failed before its verdict
         return []
+    return verdict_tables(decode_verdict(data, f"{VERDICT_FILE} of the run {run_id}"))

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from held_out_world import grouped, held_out_of
 
-from components.evaluate.baselines import Bias, GlobalMean, Popularity, fit_biases
-from components.evaluate.metrics import user_sums
-from components.evaluate.reference_models import Ease, Factors, ItemKnn
+from components.evaluate.baselines import Bias, Ease, Factors, GlobalMean, ItemKnn, Popularity, fit_biases
 from components.evaluate.scoring import score
+from components.evaluate.user_sums import user_sums
 
 
 def test_popularity_ranks_by_the_number_of_known_ratings():
@@ -29,7 +28,7 @@ def test_eight_rated_movies_are_all_among_the_hundred_most_popular():
 
 def test_the_global_mean_is_that_of_the_known_ratings():
     held_out = held_out_of({(0, 0): 2.0, (0, 1): 5.0}, {(0, 2): 1.0}, 1, 3)
-    assert score(GlobalMean(held_out.known), held_out, "mean").ratings.tolist() == [3.5]
+    assert score(GlobalMean(held_out.known, 3), held_out, "mean").ratings.tolist() == [3.5]
 
 
 def test_biases_are_found_where_there_is_enough_to_find_them():
@@ -113,7 +112,7 @@ def test_ease_is_the_closed_form_of_its_paper():
 
 
 def test_ease_learns_from_a_sample_of_users_where_counting_all_would_take_long(monkeypatch):
-    monkeypatch.setattr("components.evaluate.reference_models._MAX_COUNTING", 30 * 20**2)
+    monkeypatch.setattr("components.evaluate.baselines._MAX_COUNTING", 30 * 20**2)
     held_out = _pairs_world()
     scored = score(Ease(held_out.known, 25, regularisation=1.0), held_out, "ease")
     assert np.mean(scored.unseen_ranks == 0) >= 0.9
@@ -142,7 +141,7 @@ def _cosines(known, users, movies):
 
 @pytest.mark.parametrize("sparse", [0, 1 << 40], ids=["sorted", "counted"])
 def test_nearest_movies_are_those_of_the_shrunk_cosine(monkeypatch, sparse):
-    monkeypatch.setattr("components.evaluate.reference_models._SPARSE", sparse)
+    monkeypatch.setattr("components.evaluate.baselines._SPARSE", sparse)
     random = np.random.default_rng(6)
     known = {(user, movie): 3.0 for user in range(40) for movie in range(9) if random.random() < 0.4}
     held_out = held_out_of(known, {(user, 9): 3.0 for user in range(40)}, 40, 10)
@@ -154,7 +153,7 @@ def test_nearest_movies_are_those_of_the_shrunk_cosine(monkeypatch, sparse):
 
 
 def test_nearest_movies_are_found_in_a_sample_of_a_movies_raters(monkeypatch):
-    monkeypatch.setattr("components.evaluate.reference_models._ROWS_A_MOVIE", 100)
+    monkeypatch.setattr("components.evaluate.baselines._ROWS_A_MOVIE", 100)
     held_out = _pairs_world()
     scored = score(ItemKnn(held_out.known, 25), held_out, "item_knn")
     assert np.mean(scored.unseen_ranks == 0) >= 0.9
@@ -170,7 +169,7 @@ def test_nearest_movies_of_nothing_are_the_most_rated():
 @pytest.mark.parametrize("most_rows", [10**9, 2000])
 def test_factors_find_what_biases_cannot(monkeypatch, most_rows):
     """Stars are 4 where user and movie are of one kind and 2 where not: no bias tells them apart."""
-    monkeypatch.setattr("components.evaluate.reference_models._MAX_ROWS", most_rows)
+    monkeypatch.setattr("components.evaluate.baselines._MAX_ROWS", most_rows)
     random = np.random.default_rng(5)
     stars = {(user, movie): 3.0 + (-1) ** (user + movie) for user in range(120) for movie in range(40)}
     held = {pair for pair in stars if random.random() < 0.2}

@@ -1,27 +1,29 @@
 """Matrix products take one thread while batches are scored, and as many as before afterwards."""
 
 import numpy as np
-import pytest
+from held_out_world import held_out_of
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from components.evaluate import scoring
-from components.evaluate.scoring import one_thread
-
-
-def test_openblas_is_held_to_one_thread_and_let_go_of_again():
-    if np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"] != "scipy-openblas":
-        pytest.skip("numpy uses another library here")
-    get, put = scoring._openblas()
-    before = get()
-    put(2)
-    try:
-        with one_thread():
-            assert get() == 1
-        assert get() == 2
-    finally:
-        put(before)
+from components.evaluate.ranking import Predictions
+from components.evaluate.scoring import score
 
 
-def test_without_openblas_nothing_changes(monkeypatch, tmp_path):
-    monkeypatch.setattr(scoring, "_MAPS", tmp_path / "absent")
-    with one_thread():
-        assert (np.eye(2) @ np.eye(2)).trace() == 2
+def _threads():
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+class _CountingScorer:
+    """Notes how many threads a matrix product takes while it is asked."""
+
+    def predict(self, batch):
+        self.threads = _threads()
+        return Predictions(None, np.zeros(len(batch.pairs.movies), np.float32))
+
+
+def test_products_take_one_thread_during_scoring_and_as_many_as_before_afterwards():
+    scorer = _CountingScorer()
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = _threads()
+        score(scorer, held_out_of({}, {(0, 0): 4.0}, 1, 3), "tables")
+        assert _threads() == before
+    assert scorer.threads <= {1}

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from components.evaluate.bootstrap import resample
-from components.evaluate.metrics import UserSums
+from components.evaluate.bootstrap import UserSums, resample
 
 ACCURACY = "top_100_accuracy_unseen"
 

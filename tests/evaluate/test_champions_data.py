@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from evaluation_world import SPLIT, evaluation_world
 
-from components.evaluate import measure
-from components.evaluate.baselines import CACHE_FILE
+from components.documents import plain
+from components.evaluate import baselines
+from components.evaluate.measure import CACHE_FILE
 from components.evaluate.step import evaluate
-from components.evaluate.verdict import load_verdict
+from components.verdict import load_verdict
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import UserRatings
 
@@ -38,7 +39,7 @@ def judge(data, tmp_path):
             vocabulary=str(data / "vocabulary"),
             output=str(tmp_path / "evaluation"),
         )
-        return load_verdict(tmp_path / "evaluation")
+        return plain(load_verdict(tmp_path / "evaluation"))
 
     return run
 
@@ -148,8 +149,8 @@ def test_a_second_evaluation_of_the_same_data_fits_no_baseline(world, judge, dat
     model = world.write_model(tmp_path / "model")
     (data / "interactions" / CACHE_FILE).unlink(missing_ok=True)
     first = judge(model)
-    monkeypatch.setattr(measure, "Ease", None)
-    monkeypatch.setattr(measure, "Factors", None)
+    monkeypatch.setattr(baselines.Ease, "__init__", None)
+    monkeypatch.setattr(baselines.Factors, "__init__", None)
     assert judge(model) == first
     assert (data / "interactions" / CACHE_FILE).is_file()
 

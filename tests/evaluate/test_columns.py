@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.evaluate import ranking
-from components.evaluate.ranking import Columns, ranks
-from components.evaluate.scoring import ModelScorer, Predictions, score
+from components.evaluate.ranking import Columns, Predictions, ranks
+from components.evaluate.scoring import ModelScorer, score
 from components.vocabulary.interactions import UserRatings
 
 

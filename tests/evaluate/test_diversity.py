@@ -109,11 +109,11 @@ def test_right_predictions_are_calibrated_and_shifted_ones_are_off_by_the_shift(
     held_out, stars = _predictions(lambda ratings: ratings)
     right = calibration(stars, held_out)
     assert right.error == pytest.approx(0, abs=1e-6)
-    assert sum(bucket["rows"] for bucket in right.buckets) == 200
+    assert sum(bucket.rows for bucket in right.buckets) == 200
     assert len(right.buckets) == 10
     shifted = calibration(stars + 0.5, held_out)
     assert shifted.error == pytest.approx(0.5, abs=1e-6)
-    assert all(b["predicted"] - b["given"] == pytest.approx(0.5, abs=1e-6) for b in shifted.buckets)
+    assert all(b.predicted - b.given == pytest.approx(0.5, abs=1e-6) for b in shifted.buckets)
     assert shifted.interval == pytest.approx((0.5, 0.5), abs=1e-5)
 
 
@@ -121,17 +121,17 @@ def test_a_bucket_holds_equal_predictions_together():
     held_out, stars = _predictions(lambda ratings: np.full_like(ratings, 3))
     found = calibration(stars, held_out)
     (bucket,) = found.buckets
-    low, high = bucket["interval"]
-    assert bucket["rows"] == 200
-    assert bucket["given"] == pytest.approx(held_out.pairs.ratings.mean())
-    assert low < bucket["given"] < high
+    low, high = bucket.interval
+    assert bucket.rows == 200
+    assert bucket.given == pytest.approx(held_out.pairs.ratings.mean())
+    assert low < bucket.given < high
     assert found.error == pytest.approx(abs(3 - held_out.pairs.ratings.mean()), abs=1e-6)
 
 
 def test_predictions_that_are_no_numbers_are_in_no_bucket():
     held_out, stars = _predictions(lambda ratings: ratings)
     stars[:50] = np.nan
-    assert sum(bucket["rows"] for bucket in calibration(stars, held_out).buckets) == 150
+    assert sum(bucket.rows for bucket in calibration(stars, held_out).buckets) == 150
     none = calibration(np.full_like(stars, np.inf), held_out)
     assert none.buckets == []
     assert np.isnan(none.error)
@@ -143,4 +143,4 @@ def test_few_users_have_a_calibration_without_an_interval():
     found = calibration(stars, held_out)
     assert found.error == pytest.approx(1, abs=1e-6)
     assert found.interval is None
-    assert {bucket["interval"] for bucket in found.buckets} == {None}
+    assert {bucket.interval for bucket in found.buckets} == {None}

@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from evaluation_world import SPLIT, evaluation_world
 
+from components.documents import plain
 from components.errors import UserError
 from components.evaluate.step import evaluate
-from components.evaluate.verdict import load_verdict
+from components.verdict import load_verdict
 
 pytestmark = pytest.mark.tensorflow
 
@@ -38,7 +39,7 @@ def judge(data, tmp_path):
             output=str(output),
             **arguments,
         )
-        verdict = load_verdict(output)
+        verdict = plain(load_verdict(output))
         assert summary == (verdict["blessed"], verdict["publish"], verdict["reason"])
         return verdict
 

@@ -2,25 +2,22 @@
 
 import numpy as np
 import pytest
+from gate_evidence import evidence as given
+from gate_evidence import resampled
 
 from components.evaluate import rules
-from components.evaluate.bootstrap import Resampled
 from components.evaluate.champion import DataBounds, DataChange, data_rules
-from components.evaluate.gate import Evidence, GateSettings, Measures, decide
+from components.evaluate.gate import GateSettings, decide
 
 ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
 
 
-def _draws(**scorers):
-    """Draws of which the 95% interval is ±0.02 about each value: 41 of them, 0.001 apart but for two."""
-    spread = np.linspace(-0.02, 0.02, 41)
-    return Resampled(
-        {name: {key: v + spread for key, v in values.items()} for name, values in scorers.items()}
-    )
+# 41 draws, 0.001 apart, of which the 95% interval is ±0.019 about each value.
+_SPREAD = np.linspace(-0.02, 0.02, 41)
 
 
 def _measures(rows=2000, users=100, **scorers):
-    return Measures(rows=rows, users=users, metrics=scorers, resampled=_draws(**scorers))
+    return resampled(scorers, rows, users, _SPREAD)
 
 
 _MINE = {ACCURACY: 0.5, RMSE: 0.875}
@@ -36,7 +33,7 @@ def _decided(evidence, settings=None):
 
 
 def test_the_gate_compares_value_bound_and_interval_of_each_rule():
-    decided = _decided(Evidence(_measures(challenger=_MINE, champion=_THEIRS, **_BASELINES)))
+    decided = _decided(given(_measures(challenger=_MINE, champion=_THEIRS, **_BASELINES)))
     for name, metric, against, other in (
         ("top_100_vs_popularity", ACCURACY, "popularity", 0.25),
         ("rmse_vs_global_mean", RMSE, "global_mean", 1.125),
@@ -54,7 +51,7 @@ def test_the_gate_compares_value_bound_and_interval_of_each_rule():
 
 
 def test_the_gate_measures_by_the_challengers_own_interval_whether_there_are_enough_rows():
-    evidence = Evidence(_measures(challenger=_MINE), no_champion="none")
+    evidence = given(_measures(challenger=_MINE), absence="none")
     assert _decided(evidence)["enough_test_rows"].verdict == "pass"
     assert _decided(evidence, GateSettings(max_half_width=0.0095))["enough_test_rows"].bound == pytest.approx(
         400, abs=1
@@ -62,7 +59,7 @@ def test_the_gate_measures_by_the_challengers_own_interval_whether_there_are_eno
 
 
 def test_what_was_not_measured_is_skipped_with_the_reason():
-    decided = _decided(Evidence(_measures(), failure="broken", no_champion="There is no champion yet."))
+    decided = _decided(given(_measures(), failure="broken", absence="There is no champion yet."))
     for name, metric, against in (
         ("min_top_100_accuracy", ACCURACY, ""),
         ("max_rmse", RMSE, ""),
@@ -78,7 +75,7 @@ def test_what_was_not_measured_is_skipped_with_the_reason():
 
 
 def test_a_champion_that_fails_is_the_reason_for_what_is_skipped():
-    decided = _decided(Evidence(_measures(challenger=_MINE, **_BASELINES), champion_failure="no signature"))
+    decided = _decided(given(_measures(challenger=_MINE, **_BASELINES), champion_failure="no signature"))
     assert decided["champion_scorable"].why == "The champion cannot be scored: no signature"
     for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
         expected = rules.skipped(name, metric, "The champion was not scored.", "champion")
@@ -86,14 +83,14 @@ def test_a_champion_that_fails_is_the_reason_for_what_is_skipped():
 
 
 def test_a_champion_without_a_metric_has_nothing_to_be_compared_in():
-    decided = _decided(Evidence(_measures(challenger=_MINE, champion={RMSE: 1.0}, **_BASELINES)))
+    decided = _decided(given(_measures(challenger=_MINE, champion={RMSE: 1.0}, **_BASELINES)))
     expected = rules.skipped("top_100_vs_champion", ACCURACY, _NOTHING, "champion")
     assert decided["top_100_vs_champion"] == expected
 
 
 def _with_slice(**part):
     whole = _measures(challenger=_MINE, champion=_THEIRS, **_BASELINES)
-    return Evidence(whole, slices={"new_users": _measures(**part)})
+    return given(whole, slices={"new_users": _measures(**part)})
 
 
 def test_a_slice_is_compared_with_the_champion_within_its_own_tolerance():
@@ -147,18 +144,13 @@ def test_a_slice_that_only_one_of_the_two_was_scored_on_is_left_out(scorer):
 
 @pytest.mark.parametrize("rows", [None, 0, 7])
 def test_the_gate_is_told_on_how_many_test_rows_the_challenger_was_trained(rows):
-    decided = _decided(Evidence(_measures(challenger=_MINE), no_champion="none", trained_on=rows))
-    assert decided["unread_test_rows"] == rules.unread(rows)
+    decided = _decided(given(_measures(challenger=_MINE), absence="none", trained_on=rows))
+    assert decided["unread_test_rows"] == rules.not_trained_on(rows)
 
 
 def test_a_metric_has_the_interval_that_was_found_for_it_and_else_that_of_the_draws():
-    measures = Measures(
-        rows=9,
-        users=3,
-        metrics={"challenger": _MINE},
-        resampled=_draws(challenger=_MINE),
-        intervals={"challenger": {ACCURACY: (0.125, 0.25)}},
-    )
+    intervals = {"challenger": {ACCURACY: (0.125, 0.25)}}
+    measures = resampled({"challenger": _MINE}, spread=_SPREAD, intervals=intervals)
     assert measures.interval("challenger", ACCURACY) == (0.125, 0.25)
     assert measures.interval("challenger", RMSE) == pytest.approx((0.856, 0.894))
     assert measures.interval("nobody", ACCURACY) is None
@@ -170,7 +162,7 @@ def _compared_on_a_part(rows=1000, users=30, **facts):
     scored = {"challenger": {ACCURACY: 0.496, RMSE: 0.879}, "champion": _MINE}
     whole = _measures(challenger=_MINE, champion=_THEIRS, **_BASELINES)
     slices = {"unread": _measures(rows, users, **scored), "new_users": _measures(**scored)}
-    return Evidence(whole, slices=slices, champion_part="unread", **facts)
+    return given(whole, slices=slices, part="unread", **facts)
 
 
 def test_a_champion_that_read_test_rows_is_compared_on_the_others_alone():
@@ -198,7 +190,7 @@ def test_a_champion_that_read_nearly_all_test_rows_is_not_compared(rows, users):
 
 def test_a_champion_that_fails_is_that_before_it_has_too_few_rows():
     whole = _measures(challenger=_MINE, **_BASELINES)
-    decided = _decided(Evidence(whole, champion_part="unread", champion_failure="no signature"))
+    decided = _decided(given(whole, part="unread", champion_failure="no signature"))
     for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
         assert decided[name] == rules.skipped(name, metric, "The champion was not scored.", "champion")
 
@@ -206,7 +198,7 @@ def test_a_champion_that_fails_is_that_before_it_has_too_few_rows():
 def test_the_data_are_held_to_the_bounds_that_are_set():
     change = DataChange(0.5, 0.0, 0.0, 0.0, 0.0, scale=4.0)
     bounds = DataBounds(min_rows_share=0.25)
-    evidence = Evidence(_measures(challenger=_MINE, champion=_THEIRS), data=change)
+    evidence = given(_measures(challenger=_MINE, champion=_THEIRS), data=change)
     decided = _decided(evidence, GateSettings(data=bounds))
     for rule in data_rules(change, "", bounds):
         assert decided[rule.name] == rule
@@ -216,13 +208,13 @@ def test_the_data_are_held_to_the_bounds_that_are_set():
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
-        ({"no_data": "It does not say.", "no_champion": "There is no champion yet."}, "It does not say."),
+        ({"no_data": "It does not say.", "absence": "There is no champion yet."}, "It does not say."),
         ({"no_data": "It does not say."}, "It does not say."),
-        ({"no_champion": "There is no champion yet."}, "There is no champion yet."),
+        ({"absence": "There is no champion yet."}, "There is no champion yet."),
         ({}, _NOTHING),
     ],
 )
 def test_data_that_are_compared_with_none_are_skipped_with_the_nearest_reason(facts, why):
-    decided = _decided(Evidence(_measures(challenger=_MINE), **facts))
+    decided = _decided(given(_measures(challenger=_MINE), **facts))
     for rule in data_rules(None, why, DataBounds()):
         assert decided[rule.name] == rule

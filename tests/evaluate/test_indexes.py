@@ -9,12 +9,14 @@ import pytest
 from click.testing import CliRunner
 from serving_world import small_world
 
+from components.documents import plain
 from components.errors import UserError
 from components.evaluate.gate import GateSettings
-from components.evaluate.indexes import evaluate_indexes
+from components.evaluate.indexes import compare_indexes
+from components.evaluate.measure import evaluate_challenger
 from components.evaluate.step import evaluate, evaluate_command
-from components.evaluate.verdict import load_verdict
 from components.export.step import export
+from components.verdict import load_verdict
 
 pytestmark = pytest.mark.tensorflow
 
@@ -49,9 +51,9 @@ def second(world, tmp_path_factory):
 def _judged(index, against="", ratings="", columns=""):
     names = {"index": str(index), "against": str(against) if against else ""}
     settings = GateSettings(min_test_users=5)
-    return evaluate_indexes(
-        **names, registry="", ratings=str(ratings), columns=columns, settings=settings
-    ).verdict
+    compared = compare_indexes(**names, registry="", ratings=str(ratings), columns=columns)
+    evaluation = evaluate_challenger(**compared._asdict(), settings=settings, gate="enforce", seed=42)
+    return plain(evaluation.verdict)
 
 
 def test_an_index_alone_gives_the_figures_of_the_step_that_judged_its_model(first, tmp_path):
@@ -61,7 +63,7 @@ def test_an_index_alone_gives_the_figures_of_the_step_that_judged_its_model(firs
         vocabulary=str(first / "vocabulary"),
         output=str(tmp_path / "evaluation"),
     )
-    theirs, mine = load_verdict(tmp_path / "evaluation"), _judged(first / "index")
+    theirs, mine = plain(load_verdict(tmp_path / "evaluation")), _judged(first / "index")
     for scorer in ("challenger", "baselines"):
         for name, value in theirs["metrics"][scorer].items():
             assert mine["metrics"][scorer][name] == pytest.approx(value)
@@ -122,7 +124,7 @@ def test_the_command_prints_the_tables_and_writes_an_evaluation_if_asked(first, 
         evaluate_command, [*arguments, "--output", str(output)], catch_exceptions=False
     )
     assert again.stdout == shown.stdout
-    assert load_verdict(output)["champion"]["exists"]
+    assert plain(load_verdict(output))["champion"]["exists"]
     assert json.loads((output / "details.json").read_text())["users"]
 
 

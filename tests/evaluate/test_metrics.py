@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.evaluate import scoring
-from components.evaluate.metrics import UserSums, user_sums
-from components.evaluate.names import ACCURACY, ACCURACY_UNSEEN, LIST_K, NDCG, RECALL, TOP_K
+from components.evaluate.bootstrap import UserSums
 from components.evaluate.scoring import score
+from components.evaluate.user_sums import user_sums
+from components.metrics import ACCURACY, ACCURACY_UNSEEN, LIST_K, NDCG, RECALL, TOP_K
 
 WORLDS = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 130), st.booleans())
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from components.evaluate import bootstrap
-from components.evaluate.bootstrap import Resampled, resample
-from components.evaluate.metrics import UserSums
+from components.evaluate.bootstrap import Resampled, UserSums, resample
 
 _SUMS = {"model": UserSums(np.array([4, 2, 3]), {"rmse": np.array([4.0, 1.0, 2.0])})}
 
@@ -22,14 +21,14 @@ def test_all_draws_are_of_single_precision():
 
 def test_an_interval_leaves_out_a_fortieth_on_either_side():
     draws = np.arange(41, dtype=np.float32)
-    resampled = Resampled({"one": {"rmse": draws}, "other": {"rmse": draws[::-1]}})
+    resampled = Resampled(draws={"one": {"rmse": draws}, "other": {"rmse": draws[::-1]}})
     assert resampled.interval("one", "rmse") == pytest.approx((1.0, 39.0))
     assert resampled.difference("one", "other", "rmse") == pytest.approx((-38.0, 38.0))
 
 
 @pytest.mark.parametrize("pair", [("one", "nobody"), ("nobody", "one"), ("nobody", "nobody")])
 def test_there_is_no_difference_to_a_scorer_that_was_not_measured(pair):
-    assert Resampled({"one": {"rmse": np.ones(3)}}).difference(*pair, "rmse") is None
+    assert Resampled(draws={"one": {"rmse": np.ones(3)}}).difference(*pair, "rmse") is None
 
 
 def test_nothing_resampled_is_nothing():

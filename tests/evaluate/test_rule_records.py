@@ -5,10 +5,25 @@ import math
 import pytest
 
 from components.evaluate import rules
-from components.evaluate.rules import Rule
+from components.verdict import Rule
 
 ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
 IN_WORDS = "Top-100 accuracy among unseen movies"
+
+
+def _rule(name, metric, comparison, value, bound, verdict, why, against="", difference=None, interval=None):
+    return Rule(
+        name=name,
+        metric=metric,
+        comparison=comparison,
+        value=value,
+        bound=bound,
+        verdict=verdict,
+        why=why,
+        against=against,
+        difference=difference,
+        interval=interval,
+    )
 
 
 @pytest.mark.parametrize(
@@ -19,7 +34,7 @@ IN_WORDS = "Top-100 accuracy among unseen movies"
     ],
 )
 def test_a_model_that_does_not_answer(failure, verdict, why):
-    expected = Rule("champion_scorable", "", "", None, None, verdict, why)
+    expected = _rule("champion_scorable", "", "", None, None, verdict, why)
     assert rules.scorable("champion_scorable", "champion", failure) == expected
 
 
@@ -31,7 +46,7 @@ def test_a_model_that_does_not_answer(failure, verdict, why):
     ],
 )
 def test_answers_that_are_no_numbers(users, verdict, why):
-    expected = Rule("finite", "non_finite_users", "<=", float(users), 0.0, verdict, why)
+    expected = _rule("finite", "non_finite_users", "<=", float(users), 0.0, verdict, why)
     assert rules.finite(users, 2000) == expected
 
 
@@ -50,8 +65,8 @@ def test_answers_that_are_no_numbers(users, verdict, why):
     ],
 )
 def test_a_model_that_was_trained_on_the_test_rows(rows, value, bound, verdict, why):
-    expected = Rule("unread_test_rows", "trained_test_rows", "<=", value, bound, verdict, why)
-    assert rules.unread(rows) == expected
+    expected = _rule("unread_test_rows", "trained_test_rows", "<=", value, bound, verdict, why)
+    assert rules.not_trained_on(rows) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,7 +83,7 @@ def test_a_model_that_was_trained_on_the_test_rows(rows, value, bound, verdict, 
 def test_a_figure_of_the_data(value, bound, comparison, known, verdict):
     cure = "; if that is meant, publish it with --gate report" if verdict == "fail" else ""
     rule = rules.within("data", "share", value, bound, comparison, "What was found")
-    assert rule == Rule("data", "share", comparison, known, bound, verdict, f"What was found{cure}.")
+    assert rule == _rule("data", "share", comparison, known, bound, verdict, f"What was found{cure}.")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +110,7 @@ def test_a_figure_of_the_data(value, bound, comparison, known, verdict):
 )
 def test_the_test_rows(users, interval, bound, verdict, why):
     rule = rules.enough_test_rows(900, users, interval, min_users=30, max_half_width=0.125)
-    assert rule == Rule("enough_test_rows", "test_users", ">=", float(users), bound, verdict, why)
+    assert rule == _rule("enough_test_rows", "test_users", ">=", float(users), bound, verdict, why)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +141,7 @@ def test_the_test_rows(users, interval, bound, verdict, why):
 def test_an_absolute_bound(metric, value, bound, expected):
     interval = (0.25, 0.75)
     rule = rules.bounded("bound", metric, value, bound, interval)
-    assert rule == Rule("bound", metric, *expected, interval=interval)
+    assert rule == _rule("bound", metric, *expected, interval=interval)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +191,7 @@ def test_what_is_worse_and_still_passes_says_why(tolerance, verdict, end):
 def test_a_comparison(metric, value, other, interval, verdict, why):
     rule = rules.not_worse(metric, "popularity", value, other, interval)
     comparison, name = ("<=", "rmse") if metric == RMSE else (">=", "top_100")
-    assert rule == Rule(
+    assert rule == _rule(
         f"{name}_vs_popularity",
         metric,
         comparison,
@@ -213,13 +228,13 @@ def test_the_interval_saves_what_the_difference_alone_would_not():
 )
 def test_a_comparison_with_what_is_no_number(value, other, expected):
     rule = rules.not_worse(RMSE, "champion", value, other, (0.0, 1.0))
-    assert rule == Rule("rmse_vs_champion", RMSE, "<=", *expected, "champion")
+    assert rule == _rule("rmse_vs_champion", RMSE, "<=", *expected, "champion")
 
 
 @pytest.mark.parametrize("against", ["", "champion"])
 @pytest.mark.parametrize(("metric", "comparison"), [("", ""), (ACCURACY, ">="), (RMSE, "<=")])
 def test_a_rule_that_cannot_be_applied(metric, comparison, against):
-    expected = Rule("name", metric, comparison, None, None, "skipped", "No reason.", against)
+    expected = _rule("name", metric, comparison, None, None, "skipped", "No reason.", against)
     assert rules.skipped("name", metric, "No reason.", *[against] * bool(against)) == expected
 
 

@@ -2,14 +2,13 @@
 
 import math
 
-import numpy as np
 import pytest
+from gate_evidence import evidence, resampled
 
 from components.evaluate import rules
 from components.evaluate.bootstrap import Resampled
-from components.evaluate.gate import Evidence, GateSettings, Measures, decide, is_blessed
+from components.evaluate.gate import GateSettings, conclude, decide
 from components.evaluate.rules import is_worse
-from components.evaluate.verdict import conclusion
 
 ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
 STEP = 1e-9
@@ -86,7 +85,7 @@ def test_too_few_test_rows_fail_and_say_how_many_are_needed(users, half_width, v
 
 @pytest.mark.parametrize(("trained", "verdict"), [(None, "skipped"), (0, "pass"), (1, "fail")])
 def test_one_test_row_that_was_trained_on_fails(trained, verdict):
-    assert rules.unread(trained).verdict == verdict
+    assert rules.not_trained_on(trained).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -95,22 +94,13 @@ def test_one_test_row_that_was_trained_on_fails(trained, verdict):
 def test_the_rows_that_the_champion_did_not_read_must_be_enough_to_compare_on(rows, users, verdict):
     """Worse on the part, better on the whole: the part alone counts, if it can."""
     better, worse = {ACCURACY: 0.5, RMSE: 0.85}, {ACCURACY: 0.4, RMSE: 0.95}
-    whole = _measures(1000, 100, {"challenger": better, "champion": worse})
-    part = _measures(rows, users, {"challenger": worse, "champion": better})
+    whole = resampled({"challenger": better, "champion": worse})
+    part = resampled({"challenger": worse, "champion": better}, rows, users)
     decided = {
-        rule.name: rule
-        for rule in decide(Evidence(whole, {"part": part}, champion_part="part"), GateSettings())
+        rule.name: rule for rule in decide(evidence(whole, {"part": part}, part="part"), GateSettings())
     }
     assert decided["top_100_vs_champion"].verdict == decided["rmse_vs_champion"].verdict == verdict
     assert not [name for name in decided if "_vs_champion_" in name]
-
-
-def _measures(rows, users, metrics):
-    draws = {
-        scorer: {name: np.full(5, value) for name, value in values.items()}
-        for scorer, values in metrics.items()
-    }
-    return Measures(rows, users, metrics, Resampled(draws))
 
 
 @pytest.mark.parametrize(
@@ -167,17 +157,12 @@ def _evidence(mine=None, champion=None, **facts):
     }
     if champion:
         metrics["champion"] = champion
-    draws = {
-        scorer: {name: np.full(5, value) for name, value in values.items()}
-        for scorer, values in metrics.items()
-    }
-    facts = {"no_champion": "" if champion else "There is no champion yet.", **facts}
-    whole = Measures(rows=1000, users=facts.pop("users", 100), metrics=metrics, resampled=Resampled(draws))
-    return Evidence(whole, **facts)
+    facts = {"absence": "" if champion else "There is no champion yet.", **facts}
+    return evidence(resampled(metrics, users=facts.pop("users", 100)), **facts)
 
 
 @pytest.mark.parametrize(
-    ("evidence", "settings", "failing"),
+    ("given", "settings", "failing"),
     [
         (_evidence(), GateSettings(), []),
         (_evidence({ACCURACY: 0.3}), GateSettings(), []),
@@ -195,18 +180,18 @@ def _evidence(mine=None, champion=None, **facts):
             ["top_100_vs_champion", "rmse_vs_champion"],
         ),
         (_evidence(champion_failure="broken"), GateSettings(), []),
-        (_evidence(champion_failure="broken", no_champion=""), GateSettings(), ["champion_scorable"]),
+        (_evidence(champion_failure="broken", absence=""), GateSettings(), ["champion_scorable"]),
         (_evidence(failure="broken"), GateSettings(), ["scorable"]),
     ],
 )
-def test_the_gate_names_the_rules_that_fail(evidence, settings, failing):
-    decided = decide(evidence, settings)
+def test_the_gate_names_the_rules_that_fail(given, settings, failing):
+    decided = decide(given, settings)
     assert [rule.name for rule in decided if rule.verdict == "fail"] == failing
-    assert is_blessed(decided) == (not failing)
+    assert conclude(decided, "enforce", True).blessed == (not failing)
 
 
 def test_the_gate_always_has_the_same_rules():
-    nothing = Evidence(Measures(0, 0, {}, Resampled({})), failure="broken", no_champion="none")
+    nothing = evidence(Resampled(), failure="broken", absence="none")
     names = [rule.name for rule in decide(_evidence(), GateSettings())]
     assert [rule.name for rule in decide(nothing, GateSettings())] == names
     assert [rule.name for rule in decide(_evidence(champion={ACCURACY: 0.5}), GateSettings())] == names
@@ -214,7 +199,7 @@ def test_the_gate_always_has_the_same_rules():
 
 
 @pytest.mark.parametrize(
-    ("evidence", "gate", "scored", "expected"),
+    ("given", "gate", "scored", "expected"),
     [
         (_evidence(), "enforce", True, (True, True)),
         (_evidence(), "report", True, (True, True)),
@@ -223,7 +208,6 @@ def test_the_gate_always_has_the_same_rules():
         (_evidence(failure="broken"), "report", False, (False, False)),
     ],
 )
-def test_what_follows_from_the_rules(evidence, gate, scored, expected):
-    concluded = conclusion(decide(evidence, GateSettings()), gate, scored)
-    assert (concluded["blessed"], concluded["publish"]) == expected
-    assert concluded["gate"] == gate
+def test_what_follows_from_the_rules(given, gate, scored, expected):
+    concluded = conclude(decide(given, GateSettings()), gate, scored)
+    assert (concluded.blessed, concluded.publish) == expected

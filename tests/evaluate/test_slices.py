@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from gate_evidence import evidence, resampled
 from held_out_world import TableScorer, held_out_of
 
-from components.evaluate.bootstrap import Resampled
-from components.evaluate.gate import Evidence, GateSettings, Measures, decide
+from components.evaluate.gate import GateSettings, decide
 from components.evaluate.ranking import best_unseen
 from components.evaluate.scoring import score
-from components.evaluate.slices import slice_sums, slices
+from components.evaluate.slices import slices
+from components.evaluate.user_sums import user_sums
 from components.vocabulary.interactions import UserRatings
 
 ACCURACY = "top_100_accuracy_unseen"
@@ -41,15 +42,13 @@ def test_the_metrics_of_a_slice_are_those_of_its_pairs_alone():
     scores[0, 0] = scores[3, 6] = 1
     scored = score(TableScorer(scores, np.full((4, 8), 2.0, np.float32)), held_out, "tables")
     pairs = np.array([True, False, False, True])
-    sums = slice_sums(scored, held_out, pairs)
+    sums = user_sums(scored, held_out, pairs)
     assert sums.rows.tolist() == [1, 0, 0, 1]
     assert sums.metrics()["rmse"] == pytest.approx(np.sqrt((1 + 4) / 2))
 
 
 def _measures(mine, champion, rows=1000, users=100):
-    metrics = {"challenger": {ACCURACY: mine}, "champion": {ACCURACY: champion}}
-    draws = {name: {ACCURACY: np.full(3, values[ACCURACY])} for name, values in metrics.items()}
-    return Measures(rows, users, metrics, Resampled(draws))
+    return resampled({"challenger": {ACCURACY: mine}, "champion": {ACCURACY: champion}}, rows, users)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +62,8 @@ def _measures(mine, champion, rows=1000, users=100):
     ],
 )
 def test_a_slice_is_judged_with_a_looser_bound_if_it_is_large_enough(part, verdict):
-    evidence = Evidence(_measures(0.5, 0.5), {"light_users": part})
-    rules = {rule.name: rule for rule in decide(evidence, GateSettings())}
+    given = evidence(_measures(0.5, 0.5), {"light_users": part})
+    rules = {rule.name: rule for rule in decide(given, GateSettings())}
     assert rules["top_100_vs_champion_light_users"].verdict == verdict
     assert "ight users" in rules["top_100_vs_champion_light_users"].why
 

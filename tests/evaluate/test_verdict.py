@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 from pathlib import Path
 
 import jsonschema
@@ -11,11 +10,16 @@ import pytest
 from evaluation_world import evaluation_world
 from rich.console import Console
 
+from components.documents import encode, plain, schema
 from components.errors import UserError
+from components.evaluate.baselines import FITS, applicable
 from components.evaluate.console import verdict_tables
-from components.evaluate.names import LIST_METRICS, METRICS
+from components.evaluate.details import load_details
 from components.evaluate.step import evaluate
-from components.evaluate.verdict import load_verdict, schema
+from components.evaluate.user_sums import FUNCTIONS
+from components.metrics import BASELINES, METRICS
+from components.verdict import Rule, Verdict, load_verdict
+from components.vocabulary.interactions import UserRatings
 
 pytestmark = pytest.mark.tensorflow
 
@@ -53,30 +57,73 @@ def evaluations(tmp_path_factory):
 
 @pytest.mark.parametrize("case", ["good", "nan", "broken", "empty"])
 def test_every_verdict_keeps_to_the_schema(evaluations, case):
-    jsonschema.validate(load_verdict(evaluations[case]), schema())
+    jsonschema.validate(plain(load_verdict(evaluations[case])), schema(Verdict))
 
 
-def test_the_schema_refuses_what_is_no_verdict(evaluations):
+@pytest.mark.parametrize("case", ["good", "nan", "broken", "empty"])
+def test_an_evaluation_that_is_read_and_written_again_is_the_same(evaluations, case, tmp_path):
+    for name, read in (("verdict.json", load_verdict), ("details.json", load_details)):
+        assert encode(read(evaluations[case])) == (evaluations[case] / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"blessed": "yes"}, "field `blessed`: expected bool, got str"),
+        ({"movies": None}, "field `movies`: expected int, got null"),
+        ({"rules": [{"name": "finite", "verdict": "maybe", "why": "So."}]}, r"field `rules\[0\].verdict`: "),
+        ({"rules": [{"name": "finite", "verdict": "pass"}]}, r"field `rules\[0\].why`: it is missing"),
+        ({"rules": []}, "field `rules`: "),
+        (
+            {"rules": [{"name": "finite", "verdict": "fail", "why": "So."}]},
+            "blessed is True, and 1 rules fail",
+        ),
+        ({"publish": False}, "blessed is True, and publish is False"),
+        ({"metrics": {"champion": None, "baselines": {}}}, "field `metrics.challenger`: it is missing"),
+    ],
+)
+def test_what_is_no_verdict_is_refused_with_the_file_and_the_field(evaluations, tmp_path, change, message):
+    verdict = {**plain(load_verdict(evaluations["good"])), **change}
+    (tmp_path / "verdict.json").write_text(json.dumps(verdict))
+    with pytest.raises(UserError, match=rf"verdict\.json: {message}.*run `twotower evaluate` again"):
+        load_verdict(tmp_path)
+    with pytest.raises(jsonschema.ValidationError):
+        # Conclusions that contradict the rules are beyond a schema.
+        jsonschema.validate(verdict if message.startswith(("field", r"field")) else 1, schema(Verdict))
+
+
+def test_a_key_of_a_newer_release_is_no_trouble(evaluations, tmp_path):
     verdict = load_verdict(evaluations["good"])
-    for spoilt in (
-        {**verdict, "blessed": "yes"},
-        {**verdict, "extra": 1},
-        {name: value for name, value in verdict.items() if name != "rules"},
-        {**verdict, "rules": [{**verdict["rules"][0], "verdict": "maybe"}]},
-    ):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(spoilt, schema())
+    (tmp_path / "verdict.json").write_text(json.dumps({**plain(verdict), "added_later": 1}))
+    assert load_verdict(tmp_path) == verdict
+
+
+def test_the_metrics_lie_in_their_ranges(evaluations):
+    for values in load_verdict(evaluations["good"]).scorers.values():
+        for name, value in values.items():
+            low, high = METRICS[name].range
+            assert low <= value <= high, name
+
+
+def test_every_metric_and_baseline_has_its_function_and_its_entry():
+    others = {"buckets", "lists"}
+    assert FUNCTIONS.keys() == {one.family for one in METRICS.values() if one.over not in others}
+    assert FITS.keys() == BASELINES.keys()
+    assert {name for fits in (3, 10_000) for name in applicable(_rated(fits))} == BASELINES.keys()
+
+
+def _rated(movies):
+    return UserRatings.group(np.zeros(movies, int), np.arange(movies), np.ones(movies), 1)
 
 
 def test_the_documentation_names_every_field_rule_and_metric(evaluations):
     verdict = load_verdict(evaluations["good"])
     page = (_DOCS / "verdict.md").read_text("utf-8")
-    fields = {*schema()["properties"], *schema()["$defs"]["rule"]["properties"]}
-    rules = {rule["name"] for rule in verdict["rules"]}
-    whole = {name for name in rules if not re.search("_vs_champion_", name)}
-    assert {name for name in fields | whole if f"`{name}`" not in page} == set()
+    fields = {*Verdict.__struct_fields__, *Rule.__struct_fields__}
+    rules = {rule.name for rule in verdict.rules if not rule.slice}
+    assert {name for name in fields | rules if f"`{name}`" not in page} == set()
     metrics = (_DOCS / "metrics.md").read_text("utf-8")
-    families = {re.sub(r"\d+", "k", name, count=1) for name in (*METRICS, *LIST_METRICS)}
+    families = {one.family.format("k") for one in METRICS.values()}
     assert {name for name in families if f"`{name}`" not in metrics} == set()
 
 
@@ -84,7 +131,7 @@ def test_the_documentation_names_every_field_rule_and_metric(evaluations):
 def test_what_is_no_verdict_of_this_version_is_named(tmp_path, content):
     (tmp_path / "verdict.json").write_text(content)
     with pytest.raises(UserError, match=r"verdict\.json"):
-        load_verdict(tmp_path)
+        plain(load_verdict(tmp_path))
 
 
 @pytest.mark.parametrize("case", ["good", "nan", "broken", "empty"])
@@ -95,15 +142,15 @@ def test_the_terminal_shows_metrics_rules_and_reason_in_80_columns(evaluations, 
     text = console.file.getvalue()
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
-    assert all(rule["name"] in text for rule in verdict["rules"] if rule["verdict"] == "fail")
-    assert " ".join(verdict["reason"].split()) in " ".join(text.split())
-    for name, value in verdict["metrics"]["challenger"].items():
+    assert all(rule.name in text for rule in verdict.failing)
+    assert " ".join(verdict.reason.split()) in " ".join(text.split())
+    for name, value in verdict.metrics.challenger.items():
         if name in ("top_100_accuracy_unseen", "rmse"):
             assert ("NaN" if value is None else f"{value:.4f}") in text
 
 
 def test_the_details_are_numbers_that_agree_with_the_verdict(evaluations):
-    verdict = load_verdict(evaluations["good"])
+    verdict = plain(load_verdict(evaluations["good"]))
     details = json.loads((evaluations["good"] / "details.json").read_text())
     curve = dict(zip(details["top_k"]["k"], details["top_k"]["accuracy"]["challenger"], strict=True))
     for k in (1, 5, 10, 50, 100):

@@ -9,25 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from verdicts import write_verdict
 
 from components.publish.step import PublishSummary
 
 Artifacts = dict[str, str]
 Publishers = Callable[..., list[PublishSummary | None]]
 
+PASSING = {"name": "finite", "why": "all figures are finite."}
+FAILING = [
+    {"name": "rmse_vs_bias", "verdict": "fail", "why": "0.95 stars is more than 0.91."},
+    {"name": "top_100_vs_popularity", "verdict": "fail", "why": "0.20 is less than 0.31."},
+]
 VERDICT = {
-    "schema_version": 1,
-    "blessed": True,
-    "publish": True,
-    "gate": "enforce",
     "reason": "Good enough: it finds more than popularity does.",
-    "rules": [
-        {"name": "finite", "verdict": "pass", "why": "all figures are finite."},
-        {"name": "rmse_vs_bias", "verdict": "fail", "why": "0.95 stars is more than 0.91."},
-        {"name": "top_100_vs_popularity", "verdict": "fail", "why": "0.20 is less than 0.31."},
-    ],
     "metrics": {"challenger": {"rmse": 0.875, "top_100_accuracy_unseen": 0.5, "top_1_accuracy": None}},
-    "champion": {"exists": False, "version": "", "sequence": 0},
     "fingerprint": "12-34",
 }
 
@@ -45,13 +41,15 @@ def artifacts(tmp_path: Path) -> Callable[..., Artifacts]:
             "model/saved_model/saved_model.pb": f"the towers of {run_id}",
             "model/model.json": {"preset": "default", "settings": {"epochs": 3}, "steps": 100},
             "model/step.json": {"step": "train", "seconds": 12.5, "peak_memory_bytes": 1000},
-            "evaluation/verdict.json": {**VERDICT, **verdict},
             "evaluation/step.json": {"step": "evaluate", "seconds": 2.5, "peak_memory_bytes": 2000},
             "dataset/statistics.json": {"rows_read": 10, "rows_kept": 9, "rows_rejected": 1, "users": 3},
             "report/report.html": f"<p>the report of {run_id}",
         }.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(content if isinstance(content, str) else json.dumps(content))
+        good = verdict.get("blessed", verdict.get("publish", True))
+        rules = [PASSING, *([] if good else FAILING)]
+        write_verdict(root / "evaluation", **{"rules": rules, **VERDICT, **verdict})
         names = ("index", "model", "evaluation", "dataset", "report")
         return {name: str(root / name) for name in names} | {"run_id": run_id, "output": str(root / "output")}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from verdicts import write_verdict
 
 from components.errors import UserError
 from components.registry.cli import runs
@@ -27,20 +28,15 @@ def add_run(place: str, tmp_path: Path) -> AddRun:
 
     def add(run_id: str, metrics: dict[str, float], champion: str = "", **facts: Any) -> None:
         half = facts.pop("half", 0.01)
-        verdict = {
-            "intervals": {
-                "challenger": {name: [value - half, value + half] for name, value in metrics.items()}
-            },
-            "champion": {"version": champion},
-            "rules": facts.pop("rules", []),
-            "split": facts.pop("split", SPLIT),
-            "test_rows": 100,
-            "test_users": 10,
-            "movies": 7,
-        }
+        write_verdict(
+            tmp_path,
+            intervals={"challenger": {name: [value - half, value + half] for name, value in metrics.items()}},
+            champion={"exists": bool(champion), "version": champion},
+            rules=facts.pop("rules", [{}]),
+            split=facts.pop("split", SPLIT),
+        )
         statistics = {"rows_kept": 1000, "rating_mean": 3.5, "users": 10, **facts.pop("statistics", {})}
-        for name, document in (("verdict", verdict), ("statistics", statistics)):
-            (tmp_path / f"{name}.json").write_text(json.dumps(document))
+        (tmp_path / "statistics.json").write_text(json.dumps(statistics))
         defaults = {
             "outcome": "refused",
             "reason": "it is worse",
@@ -202,5 +198,5 @@ def test_a_beginning_that_fits_several_names_them(place: str, add_run: AddRun) -
 def test_a_corrupt_document_is_named(place: str, add_run: AddRun) -> None:
     add_run("a", {"rmse": 0.9})
     Registry(place).storage.write_bytes("runs/a/verdict.json", b"{")
-    with pytest.raises(UserError, match=r"verdict\.json of the run a in .* is corrupt .*; restore it"):
+    with pytest.raises(UserError, match=r"verdict\.json of the run a in .* is not JSON .*; restore it"):
         find(Registry(place), "a")

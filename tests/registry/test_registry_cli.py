@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from verdicts import write_verdict
 
 from components.errors import UserError
 from components.registry.cli import prune, rollback, verify, versions
@@ -91,11 +92,11 @@ def test_show_tells_the_story_of_a_version(tmp_path: Path, promote) -> None:
 def test_show_tells_whom_a_version_beat_and_by_which_rules(tmp_path: Path, promote) -> None:
     registry = Registry(str(tmp_path / "registry"))
     version = promote(registry, "run-1").version
-    verdict = {
-        "metrics": {"champion": {"rmse": 0.95}, "baselines": {"global_mean": {"rmse": 1.125}}},
-        "rules": [{"verdict": "pass", "name": "rmse_vs_champion", "why": "0.9 is [less] than 0.95."}],
-    }
-    (tmp_path / "verdict.json").write_text(json.dumps(verdict))
+    write_verdict(
+        tmp_path,
+        metrics={"champion": {"rmse": 0.95}, "baselines": {"global_mean": {"rmse": 1.125}}},
+        rules=[{"verdict": "pass", "name": "rmse_vs_champion", "why": "0.9 is [less] than 0.95."}],
+    )
     record = RunRecord(run_id="run-1", outcome="published", reason="good", version=version, sequence=1)
     registry.runs.write(record, {"verdict.json": tmp_path / "verdict.json"})
     text = CliRunner().invoke(show, [version, "--registry", registry.root], catch_exceptions=False).output

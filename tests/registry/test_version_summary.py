@@ -1,9 +1,9 @@
 """The summary of a version: its origin, the champion before it, and when it was served."""
 
-import json
 from pathlib import Path
 
 import pytest
+from verdicts import verdict, write_verdict
 
 from components.errors import UserError
 from components.registry.registry import Registry
@@ -11,13 +11,13 @@ from components.registry.run_records import RunRecord, SeenChampion
 from components.report.lookup import version_summary
 
 VERDICT = {
-    "rules": [{"name": "rmse_vs_champion", "verdict": "pass", "why": "0.90 stars is less than 0.95."}],
+    "rules": [{"name": "rmse_vs_champion", "against": "champion", "why": "0.90 stars is less than 0.95."}],
     "metrics": {"champion": {"rmse": 0.95}, "baselines": {"popularity": {"rmse": 1.1}}},
 }
 
 
 def record(registry: Registry, tmp_path: Path, run_id: str, version: str, beaten: str) -> None:
-    (tmp_path / "verdict.json").write_text(json.dumps(VERDICT))
+    write_verdict(tmp_path, **VERDICT)
     registry.runs.write(
         RunRecord(
             run_id=run_id,
@@ -40,7 +40,7 @@ def test_the_summary_of_the_champion(place: str, tmp_path: Path, promote) -> Non
     assert [entry.sequence for entry in summary.places] == [2]
     assert summary.replaced_by is None
     assert summary.compared_with == first.version
-    assert summary.verdict == VERDICT
+    assert summary.verdict == verdict(**VERDICT)
     assert summary == version_summary(registry, second.version)
 
 
@@ -77,7 +77,7 @@ def test_the_record_of_a_later_run_of_that_name_is_not_taken_for_its_own(
     record(registry, tmp_path, "run-1", "another version", "")
     summary = version_summary(registry, version)
     assert summary.record is None
-    assert summary.verdict == {}
+    assert summary.verdict is None
 
 
 def test_a_broken_verdict_is_named(place: str, tmp_path: Path, promote) -> None:
@@ -85,10 +85,10 @@ def test_a_broken_verdict_is_named(place: str, tmp_path: Path, promote) -> None:
     version = promote(registry, "run-1").version
     record(registry, tmp_path, "run-1", version, "")
     registry.storage.write_bytes("runs/run-1/verdict.json", b"{")
-    with pytest.raises(UserError, match=r"verdict\.json of the run run-1 in .* is corrupt .*; restore it"):
+    with pytest.raises(UserError, match=r"verdict\.json of the run run-1 in .* is not JSON .*; restore it"):
         version_summary(registry)
     registry.storage.delete("runs/run-1/verdict.json")
-    assert version_summary(registry).verdict == {}
+    assert version_summary(registry).verdict is None
 
 
 def test_without_a_champion_a_version_must_be_named(place: str) -> None:

@@ -1,15 +1,15 @@
-"""The story of a run on a terminal."""
+"""The summary of a run on a terminal."""
 
 import io
-import json
 import re
 
 import pytest
 from rich.console import Console
 
 from components.registry.run_records import RowCounts, RunRecord
-from components.report.terminal import story
+from components.report.terminal import run_summary
 from components.step import StepRecord
+from components.verdict import load_verdict
 
 STEPS = [
     StepRecord(step="ingest", seconds=1.0, peak_memory_bytes=3 * 2**30),
@@ -19,20 +19,20 @@ STEPS = [
 
 @pytest.fixture
 def told(evaluated):
-    """The lines of the story of a model given as tables, as they go into a pipe."""
+    """The lines of the summary of a model given as tables, as they go into a pipe."""
 
     def tell(name, tables=None, **record):
-        verdict = json.loads((evaluated(name, **(tables or {}))[1] / "verdict.json").read_text())
+        verdict = load_verdict(evaluated(name, **(tables or {}))[1])
         facts = {
             "run_id": "run-1",
             "outcome": "refused",
-            "reason": verdict["reason"],
+            "reason": verdict.reason,
             "steps": STEPS,
             **record,
         }
         out = io.StringIO()
         console = Console(file=out, width=80)
-        for part in story(RunRecord(**facts), verdict):
+        for part in run_summary(RunRecord(**facts), verdict):
             console.print(part, highlight=False)
         return out.getvalue().splitlines()
 

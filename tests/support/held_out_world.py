@@ -3,7 +3,7 @@
 import numpy as np
 
 from components.evaluate.held_out import HeldOut
-from components.evaluate.scoring import Predictions
+from components.evaluate.ranking import Predictions
 from components.vocabulary.interactions import UserRatings
 
 

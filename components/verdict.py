@@ -1,0 +1,161 @@
+"""The verdict document: what `evaluate` measured and decided. docs/verdict.md describes it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from components.documents import Document, decode, read_document
+from components.metrics import CHALLENGER, CHAMPION
+
+VERDICT_FILE = "verdict.json"
+
+Gate = Literal["enforce", "report"]
+ENFORCE: Gate = "enforce"
+REPORT: Gate = "report"
+GATES = (ENFORCE, REPORT)
+Comparison = Literal[">=", "<=", ""]
+Outcome = Literal["pass", "fail", "skipped"]
+PASS: Outcome = "pass"
+FAIL: Outcome = "fail"
+SKIPPED: Outcome = "skipped"
+
+Count = Annotated[int, Meta(ge=0)]
+Interval = tuple[float, float]
+# Metric -> value, None where it is not finite; and the same by scorer.
+Values = dict[str, float | None]
+ValuesByScorer = dict[str, Values]
+IntervalsByScorer = dict[str, dict[str, Interval | None]]
+
+
+class Rule(Document):
+    """One rule of the gate with its outcome.
+
+    Attributes:
+      name: stable, for programs.
+      model: the model that the rule is about.
+      metric: what was measured; "" if the rule is about none.
+      comparison: what `value` has to be to `bound`; "" if the rule is about no number.
+      value: measured of the challenger; None if it could not be, or is not finite.
+      bound: the number set, or the measured value of `against`.
+      verdict: the outcome.
+      why: one sentence for people.
+      against: the scorer that the challenger is compared with, or "".
+      difference: value - bound, where there is an `against`.
+      interval: the 95% interval of the difference if there is an `against`, else of the value.
+    """
+
+    name: Annotated[str, Meta(pattern="^[a-z0-9_]+$")]
+    model: Literal["challenger"] = "challenger"
+    metric: str = ""
+    comparison: Comparison = ""
+    value: float | None = None
+    bound: float | None = None
+    verdict: Outcome
+    why: Annotated[str, Meta(min_length=1)]
+    against: str = ""
+    difference: float | None = None
+    interval: Interval | None = None
+
+    @property
+    def slice(self) -> str:
+        """The slice of the test rows that it is about; "" for all of them."""
+        return self.name.partition(f"_vs_{self.against}_")[2] if self.against else ""
+
+    @property
+    def group(self) -> Literal["data", "slices", ""]:
+        """The group of many rules that it belongs to; "" for a rule that stands for itself."""
+        if self.name.startswith("data_"):
+            return "data"
+        return "slices" if f"_vs_{CHAMPION}_" in self.name else ""
+
+
+class MeasuredMetrics(Document):
+    """The metrics of every scorer; `champion` is None if it was not scored."""
+
+    challenger: Values
+    champion: Values | None
+    baselines: ValuesByScorer
+
+
+class SliceMetrics(Document):
+    """The gate's metrics on a part of the test rows."""
+
+    name: str
+    rows: Annotated[int, Meta(ge=1)]
+    users: Annotated[int, Meta(ge=1)]
+    metrics: ValuesByScorer
+    intervals: IntervalsByScorer
+
+
+class ComparedChampion(Document):
+    """The champion that the challenger was compared with.
+
+    Attributes:
+      exists: whether there is one.
+      version: its id; "" if there is none, or it has no name.
+      sequence: its place in the champion log; 0 for none.
+    """
+
+    exists: bool
+    version: str = ""
+    sequence: Count = 0
+
+
+class Verdict(Document):
+    """The whole document; docs/verdict.md explains the fields."""
+
+    _written_by = "twotower evaluate"
+
+    schema_version: Literal[1] = 1
+    blessed: bool
+    publish: bool
+    gate: Gate
+    reason: Annotated[str, Meta(min_length=1)]
+    rules: Annotated[list[Rule], Meta(min_length=1)]
+    metrics: MeasuredMetrics
+    intervals: IntervalsByScorer
+    slices: list[SliceMetrics]
+    test_rows: Count
+    test_users: Count
+    test_users_in_all: Count = 0
+    movies: Count
+    champion: ComparedChampion
+    fingerprint: str
+    split: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuses a conclusion that contradicts the rules."""
+        if self.blessed == bool(self.failing):
+            raise ValueError(f"blessed is {self.blessed}, and {len(self.failing)} rules fail")
+        if self.blessed and not self.publish:
+            raise ValueError("blessed is True, and publish is False")
+
+    @property
+    def failing(self) -> list[Rule]:
+        """The rules that fail, in the order in which they explain a refusal."""
+        return [rule for rule in self.rules if rule.verdict == FAIL]
+
+    @property
+    def scorers(self) -> ValuesByScorer:
+        """Scorer -> its metrics, the challenger first."""
+        champion = {} if self.metrics.champion is None else {CHAMPION: self.metrics.champion}
+        return {CHALLENGER: self.metrics.challenger, **champion, **self.metrics.baselines}
+
+    def interval(self, scorer: str, metric: str) -> Interval | None:
+        """Returns the 95% interval of a scorer's metric; None if it has none."""
+        return self.intervals.get(scorer, {}).get(metric)
+
+
+def load_verdict(evaluation_dir: str | Path) -> Verdict:
+    """Reads the verdict in an Evaluation directory.
+
+    Raises:
+      UserError: if there is none that this version can read.
+    """
+    return read_document(Path(evaluation_dir) / VERDICT_FILE, Verdict)
+
+
+def decode_verdict(data: bytes, source: str, cure: str = "") -> Verdict:
+    """Decodes a verdict.json that comes from `source`. Raises `UserError` as `load_verdict` does."""
+    return decode(data, Verdict, source, cure)
