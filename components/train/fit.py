@@ -20,8 +20,8 @@ from components.errors import UserError
 from components.progress import Progress, log
 from components.storage import Storage, open_storage
 from components.train.artifact import LogEntry
-from components.train.replicas import add_up, require_same, this_worker
-from components.train.training_data import deal
+from components.train.replicas import require_same, sum_over_workers, this_worker
+from components.train.training_data import share_out
 from components.vocabulary.interactions import UserRatings, chunks
 
 Array = npt.NDArray[Any]
@@ -79,7 +79,9 @@ class ValidationSample:
         if not len(self.users):
             return ValidationMetrics(None, None)
         number, workers = this_worker()
-        squares, hits, total = add_up(self._sums(model, np.arange(number, len(self.users), workers))).tolist()
+        squares, hits, total = sum_over_workers(
+            self._sums(model, np.arange(number, len(self.users), workers))
+        ).tolist()
         return ValidationMetrics((squares / total) ** 0.5 * self.scale, hits / total)
 
     def _sums(self, model: Predictor, places: Array) -> Array:
@@ -307,7 +309,7 @@ class Training:
 
             def shares() -> Iterator[Any]:
                 for batch in self.batches(step):
-                    yield from deal(batch, replicas)[start : start + own]
+                    yield from share_out(batch, replicas)[start : start + own]
 
             batches = tf.data.Dataset.from_generator(shares, output_signature=signature)
             # Else the workers would ask each other before every step whether any of them has run out.

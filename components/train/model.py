@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.train.rating_head import RatingHead
-from components.train.replicas import of_all_replicas, replica_number
+from components.train.replicas import replica_loss, replica_number
 from components.train.settings import IN_BATCH, TOP_K, Settings
 from components.train.towers import (
     ALL_ROWS,
@@ -82,7 +82,7 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         self._retrieval_mean.update_state(retrieval)
         rating = self._rating_loss(batches[0], Candidates.mean(tables).vectors, subset)
         loss = settings.retrieval_weight * retrieval + settings.rating_weight * rating
-        return of_all_replicas(loss + self._regularisation(subset))
+        return replica_loss(loss + self._regularisation(subset))
 
     def _rating_loss(self, batch: ChunkedRatings, vectors: tf.Tensor, subset: RowSubset) -> tf.Tensor:
         """Returns the negative evidence lower bound per rating, in units of squared error, float32 []."""

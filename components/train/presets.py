@@ -29,7 +29,7 @@ from components.train.fit import (
 from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookScoring, RowBatches
 from components.train.optimizer import FusedAdam, RowAdam, WarmupCosine
-from components.train.replicas import of_all_workers, this_worker
+from components.train.replicas import gather_from_workers, this_worker
 from components.train.saved_model import ScoringModule
 from components.train.settings import (
     DEFAULT,
@@ -173,7 +173,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     catalogue = RatedCatalogue.of(rows, job.vocabulary.years)
     train, held_out = rows.split("train"), rows.split("validation")
     # The least of all workers' memory: all of them must decide by the same figure.
-    memory = int(of_all_workers(memory_limit()).min())
+    memory = int(gather_from_workers(memory_limit()).min())
     settings = sized(settings, train.counts, len(catalogue.known_counts), memory)
     model = initial_model(job, settings, catalogue)
     stopped = fit_with_early_stopping(job, settings, model, catalogue)

@@ -1,7 +1,7 @@
-"""Where the model is trained: on this process's device, on all its GPUs, or on several workers together.
+"""Distribution of a training over the GPUs of this process, or over several workers.
 
-The strategies are TensorFlow's own. Each replica trains on a share of every batch (`deal`), and the optimizer
-adds the gradients of all replicas up; so each divides its loss by their number (`of_all_replicas`).
+The strategies are TensorFlow's own. Each replica trains on a share of every batch (`share_out`), and the
+optimizer adds up the gradients of all replicas; so each divides its loss by their number (`replica_loss`).
 """
 
 import json
@@ -22,14 +22,14 @@ from components.train.settings import NOTEBOOK, check_workers
 
 Array = npt.NDArray[Any]
 
-# What a worker exits with when it has lost another. Under `restartPolicy: ExitCode`, Kubeflow's training
+# Exit status of a worker that has lost another. Under `restartPolicy: ExitCode`, Kubeflow's training
 # operator starts a pod again whose exit code is 128 or more; 138 it keeps for programs that ask for it.
 LOST_WORKER = 138
 
-# The kinds of tasks in TF_CONFIG that train; the first task of the first kind there is the chief.
+# Roles in TF_CONFIG that train; the first task of the first role is the chief.
 _ROLES = ("chief", "worker")
 
-# What TensorFlow raises in one worker when another one dies, is started again, or does not answer: the
+# Errors that TensorFlow raises in one worker when another one dies, is started again, or does not answer: the
 # connection breaks at once, and a machine that vanishes misses the heartbeats of the coordination service,
 # which ends every collective operation after ten seconds of that.
 _LOST = (
@@ -44,7 +44,7 @@ _LOST = (
 
 
 class OutOfStepError(Exception):
-    """The workers have not read the same checkpoint."""
+    """Raised when the workers have not read the same checkpoint."""
 
 
 class Worker(NamedTuple):
@@ -52,7 +52,7 @@ class Worker(NamedTuple):
 
     Attributes:
       number: 0 is the chief, who writes everything that is written.
-      of: how many there are.
+      of: number of workers.
     """
 
     number: int
@@ -61,12 +61,12 @@ class Worker(NamedTuple):
 
 @contextmanager
 def replicas(preset: str) -> Iterator[tf.distribute.Strategy]:
-    """Yields the strategy to train `preset` with, and ends the work of all workers together.
+    """Yields the strategy to train `preset` with, and lets all workers end together.
 
     It is TensorFlow's default for one device, `MirroredStrategy` for several GPUs, and
     `MultiWorkerMirroredStrategy` where TF_CONFIG names several workers. When a worker is lost, the process
     ends with the status `LOST_WORKER`, to be started again and go on from the checkpoint. Nothing else could
-    be done: TensorFlow's collective operations do not recover, and the others wait in them.
+    be done: TensorFlow's collective operations do not recover, and the other workers wait in them.
 
     Raises:
       UserError: if TF_CONFIG cannot be read, or names workers for a preset that needs one process.
@@ -82,13 +82,13 @@ def replicas(preset: str) -> Iterator[tf.distribute.Strategy]:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         yield strategy
         with strategy.scope():
-            _part()
+            _wait_for_all()
     except (*_LOST, OutOfStepError) as error:
         _exit(worker, error)
 
 
 def configured() -> Worker:
-    """The worker that TF_CONFIG makes this process; one of one without it.
+    """Returns this process's place among the workers of TF_CONFIG; one of one without it.
 
     Raises:
       UserError: if TF_CONFIG cannot be read.
@@ -110,26 +110,26 @@ def configured() -> Worker:
 
 
 def this_worker() -> Worker:
-    """This process among those of the present strategy."""
+    """Returns this process's place among the workers of the present strategy."""
     together = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
     return configured() if together else Worker(0, 1)
 
 
-def of_all_replicas(loss: tf.Tensor) -> tf.Tensor:
-    """A replica's part of a loss that is a mean: the gradients of the parts are going to be added up.
+def replica_loss(loss: tf.Tensor) -> tf.Tensor:
+    """Returns a replica's part of a loss that is a mean, since the gradients of all parts are added up.
 
-    What does not depend on the replica's share, such as a regularisation, counts once this way.
+    Terms that do not depend on the replica's share, such as a regularisation, count once this way.
     """
     return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def replica_number() -> Any:
-    """Which replica a step runs on, int32 []; 0 where there is one."""
+    """Returns the number of the replica that a step runs on, int32 []."""
     return tf.distribute.get_replica_context().replica_id_in_sync_group
 
 
-def add_up(values: Array) -> Array:
-    """The sum over all workers of `values` [n]: the same for each of them, to the last bit."""
+def sum_over_workers(values: Array) -> Array:
+    """Returns the sum over all workers of `values` [n]: the same for each of them, to the last bit."""
     strategy, (_, workers) = tf.distribute.get_strategy(), this_worker()
     if workers == 1:
         return values
@@ -143,29 +143,29 @@ def add_up(values: Array) -> Array:
     return np.asarray(strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None))
 
 
-def of_all_workers(value: float) -> Array:
-    """What `value` is in each of them, float64 [workers]."""
+def gather_from_workers(value: float) -> Array:
+    """Returns the `value` of each worker, float64 [workers]."""
     number, workers = this_worker()
     values = np.zeros(workers)
     values[number] = value
-    return add_up(values)
+    return sum_over_workers(values)
 
 
 def require_same(value: float) -> None:
     """Raises `OutOfStepError` in every worker unless `value` is the same in all of them."""
-    if len(set(of_all_workers(value))) > 1:
+    if len(set(gather_from_workers(value))) > 1:
         raise OutOfStepError("the workers have read different checkpoints")
 
 
-def _part() -> None:
+def _wait_for_all() -> None:
     """Waits until every worker is done, the chief with writing, before the first one ends.
 
-    Else the others would lose it. Having met once is enough; the second time keeps the first to leave from
-    breaking the connection while the sum of the first is still on its way to another.
+    Else the others would lose it. One sum is enough to meet; the second one keeps the first worker to leave
+    from breaking the connection while the first sum is still on its way to another.
     """
-    add_up(np.ones(1))
+    sum_over_workers(np.ones(1))
     with suppress(*_LOST):
-        add_up(np.ones(1))
+        sum_over_workers(np.ones(1))
 
 
 def _exit(worker: Worker, error: Exception) -> NoReturn:

@@ -262,7 +262,7 @@ def _converted(name: str, value: Any, kind: type, setting: Setting) -> Any:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """The arguments of the step `train` that say how to train; see there."""
+    """The inputs of the step `train` that decide how to train; see there."""
 
     preset: str
     train_settings: dict[str, Any]
@@ -272,17 +272,13 @@ class TrainRequest:
     checkpoint_root: str
 
     def overrides(self) -> dict[str, Any]:
-        """Overrides of the preset's settings, by name."""
+        """Returns the overrides of the preset's settings, by name."""
         weights = {"rating_weight": self.rating_weight, "retrieval_weight": self.retrieval_weight}
         return {**self.train_settings, **{name: weight for name, weight in weights.items() if weight}}
 
-    def as_json(self) -> dict[str, Any]:
-        """What `TrainRequest(**…)` makes the same request of."""
-        return dataclasses.asdict(self)
-
 
 def check_workers(workers: int, preset: str) -> None:
-    """Raises `UserError` if `preset` cannot be trained by so many."""
+    """Raises `UserError` if `preset` cannot be trained by so many workers."""
     if workers > 1 and preset == NOTEBOOK:
         raise UserError(
             f"--workers {workers}: the preset {NOTEBOOK} trains in one process; leave out one of the two"

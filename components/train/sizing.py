@@ -1,4 +1,4 @@
-"""Settings that depend on the size of the data, and an estimate of time and memory before training."""
+"""Settings that depend on the size of the data, and an estimate of time and memory."""
 
 import dataclasses
 import math

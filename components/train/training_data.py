@@ -11,28 +11,27 @@ from components.errors import UserError
 from components.vocabulary.interactions import Interactions, UserRatings, chunks
 
 Array = npt.NDArray[Any]
-# What a training step takes: `UserRatings.arrays` of the batch.
+# Input of a training step: `UserRatings.arrays` of the batch.
 Batch = tuple[Array, Array, Array]
 
-# Ratings that are looked at in one piece, so that 100 million of them need no memory.
+# Ratings that are counted in one piece, so that 100 million of them need little memory.
 _PIECE = 1 << 24
 
-# Years outside these are mistakes, and would make a table as long as the mistake is large.
+# Years outside this range are mistakes, which would make the table of years too long.
 _FIRST_YEAR, _YEARS = 1850, 300
 
 
 @dataclass(frozen=True)
 class RatedCatalogue:
-    """What the model takes from the data besides the ratings themselves.
+    """Movies with known ratings, which alone have parameters, and the mean and scale of the ratings.
 
-    Only movies with known ratings have parameters; a catalogue is often mostly movies without any.
+    Most movies of a catalogue often have no ratings.
 
     Attributes:
       rows: int32 [M], the row of each movie in the model's tables; -1 for a movie without known ratings.
       training_counts, known_counts: int64 [rated movies], ratings of each in the training split, and in the
         training and validation splits together.
-      years: int32 [rated movies], the year of each, counted from the first one before which there is none;
-        0 where it is not known.
+      years: int32 [rated movies], the year of each, the first one being 1; 0 where it is not known.
       mean: of the training ratings, in stars.
       scale: their standard deviation, in stars; 1 if all are equal. Inside the model a rating is
         (stars - mean) / scale, so that no setting depends on whether people give 1-5 or 1-100.
@@ -47,7 +46,7 @@ class RatedCatalogue:
 
     @classmethod
     def of(cls, interactions: Interactions, years: Array) -> Self:
-        """Takes what the model needs of `interactions`.
+        """Counts the ratings of `interactions`.
 
         Args:
           years: int32 [M], of each movie of the catalogue; 0 where it is not known.
@@ -73,7 +72,7 @@ class RatedCatalogue:
         )
 
     def bounds(self, rating_scale: tuple[float, float]) -> tuple[float, float]:
-        """The least and the greatest rating in the model's units."""
+        """Returns the least and the greatest rating in the model's units."""
         low, high = ((stars - self.mean) / self.scale for stars in rating_scale)
         return low, high
 
@@ -89,7 +88,7 @@ class RatedCatalogue:
 
 
 def _counted_from_one(years: Array) -> Array:
-    """Years as rows of a table as long as they span, and 0 for those not known; odd ones count as unknown."""
+    """Numbers the years from 1, in steps of one; 0 stands for years that are unknown or impossible."""
     known = (years >= _FIRST_YEAR) & (years < _FIRST_YEAR + _YEARS)
     first = int(years[known].min(initial=_FIRST_YEAR + _YEARS))
     return np.where(known, years - first + 1, 0).astype(np.int32)
@@ -101,7 +100,7 @@ def _counts(movies: Array, size: int) -> Array:
 
 
 def _moments(ratings: Array) -> tuple[float, float]:
-    """Mean and standard deviation."""
+    """Returns mean and standard deviation."""
     pieces = [ratings[piece] for piece in chunks(len(ratings), _PIECE)]
     mean = sum(float(np.sum(piece, dtype=np.float64)) for piece in pieces) / len(ratings)
     squares = sum(float(np.sum(np.square(piece - mean, dtype=np.float64))) for piece in pieces)
@@ -110,10 +109,10 @@ def _moments(ratings: Array) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class UserBatches:
-    """Every user with ratings once an epoch, in an order drawn anew each epoch.
+    """Batches of whole users; an epoch has every user with ratings once, in a random order of its own.
 
     Attributes:
-      catalogue: says how the model reads the ratings.
+      catalogue: encodes the ratings.
       parts: ratings of the same users; those of all parts are trained on.
       users: at most so many users a batch.
       size: at most so many ratings a batch; of a user with more, a random part is taken.
@@ -132,7 +131,7 @@ class UserBatches:
         return np.asarray(np.sum([part.counts for part in self.parts], axis=0))
 
     def from_step(self, step: int) -> Iterator[Batch]:
-        """An endless run of epochs, beginning after `step` batches: where a resumed training goes on.
+        """Yields batches without end, beginning after `step` batches, as a resumed training does.
 
         A batch is movies int32 [t], ratings float32 [t] and offsets int64 [n + 1].
         """
@@ -145,7 +144,7 @@ class UserBatches:
             number += 1
 
     def _groups(self, number: int) -> list[Array]:
-        """The users of each batch of an epoch."""
+        """Returns the users of each batch of an epoch."""
         counts = self.counts
         order = np.random.default_rng([self.seed, number]).permutation(np.flatnonzero(counts))
         sizes = np.minimum(counts[order], self.size)
@@ -167,12 +166,12 @@ class UserBatches:
         return movies, ratings, offsets
 
 
-def deal(batch: Batch, replicas: int) -> list[Batch]:
-    """Each replica's share of a batch: whole users, with about as many ratings for each replica.
+def share_out(batch: Batch, replicas: int) -> list[Batch]:
+    """Splits a batch into one share of whole users for each replica, with about as many ratings each.
 
-    The users are dealt to and fro by falling number of ratings, as teams are chosen. Together the shares are
-    the batch. Only a batch with fewer users than replicas deals some of them more than once, since the model
-    has no loss for an empty share; each replica then hides other ratings of theirs.
+    The users go to the replicas by falling number of ratings, in turns of alternating direction. Together
+    the shares are the batch. Only where a batch has fewer users than replicas, some users are in several
+    shares, since the model has no loss for an empty one; each replica then hides other ratings of theirs.
 
     Args:
       batch: movies int32 [t], ratings float32 [t] and offsets int64 [n + 1], n at least 1.

@@ -79,7 +79,7 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
     from components.train.presets import Job, initial_model
     from components.train.settings import Settings
     from components.train.sizing import sized
-    from components.train.training_data import RatedCatalogue, UserBatches, deal
+    from components.train.training_data import RatedCatalogue, UserBatches, share_out
     from components.vocabulary.interactions import Interactions
     from components.vocabulary.vocabulary import Vocabulary
 
@@ -100,14 +100,14 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
 
             return strategy.experimental_distribute_values_from_function(of_replica)
 
-        shares = deal(batch, strategy.num_replicas_in_sync)
+        shares = share_out(batch, strategy.num_replicas_in_sync)
         hide, model._hide = model._hide, lambda read, _: read
         before = [variable.numpy() for variable in model.trainable_variables]
         step = tf.function(lambda share: strategy.run(model.train_step, args=(share,)), autograph=False)
         step(given(shares))
         after = [variable.numpy() for variable in model.trainable_variables]
         model._hide = hide
-        same = deal(tuple(next(UserBatches(catalogue, ratings, 1, 1 << 16, 1).from_step(0))), 2)
+        same = share_out(tuple(next(UserBatches(catalogue, ratings, 1, 1 << 16, 1).from_step(0))), 2)
         losses = strategy.run(model.compute_loss, args=(given(same),))
         return before, after, [float(loss) for loss in strategy.experimental_local_results(losses)]
 

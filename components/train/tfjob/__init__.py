@@ -1,1 +1,1 @@
-"""Training in several pods: a TFJob of Kubeflow's training operator, started by the pod of the step."""
+"""Training in several pods: a TFJob of Kubeflow's training operator, created by the step's pod."""

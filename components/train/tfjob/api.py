@@ -1,4 +1,4 @@
-"""The Kubernetes API, as far as the pod of a step needs it."""
+"""Client of the Kubernetes API for the pod of a step."""
 
 import json
 from collections.abc import Iterator
@@ -22,19 +22,19 @@ Object = dict[str, Any]
 
 
 class NoAnswerError(UserError):
-    """The API is out of reach or overloaded: what may pass by itself."""
+    """Raised when the API is out of reach or overloaded, which may pass by itself."""
 
 
 class MissingError(UserError):
-    """There is no such object, or no such kind of object."""
+    """Raised when there is no such object, or no such kind of object."""
 
 
 class ConflictError(UserError):
-    """There is an object of that name already."""
+    """Raised when there is an object of that name already."""
 
 
 class Api:
-    """What this project asks of a namespace. All methods raise `UserError`; objects are as in YAML."""
+    """Reads and creates objects of a namespace. All methods raise `UserError`; objects are as in YAML."""
 
     def __init__(self, client: Any, namespace: str) -> None:
         """Args: `client`: a `kubernetes.client.ApiClient`."""
@@ -46,7 +46,7 @@ class Api:
 
     @classmethod
     def of_this_pod(cls) -> "Api | None":
-        """With the rights of this pod's service account, in its namespace; None if this is no pod."""
+        """Returns a client with this pod's service account and namespace; None if this is no pod."""
         from kubernetes import client, config
 
         configuration = client.Configuration()
@@ -64,14 +64,14 @@ class Api:
         return self._plain(found)
 
     def claim(self, name: str) -> Object:
-        """A persistent volume claim."""
+        """Returns a persistent volume claim."""
         read = self._core.read_namespaced_persistent_volume_claim
         with _refusals():
             found = read(name, self.namespace, _request_timeout=_TIME_LIMIT)
         return self._plain(found)
 
     def last_lines(self, pod: str, container: str, lines: int) -> list[str]:
-        """The end of what a container printed; nothing if it has not started."""
+        """Returns the last lines of a container's log; none if it has not started."""
         try:
             with _refusals():
                 text = self._core.read_namespaced_pod_log(
@@ -94,7 +94,7 @@ class Api:
             )
 
     def delete_job(self, name: str) -> None:
-        """Deletes a job and its pods; none there is no error."""
+        """Deletes a job and its pods, if it exists."""
         try:
             with _refusals():
                 self._custom.delete_namespaced_custom_object(
@@ -113,7 +113,7 @@ class Api:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turns what the API answers into errors that say what to do."""
+    """Turns errors of the API into errors that name a cure."""
     from kubernetes.client.exceptions import ApiException
 
     try:

@@ -1,4 +1,4 @@
-"""Trains with several workers: creates a TFJob from this pod, follows it to its end, and deletes it."""
+"""Trains with several workers: creates a TFJob, follows it to its end, and deletes it."""
 
 import hashlib
 import os
@@ -25,12 +25,12 @@ from components.train.tfjob.worker import Exchange
 # The training operator looks for a container of this name.
 CONTAINER = "tensorflow"
 
-# Where the step's own container has no end set, in seconds.
+# Time limit of the job in seconds, if the step's own pod has none.
 _LONGEST = 12 * 3600
 _RESTARTS = 20
-# What KFP and Argo give their pods for themselves.
+# Environment variables that KFP and Argo set for their own pods.
 _FOREIGN_ENVIRONMENT = ("ARGO_", "KFP_", "METADATA_", "ML_PIPELINE_", "KUBERNETES_")
-# Volumes with content of their own; the others (emptyDir, tokens) each pod gets anew or has no use for.
+# Volumes with content; the others (emptyDir, tokens) are made anew for each pod, or not needed.
 _SHARED_VOLUMES = ("persistentVolumeClaim", "secret", "configMap")
 _POD_FIELDS = (
     "serviceAccountName",
@@ -44,11 +44,11 @@ _CONTAINER_FIELDS = ("image", "imagePullPolicy", "resources", "securityContext")
 
 
 def tfjob(name: str, workers: int, pod: Mapping[str, Any], place: str) -> Object:
-    """A TFJob of `workers` pods that train together.
+    """Returns a TFJob of `workers` pods that train together.
 
-    They get the image, resources, environment, service account, volumes and nodes of `pod`. The job belongs
-    to `pod`: Kubernetes removes the one with the other, whatever becomes of this process. A worker that lost
-    another ends with `LOST_WORKER` and is started again; one that met a mistake of the user's ends the job.
+    They have the image, resources, environment, service account, volumes and nodes of `pod`. The job belongs
+    to `pod`: Kubernetes deletes it with the pod, whatever becomes of this process. A worker that lost another
+    ends with `LOST_WORKER` and is started again; one that met a mistake of the user's ends the job.
 
     Args:
       name: a DNS label, short enough for "-worker-" and a number behind it.
@@ -89,7 +89,7 @@ def tfjob(name: str, workers: int, pod: Mapping[str, Any], place: str) -> Object
 
 
 def step_container(spec: Mapping[str, Any]) -> Object:
-    """The container of a pod that runs the step: Argo calls it "main"."""
+    """Returns the container of a pod that runs the step, which Argo calls "main"."""
     containers: list[Object] = spec["containers"]
     return next((one for one in containers if one["name"] == "main"), containers[0])
 
@@ -122,18 +122,18 @@ _LINES = 50
 
 
 def follow(api: Api, name: str, workers: int) -> None:
-    """Waits for the end of the job, and logs its conditions and what its chief says.
+    """Waits for the end of the job, and logs its conditions and the chief's log.
 
     Raises:
-      UserError: if the job failed, in the words of the worker that ended it, or was deleted.
+      UserError: if the job failed, with the message of the worker that ended it, or was deleted.
     """
-    told: set[tuple[str, str]] = set()
+    logged: set[tuple[str, str]] = set()
     last = ""
     while True:
         conditions = _conditions(api, name)
         for condition in conditions:
-            if (key := (condition["type"], condition.get("lastTransitionTime", ""))) not in told:
-                told.add(key)
+            if (key := (condition["type"], condition.get("lastTransitionTime", ""))) not in logged:
+                logged.add(key)
                 log(f"TFJob {name}: {condition['type'].lower()}: {condition.get('message', '')}")
         for line in _since(last, _progress(_last_lines(api, name, 0))):
             log(last := line)
@@ -141,12 +141,12 @@ def follow(api: Api, name: str, workers: int) -> None:
         if "Succeeded" in states:
             return
         if "Failed" in states:
-            raise UserError(_why(api, name, workers, states["Failed"].get("message", "")))
+            raise UserError(_failure(api, name, workers, states["Failed"].get("message", "")))
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _conditions(api: Api, name: str) -> list[dict[str, Any]]:
-    """What is true of the job now."""
+    """Returns the conditions of the job that are true now."""
     given_up = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -171,11 +171,11 @@ def _progress(lines: list[str]) -> list[str]:
 
 
 def _since(last: str, lines: list[str]) -> Iterator[str]:
-    """The lines behind the one that was last logged; all of them if it is not among them."""
+    """Yields the lines after the one that was last logged; all of them if it is not among them."""
     yield from lines[lines.index(last) + 1 :] if last in lines else lines
 
 
-def _why(api: Api, name: str, workers: int, message: str) -> str:
+def _failure(api: Api, name: str, workers: int, message: str) -> str:
     outcomes = [last_outcome(_last_lines(api, name, worker)) for worker in range(workers)]
     errors = [outcome.error for outcome in outcomes if outcome is not None and outcome.error]
     if errors:
@@ -192,7 +192,7 @@ _MODE = "ReadWriteMany"
 
 @dataclass(frozen=True)
 class OwnPod:
-    """This pod, and the API that it reaches.
+    """The pod of this step, and the API that it reaches.
 
     Attributes:
       manifest: as the API gives it.
@@ -203,7 +203,7 @@ class OwnPod:
 
     @classmethod
     def find(cls, workers: int) -> "OwnPod":
-        """Raises `UserError` if this process runs in no pod, or may not look at it."""
+        """Returns the pod of this process; raises `UserError` if there is none, or it may not be read."""
         api = Api.of_this_pod()
         if api is None:
             raise UserError(
@@ -216,7 +216,7 @@ class OwnPod:
 
     @property
     def job_name(self) -> str:
-        """The name of this run's TFJob: also after a retry, so that one left behind is found and replaced."""
+        """The name of this run's TFJob, the same after a retry, so that one left behind is replaced."""
         metadata = self.manifest["metadata"]
         run = metadata.get("labels", {}).get(_WORKFLOW, metadata["name"])
         return f"twotower-{hashlib.sha256(run.encode()).hexdigest()[:12]}"
@@ -257,7 +257,7 @@ class OwnPod:
 
 SECONDS_BETWEEN_TRIES = 5.0
 
-# A job that was deleted is there until its pods are gone.
+# A job that was deleted remains until its pods are gone.
 _TRIES = 60
 
 
@@ -266,9 +266,9 @@ def train_in_pods(
 ) -> ModelRecord:
     """Trains in `workers` pods like `pod`, and makes `output` the Model that they trained.
 
-    Inputs and Model go through a directory below the checkpoint root, for whose sake all pods must share it:
-    without it a worker that is started again could not go on either. Whatever happens, also when this process
-    is told to end, job and directory are removed; the checkpoint stays for the next try.
+    Inputs and Model go through a directory below the checkpoint root, which all pods must share, also because
+    a worker that is started again resumes from there. Job and directory are removed in any case, also when
+    this process is told to end; the checkpoint stays for the next try.
 
     Raises:
       UserError: if the place is not shared, the cluster refuses, or the training fails.
@@ -305,7 +305,7 @@ def _create(api: Api, name: str, manifest: Object) -> None:
 
 @contextmanager
 def _tidied(api: Api, name: str, exchange: Exchange) -> Iterator[None]:
-    """Removes the job and its files on the way out."""
+    """Removes the job and its files in the end."""
     try:
         yield
     finally:

@@ -1,8 +1,9 @@
-"""The program of each pod of the TFJob, and the place where it exchanges files with the step."""
+"""Program of each pod of the TFJob, and the directory through which it exchanges files with the step."""
 
 import json
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from components.outputs import output_directory
@@ -29,14 +30,14 @@ class Exchange:
         self._storage = open_storage(root)
 
     def stage(self, request: TrainRequest, interactions: Path, vocabulary: Path) -> None:
-        """Puts in what the workers need, in place of what an earlier try left."""
+        """Uploads the workers' inputs, in place of what an earlier try left."""
         self.delete()
         self._storage.upload_directory(interactions, INTERACTIONS)
         self._storage.upload_directory(vocabulary, VOCABULARY)
-        self._storage.write_bytes(_REQUEST, json.dumps(request.as_json()).encode())
+        self._storage.write_bytes(_REQUEST, json.dumps(asdict(request)).encode())
 
     def request(self) -> TrainRequest:
-        """What is to be trained."""
+        """Returns the request that `stage` uploaded."""
         return TrainRequest(**json.loads(self._storage.read_bytes(_REQUEST)))
 
     def fetch_inputs(self, directory: Path) -> None:
@@ -45,17 +46,17 @@ class Exchange:
             self._fetch(name, directory / name)
 
     def put_model(self, directory: Path) -> None:
-        """Puts in the Model that lies in `directory`."""
+        """Uploads the Model in `directory`."""
         self._storage.delete_prefix(_MODEL)
         self._storage.upload_directory(directory, _MODEL, last=[MODEL_FILE])
 
     def fetch_model(self, output: str) -> None:
-        """Makes `output` the Model that the chief put in."""
+        """Downloads the Model of the chief to `output`."""
         with output_directory(output) as directory:
             self._fetch(_MODEL, directory)
 
     def delete(self) -> None:
-        """Removes all of it."""
+        """Deletes all files."""
         for name in (INTERACTIONS, VOCABULARY, _MODEL):
             self._storage.delete_prefix(name)
         self._storage.delete(_REQUEST)
@@ -68,7 +69,7 @@ class Exchange:
 
 
 def work(place: str) -> None:
-    """Trains with the others what was staged in `place`; the chief puts the Model there.
+    """Trains the staged request of `place` with the other workers; the chief uploads the Model.
 
     Raises:
       UserError: as the step `train`.
@@ -78,7 +79,7 @@ def work(place: str) -> None:
 
     exchange = Exchange(place)
     request = exchange.request()
-    # The Model is in its place before the workers part: none of them ends well without it.
+    # The Model is uploaded before the workers end: none of them ends with success without it.
     with replicas(request.preset) as strategy, tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         exchange.fetch_inputs(directory)
