@@ -25,9 +25,9 @@ import tensorflow as tf
 
 from components.documents import plain
 from components.evaluate.step import evaluate
+from components.evaluate.verdict import load_verdict
 from components.train.scoring import HISTORY_INPUTS, PAIR_INPUTS, save
 from components.train.step import train
-from components.verdict import load_verdict
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions, UserRatings, part_file
 from components.vocabulary.vocabulary import Vocabulary

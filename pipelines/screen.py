@@ -15,9 +15,9 @@ from pipelines.resources import REQUESTS
 from pipelines.run import Event, Outcome
 
 if TYPE_CHECKING:
+    from components.evaluate.verdict import Verdict
     from components.recommend.index import Showcase
     from components.registry.run_records import RunRecord
-    from components.verdict import Verdict
 
 
 def end_screen(outcome: Outcome, registry: str) -> int:
@@ -25,9 +25,9 @@ def end_screen(outcome: Outcome, registry: str) -> int:
 
     0: published, or refused for the reasons shown. 1: a step failed. 2: a mistake of the user.
     """
+    from components.evaluate.verdict import VERDICT_FILE, decode_verdict
     from components.registry.registry import Registry
     from components.registry.run_records import FAILED, SKIPPED
-    from components.verdict import VERDICT_FILE, decode_verdict
 
     run_id = outcome.record.rpartition("/")[2]
     runs = Registry(registry).runs

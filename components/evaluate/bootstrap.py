@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.evaluate.verdict import Interval
 from components.metrics import METRICS, Metric
-from components.verdict import Interval
 
 Array = npt.NDArray[Any]
 

@@ -1,7 +1,7 @@
-"""The champion: its model, the data that it was trained on, and the rules about differences of the data."""
+"""The champion: its model, the data that it was trained on, and the conditions of a comparison with it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,9 @@ import numpy.typing as npt
 
 from components.documents import read_document
 from components.errors import UserError
-from components.evaluate import rules
 from components.evaluate.held_out import HeldOut, Slice
-from components.evaluate.rules import split_mismatch
+from components.evaluate.verdict import ComparedChampion
 from components.metrics import NOT_TRAINED_ON_BY_CHAMPION
-from components.verdict import ComparedChampion, Comparison, Rule
 from components.vocabulary.data_summary import DataSummary, HashSample, id_hashes, row_hashes
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -204,6 +202,25 @@ def comparison(
     return ChampionComparison(record, None if absence else opener, absence, part, data)
 
 
+def split_mismatch(champion: Mapping[str, object] | None, challenger: Mapping[str, object]) -> str:
+    """Why the champion may have trained on these test rows, or "".
+
+    Args:
+      champion: the split that the champion was trained with; None if it is not known.
+      challenger: the split of the data at hand.
+    """
+    if champion is None:
+        return "The champion does not say how its data were split: it may have trained on these test rows."
+    differing = [
+        f"{key.replace('_', ' ')} {champion.get(key)}, here {challenger.get(key)}"
+        for key in ("kind", "seed", "validation_fraction", "test_fraction")
+        if champion.get(key) != challenger.get(key)
+    ]
+    if not differing:
+        return ""
+    return f"The champion had another split ({'; '.join(differing)}): it may have trained on these test rows."
+
+
 def open_model(directory: Path) -> "ScoringModel":
     """Opens the scoring model of a Model directory."""
     from components.train.scoring import ScoringModel
@@ -224,75 +241,3 @@ def read_json(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-@dataclass(frozen=True)
-class DataBounds:
-    """How far the data may be from the champion's.
-
-    Wide, since data may well grow and change; a file that was cut off or mixed up is far beyond.
-    """
-
-    # Least number of ratings, as a share of the champion's.
-    min_rows_share: float = 0.8
-    # Greatest shift of the mean rating, as a share of the rating scale's width.
-    max_mean_shift: float = 0.05
-    # Greatest share of the ratings in which the histograms differ.
-    max_histogram_distance: float = 0.1
-    # Greatest shares of the users and of the rated movies that the champion had no rating of.
-    max_new_users: float = 0.9
-    max_new_movies: float = 0.5
-
-
-# Metric, the bound's field, comparison and sentence, by field of `DataChange`.
-_DATA_RULES: dict[str, tuple[str, str, Comparison, str]] = {
-    "rows_share": (
-        "rows_share",
-        "min_rows_share",
-        ">=",
-        "There are {value:.1%} as many known ratings as the champion was trained on, and at least "
-        "{bound:.0%} are expected",
-    ),
-    "mean_shift": (
-        "rating_mean_shift",
-        "max_mean_shift",
-        "<=",
-        "The mean rating is {value:.3f} stars from that of the champion's data, and at most {bound:.3f} are "
-        "expected",
-    ),
-    "histogram_distance": (
-        "rating_histogram_distance",
-        "max_histogram_distance",
-        "<=",
-        "The histogram of ratings differs from that of the champion's data in {value:.1%} of the ratings, "
-        "and at most {bound:.0%} are expected",
-    ),
-    "new_users": (
-        "new_users_share",
-        "max_new_users",
-        "<=",
-        "{value:.1%} of the users have no rating in the champion's data, and at most {bound:.0%} are "
-        "expected",
-    ),
-    "new_movies": (
-        "new_movies_share",
-        "max_new_movies",
-        "<=",
-        "{value:.1%} of the rated movies have no rating in the champion's data, and at most {bound:.0%} are "
-        "expected",
-    ),
-}
-
-
-def data_rules(data: DataChange | None, absence: str, bounds: DataBounds) -> Iterator[Rule]:
-    """Holds `data` to the bounds; all rules are skipped where it is None, because of `absence`."""
-    for field, (metric, bound_field, comparison, why) in _DATA_RULES.items():
-        name = f"data_{metric}"
-        if data is None:
-            yield rules.skipped(name, metric, absence, comparison=comparison)
-            continue
-        value, bound = getattr(data, field), getattr(bounds, bound_field)
-        if field == "mean_shift":
-            bound *= data.scale
-        sentence = why.format(value=value, bound=bound)
-        yield rules.within(name, metric, value, bound, comparison, sentence)

@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from components.display import figure, table
+from components.evaluate.verdict import FAIL, PASS, SKIPPED, Rule, Values, Verdict
 from components.metrics import BASELINES, METRICS, Metric
-from components.verdict import FAIL, PASS, SKIPPED, Rule, Values, Verdict
 
 # Of each of these groups of rules only the failing ones are listed.
 _GROUPS = {

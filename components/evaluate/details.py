@@ -12,8 +12,8 @@ from components.documents import Document, read_document
 from components.evaluate.bootstrap import GROUPS, group_of, interval
 from components.evaluate.held_out import HeldOut
 from components.evaluate.ranking import LENGTH, Answers
+from components.evaluate.verdict import Interval
 from components.metrics import CHALLENGER, LIST_METRICS, RMSE, STAND_INS
-from components.verdict import Interval
 from components.vocabulary.interactions import UserRatings
 from components.vocabulary.vocabulary import Vocabulary
 

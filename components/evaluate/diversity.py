@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from components.evaluate.bootstrap import jackknife
+from components.evaluate.verdict import Interval
 from components.metrics import COVERAGE, GINI, NOVELTY, POPULARITY_RANK, SIMILARITY
-from components.verdict import Interval
 from components.vocabulary.interactions import UserRatings
 
 Array = npt.NDArray[Any]

@@ -8,7 +8,8 @@ import msgspec
 
 from components.evaluate import rules
 from components.evaluate.bootstrap import Resampled
-from components.evaluate.champion import ChampionComparison, DataBounds, data_rules
+from components.evaluate.champion import ChampionComparison, DataChange
+from components.evaluate.verdict import FAIL, PASS, REPORT, Comparison, Rule
 from components.metrics import (
     BASELINES,
     CHALLENGER,
@@ -19,7 +20,6 @@ from components.metrics import (
     TOP_100_UNSEEN,
     label,
 )
-from components.verdict import FAIL, PASS, REPORT, Rule
 
 _NOTHING = "There is nothing to measure it by: the challenger was not scored, or there are no test rows."
 _CHAMPION_FAILED = "The champion was not scored."
@@ -29,6 +29,24 @@ _TELLING = (
     rules.comparison_name(TOP_100_UNSEEN, CHAMPION),
     *(rules.comparison_name(metric, STAND_INS[metric]) for metric in _METRICS),
 )
+
+
+@dataclass(frozen=True)
+class DataBounds:
+    """How far the data may be from the champion's.
+
+    Wide, since data may well grow and change; a file that was cut off or mixed up is far beyond.
+    """
+
+    # Least number of ratings, as a share of the champion's.
+    min_rows_share: float = 0.8
+    # Greatest shift of the mean rating, as a share of the rating scale's width.
+    max_mean_shift: float = 0.05
+    # Greatest share of the ratings in which the histograms differ.
+    max_histogram_distance: float = 0.1
+    # Greatest shares of the users and of the rated movies that the champion had no rating of.
+    max_new_users: float = 0.9
+    max_new_movies: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -185,3 +203,57 @@ def _compare(
         return rules.skipped(rules.comparison_name(metric, against, part), metric, absence, against)
     interval = measured.difference(CHALLENGER, against, metric)
     return rules.not_worse(metric, against, mine[metric], other[metric], interval, tolerance, part)
+
+
+# Metric, the bound's field, comparison and sentence, by field of `DataChange`.
+_DATA_RULES: dict[str, tuple[str, str, Comparison, str]] = {
+    "rows_share": (
+        "rows_share",
+        "min_rows_share",
+        ">=",
+        "There are {value:.1%} as many known ratings as the champion was trained on, and at least "
+        "{bound:.0%} are expected",
+    ),
+    "mean_shift": (
+        "rating_mean_shift",
+        "max_mean_shift",
+        "<=",
+        "The mean rating is {value:.3f} stars from that of the champion's data, and at most {bound:.3f} are "
+        "expected",
+    ),
+    "histogram_distance": (
+        "rating_histogram_distance",
+        "max_histogram_distance",
+        "<=",
+        "The histogram of ratings differs from that of the champion's data in {value:.1%} of the ratings, "
+        "and at most {bound:.0%} are expected",
+    ),
+    "new_users": (
+        "new_users_share",
+        "max_new_users",
+        "<=",
+        "{value:.1%} of the users have no rating in the champion's data, and at most {bound:.0%} are "
+        "expected",
+    ),
+    "new_movies": (
+        "new_movies_share",
+        "max_new_movies",
+        "<=",
+        "{value:.1%} of the rated movies have no rating in the champion's data, and at most {bound:.0%} are "
+        "expected",
+    ),
+}
+
+
+def data_rules(data: DataChange | None, absence: str, bounds: DataBounds) -> Iterator[Rule]:
+    """Holds `data` to the bounds; all rules are skipped where it is None, because of `absence`."""
+    for source, (metric, bound_field, comparison, why) in _DATA_RULES.items():
+        name = f"data_{metric}"
+        if data is None:
+            yield rules.skipped(name, metric, absence, comparison=comparison)
+            continue
+        value, bound = getattr(data, source), getattr(bounds, bound_field)
+        if source == "mean_shift":
+            bound *= data.scale
+        sentence = why.format(value=value, bound=bound)
+        yield rules.within(name, metric, value, bound, comparison, sentence)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from components.errors import UserError
 from components.evaluate.champion import ChampionComparison, DataChange, Opener
 from components.evaluate.held_out import HeldOut, NamedRatings, read_ratings
+from components.evaluate.verdict import ComparedChampion
 from components.export.manifest import load_index
 from components.progress import log
-from components.verdict import ComparedChampion
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import UserRatings, chunks
 from components.vocabulary.vocabulary import Vocabulary

@@ -25,9 +25,7 @@ from components.evaluate.rules import finite_or_none
 from components.evaluate.scoring import ModelScorer, score
 from components.evaluate.slices import slices
 from components.evaluate.user_sums import user_sums, write_user_sums
-from components.metrics import CALIBRATION_ERROR, CHALLENGER, CHAMPION
-from components.progress import log
-from components.verdict import (
+from components.evaluate.verdict import (
     VERDICT_FILE,
     Gate,
     Interval,
@@ -37,6 +35,8 @@ from components.verdict import (
     ValuesByScorer,
     Verdict,
 )
+from components.metrics import CALIBRATION_ERROR, CHALLENGER, CHAMPION
+from components.progress import log
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.vocabulary import Vocabulary
 

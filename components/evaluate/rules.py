@@ -1,11 +1,10 @@
 """The rules that a model can be held to: pure functions from measured values to an outcome."""
 
 import math
-from collections.abc import Mapping
 from functools import partial
 
+from components.evaluate.verdict import FAIL, PASS, SKIPPED, Comparison, Interval, Outcome, Rule
 from components.metrics import METRICS, label, title
-from components.verdict import FAIL, PASS, SKIPPED, Comparison, Interval, Outcome, Rule
 
 
 def is_worse(difference: float, interval: Interval | None, metric: str, tolerance: float = 0.0) -> bool:
@@ -176,25 +175,6 @@ def skipped(name: str, metric: str, why: str, against: str = "", comparison: Com
 def comparison_name(metric: str, against: str, part: str = "") -> str:
     """The name of the rule that compares the challenger with `against`, on the slice `part` if named."""
     return f"{METRICS[metric].rule}_vs_{against}" + (f"_{part}" if part else "")
-
-
-def split_mismatch(champion: Mapping[str, object] | None, challenger: Mapping[str, object]) -> str:
-    """Why the champion may have trained on these test rows, or "".
-
-    Args:
-      champion: the split that the champion was trained with; None if it is not known.
-      challenger: the split of the data at hand.
-    """
-    if champion is None:
-        return "The champion does not say how its data were split: it may have trained on these test rows."
-    differing = [
-        f"{key.replace('_', ' ')} {champion.get(key)}, here {challenger.get(key)}"
-        for key in ("kind", "seed", "validation_fraction", "test_fraction")
-        if champion.get(key) != challenger.get(key)
-    ]
-    if not differing:
-        return ""
-    return f"The champion had another split ({'; '.join(differing)}): it may have trained on these test rows."
 
 
 def finite_or_none(value: float) -> float | None:

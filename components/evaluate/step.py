@@ -15,7 +15,7 @@ from components.step import step
 
 if TYPE_CHECKING:
     from components.evaluate.measure import Evaluation
-    from components.verdict import Verdict
+    from components.evaluate.verdict import Verdict
     from components.vocabulary.interactions import Interactions
     from components.vocabulary.vocabulary import Vocabulary
 
@@ -159,7 +159,7 @@ def evaluate_command(**inputs: Any) -> None:
     from rich.console import Console
 
     from components.evaluate.console import verdict_tables
-    from components.verdict import load_verdict
+    from components.evaluate.verdict import load_verdict
 
     of_indexes = {name: inputs.pop(name) for name in ("index", "against", "registry", "ratings", "columns")}
     if of_indexes["index"]:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from components.errors import UserError
+from components.evaluate.verdict import VERDICT_FILE, Verdict, load_verdict
 from components.ingest.dataset import STATISTICS_FILE
 from components.registry.run_records import RowCounts, RunRecord, SeenChampion, check_run_id
 from components.registry.versions import GateDecision, Provenance
 from components.report.templates import in_order, steps_of, with_steps
 from components.step import StepRecord, so_far, step_records
-from components.verdict import VERDICT_FILE, Verdict, load_verdict
 
 REPORT = "report.html"
 CARD = "model_card.md"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from components.display import sentence
 from components.evaluate.details import Details
+from components.evaluate.verdict import PASS, Rule, Verdict
 from components.metrics import (
     CHALLENGER,
     CHAMPION,
@@ -20,7 +21,6 @@ from components.metrics import (
     label,
     title,
 )
-from components.verdict import PASS, Rule, Verdict
 
 # A model whose error on training rows is less than this share of that on validation rows is overfitted.
 _OVERFITTED = 0.6

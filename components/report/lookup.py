@@ -11,13 +11,13 @@ from rich.table import Table
 from components.display import figure, table
 from components.documents import Document, decode, plain
 from components.errors import UserError
+from components.evaluate.verdict import VERDICT_FILE, Rule, Verdict
 from components.metrics import CHAMPION, short
 from components.registry.champion_log import ChampionEntry
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from components.registry.versions import Manifest
 from components.storage import NotFoundError
-from components.verdict import VERDICT_FILE, Rule, Verdict
 
 _STATISTICS = "statistics.json"
 _CURE = "restore it from a backup, or delete it"

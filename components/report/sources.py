@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from components.evaluate.details import Details, load_details
+from components.evaluate.verdict import Verdict, load_verdict
 from components.ingest.dataset import REJECTS_FILE, RatingsDataset
 from components.step import StepRecord, step_records
-from components.verdict import Verdict, load_verdict
 
 _REJECTS_SHOWN = 8
 

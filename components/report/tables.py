@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.evaluate.details import Details, TopKCurve
+from components.evaluate.verdict import Interval, IntervalsByScorer, Verdict
 from components.metrics import (
     CHALLENGER,
     CHAMPION,
@@ -16,7 +17,6 @@ from components.metrics import (
     short,
     title,
 )
-from components.verdict import Interval, IntervalsByScorer, Verdict
 
 # A picture leaves out slices of fewer users: their wide intervals would press all others together.
 _FEWEST_USERS = 30

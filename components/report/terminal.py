@@ -12,6 +12,7 @@ from rich.text import Text
 
 from components.display import duration, size
 from components.errors import UserError
+from components.evaluate.verdict import FAIL, Rule, Verdict
 from components.metrics import CHALLENGER, GATE_METRICS, Metric, short
 from components.registry.registry import Registry
 from components.registry.run_records import PUBLISHED, RunRecord
@@ -20,7 +21,6 @@ from components.report.lookup import Found
 from components.report.tables import compared
 from components.step import StepRecord
 from components.storage import NotFoundError, is_remote
-from components.verdict import FAIL, Rule, Verdict
 
 _STYLES = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}
 _ENDS = {"fail": "✗ rules that fail", "pass": "✓ rules that pass", "skipped": "– rules skipped"}

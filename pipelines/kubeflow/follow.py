@@ -190,8 +190,8 @@ def _read(registry: str, run_id: str) -> tuple[str, list[Any]]:
 
 def _tables(runs: Any, run_id: str) -> list[Any]:
     from components.evaluate.console import verdict_tables
+    from components.evaluate.verdict import VERDICT_FILE, decode_verdict
     from components.storage import NotFoundError
-    from components.verdict import VERDICT_FILE, decode_verdict
 
     try:
         data = runs.document(run_id, VERDICT_FILE)

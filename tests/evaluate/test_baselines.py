@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 from held_out_world import grouped, held_out_of
 
-from components.evaluate.baselines import Bias, Ease, Factors, GlobalMean, ItemKnn, Popularity, fit_biases
+from components.evaluate.baselines import (
+    FITS,
+    Bias,
+    Ease,
+    Factors,
+    GlobalMean,
+    ItemKnn,
+    Popularity,
+    fit_biases,
+)
 from components.evaluate.scoring import score
 from components.evaluate.user_sums import user_sums
+from components.metrics import BASELINES
 
 
 def test_popularity_ranks_by_the_number_of_known_ratings():
@@ -190,3 +200,22 @@ def test_factors_of_an_unknown_user_or_movie_add_nothing():
         for baseline in (Factors(held_out.known, 11), Bias(held_out.known, 11))
     )
     np.testing.assert_allclose(by_factors, by_bias, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_answers_every_user_with_finite_figures(name):
+    """The contract that a baseline passes by being listed: also for a user and a movie without ratings."""
+    random = np.random.default_rng(5)
+    known = {(user, movie): float(random.integers(1, 6)) for user in range(12) for movie in range(user, 20)}
+    test = {(user, movie): 3.0 for user in range(14) for movie in (0, 21)}
+    held_out = held_out_of({**known, (13, 2): 4.0}, test, 14, 22)
+    answers = score(FITS[name][0](held_out.known, 22), held_out, name)
+    assert answers.non_finite_users == 0
+    assert (answers.ranks is None) != (answers.ratings is None)
+    metric = BASELINES[name].gate_metric
+    assert not metric or metric in user_sums(answers, held_out).metrics()
+    if answers.ratings is not None:
+        assert ((answers.ratings >= 1) & (answers.ratings <= 5)).all()
+    else:
+        recommended = [movie for movie in answers.lists[0].tolist() if movie >= 0]
+        assert sorted(set(recommended)) == [20, 21]

@@ -12,7 +12,7 @@ from components.documents import plain
 from components.evaluate import baselines
 from components.evaluate.measure import CACHE_FILE
 from components.evaluate.step import evaluate
-from components.verdict import load_verdict
+from components.evaluate.verdict import load_verdict
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import UserRatings
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from held_out_world import grouped, held_out_of
 
-from components.evaluate.champion import DataBounds, DataChange, Overlap, data_rules
+from components.evaluate.champion import DataChange, Overlap
+from components.evaluate.gate import DataBounds, data_rules
 from components.vocabulary.data_summary import DataSummary, HashSample, id_hashes, row_hashes
 
 STEP = 1e-9

@@ -10,7 +10,7 @@ from evaluation_world import SPLIT, evaluation_world
 from components.documents import plain
 from components.errors import UserError
 from components.evaluate.step import evaluate
-from components.verdict import load_verdict
+from components.evaluate.verdict import load_verdict
 
 pytestmark = pytest.mark.tensorflow
 

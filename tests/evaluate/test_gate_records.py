@@ -6,8 +6,8 @@ from gate_evidence import evidence as given
 from gate_evidence import resampled
 
 from components.evaluate import rules
-from components.evaluate.champion import DataBounds, DataChange, data_rules
-from components.evaluate.gate import GateSettings, decide
+from components.evaluate.champion import DataChange
+from components.evaluate.gate import DataBounds, GateSettings, data_rules, decide
 
 ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
 

@@ -15,8 +15,8 @@ from components.evaluate.gate import GateSettings
 from components.evaluate.indexes import compare_indexes
 from components.evaluate.measure import evaluate_challenger
 from components.evaluate.step import evaluate, evaluate_command
+from components.evaluate.verdict import load_verdict
 from components.export.step import export
-from components.verdict import load_verdict
 
 pytestmark = pytest.mark.tensorflow
 

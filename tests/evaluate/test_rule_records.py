@@ -5,7 +5,8 @@ import math
 import pytest
 
 from components.evaluate import rules
-from components.verdict import Rule
+from components.evaluate.champion import split_mismatch
+from components.evaluate.verdict import Rule
 
 ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
 IN_WORDS = "Top-100 accuracy among unseen movies"
@@ -240,10 +241,10 @@ def test_a_rule_that_cannot_be_applied(metric, comparison, against):
 
 def test_all_that_differs_between_two_splits_is_said():
     split = {"kind": "random", "seed": 42, "validation_fraction": 0.1, "test_fraction": 0.1}
-    assert rules.split_mismatch({**split, "kind": "time", "seed": 7}, split) == (
+    assert split_mismatch({**split, "kind": "time", "seed": 7}, split) == (
         "The champion had another split (kind time, here random; seed 7, here 42): "
         "it may have trained on these test rows."
     )
-    assert rules.split_mismatch(None, split) == (
+    assert split_mismatch(None, split) == (
         "The champion does not say how its data were split: it may have trained on these test rows."
     )

@@ -7,6 +7,7 @@ from gate_evidence import evidence, resampled
 
 from components.evaluate import rules
 from components.evaluate.bootstrap import Resampled
+from components.evaluate.champion import split_mismatch
 from components.evaluate.gate import GateSettings, conclude, decide
 from components.evaluate.rules import is_worse
 
@@ -141,10 +142,10 @@ def test_the_sentence_says_how_the_two_compare(difference, interval, relation):
 )
 def test_a_champion_with_another_split_may_have_seen_the_test_rows(changed, reason):
     split = {"kind": "random", "seed": 42, "validation_fraction": 0.1, "test_fraction": 0.1}
-    found = rules.split_mismatch({**split, **changed}, split)
+    found = split_mismatch({**split, **changed}, split)
     assert bool(found) == bool(reason)
     assert reason in found
-    assert "does not say" in rules.split_mismatch(None, split)
+    assert "does not say" in split_mismatch(None, split)
 
 
 def _evidence(mine=None, champion=None, **facts):

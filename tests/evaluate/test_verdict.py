@@ -17,8 +17,8 @@ from components.evaluate.console import verdict_tables
 from components.evaluate.details import load_details
 from components.evaluate.step import evaluate
 from components.evaluate.user_sums import FUNCTIONS
+from components.evaluate.verdict import Rule, Verdict, load_verdict
 from components.metrics import BASELINES, METRICS
-from components.verdict import Rule, Verdict, load_verdict
 from components.vocabulary.interactions import UserRatings
 
 pytestmark = pytest.mark.tensorflow

@@ -7,9 +7,9 @@ import verdicts
 
 from components.display import duration
 from components.evaluate.details import Details, load_details
+from components.evaluate.verdict import load_verdict
 from components.metrics import METRICS
 from components.report.headline import headline, hints, in_words
-from components.verdict import load_verdict
 
 
 @pytest.fixture

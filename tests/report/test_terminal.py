@@ -6,10 +6,10 @@ import re
 import pytest
 from rich.console import Console
 
+from components.evaluate.verdict import load_verdict
 from components.registry.run_records import RowCounts, RunRecord
 from components.report.terminal import run_summary
 from components.step import StepRecord
-from components.verdict import load_verdict
 
 STEPS = [
     StepRecord(step="ingest", seconds=1.0, peak_memory_bytes=3 * 2**30),

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from components.documents import write_document
-from components.verdict import VERDICT_FILE, Rule, Verdict
+from components.evaluate.verdict import VERDICT_FILE, Rule, Verdict
 
 
 def rule(**facts: Any) -> Rule:
