@@ -43,6 +43,32 @@ _ADDITIONS = {
             ('    "MovieLens, tabs": (joined(', '    "dummy": (joined("~", time=str(SECONDS)), {}),\n'),
         ],
     },
+    "A metric": {
+        "components/metrics.py": [
+            (
+                '        Metric(family=MRR, label="mean',
+                '        Metric(family="dummy", label="dummy share", short="dummy", over="users"),\n',
+            ),
+        ],
+        "components/evaluate/user_sums.py": [
+            (
+                "@_metric(MRR, of=",
+                '@_metric("dummy", of="unseen_ranks")\ndef _dummy(ranks, held_out, k):\n'
+                "    return sum_by_user(ranks < 2, held_out)\n\n\n",
+            ),
+        ],
+    },
+    "A baseline": {
+        "components/metrics.py": [
+            (
+                "        Baseline(name=EASE, label=",
+                '        Baseline(name="dummy", label="the dummy", column="dummy"),\n',
+            ),
+        ],
+        "components/evaluate/baselines.py": [
+            ("@_baseline(GLOBAL_MEAN)", '@_baseline("dummy")\nclass Dummy(Popularity):\n    pass\n\n\n'),
+        ],
+    },
 }
 
 _SAID = """
@@ -56,6 +82,20 @@ def said(*words):
 
 def passed(file, name):
     return pytest.main([file, "-k", name, "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]) == 0
+"""
+
+_MEASURED = """
+from held_out_world import held_out_of
+from components.evaluate.baselines import applicable
+from components.evaluate.scoring import score
+from components.evaluate.user_sums import user_sums
+from components.metrics import label
+
+held_out = held_out_of({(0, 0): 2.0, (1, 0): 3.0, (1, 1): 5.0}, {(0, 1): 1.0, (0, 2): 4.0, (1, 2): 4.0}, 2, 9)
+measured = {
+    name: user_sums(score(fit(held_out.known, 9), held_out, name), held_out).metrics()
+    for name, fit in applicable(held_out.known).items()
+}
 """
 
 # What shows that the addition works.
@@ -84,6 +124,16 @@ assert row in runpy.run_path("docs/settings.py")["reference"]()
 assert "dummy" in said("ingest", "--help")
 assert passed("tests/ingest/test_ingest_layouts.py", "dummy")
 """,
+    "A metric": f"""
+{_MEASURED}
+assert 0 < measured["popularity"]["dummy"] <= 1
+assert label("dummy") == "dummy share"
+""",
+    "A baseline": f"""
+{_MEASURED}
+assert measured["dummy"] == measured["popularity"]
+assert label("dummy") == "the dummy"
+""",
 }
 
 
@@ -109,7 +159,7 @@ def test_an_addition_takes_the_places_that_the_page_lists(heading: str, tmp_path
     done = subprocess.run(
         [sys.executable, "-c", _SAID + _PROOFS[heading]],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": f"{tmp_path}:{tmp_path}/tests/support", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=False,
