@@ -124,6 +124,22 @@ def test_an_index_of_a_later_format(tmp_path):
         PublishedIndex.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda manifest: manifest["validation"].pop("users"), r"field `validation\.users`: it is missing"),
+        (lambda manifest: manifest.update(rating_scale=[1]), r"field `rating_scale`: expected"),
+        (lambda manifest: manifest["ratings"].update(known="many"), r"field `ratings\.known`: expected int"),
+    ],
+)
+def test_a_broken_manifest_is_one_line_that_names_file_and_field(index_directory, tmp_path, damage, message):
+    manifest = json.loads((index_directory / "manifest.json").read_text("utf-8"))
+    damage(manifest)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=rf"manifest\.json: {message}[^\n]*twotower export"):
+        PublishedIndex.load(tmp_path)
+
+
 def test_an_index_that_searches_by_scann_where_there_is_none(index_directory, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "scann.scann_ops.py.scann_ops", None)
     manifest = json.loads((index_directory / "manifest.json").read_text("utf-8"))
