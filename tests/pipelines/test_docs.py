@@ -1,6 +1,8 @@
 """The documentation says what the code does."""
 
+import html
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -8,6 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
+from components.documents import plain
+from components.step import last_outcome
 from pipelines.cli import COMMANDS, twotower
 
 _ROOT = Path(__file__).parents[2]
@@ -35,7 +39,7 @@ def test_every_link_leads_to_a_file_and_a_heading(page):
 
 def _headings(page):
     """The anchors of a page's headings, as GitHub makes them."""
-    titles = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    titles = re.findall(r"^#+ (.*)$", html.unescape(page.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
@@ -70,3 +74,8 @@ def test_every_command_of_a_page_can_be_typed(words):
         name, command, words = command.resolve_command(context, words)
         context = click.Context(command, info_name=name)
     command.make_context(command.name, list(words))
+
+
+def test_the_outcome_of_a_step_is_read_as_the_page_shows_it():
+    (line,) = re.findall(r'^\{"step": .*\}$', (_DOCS / "kubeflow.md").read_text("utf-8"), re.MULTILINE)
+    assert plain(last_outcome([line])) == json.loads(line)
