@@ -79,3 +79,14 @@ def test_every_command_of_a_page_can_be_typed(words):
 def test_the_outcome_of_a_step_is_read_as_the_page_shows_it():
     (line,) = re.findall(r'^\{"step": .*\}$', (_DOCS / "kubeflow.md").read_text("utf-8"), re.MULTILINE)
     assert plain(last_outcome([line])) == json.loads(line)
+
+
+def test_the_architecture_lists_every_package_upstream_first_and_all_shared_code():
+    contract = (_ROOT / ".importlinter").read_text("utf-8").partition("layers =\n")[2]
+    layers = re.findall(r"^    (.+)$", contract.partition("containers")[0], re.MULTILINE)
+    upstream_first = [name for layer in reversed(layers) for name in layer.split(" | ")]
+    page = (_DOCS / "architecture.md").read_text("utf-8").partition("## A package")[0]
+    listed = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert sorted(listed) == sorted(upstream_first)
+    packages = [name for name in upstream_first if (_ROOT / "components" / name).is_dir()]
+    assert [name for name in listed if name in packages] == packages
