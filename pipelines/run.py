@@ -24,35 +24,6 @@ from pipelines.compiled import check_pipeline_inputs, compile_pipeline
 from pipelines.local import LocalPlan
 
 
-def docker_arguments(read: dict[str, str], written: dict[str, str]) -> dict[str, Any]:
-    """Returns the arguments of the DockerRunner: inputs are mounted read-only, outputs belong to the caller.
-
-    Args:
-        read: Flag -> paths by comma, absolute or gs://, that the steps only read.
-        written: Flag -> directory, absolute or gs://, that they write; it is created if missing.
-
-    Raises:
-      UserError: if an input is missing, or no Docker engine answers.
-    """
-    _require_engine()
-    mounts: dict[str, bool] = {}
-    for flag, paths in read.items():
-        for path in _local(paths):
-            source = path.parent if "*" in path.name else path
-            if not source.exists():
-                raise UserError(f"{flag} {path}: no such file; name one that is there")
-            mounts[str(source)] = True
-    for paths in written.values():
-        for path in _local(paths):
-            path.mkdir(parents=True, exist_ok=True)
-            mounts[str(path)] = False
-    return {
-        "mounts": sorted(mounts.items()),
-        "user": f"{os.getuid()}:{os.getgid()}",
-        "environment": {"HOME": "/tmp"},
-    }
-
-
 def _local(paths: str) -> list[Path]:
     return [Path(path) for path in paths.split(",") if path and "://" not in path]
 
@@ -103,22 +74,6 @@ _WRITTEN = ("registry", "checkpoint_root")
 
 
 @dataclass(frozen=True)
-class Workspace:
-    """Directory of local runs for what can be deleted: step outputs, cache, checkpoints and logs."""
-
-    root: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
-
-    def new_log(self) -> Path:
-        path = self.root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-
-@dataclass(frozen=True)
 class Outcome:
     """Outcome of a run.
 
@@ -159,20 +114,20 @@ def run_pipeline(
             "leave it out, or send the run to a cluster with `twotower submit`"
         )
     check_pipeline_inputs(parameters)
-    space = Workspace(Path(workspace).resolve())
+    root = Path(workspace).resolve()
     arguments = _absolute(parameters)
     arguments.setdefault("image", IMAGE)
-    arguments["checkpoint_root"] = arguments.get("checkpoint_root") or str(space.checkpoints)
-    _refuse_python3(space.root, arguments)
-    log = space.new_log()
+    arguments["checkpoint_root"] = arguments.get("checkpoint_root") or str(root / "checkpoints")
+    _refuse_python3(root, arguments)
+    log = root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     outcomes = log.with_suffix(".outcomes")
-    outcomes.mkdir()
+    outcomes.mkdir(parents=True)
     plan = LocalPlan(
         package=str(compile_pipeline(log.with_suffix(".yaml"))),
         arguments=arguments,
-        pipeline_root=str(space.root / "steps"),
-        cache_root=str(space.root / "cache" / _code_digest()),
-        docker=_docker(arguments, outcomes) if runner == "docker" else None,
+        pipeline_root=str(root / "steps"),
+        cache_root=str(root / "cache" / _code_digest()),
+        docker=docker_arguments(arguments, outcomes) if runner == "docker" else None,
     )
     plan_file = log.with_suffix(".json")
     write_document(plan_file, plan)
@@ -256,15 +211,28 @@ def _flag(parameter: str) -> str:
     return f"--{parameter.replace('_', '-')}"
 
 
-def _docker(arguments: dict[str, Any], outcomes: Path) -> dict[str, Any]:
-    found = docker_arguments(
-        read={_flag(name): arguments.get(name, "") for name in _READ},
-        written={
-            "--work-dir": str(outcomes),
-            **{_flag(name): arguments.get(name, "") for name in _WRITTEN},
-        },
-    )
-    return {**found, "environment": {**found["environment"], OUTCOMES: str(outcomes)}}
+def docker_arguments(arguments: dict[str, Any], outcomes: Path) -> dict[str, Any]:
+    """Returns the arguments of the DockerRunner: inputs are mounted read-only, outputs belong to the caller.
+
+    Raises:
+      UserError: if an input is missing, or no Docker engine answers.
+    """
+    _require_engine()
+    mounts: dict[str, bool] = {}
+    for name in _READ:
+        for path in _local(arguments.get(name, "")):
+            source = path.parent if "*" in path.name else path
+            if not source.exists():
+                raise UserError(f"{_flag(name)} {path}: no such file; name one that is there")
+            mounts[str(source)] = True
+    for path in (outcomes, *(path for name in _WRITTEN for path in _local(arguments.get(name, "")))):
+        path.mkdir(parents=True, exist_ok=True)
+        mounts[str(path)] = False
+    return {
+        "mounts": sorted(mounts.items()),
+        "user": f"{os.getuid()}:{os.getgid()}",
+        "environment": {"HOME": "/tmp", OUTCOMES: str(outcomes)},
+    }
 
 
 def _code_digest() -> str:

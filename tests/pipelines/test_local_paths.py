@@ -45,25 +45,31 @@ def test_inputs_are_mounted_read_only_and_outputs_are_the_callers(tmp_path, engi
     ratings.parent.mkdir()
     ratings.write_text("")
     arguments = docker_arguments(
-        read={"--ratings": str(ratings), "--movies": "gs://bucket/movies.csv", "--test-ratings": ""},
-        written={"--registry": str(tmp_path / "registry")},
+        {
+            "ratings": str(ratings),
+            "movies": "gs://bucket/movies.csv",
+            "test_ratings": "",
+            "registry": str(tmp_path / "registry"),
+        },
+        tmp_path / "outcomes",
     )
-    assert arguments["mounts"] == [(str(ratings), True), (str(tmp_path / "registry"), False)]
+    mounts = [(ratings, True), (tmp_path / "outcomes", False), (tmp_path / "registry", False)]
+    assert arguments["mounts"] == [(str(path), read_only) for path, read_only in mounts]
     assert (tmp_path / "registry").is_dir()
     assert arguments["user"] == f"{os.getuid()}:{os.getgid()}"
 
 
 def test_a_pattern_mounts_the_folder_that_it_looks_into(tmp_path, engine):
-    arguments = docker_arguments(read={"--ratings": str(tmp_path / "part-*.csv")}, written={})
-    assert arguments["mounts"] == [(str(tmp_path), True)]
+    arguments = docker_arguments({"ratings": str(tmp_path / "part-*.csv")}, tmp_path / "outcomes")
+    assert arguments["mounts"] == [(str(tmp_path), True), (str(tmp_path / "outcomes"), False)]
 
 
 def test_a_missing_input_is_named_before_a_container_starts(tmp_path, engine):
     with pytest.raises(UserError, match=r"--movies .*movies\.csv: no such file"):
-        docker_arguments(read={"--movies": str(tmp_path / "movies.csv")}, written={})
+        docker_arguments({"movies": str(tmp_path / "movies.csv")}, tmp_path / "outcomes")
 
 
 def test_without_an_engine_the_other_runner_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/absent.sock")
     with pytest.raises(UserError, match="no Docker engine answers; start one, or use --runner subprocess"):
-        docker_arguments(read={}, written={})
+        docker_arguments({}, tmp_path / "outcomes")
