@@ -17,6 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.errors import UserError
+from components.machine import available_cpus
 from components.progress import log
 from components.train.settings import NOTEBOOK, check_workers
 
@@ -73,6 +74,9 @@ def replicas(preset: str) -> Iterator[tf.distribute.Strategy]:
     """
     worker = configured()
     check_workers(worker.of, preset)
+    # TensorFlow reads these with its first operation. By itself it knows the affinity, but no CPU quota.
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(name, str(available_cpus()))
     if worker.of == 1:
         several = len(tf.config.list_physical_devices("GPU")) > 1 and preset != NOTEBOOK
         yield tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()

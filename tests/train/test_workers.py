@@ -1,6 +1,7 @@
 """Several processes that train together, by TensorFlow's MultiWorkerMirroredStrategy."""
 
 import json
+import os
 import time
 
 import numpy as np
@@ -9,6 +10,7 @@ from training_world import QUICK, two_genres
 from workers import staged, two_workers
 
 from components.errors import UserError
+from components.train import replicas
 from components.train.replicas import LOST_WORKER, configured
 from components.train.scoring import ScoringModel
 from components.train.settings import TrainRequest
@@ -118,3 +120,11 @@ def _until(happened, seconds, workers):
         assert time.monotonic() < end, workers.said(0)
         assert workers.ended(0) is None, workers.said(0)
         time.sleep(0.2)
+
+
+def test_tensorflow_starts_no_more_threads_than_the_container_may_use(monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "")
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+    monkeypatch.setattr(replicas, "available_cpus", lambda: 3)
+    with replicas.replicas("default"):
+        assert os.environ["TF_NUM_INTRAOP_THREADS"] == "3"
