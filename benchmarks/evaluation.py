@@ -27,8 +27,10 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from components.documents import plain
 from components.evaluate.held_out import HeldOut
 from components.evaluate.scoring import ModelScorer, score
+from components.ingest.dataset import SplitSettings
 from components.report.templates import steps_of
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions, UserRatings, part_file
@@ -89,7 +91,7 @@ def ratings(seed: int = 0) -> dict[str, UserRatings]:
 
 def data() -> tuple[Interactions, Vocabulary, dict[str, UserRatings]]:
     splits = ratings()
-    split = {"kind": "random", "seed": 42, "validation_fraction": 0.1, "test_fraction": 0.1}
+    split = SplitSettings(kind="random", seed=42, validation_fraction=0.1, test_fraction=0.1)
     interactions = Interactions(USERS, USERS, MOVIES, (1.0, 5.0), 3.0, split, "benchmark", splits)
     vocabulary = Vocabulary(
         user_ids=np.array([str(user) for user in range(USERS)], object),
@@ -183,10 +185,10 @@ def whole(interactions: Interactions, vocabulary: Vocabulary, splits: dict[str, 
     """Seconds and peak memory of the steps, each in a process of its own, with a champion."""
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        _write_data(root, vocabulary, splits, interactions.split_settings)
+        _write_data(root, vocabulary, splits, plain(interactions.split_settings))
         known, scale = interactions.known(), interactions.rating_scale
         summary = DataSummary.of(known, vocabulary.user_ids, vocabulary.movie_ids, scale)
-        facts = {"preset": "benchmark", "settings": {}, "split": interactions.split_settings}
+        facts = {"preset": "benchmark", "settings": {}, "split": plain(interactions.split_settings)}
         for name, seed in (("model", 1), ("champion", 2)):
             model = HistoryModel(seed)
             signatures = {
@@ -195,7 +197,7 @@ def whole(interactions: Interactions, vocabulary: Vocabulary, splits: dict[str, 
             tf.saved_model.save(model, str(root / name / "saved_model"), signatures=signatures)
             (root / name / "model.json").write_text(json.dumps(facts))
             summary.save(root / name)
-        _write_dataset(root / "dataset", known, interactions.split_settings)
+        _write_dataset(root / "dataset", known, plain(interactions.split_settings))
         (root / "model" / "training_log.jsonl").write_text("".join(map(_validation, range(LOGGED))))
         _step(root, "evaluate", "evaluation", "model", "champion", "interactions", "vocabulary")
         _step(root, "report", "report.html", "evaluation", "model", "dataset")
@@ -252,6 +254,7 @@ def _write_dataset(root: Path, known: UserRatings, split: dict) -> None:
         "rows_left_out": 0,
         "users": USERS,
         "movies": MOVIES,
+        "movie_table": {},
         "movies_rated": RATED,
         "share_of_movies_rated": RATED / MOVIES,
         "density": rows / (USERS * RATED),
@@ -264,6 +267,7 @@ def _write_dataset(root: Path, known: UserRatings, split: dict) -> None:
         "splits": {name: int(rows * share) for name, share in SHARES.items()},
         "split": split,
         "fingerprint": "benchmark",
+        "seconds": 0.0,
     }
     (root / "statistics.json").write_text(json.dumps(statistics))
 

@@ -47,6 +47,7 @@ K, BATCH, NOTEBOOK_DIMENSION = 100, 256, 32
 # Of the generated catalogue: genres, the width of its vectors (that of a model of so many movies), and the
 # ratings of each user who asks.
 GENRES, MANY_DIMENSION, RATED = 300, 32, 100
+SPLIT = {"kind": "random", "seed": 0, "validation_fraction": 0.1, "test_fraction": 0.1}
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
@@ -72,7 +73,7 @@ def write_world(directory: Path, movies: int, users: int, ratings: int) -> None:
             np.save(directory / "interactions" / f"{split}.{part}.npy", values)
     sizes = {"format": 1, "training_users": users, "users": users, "movies": movies}
     scale = {"rating_scale": [1.0, 5.0], "rating_mean": 3.0}
-    summary = {**sizes, **scale, "splits": counts, "split": {"kind": "random"}, "fingerprint": "benchmark"}
+    summary = {**sizes, **scale, "splits": counts, "split": SPLIT, "fingerprint": "benchmark"}
     (directory / "interactions" / "interactions.json").write_text(json.dumps(summary))
     write_vocabulary(directory / "vocabulary", sizes)
 

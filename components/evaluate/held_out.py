@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from components.documents import plain
 from components.errors import UserError
 from components.progress import log
 from components.vocabulary.interactions import Interactions, UserRatings, chunks
@@ -85,7 +86,9 @@ class HeldOut:
         held_out = cls.of(
             interactions.split("test"), interactions.known(), vocabulary, interactions.rating_scale
         )
-        return replace(held_out, fingerprint=interactions.fingerprint, split=interactions.split_settings)
+        return replace(
+            held_out, fingerprint=interactions.fingerprint, split=plain(interactions.split_settings)
+        )
 
     @classmethod
     def of(
@@ -158,12 +161,11 @@ def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) ->
     """
     from components.ingest import inputs, layouts, rows
     from components.ingest.database import database
-    from components.ingest.settings import parse_columns
 
     with tempfile.TemporaryDirectory(prefix="twotower-evaluate-") as directory:
         scratch = Path(directory)
         files = [
-            (file, layouts.layout_of(file, "", parse_columns(columns)))
+            (file, layouts.layout_of(file, "", layouts.parse_columns(columns)))
             for file in inputs.open_all(names, _FLAG, scratch)
         ]
         timed = any("time" in layout.positions for _, layout in files)

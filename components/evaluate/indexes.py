@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from components.documents import plain
 from components.errors import UserError
 from components.evaluate.champion import ChampionComparison, DataChange, Opener
 from components.evaluate.held_out import HeldOut, NamedRatings, read_ratings
@@ -72,7 +73,7 @@ class IndexedModel:
             held_out=held_out,
             rating_scale=manifest.rating_scale,
             fingerprint=manifest.fingerprint,
-            split=manifest.split,
+            split=plain(manifest.split),
             _loaded=loaded,
         )
 

@@ -16,8 +16,6 @@ from components.step import step
 if TYPE_CHECKING:
     from components.evaluate.measure import Evaluation
     from components.evaluate.verdict import Verdict
-    from components.vocabulary.interactions import Interactions
-    from components.vocabulary.vocabulary import Vocabulary
 
 
 class EvaluateSummary(NamedTuple):
@@ -76,18 +74,19 @@ def evaluate(
     from components.evaluate.held_out import HeldOut
     from components.evaluate.measure import evaluate_challenger
     from components.vocabulary.data_summary import DataSummary
+    from components.vocabulary.vocabulary import load_encoded
 
     settings = GateSettings(min_top_100_accuracy=min_top_100_accuracy, max_rmse=max_rmse)
     if not (Path(model) / SAVED_MODEL).is_dir():
         raise UserError(
             f"--model {model} is no Model: it has no {SAVED_MODEL}/; make one with `twotower train`"
         )
-    data, names = _load(interactions, vocabulary)
+    data, names = load_encoded(interactions, vocabulary)
     held_out = HeldOut.test_of(data, names)
     evaluation = evaluate_challenger(
         challenger=partial(open_model, Path(model)),
         trained=DataSummary.load(Path(model)),
-        comparison=comparison(Champion.load(champion), held_out, names, data.split_settings, ignore_champion),
+        comparison=comparison(Champion.load(champion), held_out, names, held_out.split, ignore_champion),
         held_out=held_out,
         vocabulary=names,
         settings=settings,
@@ -101,19 +100,6 @@ def evaluate(
     _log_metrics(verdict, metrics_path, metrics_metadata)
     log(verdict.reason)
     return EvaluateSummary(verdict.blessed, verdict.publish, verdict.reason)
-
-
-def _load(interactions: str, vocabulary: str) -> tuple["Interactions", "Vocabulary"]:
-    from components.vocabulary.interactions import Interactions
-    from components.vocabulary.vocabulary import Vocabulary
-
-    data, numbering = Interactions.load(interactions), Vocabulary.load(vocabulary)
-    if (data.users, data.movies) != (len(numbering.user_ids), len(numbering.movie_ids)):
-        raise UserError(
-            f"--interactions {interactions} and --vocabulary {vocabulary} are not of one data set; "
-            "name the two outputs of one `twotower vocabulary`"
-        )
-    return data, numbering
 
 
 def _log_metrics(verdict: "Verdict", path: str, metadata: dict[str, Any] | None) -> None:

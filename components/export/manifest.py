@@ -8,6 +8,7 @@ import msgspec
 
 from components.documents import Document, read_document
 from components.errors import UserError
+from components.ingest.dataset import SplitSettings
 from components.train.settings import current_names
 
 MANIFEST_FILE = "manifest.json"
@@ -106,7 +107,7 @@ class IndexManifest(Document, kw_only=True):
       dimension: of the candidate vectors.
       bytes: size of the SavedModel.
       fingerprint: identifies the input files.
-      split: how the ratings were split: kind, seed, fractions.
+      split: how the ratings were divided.
       model: the model that the index serves.
       validation: the comparison with that model.
       signatures: inputs and outputs by signature.
@@ -126,7 +127,7 @@ class IndexManifest(Document, kw_only=True):
     dimension: int
     bytes: int
     fingerprint: str
-    split: dict[str, Any]
+    split: SplitSettings
     model: SourceModel
     validation: IndexValidation
     signatures: dict[str, Signature]

@@ -26,7 +26,7 @@ from components.export.warmup import Request, write_warmup
 from components.train.artifact import read_record
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import Interactions, UserRatings
-from components.vocabulary.vocabulary import Vocabulary
+from components.vocabulary.vocabulary import Vocabulary, load_encoded
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,7 @@ class Inputs:
         """
         record = read_record(model)
         source = SourceModel(preset=record.preset, settings=record.settings, fingerprint=record.fingerprint)
-        names, rows = Vocabulary.load(vocabulary), Interactions.load(interactions)
-        if (len(names.user_ids), len(names.movie_ids)) != (rows.users, rows.movies):
-            raise UserError(
-                f"{interactions} was not made with {vocabulary}; take both from one `twotower vocabulary`"
-            )
+        rows, names = load_encoded(interactions, vocabulary)
         scoring = ScoringModel.load(model)
         if not np.array_equal(scoring.movie_ids, names.movie_ids):
             raise UserError(

@@ -67,13 +67,13 @@ def database(scratch: Path, memory_gb: float) -> Iterator[Any]:
 
 
 def has_column(connection: Any, table: str, column: str) -> bool:
-    """Whether the table has such a column."""
+    """Tests if the table has such a column."""
     query = "SELECT count(*) FROM duckdb_columns() WHERE table_name = ? AND column_name = ?"
     return bool(one_row(connection, query, [table, column])[0])
 
 
 def one_row(connection: Any, query: str, parameters: Any = ()) -> tuple[Any, ...]:
-    """The only row of a query's result."""
+    """Returns the only row of a query's result."""
     # Read to its end: the connection takes no other work before that.
     (row,) = connection.execute(query, parameters).fetchall()
     return tuple(row)

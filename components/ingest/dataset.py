@@ -1,21 +1,132 @@
-"""RatingsDataset: what `ingest` writes and `vocabulary` reads, its statistics and rating scale."""
+"""RatingsDataset: the validated ratings that `ingest` writes, their statistics and their rating scale."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+import msgspec
+
+from components.documents import Document, read_document
 from components.errors import UserError
 from components.ingest.database import has_column, one_row
-from components.ingest.layouts import Layout
 from components.progress import log
 
-FORMAT = 1
 SPLITS = ("train", "validation", "test")
 STATISTICS_FILE = "statistics.json"
 REJECTS_FILE = "rejects.csv"
 MOVIES_FILE = "movies.parquet"
+
+Scale = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """Settings of `twotower ingest`, whose flags have the same names; the step has checked their ranges.
+
+    Attributes:
+      format: name of a layout; "" finds each file's own.
+      columns: role (user, movie, rating, time) -> the name or the number, from 1, of its column; empty for
+        the layouts that are known.
+      rating_scale: least and greatest rating; None finds it in the data.
+      split: random, leave-last-out or time.
+      seed: decides the random division.
+      test_fraction: share of all rows.
+      validation_fraction: share of the rows that are not for testing.
+      max_train_rows, max_test_rows: 0 sets no bound.
+      min_user_ratings, min_movie_ratings: users and movies with fewer kept ratings are left out.
+      max_reject_rate: share of the rows.
+    """
+
+    format: str
+    columns: dict[str, str]
+    rating_scale: Scale | None
+    split: str
+    seed: int
+    test_fraction: float
+    validation_fraction: float
+    max_train_rows: int
+    max_test_rows: int
+    min_user_ratings: int
+    min_movie_ratings: int
+    max_reject_rate: float
+
+
+class SplitSettings(Document):
+    """How ratings were divided: "given" (a ready-made test split), random, leave-last-out or time."""
+
+    kind: str
+    seed: int
+    validation_fraction: float
+    test_fraction: float
+
+
+class SplitCounts(Document):
+    """Rows of each split."""
+
+    train: int
+    validation: int
+    test: int
+
+    def items(self) -> Iterable[tuple[str, int]]:
+        """Returns each split with its number of rows."""
+        return msgspec.structs.asdict(self).items()
+
+
+class MovieTableCounts(Document):
+    """Mended rows of the movie table.
+
+    Attributes:
+      without_id: left out.
+      duplicate_ids: left out; the first one stays.
+      without_title: their id is their title.
+      without_year: their year is unknown.
+    """
+
+    without_id: int = 0
+    duplicate_ids: int = 0
+    without_title: int = 0
+    without_year: int = 0
+
+
+class Statistics(Document):
+    """Statistics of a RatingsDataset, statistics.json; docs/layouts.md explains them.
+
+    Attributes:
+      rejected_by_reason: reason -> rows.
+      movies, movies_rated: of the whole catalogue, and those that have ratings.
+      rating_mean: in stars; None without ratings.
+      rating_histogram: rating in stars, as text -> rows.
+      ratings_per_user, ratings_per_movie: quantile, as text -> number of ratings.
+      time_span: first and last time, in seconds since 1970; None where no row has one.
+      seconds: duration of the step.
+    """
+
+    _written_by = "twotower ingest"
+
+    format: Literal[1] = 1
+    rows_read: int
+    rows_kept: int
+    rows_rejected: int
+    rejected_by_reason: dict[str, int]
+    duplicates: int
+    rows_left_out: int
+    movies: int
+    movie_table: MovieTableCounts
+    rating_scale: Scale
+    splits: SplitCounts
+    split: SplitSettings
+    users: int
+    movies_rated: int
+    share_of_movies_rated: float
+    density: float
+    rating_mean: float | None
+    rating_histogram: dict[str, int]
+    ratings_per_user: dict[str, int]
+    ratings_per_movie: dict[str, int]
+    time_span: tuple[int, int] | None
+    fingerprint: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -29,7 +140,7 @@ class RatingsDataset:
     """
 
     path: Path
-    statistics: dict[str, Any]
+    statistics: Statistics
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -39,34 +150,21 @@ class RatingsDataset:
           UserError: if `path` is not a whole dataset that this version can read.
         """
         directory = Path(path)
-        try:
-            statistics = json.loads((directory / STATISTICS_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{directory} is not a ratings dataset: it has no readable {STATISTICS_FILE}; "
-                "make one with `twotower ingest`"
-            ) from error
-        if not isinstance(statistics, dict) or statistics.get("format") != FORMAT:
-            raise UserError(
-                f"{directory} was written by another version of `twotower ingest`; make it anew with this one"
-            )
-        dataset = cls(directory, statistics)
+        dataset = cls(directory, read_document(directory / STATISTICS_FILE, Statistics))
         for file in (dataset.movies, *map(dataset.split, SPLITS)):
             if not file.is_file():
                 raise UserError(f"{directory} lacks {file.name}; make it anew with `twotower ingest`")
         return dataset
 
     def split(self, name: str) -> Path:
-        """The Parquet file of the split `name`: train, validation or test."""
+        """Returns the Parquet file of the split `name`: train, validation or test."""
         return self.path / f"{name}.parquet"
 
     @property
     def movies(self) -> Path:
-        """The Parquet file of the catalogue."""
+        """Parquet file of the catalogue."""
         return self.path / MOVIES_FILE
 
-
-Scale = tuple[float, float]
 
 # Scales in use, the likelier first: the first one that nearly all ratings lie on is taken.
 _WHOLE: Sequence[Scale] = ((1, 5), (0, 5), (1, 10), (0, 10), (-5, 5), (-10, 10), (0, 100), (-100, 100))
@@ -75,21 +173,39 @@ _PARTS: Sequence[Scale] = ((0.5, 5), *_WHOLE[1:])
 _SLIPS = 0.01
 
 
-def find(connection: Any, asked: Scale | None, layouts: Sequence[Layout]) -> Scale:
-    """The least and the greatest rating of `rows`, in stars.
+def parse_scale(text: str) -> tuple[float, float] | None:
+    """Reads `--rating-scale LEAST,GREATEST`; "" is None.
+
+    Raises:
+      UserError: if it is not of that form.
+    """
+    if not text:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not -1e6 <= low < high <= 1e6:
+        raise UserError(
+            f"--rating-scale {text} is not understood; write the least and the greatest, e.g. 1,5"
+        )
+    return low, high
+
+
+def find_scale(connection: Any, asked: Scale | None, known: set[Scale | None]) -> Scale:
+    """Finds the least and the greatest rating of `rows`, in stars.
 
     Args:
       connection: holds the table `rows`.
-      asked: what `--rating-scale` says, if anything.
-      layouts: those of the files.
+      asked: the value of `--rating-scale`; None if it is not given.
+      known: the scales that the layouts of the files state; None for a layout that states none.
 
     Raises:
-      UserError: if there is no telling.
+      UserError: if the ratings lie on no scale in use.
     """
     if asked:
         return asked
-    known = {layout.scale for layout in layouts}
-    if len(known) == 1 and (scale := known.pop()):
+    if len(known) == 1 and (scale := next(iter(known))):
         return scale
     rows, parts, least, greatest = one_row(
         connection,
@@ -100,7 +216,7 @@ def find(connection: Any, asked: Scale | None, layouts: Sequence[Layout]) -> Sca
     )
     if not rows:
         return 1.0, 5.0
-    scale = _fitting(connection, _PARTS if parts > _SLIPS * rows else _WHOLE, rows) or (least, greatest)
+    scale = _fit_scale(connection, _PARTS if parts > _SLIPS * rows else _WHOLE, rows) or (least, greatest)
     if scale[0] == scale[1]:
         raise UserError(
             f"every rating is {least:g}, which is on no scale in use; name the scale with --rating-scale"
@@ -109,7 +225,7 @@ def find(connection: Any, asked: Scale | None, layouts: Sequence[Layout]) -> Sca
     return scale
 
 
-def _fitting(connection: Any, scales: Sequence[Scale], rows: int) -> Scale | None:
+def _fit_scale(connection: Any, scales: Sequence[Scale], rows: int) -> Scale | None:
     (zeros_and_ones,) = one_row(connection, "SELECT count(*) FROM rows WHERE reason = 0 AND rating IN (0, 1)")
     (ones,) = one_row(connection, "SELECT count(*) FROM rows WHERE reason = 0 AND rating = 1")
     if zeros_and_ones == rows and ones < rows:
@@ -128,8 +244,8 @@ _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 _LEVELS = 200
 
 
-def of_ratings(connection: Any, movies: int, scale: Scale) -> dict[str, Any]:
-    """Statistics of the rows in `taken`, with the keys of statistics.json that docs/layouts.md explains.
+def measure(connection: Any, movies: int, scale: Scale) -> dict[str, Any]:
+    """Measures the rows in `taken`: the fields of `Statistics` from `users` to `time_span`.
 
     Args:
       connection: holds the view `taken`.
@@ -153,7 +269,7 @@ def of_ratings(connection: Any, movies: int, scale: Scale) -> dict[str, Any]:
 
 
 def _counts(connection: Any, column: str) -> tuple[int, dict[str, int]]:
-    """How many values `column`, which is one of ours, has; and quantiles of how many rows each has."""
+    """Counts the values of `column`, and gives quantiles of the number of rows of each."""
     number, values = one_row(
         connection,
         f"""
@@ -166,7 +282,7 @@ def _counts(connection: Any, column: str) -> tuple[int, dict[str, int]]:
 
 
 def _histogram(connection: Any, scale: Scale) -> dict[str, int]:
-    """Rating -> how many."""
+    """Counts the rows of each rating."""
     found = connection.execute(
         "SELECT rating, count(*) FROM taken GROUP BY rating ORDER BY rating LIMIT ?", [_LEVELS + 1]
     ).fetchall()
@@ -182,9 +298,9 @@ def _histogram(connection: Any, scale: Scale) -> dict[str, int]:
     return {f"{rating:g}": count for rating, count in found}
 
 
-def _time_span(connection: Any) -> list[int] | None:
-    """The first and the last time, in seconds since 1970; None where no row has one."""
-    if not has_column(connection, "judged", "time"):
+def _time_span(connection: Any) -> tuple[int, int] | None:
+    """Finds the first and the last time, in seconds since 1970; None where no row has one."""
+    if not has_column(connection, "classified", "time"):
         return None
     first, last = one_row(connection, "SELECT min(time), max(time) FROM taken")
-    return None if first is None else [first, last]
+    return None if first is None else (first, last)

@@ -1,4 +1,4 @@
-"""Input files: found, opened and checked before anything is read whole; their fingerprint."""
+"""Finds, opens and checks input files before any is read whole, and fingerprints them."""
 
 import hashlib
 import io
@@ -37,11 +37,11 @@ class InputFile:
 
     @property
     def is_parquet(self) -> bool:
-        """Whether the file is a table with columns of its own."""
+        """True for a Parquet file."""
         return self.packing == "parquet"
 
     def parquet_columns(self) -> list[str]:
-        """The names of the columns of a Parquet file. Raises `UserError` if it is damaged."""
+        """Lists the columns of a Parquet file. Raises `UserError` if it is damaged."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -52,14 +52,14 @@ class InputFile:
 
     @cached_property
     def line_end(self) -> str:
-        """CRLF if every line ends so, else LF, by which lines end in CR, LF or both, as they come."""
+        """Line end: CRLF if every line ends so, else LF, for which lines may end in CR, LF or both."""
         found = re.search(rb"\r\n|\r|\n", self.head)
         if not found or found[0] != b"\r\n":
             return "\n"
         return "\n" if any(_LONE_CR.search(piece) for piece in self._pieces()) else "\r\n"
 
     def _pieces(self) -> Iterator[bytes]:
-        """The content of a text file, in pieces that never part a CR from its LF."""
+        """Yields the content of a text file, in pieces that never separate a CR from its LF."""
         import pyarrow as pa
 
         kept = b""
@@ -71,7 +71,7 @@ class InputFile:
         yield kept
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """The lines of a text file that are not blank, each with its number from 1."""
+        """Yields the lines of a text file that are not blank, each with its number from 1."""
         import pyarrow as pa
 
         with (
@@ -84,12 +84,12 @@ class InputFile:
                     yield number, content
 
     def read(self) -> bytes:
-        """All bytes of a text file, unpacked. Raises `UserError` if it is cut off."""
+        """Returns all bytes of a text file, unpacked. Raises `UserError` if it is cut off."""
         return _unpack(self.path, self.name, self.flag, self.packing, -1)
 
 
 def names(text: str, flag: str) -> list[str]:
-    """The files that `text` names: paths or gs:// URIs, several by comma or pattern.
+    """Lists the files that `text` names: paths or gs:// URIs, several by comma or pattern.
 
     Raises:
       UserError: if a pattern matches nothing, or `text` is empty.
@@ -106,7 +106,7 @@ def names(text: str, flag: str) -> list[str]:
 
 
 def open_all(text: str, flag: str, scratch: Path) -> list[InputFile]:
-    """Opens every file that `text` names and looks at its first bytes; gs:// objects are copied to `scratch`.
+    """Opens every file that `text` names and reads its first bytes; gs:// objects are copied to `scratch`.
 
     Raises:
       UserError: if a file is absent, a directory, empty, unreadable or not text.
@@ -166,20 +166,20 @@ def _codec(packing: str) -> str | None:
 
 
 def damaged(name: str, flag: str, packing: str) -> UserError:
-    """The error for a packed file that is cut off or broken."""
+    """Returns the error for a packed file that is cut off or broken."""
     kind = "" if packing == "none" else f"{packing} "
     return UserError(f"{flag} {name} is a damaged {kind}file, perhaps cut off; copy or download it again")
 
 
 def first_lines(file: InputFile, count: int) -> Sequence[str]:
-    """The first `count` non-blank lines of a text file."""
+    """Returns the first `count` non-blank lines of a text file."""
     # Not splitlines(): it also ends a line at characters that may stand in a field.
     lines = re.split("\r\n|\r|\n", file.head.decode("utf-8-sig", errors="replace"))
     return [line for line in lines if line.strip()][:count]
 
 
 def fingerprint_of(ratings: str, movies: str, test_ratings: str) -> str:
-    """A string that changes when one of the files does, or another one is named.
+    """Returns a string that changes when one of the files does, or another one is named.
 
     Raises:
       UserError: if a file is absent.

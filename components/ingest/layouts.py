@@ -21,15 +21,15 @@ DELIMITERS = ("::", "\t", ",", ";", "|")
 
 @dataclass(frozen=True)
 class Layout:
-    """How the lines of a ratings file are cut.
+    """Division of the lines of a ratings file into fields.
 
     Attributes:
-      name: for people.
+      name: name for people.
       delimiter: what stands between two fields; "" in a Parquet file.
       fields: how many fields a line has.
       positions: role (user, movie, rating, time) -> its field, from 1, or in a Parquet file its column, from
         0. Without a movie, lines `MOVIE:` stand above the ratings of each movie (the Netflix Prize).
-      header: whether the first line names the columns.
+      header: true if the first line names the columns.
       scale: least and greatest rating, where the layout says so.
     """
 
@@ -42,17 +42,17 @@ class Layout:
 
     @property
     def quoted(self) -> bool:
-        """Whether a field may stand in quotes."""
+        """True if a field may be in quotes."""
         return self.delimiter != "::"
 
 
 def plain(name: str) -> str:
-    """A column's name without what people write differently."""
+    """Returns a column's name without case, spaces and punctuation."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def cut(line: str, delimiter: str) -> list[str]:
-    """The fields of one line; none if they are beyond all measure."""
+    """Cuts one line into its fields; none if one is too long."""
     if len(delimiter) > 1:
         return line.split(delimiter)
     try:
@@ -62,12 +62,39 @@ def cut(line: str, delimiter: str) -> list[str]:
 
 
 def is_number(text: str) -> bool:
-    """Whether `text` can be read as a number."""
+    """Tests if `text` is a number."""
     try:
         float(text)
     except ValueError:
         return False
     return True
+
+
+def parse_columns(text: str, format: str = "") -> dict[str, str]:
+    """Reads `--columns user=…,movie=…,rating=…[,time=…]`.
+
+    Raises:
+      UserError: if it is not of that form, or `--format` names a layout whose columns are known.
+    """
+    columns: dict[str, str] = {}
+    for word in filter(None, text.split(",")):
+        role, separator, column = (part.strip() for part in word.partition("="))
+        if role not in NAMES or not separator or not column or role in columns:
+            raise UserError(
+                f"--columns {text} is not understood; write user=NAME,movie=NAME,rating=NAME[,time=NAME]"
+            )
+        columns[role] = column
+    missing = [role for role in REQUIRED if columns and role not in columns]
+    if missing:
+        raise UserError(
+            f"--columns {text} does not name the {' and the '.join(missing)}; add {missing[0]}=NAME"
+        )
+    if columns and format and format not in WITH_COLUMNS:
+        raise UserError(
+            f"--columns goes with --format {', '.join(WITH_COLUMNS)} only: those of {format} are known; "
+            "leave one of the two out"
+        )
+    return columns
 
 
 PARQUET = "parquet"
@@ -144,12 +171,12 @@ WITH_COLUMNS = (*_TABLES, PARQUET)
 
 
 def layout_of(file: InputFile, name: str, columns: Mapping[str, str]) -> Layout:
-    """The layout of a ratings file.
+    """Finds the layout of a ratings file.
 
     Args:
       file: The file.
-      name: What `--format` says, one of `FORMATS`; "" finds it from the first line.
-      columns: What `--columns` says; empty if it is not given.
+      name: Value of `--format`, one of `FORMATS`; "" finds the layout from the first line.
+      columns: Columns of `--columns`; empty if it is not given.
 
     Raises:
       UserError: if no layout fits, or not the one that is named, or there is nothing below the header.
@@ -199,7 +226,7 @@ def _by_name(line: str, name: str) -> Layout | None:
 
 
 def _by_columns(line: str, name: str, columns: Mapping[str, str]) -> Layout | None:
-    """The layout in which every column that is asked for, by name or number, is there."""
+    """Finds the layout that has every column that is asked for, by name or number."""
     for delimiter in _TABLES.get(name, DELIMITERS):
         fields = [field.strip() for field in cut(line, delimiter)]
         if all(column in fields for column in columns.values()):

@@ -28,8 +28,7 @@ class Catalogue:
     Attributes:
       movie_ids, titles: one string a movie; a movie without a title has its id for one.
       years: one year a movie, None where unknown.
-      counts: what was mended: without_id (left out), duplicate_ids (the first one stays), without_title,
-        without_year.
+      counts: mended rows, the fields of `MovieTableCounts`.
     """
 
     movie_ids: list[str] = field(default_factory=list)
@@ -63,8 +62,8 @@ class Catalogue:
         self.counts["without_year"] += movie.year is None
 
 
-def rated(connection: Any) -> Catalogue:
-    """The catalogue where there is no movie table: all movies that are rated, their ids serving as titles."""
+def rated_movies(connection: Any) -> Catalogue:
+    """Makes the catalogue where there is no movie table: all rated movies, with their ids as titles."""
     rows = connection.execute(
         "SELECT DISTINCT movie_id FROM rows WHERE reason = 0 ORDER BY movie_id"
     ).fetchall()

@@ -1,45 +1,79 @@
-"""From input files to a RatingsDataset, or to a description of what it would be."""
+"""Turns input files into a RatingsDataset, or into a description of the one that they would give."""
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.display import date, percent, quantile, table
 from components.errors import UserError
-from components.ingest import dataset, inputs, layouts, movie_tables, rejects, rows, split
+from components.ingest import inputs, layouts, movie_tables, rejects, rows, split
 from components.ingest.database import database, one_row
-from components.ingest.dataset import FORMAT, MOVIES_FILE, REJECTS_FILE, SPLITS
+from components.ingest.dataset import (
+    MOVIES_FILE,
+    REJECTS_FILE,
+    SPLITS,
+    IngestSettings,
+    MovieTableCounts,
+    SplitSettings,
+    Statistics,
+    find_scale,
+    measure,
+    parse_scale,
+)
 from components.ingest.inputs import InputFile, fingerprint_of
 from components.ingest.layouts import Layout
-from components.ingest.rejects import Reason, Rejects
-from components.ingest.settings import Settings
+from components.ingest.rejects import RejectReason, Rejects
 from components.progress import log
 
 
+def read_settings(*, columns: str, rating_scale: str, format: str, **others: Any) -> IngestSettings:
+    """Reads the settings of `ingest` from its flags.
+
+    Raises:
+      UserError: if `columns` or `rating_scale` is not of the form that is asked for.
+    """
+    return IngestSettings(
+        format=format,
+        columns=layouts.parse_columns(columns, format),
+        rating_scale=parse_scale(rating_scale),
+        **others,
+    )
+
+
 @dataclass(frozen=True)
-class Sources:
-    """The input files, opened and looked at.
+class InputSources:
+    """The input files, opened, with their layouts.
 
     Attributes:
       ratings: each ratings file with its layout; those of the test split come last.
-      test_files: how many of them are of the test split.
+      test_files: number of files of the test split.
       movies: the movie table; None if there is none.
+      fingerprint: identifies the files.
     """
 
     ratings: Sequence[tuple[InputFile, Layout]]
     test_files: int
     movies: InputFile | None
+    fingerprint: str
 
     @property
     def timed(self) -> bool:
-        """Whether any of the ratings have a time."""
+        """True if any of the ratings have a time."""
         return any("time" in layout.positions for _, layout in self.ratings)
 
 
-def open_sources(ratings: str, movies: str, test_ratings: str, settings: Settings, scratch: Path) -> Sources:
-    """Finds out what the input files are, before anything is read whole; gs:// objects go to `scratch`.
+def open_sources(
+    ratings: str,
+    movies: str,
+    test_ratings: str,
+    settings: IngestSettings,
+    scratch: Path,
+    fingerprint: str = "",
+) -> InputSources:
+    """Opens the input files and finds their layouts; gs:// objects are copied to `scratch`.
 
     Raises:
       UserError: if one of them cannot be used.
@@ -52,7 +86,8 @@ def open_sources(ratings: str, movies: str, test_ratings: str, settings: Setting
     found = [
         (file, layouts.layout_of(file, settings.format, settings.columns)) for file in (*training, *testing)
     ]
-    sources = Sources(found, len(testing), tables[0] if tables else None)
+    fingerprint = fingerprint or fingerprint_of(ratings, movies, test_ratings)
+    sources = InputSources(found, len(testing), tables[0] if tables else None, fingerprint)
     if settings.split != "random" and not sources.timed:
         raise UserError(
             f"--split {settings.split} needs a column with times; use --split random, or name the column"
@@ -62,64 +97,64 @@ def open_sources(ratings: str, movies: str, test_ratings: str, settings: Setting
 
 @dataclass(frozen=True)
 class Examined:
-    """What a RatingsDataset of the input files holds.
+    """The content of a RatingsDataset of the input files.
 
     Attributes:
-      statistics: the content of statistics.json.
+      statistics: its statistics.
       rejects: the rows that are not kept.
       refusal: why there can be no such dataset; None if there can.
     """
 
-    statistics: dict[str, Any]
+    statistics: Statistics
     rejects: Rejects
     refusal: str | None
 
 
-def examine(connection: Any, sources: Sources, settings: Settings, rejects_file: Path) -> Examined:
-    """Reads, judges and divides all rows; lists the rejects in `rejects_file`, the rest is in `connection`.
+def examine(connection: Any, sources: InputSources, settings: IngestSettings, rejects_file: Path) -> Examined:
+    """Reads, classifies and divides all rows into tables of `connection`; lists the rejects in a file.
 
     Raises:
       UserError: if a file cannot be read.
     """
-    table = movie_tables.read(sources.movies) if sources.movies else None
+    started = time.monotonic()
+    catalogue = movie_tables.read(sources.movies) if sources.movies else None
     _read(connection, sources)
-    table = table or movie_tables.rated(connection)
-    movie_tables.create_table(connection, table)
-    bounds = dataset.find(connection, settings.rating_scale, [layout for _, layout in sources.ratings])
-    split.judge(connection, bounds, settings)
+    catalogue = catalogue or movie_tables.rated_movies(connection)
+    movie_tables.create_table(connection, catalogue)
+    scale = find_scale(connection, settings.rating_scale, {layout.scale for _, layout in sources.ratings})
+    split.classify_rows(connection, scale, settings)
     rejected = rejects.write(connection, [file for file, _ in sources.ratings], rejects_file)
-    kept = one_row(connection, "SELECT count(*) FROM judged WHERE reason <= 0")[0]
+    kept = one_row(connection, "SELECT count(*) FROM classified WHERE reason <= 0")[0]
     rows_read = kept + rejected.total
     log(f"{rows_read:,} rows read, {kept:,} kept, {rejected.total:,} rejected")
     taken = split.take(connection, settings)
-    found = {
-        "format": FORMAT,
-        "rows_read": rows_read,
-        "rows_kept": kept,
-        "rows_rejected": rejected.total,
-        "rejected_by_reason": {reason.text: count for reason, count in rejected.by_reason.most_common()},
-        "duplicates": rejected.by_reason[Reason.DUPLICATE],
-        "rows_left_out": kept - sum(taken.values()),
-        "movies": len(table.movie_ids),
-        "movie_table": table.counts,
-        "rating_scale": [float(bound) for bound in bounds],
-        "splits": taken,
-        "split": {
-            "kind": "given" if sources.test_files else settings.split,
-            "seed": settings.seed,
-            "validation_fraction": settings.validation_fraction,
-            "test_fraction": settings.test_fraction,
-        },
-        **dataset.of_ratings(connection, len(table.movie_ids), bounds),
-    }
-    refusal = rejected.excess(rows_read, settings.max_reject_rate) or split.shortage(
-        taken, found["rows_left_out"]
+    statistics = Statistics(
+        rows_read=rows_read,
+        rows_kept=kept,
+        rows_rejected=rejected.total,
+        rejected_by_reason={reason.text: count for reason, count in rejected.by_reason.most_common()},
+        duplicates=rejected.by_reason[RejectReason.DUPLICATE],
+        rows_left_out=kept - sum(count for _, count in taken.items()),
+        movies=len(catalogue.movie_ids),
+        movie_table=MovieTableCounts(**catalogue.counts),
+        rating_scale=(float(scale[0]), float(scale[1])),
+        splits=taken,
+        split=SplitSettings(
+            kind="given" if sources.test_files else settings.split,
+            seed=settings.seed,
+            validation_fraction=settings.validation_fraction,
+            test_fraction=settings.test_fraction,
+        ),
+        **measure(connection, len(catalogue.movie_ids), scale),
+        fingerprint=sources.fingerprint,
+        seconds=round(time.monotonic() - started, 3),
     )
-    return Examined(found, rejected, refusal)
+    refusal = rejected.excess(rows_read, settings.max_reject_rate)
+    return Examined(statistics, rejected, refusal or split.shortage(taken, statistics.rows_left_out))
 
 
-def prepare(connection: Any, sources: Sources, settings: Settings, directory: Path) -> dict[str, Any]:
-    """Writes all of a RatingsDataset but its statistics, which it returns.
+def prepare(connection: Any, sources: InputSources, settings: IngestSettings, directory: Path) -> Statistics:
+    """Writes all files of a RatingsDataset but its statistics, which it returns.
 
     Raises:
       UserError: if a file cannot be read, too many rows are rejected, or too few are left.
@@ -130,12 +165,11 @@ def prepare(connection: Any, sources: Sources, settings: Settings, directory: Pa
     movie_tables.write(connection, directory / MOVIES_FILE)
     for name in SPLITS:
         split.write(connection, name, directory / f"{name}.parquet")
-    counts = examined.statistics["splits"].items()
-    log(", ".join(f"{name}: {count:,} rows" for name, count in counts))
+    log(", ".join(f"{name}: {count:,} rows" for name, count in examined.statistics.splits.items()))
     return examined.statistics
 
 
-def _read(connection: Any, sources: Sources) -> None:
+def _read(connection: Any, sources: InputSources) -> None:
     rows.create_macros(connection)
     rows.create_tables(connection, sources.timed)
     first_test_file = len(sources.ratings) - sources.test_files
@@ -145,22 +179,104 @@ def _read(connection: Any, sources: Sources) -> None:
 
 
 def describe(
-    ratings: str, movies: str, test_ratings: str, settings: Settings, memory_gb: float
-) -> tuple[Sources, Examined]:
+    ratings: str, movies: str, test_ratings: str, settings: IngestSettings, memory_gb: float
+) -> tuple[InputSources, Examined]:
     """Reads the files as `ingest` does, spilling to the directory for temporary files (TMPDIR).
 
     Returns:
-      The files, and what a RatingsDataset of them would hold or why there can be none.
+      The files, and the content of a RatingsDataset of them, or why there can be none.
 
     Raises:
       UserError: if a file cannot be read.
     """
-    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="twotower-describe-") as directory:
         scratch = Path(directory)
         sources = open_sources(ratings, movies, test_ratings, settings, scratch)
         with database(scratch, memory_gb) as connection:
-            examined = examine(connection, sources, settings, scratch / REJECTS_FILE)
-        examined.statistics["fingerprint"] = fingerprint_of(ratings, movies, test_ratings)
-        examined.statistics["seconds"] = round(time.monotonic() - started, 3)
-        return sources, examined
+            return sources, examine(connection, sources, settings, scratch / REJECTS_FILE)
+
+
+_MOST_FILES = 5
+_MOST_LEVELS = 21
+_BAR = 30
+
+
+def description(sources: InputSources, examined: Examined) -> Iterator[Any]:
+    """Yields the blocks of the description of ratings files on a terminal, each at most 80 columns wide."""
+    from rich.text import Text
+
+    statistics = examined.statistics
+    yield Text("\n".join(_files(sources)))
+    yield Text("\n".join(_summary(statistics)))
+    if statistics.rating_histogram:
+        yield _histogram(statistics.rating_histogram)
+        yield _quantiles(statistics)
+    if examined.rejects.total:
+        yield _rejects(examined.rejects)
+    if examined.refusal:
+        yield Text(f"ingest would refuse this: {examined.refusal}", style="bold red")
+    else:
+        yield Text("ingest would take this", style="bold green")
+
+
+def _files(sources: InputSources) -> Iterator[str]:
+    for file, layout in sources.ratings[:_MOST_FILES]:
+        yield f"{file.name} ({layout.name})"
+    if len(sources.ratings) > _MOST_FILES:
+        yield f"and {len(sources.ratings) - _MOST_FILES} more"
+    if sources.movies:
+        yield f"{sources.movies.name} (movies)"
+
+
+def _summary(statistics: Statistics) -> Iterator[str]:
+    yield (
+        f"{statistics.rows_read:,} rows read, {statistics.rows_kept:,} kept, "
+        f"{statistics.rows_rejected:,} rejected, {statistics.rows_left_out:,} left out"
+    )
+    yield (
+        f"{statistics.users:,} users, {statistics.movies_rated:,} of {statistics.movies:,} movies rated "
+        f"({statistics.share_of_movies_rated:.1%}), {statistics.density:.2%} of all pairs"
+    )
+    if statistics.rating_mean is not None:
+        low, high = statistics.rating_scale
+        yield f"scale from {low:g} to {high:g}, mean {statistics.rating_mean:.4g}"
+    if statistics.time_span:
+        yield "from {} to {}".format(*map(date, statistics.time_span))
+    splits = ", ".join(f"{count:,} for {name}" for name, count in statistics.splits.items())
+    yield f"{splits} ({statistics.split.kind} split)"
+
+
+def _histogram(histogram: dict[str, int]) -> Any:
+    total, levels = sum(histogram.values()), _levels(histogram)
+    bars = (
+        (level, f"{count:,}", percent(count / total), "█" * round(_BAR * count / max(levels.values())))
+        for level, count in levels.items()
+    )
+    numbers = ("stars", "rows", "share")
+    return table("Ratings", (*numbers, ""), bars, numbers)
+
+
+def _levels(histogram: dict[str, int]) -> dict[str, int]:
+    """Joins neighbouring levels under the least of them, so that they fit on a screen."""
+    together = -(-len(histogram) // _MOST_LEVELS)
+    levels = list(histogram.items())
+    return {
+        levels[place][0]: sum(count for _, count in levels[place : place + together])
+        for place in range(0, len(levels), together)
+    }
+
+
+def _quantiles(statistics: Statistics) -> Any:
+    quantiles = [quantile(position) for position in statistics.ratings_per_user]
+    counts = {"user": statistics.ratings_per_user, "movie": statistics.ratings_per_movie}
+    lines = ((name, *(f"{count:,}" for count in of_name.values())) for name, of_name in counts.items())
+    return table("Ratings per user and per movie", ("", *quantiles), lines, quantiles)
+
+
+def _rejects(rejected: Rejects) -> Any:
+    lines = []
+    for reason, count in rejected.by_reason.most_common():
+        first = rejected.examples[reason]
+        text = f": {first.text[:80]!r}" if first.text else ""
+        lines.append((reason.text, f"{count:,}", f"{first.file} line {first.line}{text}"))
+    return table("Rows that would be rejected", ("reason", "rows", "first"), lines, ("rows",))

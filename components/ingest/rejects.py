@@ -1,4 +1,4 @@
-"""Rejected rows: the reasons, the list with file and line, the counts, and the limit."""
+"""Rejected rows: their reasons, rejects.csv with file and line of each, counts, and the limit."""
 
 import bisect
 import csv
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from components.ingest.inputs import InputFile
 
 
-class Reason(IntEnum):
-    """The verdict on a line: below 0 if it is no rating, or only left out; above 0 if it is rejected."""
+class RejectReason(IntEnum):
+    """Class of a line: below 0 if it is no rating, or only left out; 0 if it is kept; above 0 if rejected."""
 
     LEFT_OUT = -4
     MOVIE_LINE = -3
@@ -37,12 +37,12 @@ class Reason(IntEnum):
 
     @property
     def text(self) -> str:
-        """For people and rejects.csv."""
+        """Text for people and rejects.csv."""
         return self.name.lower().replace("_", " ")
 
 
 # Normal in real logs, so they are listed and counted, but do not make a file bad.
-HARMLESS = frozenset({Reason.DUPLICATE, Reason.ALSO_IN_TEST})
+HARMLESS = frozenset({RejectReason.DUPLICATE, RejectReason.ALSO_IN_TEST})
 
 
 _COLUMNS = ("file", "line", "reason", "text")
@@ -54,29 +54,29 @@ class Reject(NamedTuple):
 
     file: str
     line: int
-    reason: Reason
+    reason: RejectReason
     text: str
 
 
 @dataclass
 class Rejects:
-    """How many rows were rejected, and the first one for each reason."""
+    """Number of rejected rows, and the first one, for each reason."""
 
-    by_reason: Counter[Reason] = field(default_factory=Counter)
-    examples: dict[Reason, Reject] = field(default_factory=dict)
+    by_reason: Counter[RejectReason] = field(default_factory=Counter)
+    examples: dict[RejectReason, Reject] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Number of all rejected rows."""
         return self.by_reason.total()
 
     @property
     def harmful(self) -> int:
-        """Those that count towards `--max-reject-rate`: all but duplicates and leaks into the test file."""
+        """Number of rejected rows that count for `--max-reject-rate`: all but `HARMLESS` ones."""
         return self.total - sum(self.by_reason[reason] for reason in HARMLESS)
 
     def excess(self, rows_read: int, greatest: float) -> str | None:
-        """What is wrong if more than the share `greatest` of the rows are bad; None if they are not."""
+        """Returns a message if more than the share `greatest` of the rows are harmful, else None."""
         if self.harmful <= greatest * rows_read:
             return None
         reasons = [reason for reason, _ in self.by_reason.most_common() if reason not in HARMLESS][:3]
@@ -90,7 +90,7 @@ class Rejects:
 
 
 def write(connection: Any, files: Sequence[InputFile], target: Path) -> Rejects:
-    """Writes rejects.csv, in the order of files and lines; returns what it holds.
+    """Writes rejects.csv, in the order of files and lines; returns its counts.
 
     Args:
       connection: holds the tables `files`, `rejected`, `blank` and `unread`.
@@ -110,7 +110,7 @@ def write(connection: Any, files: Sequence[InputFile], target: Path) -> Rejects:
 
 
 def _of_file(connection: Any, number: int, file: InputFile) -> list[Reject]:
-    """The rejects of one file, by line."""
+    """Lists the rejects of one file, by line."""
     found = _numbered(connection, number)
     if file.is_parquet:
         return [Reject(file.name, place + 1, reason, "") for place, reason in found.items()]
@@ -122,8 +122,8 @@ def _of_file(connection: Any, number: int, file: InputFile) -> list[Reject]:
     ]
 
 
-def _numbered(connection: Any, number: int) -> dict[int, Reason]:
-    """The place of each reject of a file among the lines that are not blank -> its reason.
+def _numbered(connection: Any, number: int) -> dict[int, RejectReason]:
+    """Maps the place of each reject of a file, among the lines that are not blank, to its reason.
 
     Blank lines are not counted, because the engine finds one between a CR and an LF where other line ends
     occur in the same file.
@@ -137,7 +137,7 @@ def _numbered(connection: Any, number: int) -> dict[int, Reason]:
     # How many rows stand before each line that could not be read as a row.
     rows_before = [line - 1 - earlier for earlier, (line, _) in enumerate(unread)]
     found = {
-        before - bisect.bisect_left(blank, before) + earlier: Reason(unread[earlier][1])
+        before - bisect.bisect_left(blank, before) + earlier: RejectReason(unread[earlier][1])
         for earlier, before in enumerate(rows_before)
     }
     rejected = connection.execute(
@@ -145,12 +145,12 @@ def _numbered(connection: Any, number: int) -> dict[int, Reason]:
     ).fetchall()
     for row, reason in rejected:
         place = row - bisect.bisect_left(blank, row) + bisect.bisect_right(rows_before, row)
-        found[place] = Reason(reason)
+        found[place] = RejectReason(reason)
     return dict(sorted(found.items()))
 
 
 def _rows_of_file(connection: Any, number: int) -> tuple[int, int]:
-    """The first row of a file and that of the next one."""
+    """Returns the first row of a file and that of the next one."""
     bounds = _column(connection, "SELECT first_row FROM files", {})
     return list(pairwise([*bounds, 1 << 62]))[number]
 

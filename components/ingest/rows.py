@@ -7,7 +7,7 @@ from typing import Any
 from components.ingest.database import one_row
 from components.ingest.inputs import InputFile, damaged
 from components.ingest.layouts import Layout
-from components.ingest.rejects import Reason
+from components.ingest.rejects import RejectReason
 
 # A scan of a text file: one row a line, in the order of the file; a line that is not UTF-8 goes to the
 # engine's table reject_errors instead.
@@ -41,19 +41,19 @@ _MACROS = r"""
 
 
 def create_macros(connection: Any) -> None:
-    """Defines what `CUT` calls."""
+    """Defines the macros that `CUT` calls."""
     connection.execute(_MACROS)
 
 
 def scan_parameters(file: InputFile) -> dict[str, str]:
-    """The parameters of `SCAN`."""
+    """Returns the parameters of `SCAN`."""
     # In a file whose first line ends with CRLF, the engine drops what follows a lone CR, unless it is told.
     line_end = file.line_end.replace("\r", r"\r").replace("\n", r"\n")
     return {"path": str(file.path), "packing": file.packing, "never": _NEVER, "line_end": line_end}
 
 
 def cut_parameters(layout: Layout) -> dict[str, str]:
-    """The parameters of `CUT`."""
+    """Returns the parameters of `CUT`."""
     # A tab around a field is no part of it, unless it is the delimiter.
     tab = '"' if layout.delimiter == "\t" else "\t"
     if not layout.quoted:
@@ -63,19 +63,19 @@ def cut_parameters(layout: Layout) -> dict[str, str]:
     return {"delimiter": layout.delimiter, "tab": tab, "whole": f"(?:{field})+", "field": field}
 
 
-# The verdict on a line: the first rule that it breaks.
-_VERDICT = f"""
+# Class of a line: the first rule that it breaks.
+_REASON = f"""
     CASE
-        WHEN blank THEN {Reason.BLANK:d}
-        WHEN movie_line THEN {Reason.MOVIE_LINE:d}
-        WHEN field_count <> $fields THEN {Reason.MALFORMED_LINE:d}
-        WHEN nul_byte THEN {Reason.NUL_BYTE:d}
-        WHEN user_id IS NULL OR user_id = '' THEN {Reason.NO_USER:d}
-        WHEN movie_id IS NULL OR movie_id = '' THEN {Reason.NO_MOVIE:d}
-        WHEN rating_text IS NULL OR rating_text = '' THEN {Reason.NO_RATING:d}
-        WHEN rating IS NULL OR NOT isfinite(rating) THEN {Reason.RATING_NOT_A_NUMBER:d}
-        WHEN time IS NULL AND time_text <> '' THEN {Reason.TIME_NOT_UNDERSTOOD:d}
-        ELSE {Reason.FINE:d}
+        WHEN blank THEN {RejectReason.BLANK:d}
+        WHEN movie_line THEN {RejectReason.MOVIE_LINE:d}
+        WHEN field_count <> $fields THEN {RejectReason.MALFORMED_LINE:d}
+        WHEN nul_byte THEN {RejectReason.NUL_BYTE:d}
+        WHEN user_id IS NULL OR user_id = '' THEN {RejectReason.NO_USER:d}
+        WHEN movie_id IS NULL OR movie_id = '' THEN {RejectReason.NO_MOVIE:d}
+        WHEN rating_text IS NULL OR rating_text = '' THEN {RejectReason.NO_RATING:d}
+        WHEN rating IS NULL OR NOT isfinite(rating) THEN {RejectReason.RATING_NOT_A_NUMBER:d}
+        WHEN time IS NULL AND time_text <> '' THEN {RejectReason.TIME_NOT_UNDERSTOOD:d}
+        ELSE {RejectReason.FINE:d}
     END::TINYINT
 """
 # Seconds since 1970, or a date and perhaps a time of day. Casts that fail cost as much as those that do not.
@@ -88,7 +88,7 @@ _MOVIE_LINE = "(line LIKE '%:' AND NOT contains(line, ','))"
 _UNREAD = f"""
     SELECT ?, line, min(
         CASE error_type
-            WHEN 'LINE SIZE OVER MAXIMUM' THEN {Reason.LINE_TOO_LONG:d} ELSE {Reason.NOT_UTF_8:d}
+            WHEN 'LINE SIZE OVER MAXIMUM' THEN {RejectReason.LINE_TOO_LONG:d} ELSE {RejectReason.NOT_UTF_8:d}
         END
     )
     FROM reject_errors GROUP BY line
@@ -98,9 +98,9 @@ _UNREAD = f"""
 def create_tables(connection: Any, timed: bool) -> None:
     """Makes the empty tables `rows`, `files` and `unread`.
 
-    rows: one row a line: user_id and movie_id (strings), rating (float32), reason (see `Reason`) and, if
+    rows: one row a line: user_id and movie_id (strings), rating (float32), reason (a `RejectReason`) and, if
     `timed`, time (int64, seconds since 1970). files: for each file its name, its first row in `rows` and
-    whether it is for testing. unread: the lines that no string can hold, and why.
+    whether it is for testing. unread: the lines that no string can hold, and their reasons.
     """
     connection.execute(
         f"""
@@ -124,7 +124,7 @@ def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_te
     (number,) = one_row(connection, "SELECT count(*) FROM files")
     (first_row,) = one_row(connection, "SELECT count(*) FROM rows")
     connection.execute("INSERT INTO files VALUES (?, ?, ?, ?)", [number, file.name, first_row, for_test])
-    columns = f"user_id, movie_id, rating, {_VERDICT}{', time' if timed else ''}"
+    columns = f"user_id, movie_id, rating, {_REASON}{', time' if timed else ''}"
     try:
         source, parameters = _source(connection, file, layout)
         connection.execute(f"INSERT INTO rows SELECT {columns} FROM ({source})", parameters)
@@ -133,8 +133,8 @@ def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_te
     if layout.header:
         connection.execute(
             f"""
-            UPDATE rows SET reason = {Reason.HEADER:d} WHERE rowid = (
-                SELECT min(rowid) FROM rows WHERE rowid >= ? AND reason <> {Reason.BLANK:d}
+            UPDATE rows SET reason = {RejectReason.HEADER:d} WHERE rowid = (
+                SELECT min(rowid) FROM rows WHERE rowid >= ? AND reason <> {RejectReason.BLANK:d}
             )
             """,
             [first_row],
@@ -145,7 +145,7 @@ def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_te
 
 
 def _source(connection: Any, file: InputFile, layout: Layout) -> tuple[str, dict[str, Any]]:
-    """A query for what `_VERDICT` needs of every line, and its parameters."""
+    """Returns a query for the columns that `_REASON` reads, and its parameters."""
     parameters: dict[str, Any] = {"fields": layout.fields}
     timed = "time" in layout.positions
     if file.is_parquet:
@@ -196,7 +196,7 @@ def _parquet_query(timed: bool) -> str:
 
 
 def _number_prize_heads(connection: Any, file: InputFile) -> None:
-    """Makes the table prize_heads(head, movie_id): the n-th line `MOVIE:` of the file."""
+    """Makes the table prize_heads(head, movie_id) of the lines `MOVIE:` of the file, numbered."""
     connection.execute(
         f"""
         CREATE OR REPLACE TABLE prize_heads AS
@@ -209,7 +209,7 @@ def _number_prize_heads(connection: Any, file: InputFile) -> None:
 
 
 def _parquet_reader(file: InputFile, layout: Layout) -> Any:
-    """The columns of a Parquet file by their roles, as strings, batch by batch."""
+    """Reads the columns of a Parquet file by their roles, as strings, in batches."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

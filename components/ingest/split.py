@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from components.ingest.database import has_column, one_row
-from components.ingest.dataset import SPLITS, Scale
-from components.ingest.rejects import Reason
-from components.ingest.settings import Settings
+from components.ingest.dataset import SPLITS, IngestSettings, Scale, SplitCounts
+from components.ingest.rejects import RejectReason
 
 # A Mersenne prime: the hash of a row is two numbers below it, side by side in 62 bits.
 _PRIME = (1 << 31) - 1
@@ -27,7 +26,7 @@ HASH_SQL = f"""
 
 
 def row_hash(seed: int, user_id: str, movie_id: str) -> int:
-    """What `HASH_SQL` computes: an integer from 0 to `HASHES` - 1.
+    """Computes what `HASH_SQL` does: an integer from 0 to `HASHES` - 1.
 
     It depends on nothing but its arguments: a row keeps its side when others are added, on every machine.
     """
@@ -45,8 +44,8 @@ def _keys(seed: int, name: str) -> tuple[int, int]:
     )
 
 
-def thresholds(settings: Settings, given: bool) -> tuple[int, int]:
-    """The hashes below which a row is for testing, and below which for validation.
+def thresholds(settings: IngestSettings, given: bool) -> tuple[int, int]:
+    """Returns the hashes below which a row is for testing, and below which for validation.
 
     Args:
       settings: the fractions.
@@ -57,7 +56,7 @@ def thresholds(settings: Settings, given: bool) -> tuple[int, int]:
 
 
 def leave_last_out(connection: Any, given: bool) -> None:
-    """Divides `judged` anew: each user's last rating is for testing, the last but one for validation.
+    """Divides `classified` again: each user's last rating is for testing, the last but one for validation.
 
     A user with fewer than three ratings (two, where the test rows are given) keeps them all for training.
     Among ratings of one second the hash decides; a rating without a time is older than all others.
@@ -80,8 +79,8 @@ def leave_last_out(connection: Any, given: bool) -> None:
     )
 
 
-def by_time(connection: Any, settings: Settings, given: bool) -> None:
-    """Divides `judged` anew: the latest ratings are for testing, those before them for validation.
+def by_time(connection: Any, settings: IngestSettings, given: bool) -> None:
+    """Divides `classified` again: the latest ratings are for testing, those before them for validation.
 
     Among ratings of one second the hash decides; a rating without a time is older than all others.
     """
@@ -104,12 +103,14 @@ def _redivide(connection: Any, split: str, windows: str, parameters: dict[str, A
         f"""
         CREATE TABLE redivided AS
         SELECT * EXCLUDE (age, ratings) REPLACE (({split})::TINYINT AS split)
-        FROM (SELECT *, {windows} FROM judged WHERE reason = 0 AND NOT for_test)
-        UNION ALL SELECT * FROM judged WHERE reason <> 0 OR for_test
+        FROM (SELECT *, {windows} FROM classified WHERE reason = 0 AND NOT for_test)
+        UNION ALL SELECT * FROM classified WHERE reason <> 0 OR for_test
         """,
         parameters,
     )
-    connection.execute("CREATE OR REPLACE TABLE judged AS SELECT * FROM redivided ORDER BY user, movie, row")
+    connection.execute(
+        "CREATE OR REPLACE TABLE classified AS SELECT * FROM redivided ORDER BY user, movie, row"
+    )
     connection.execute("DROP TABLE redivided")
 
 
@@ -118,12 +119,13 @@ _TRAIN, _VALIDATION, _TEST = range(len(SPLITS))
 _NEVER = (1 << 63) - 1
 
 
-def judge(connection: Any, scale: Scale, settings: Settings) -> None:
-    """Makes the tables users, judged, rejected and blank from `rows`, which is gone then, and `catalogue`.
+def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> None:
+    """Makes the tables users, classified, rejected and blank from `rows`, which it drops, and `catalogue`.
 
-    users: user_id, index (in the order of the ids). judged: one row for each rating that is fine in itself,
-    by user, then movie: user, movie (indices), rating, row (its place among all lines), hash, for_test, split
-    (0 train, 1 validation, 2 test), reason, and time if `rows` has it. rejected: row, reason. blank: row.
+    users: user_id, index (in the order of the ids). classified: one row for each rating that is valid in
+    itself, by user, then movie: user, movie (indices), rating, row (its place among all lines), hash,
+    for_test, split (0 train, 1 validation, 2 test), reason, and time if `rows` has it. rejected: row, reason.
+    blank: row.
     """
     _number_users(connection, settings.seed)
     _reject(connection, scale)
@@ -164,15 +166,17 @@ def _reject(connection: Any, scale: Scale) -> None:
         SELECT row, reason FROM (
             SELECT rows.rowid AS row, CASE
                 WHEN reason <> 0 THEN reason
-                WHEN rating NOT BETWEEN $low AND $high THEN {Reason.RATING_OFF_THE_SCALE:d}
-                WHEN movies.index IS NULL THEN {Reason.UNKNOWN_MOVIE:d} END::TINYINT AS reason
+                WHEN rating NOT BETWEEN $low AND $high THEN {RejectReason.RATING_OFF_THE_SCALE:d}
+                WHEN movies.index IS NULL THEN {RejectReason.UNKNOWN_MOVIE:d} END::TINYINT AS reason
             FROM rows LEFT JOIN movies USING (movie_id)
         )
         WHERE reason > 0
         """,
         {"low": scale[0], "high": scale[1]},
     )
-    connection.execute(f"CREATE TABLE blank AS SELECT rowid AS row FROM rows WHERE reason = {Reason.BLANK:d}")
+    connection.execute(
+        f"CREATE TABLE blank AS SELECT rowid AS row FROM rows WHERE reason = {RejectReason.BLANK:d}"
+    )
 
 
 def _join(connection: Any, scale: Scale) -> None:
@@ -191,18 +195,18 @@ def _join(connection: Any, scale: Scale) -> None:
     connection.execute("DROP TABLE rows")
 
 
-def _find_duplicates(connection: Any, settings: Settings) -> None:
-    """The last row of a user and movie wins. Test rows come last, so they win over all others."""
+def _find_duplicates(connection: Any, settings: IngestSettings) -> None:
+    """Keeps the last row of each user and movie. Test rows come last, so they replace all others."""
     test_below, validation_below = thresholds(settings, _given(connection))
     connection.execute(
         f"""
-        CREATE TABLE judged AS
+        CREATE TABLE classified AS
         SELECT * EXCLUDE (next_user, next_movie, next_for_test),
             CASE
                 WHEN user = next_user AND movie = next_movie AND for_test = next_for_test
-                THEN {Reason.DUPLICATE:d}
-                WHEN user = next_user AND movie = next_movie THEN {Reason.ALSO_IN_TEST:d}
-                ELSE {Reason.FINE:d} END::TINYINT AS reason,
+                THEN {RejectReason.DUPLICATE:d}
+                WHEN user = next_user AND movie = next_movie THEN {RejectReason.ALSO_IN_TEST:d}
+                ELSE {RejectReason.FINE:d} END::TINYINT AS reason,
             CASE
                 WHEN for_test OR hash < $test THEN {_TEST:d}
                 WHEN hash < $validation THEN {_VALIDATION:d}
@@ -216,16 +220,16 @@ def _find_duplicates(connection: Any, settings: Settings) -> None:
         {"test": test_below, "validation": validation_below, "first_test_row": _first_test_row(connection)},
     )
     connection.execute("DROP TABLE keyed")
-    connection.execute("INSERT INTO rejected SELECT row, reason FROM judged WHERE reason > 0")
+    connection.execute("INSERT INTO rejected SELECT row, reason FROM classified WHERE reason > 0")
 
 
 def _leave_out(connection: Any, of: str, least: int) -> None:
     """Marks the ratings of users or movies (`of`) that have fewer than `least`."""
     connection.execute(
         f"""
-        UPDATE judged SET reason = {Reason.LEFT_OUT:d}
+        UPDATE classified SET reason = {RejectReason.LEFT_OUT:d}
         WHERE reason = 0 AND {of} IN (
-            SELECT {of} FROM judged WHERE reason = 0 GROUP BY {of} HAVING count(*) < ?
+            SELECT {of} FROM classified WHERE reason = 0 GROUP BY {of} HAVING count(*) < ?
         )
         """,
         [least],
@@ -241,25 +245,25 @@ def _given(connection: Any) -> bool:
     return _first_test_row(connection) != _NEVER
 
 
-def take(connection: Any, settings: Settings) -> dict[str, int]:
-    """Makes the view `taken` of the rows of `judged` that go into a split; returns how many each has."""
-    available = _counts(connection, "judged WHERE reason = 0")
+def take(connection: Any, settings: IngestSettings) -> SplitCounts:
+    """Makes the view `taken` of the rows of `classified` that go into a split; returns their numbers."""
+    available = _counts(connection, "classified WHERE reason = 0")
     wanted = _bounded(available, settings)
     samples = "".join(
         f" AND (split <> {place} OR hash <= {_greatest_hash(connection, name, wanted[name])})"
         for place, name in enumerate(SPLITS)
         if wanted[name] < available[name]
     )
-    connection.execute(f"CREATE VIEW taken AS SELECT * FROM judged WHERE reason = 0{samples}")
-    return _counts(connection, "taken") if samples else available
+    connection.execute(f"CREATE VIEW taken AS SELECT * FROM classified WHERE reason = 0{samples}")
+    return SplitCounts(**(_counts(connection, "taken") if samples else available))
 
 
-def shortage(taken: dict[str, int], left_out: int) -> str | None:
-    """Why rows so divided are too few to go on with, `left_out` others aside; None if they are enough."""
-    short = [name for name in SPLITS if not taken[name]]
+def shortage(taken: SplitCounts, left_out: int) -> str | None:
+    """Returns a message if a split has no row, `left_out` rows not counted; else None."""
+    short = [name for name, count in taken.items() if not count]
     if not short:
         return None
-    usable = f"{sum(taken.values()):,} usable ratings"
+    usable = f"{sum(count for _, count in taken.items()):,} usable ratings"
     cure = "bring more ratings, or raise --validation-fraction and --test-fraction"
     if left_out:
         usable += f" ({left_out:,} were left out)"
@@ -272,7 +276,7 @@ def shortage(taken: dict[str, int], left_out: int) -> str | None:
 
 def write(connection: Any, name: str, file: Path) -> None:
     """Writes the taken rows of one split, by user, then movie."""
-    time = ", time" if has_column(connection, "judged", "time") else ""
+    time = ", time" if has_column(connection, "classified", "time") else ""
     connection.execute(
         f"""
         COPY (
@@ -292,8 +296,8 @@ def _counts(connection: Any, rows: str) -> dict[str, int]:
     return {name: found.get(place, 0) for place, name in enumerate(SPLITS)}
 
 
-def _bounded(available: dict[str, int], settings: Settings) -> dict[str, int]:
-    """How many rows of each split are taken; validation rows are cut in the proportion of training rows."""
+def _bounded(available: dict[str, int], settings: IngestSettings) -> dict[str, int]:
+    """Bounds the rows of each split; validation rows are cut in the proportion of training rows."""
     wanted = dict(available)
     if 0 < settings.max_train_rows < available["train"]:
         wanted["train"] = settings.max_train_rows
@@ -305,10 +309,10 @@ def _bounded(available: dict[str, int], settings: Settings) -> dict[str, int]:
 
 
 def _greatest_hash(connection: Any, name: str, rows: int) -> int:
-    """The hash up to which a split holds `rows` rows: those form a uniform sample, the same at every run."""
+    """Finds the hash up to which a split holds `rows` rows, a uniform sample the same at every run."""
     (found,) = one_row(
         connection,
-        "SELECT hash FROM judged WHERE split = ? AND reason = 0 ORDER BY hash LIMIT 1 OFFSET ?",
+        "SELECT hash FROM classified WHERE split = ? AND reason = 0 ORDER BY hash LIMIT 1 OFFSET ?",
         [SPLITS.index(name), rows - 1],
     )
     return int(found)

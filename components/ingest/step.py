@@ -96,13 +96,14 @@ def ingest(
     Raises:
       UserError: if a file cannot be used, too many rows are rejected or too few are left.
     """
+    from msgspec import structs
+
+    from components.documents import write_document
     from components.ingest.dataset import STATISTICS_FILE
-    from components.ingest.inputs import fingerprint_of
-    from components.ingest.prepare import open_sources, prepare
-    from components.ingest.settings import Settings
+    from components.ingest.prepare import open_sources, prepare, read_settings
 
     started = time.monotonic()
-    settings = Settings.of(
+    settings = read_settings(
         format=format,
         columns=columns,
         rating_scale=rating_scale,
@@ -117,13 +118,11 @@ def ingest(
         max_reject_rate=max_reject_rate,
     )
     with scratch_directory(output) as scratch, output_directory(output) as directory:
-        sources = open_sources(ratings, movies, test_ratings, settings, scratch)
-        identified = fingerprint or fingerprint_of(ratings, movies, test_ratings)
+        sources = open_sources(ratings, movies, test_ratings, settings, scratch, fingerprint)
         with database(scratch, memory_gb) as connection:
             statistics = prepare(connection, sources, settings, directory)
-        statistics["fingerprint"] = identified
-        statistics["seconds"] = round(time.monotonic() - started, 3)
-        write_json(directory / STATISTICS_FILE, statistics)
+        seconds = round(time.monotonic() - started, 3)
+        write_document(directory / STATISTICS_FILE, structs.replace(statistics, seconds=seconds))
     log(f"ratings dataset in {Path(output)}")
 
 
@@ -134,20 +133,20 @@ def describe(
     ratings: str, movies: str, test_ratings: str, memory_gb: float, as_json: bool, **settings: Any
 ) -> None:
     """Prints what `ingest` would find in these files and what it would reject, without writing anything."""
-    from components.ingest.prepare import describe as described
-    from components.ingest.settings import Settings
+    from components.documents import plain
+    from components.ingest import prepare
 
-    sources, examined = described(ratings, movies, test_ratings, Settings.of(**settings), memory_gb)
+    sources, examined = prepare.describe(
+        ratings, movies, test_ratings, prepare.read_settings(**settings), memory_gb
+    )
     if as_json:
         import json
 
-        click.echo(json.dumps({**examined.statistics, "refusal": examined.refusal}, indent=2))
+        click.echo(json.dumps({**plain(examined.statistics), "refusal": examined.refusal}, indent=2))
         return
     from rich.console import Console
 
-    from components.ingest.console import description
-
     console = Console(highlight=False)
-    for block in description(sources, examined):
+    for block in prepare.description(sources, examined):
         console.print()
         console.print(block)

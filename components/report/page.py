@@ -6,6 +6,7 @@ from typing import Any
 
 from components import __version__
 from components.evaluate.details import Details
+from components.ingest.dataset import Statistics
 from components.metrics import BASELINES, CHALLENGER, CHAMPION, GATE_METRICS, METRICS
 from components.report import charts, tables
 from components.report.charts import Picture
@@ -90,10 +91,10 @@ def _tail(details: Details) -> list[Picture]:
     return [charts.long_tail(shares)] if shares else []
 
 
-def _data(statistics: dict[str, Any]) -> list[Picture]:
+def _data(statistics: Statistics) -> list[Picture]:
     return [
-        charts.stars_given(statistics["rating_histogram"]),
-        charts.activity(statistics["ratings_per_user"], statistics["ratings_per_movie"]),
+        charts.stars_given(statistics.rating_histogram),
+        charts.activity(statistics.ratings_per_user, statistics.ratings_per_movie),
     ]
 
 

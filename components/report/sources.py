@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from components.evaluate.details import Details, load_details
 from components.evaluate.verdict import Verdict, load_verdict
-from components.ingest.dataset import REJECTS_FILE, RatingsDataset
+from components.ingest.dataset import REJECTS_FILE, RatingsDataset, Statistics
 from components.step import StepRecord, step_records
 
 _REJECTS_SHOWN = 8
@@ -32,7 +32,7 @@ class ReportInputs:
     details: Details
     model: dict[str, Any]
     training_log: list[dict[str, Any]]
-    statistics: dict[str, Any]
+    statistics: Statistics
     rejects: list[dict[str, str]]
     steps: list[StepRecord]
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from components.documents import Document, decode, plain, read_document, write_document
+from components.ingest.dataset import SplitSettings
 from components.outputs import write_text
 from components.train.settings import current_names
 
@@ -22,7 +23,7 @@ class ModelRecord(Document, kw_only=True):
 
     Attributes:
       settings: the preset's settings by their present names, every default filled in.
-      split: how the rows were split: kind, seed, fractions.
+      split: how the ratings were divided.
       fingerprint: of the input files; "" if unknown.
       rating_scale: the least and the greatest rating, in stars.
       movies, training_users: the model's catalogue, and the users that it was trained on.
@@ -37,7 +38,7 @@ class ModelRecord(Document, kw_only=True):
     preset: str
     settings: dict[str, Any]
     seed: int
-    split: dict[str, Any]
+    split: SplitSettings
     fingerprint: str
     rating_scale: tuple[float, float]
     movies: int

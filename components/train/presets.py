@@ -47,7 +47,7 @@ from components.train.svd_init import svd_vectors
 from components.train.training_data import RatedCatalogue, UserBatches
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions, UserRatings
-from components.vocabulary.vocabulary import Vocabulary
+from components.vocabulary.vocabulary import Vocabulary, load_encoded
 
 Array = npt.NDArray[Any]
 
@@ -132,11 +132,7 @@ def make_model(
         presets = ", ".join(PRESETS)
         raise UserError(f"--preset {request.preset}: there is no such preset; choose from {presets}")
     settings = override(PRESETS[request.preset], request.overrides())
-    rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
-    if (len(names.user_ids), len(names.movie_ids)) != (rows.users, rows.movies):
-        raise UserError(
-            f"{interactions} was not made with {vocabulary}; take both from one `twotower vocabulary`"
-        )
+    rows, names = load_encoded(interactions, vocabulary)
     tf.keras.utils.set_random_seed(request.seed)
     with strategy.scope():
         fitted = _FITS[request.preset](Job(rows, names, request.seed, request.checkpoint_root), settings)

@@ -1,20 +1,19 @@
-"""What a model was trained on, in figures and samples small enough to lie beside the model."""
+"""Summary of the ratings that a model was trained on: figures and samples, kept beside the model."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from components.outputs import write_json
+from components.documents import Document, read_document, write_document
+from components.errors import UserError
 from components.vocabulary.interactions import UserRatings, chunks
 
-FORMAT = 1
 SUMMARY_FILE = "data.json"
 SAMPLES_FILE = "data.npz"
 
@@ -28,13 +27,11 @@ _LARGEST = np.uint64(2**64 - 1)
 
 @dataclass(frozen=True)
 class HashSample:
-    """The least hashes of a set: a uniform sample of it, whose absence from another is certain.
-
-    A bottom-k sample (Cohen & Kaplan 2007). Small sets are held whole.
+    """Bottom-k sample of a set: its least hashes (Cohen & Kaplan 2007). Small sets are held whole.
 
     Attributes:
       hashes: uint64, ascending, each once.
-      bound: what hashes to at most this is in the set only if it is among `hashes`.
+      bound: a hash up to this one is in the set only if it is among `hashes`.
     """
 
     hashes: Hashes
@@ -42,7 +39,7 @@ class HashSample:
 
     @classmethod
     def of(cls, parts: Iterable[Hashes], size: int = _SAMPLE) -> Self:
-        """The least `size` of all hashes in `parts`."""
+        """Takes the least `size` of all hashes in `parts`."""
         least, bound = np.empty(0, np.uint64), _LARGEST
         for part in parts:
             least = np.unique(np.concatenate([least, part[part <= bound]]))[:size]
@@ -51,22 +48,33 @@ class HashSample:
         return cls(least, bound)
 
     def covers(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
-        """Whether it can be said of each of `hashes` if the set has it."""
+        """Tells for each of `hashes` if the sample decides that the set has it or not."""
         return hashes <= self.bound
 
     def holds(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
-        """Whether each of `hashes` is in the sample."""
+        """Tells for each of `hashes` if it is in the sample."""
         return np.isin(hashes, self.hashes)
+
+
+class _Figures(Document):
+    """The part of a `DataSummary` for people and programs, data.json."""
+
+    _written_by = "twotower train"
+
+    format: Literal[1] = 1
+    ratings: int
+    rating_mean: float
+    rating_histogram: dict[str, int]
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """The ratings that a model may have read: training and validation together.
+    """Summary of the ratings that a model may have read: training and validation together.
 
     Attributes:
-      ratings: how many there are.
+      ratings: their number.
       rating_mean: in stars.
-      rating_histogram: level in stars, as text -> how many ratings.
+      rating_histogram: level in stars, as text -> number of ratings.
       users, movies: hashes of the ids of those who have ratings.
       rows: hashes of (user, movie).
     """
@@ -100,13 +108,10 @@ class DataSummary:
 
     def save(self, directory: Path) -> None:
         """Writes data.json, for people and programs, and data.npz with the samples."""
-        figures = {
-            "format": FORMAT,
-            "ratings": self.ratings,
-            "rating_mean": self.rating_mean,
-            "rating_histogram": self.rating_histogram,
-        }
-        write_json(directory / SUMMARY_FILE, figures)
+        figures = _Figures(
+            ratings=self.ratings, rating_mean=self.rating_mean, rating_histogram=self.rating_histogram
+        )
+        write_document(directory / SUMMARY_FILE, figures)
         arrays: dict[str, Any] = {}
         for name in ("users", "movies", "rows"):
             sample: HashSample = getattr(self, name)
@@ -115,31 +120,27 @@ class DataSummary:
 
     @classmethod
     def load(cls, directory: Path) -> Self | None:
-        """What lies in `directory`; None if it holds no summary that this version can read."""
+        """Reads the summary in `directory`; None if it holds none that this version can read."""
         try:
-            figures = json.loads((directory / SUMMARY_FILE).read_text(encoding="utf-8"))
-            if figures["format"] != FORMAT:
-                return None
+            figures = read_document(directory / SUMMARY_FILE, _Figures)
             with (directory / SAMPLES_FILE).open("rb") as source, np.load(source) as arrays:
                 users, movies, rows = (
                     HashSample(arrays[name], np.uint64(arrays[f"{name}_bound"]))
                     for name in ("users", "movies", "rows")
                 )
-            histogram = {str(level): int(count) for level, count in figures["rating_histogram"].items()}
-            ratings, mean = int(figures["ratings"]), float(figures["rating_mean"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile):
+        except (UserError, OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
-        return cls(ratings, mean, histogram, users, movies, rows)
+        return cls(figures.ratings, figures.rating_mean, figures.rating_histogram, users, movies, rows)
 
 
 def id_hashes(ids: Iterable[Any]) -> Hashes:
-    """Hashes of ids, the same on every machine and in every version."""
+    """Hashes ids, in the same way on every machine and in every version."""
     digests = (hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in ids)
     return np.frombuffer(b"".join(digests), np.dtype("<u8")).astype(np.uint64)
 
 
 def row_hashes(users: Hashes, movies: Hashes) -> Hashes:
-    """Hashes of (user, movie), of the hashes of both: the finisher of SplitMix64 (Steele et al. 2014)."""
+    """Hashes (user, movie) from the hashes of both, by the finisher of SplitMix64 (Steele et al. 2014)."""
     mixed = users ^ (movies * np.uint64(0x9E3779B97F4A7C15))
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -154,7 +155,7 @@ def _row_hashes_in_parts(known: UserRatings, users: Hashes, movies: Hashes) -> I
 
 
 def _histogram(ratings: npt.NDArray[np.float32], rating_scale: tuple[float, float]) -> dict[str, int]:
-    """Counts on 201 levels of the scale, so that any number of distinct ratings stays a short table."""
+    """Counts ratings on 201 levels of the scale, so that the table is short whatever the ratings."""
     low, high = rating_scale
     step = (high - low) / _LEVELS or 1.0
     places = np.clip(np.round((ratings - low) / step), 0, _LEVELS).astype(np.int64)

@@ -1,17 +1,17 @@
 """Interactions: every rating as integers, grouped by user, memory-mapped."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from components.documents import Document, read_document
 from components.errors import UserError
+from components.ingest.dataset import Scale, SplitCounts, SplitSettings
 
-FORMAT = 1
 SUMMARY_FILE = "interactions.json"
 # Part of a split -> its dtype on disk; `{split}.{part}.npy` holds it.
 PARTS: dict[str, np.dtype[Any]] = {
@@ -22,7 +22,7 @@ PARTS: dict[str, np.dtype[Any]] = {
 
 
 def part_file(split: str, part: str) -> str:
-    """The name of the file that holds one part of a split."""
+    """Names the file that holds one part of a split."""
     return f"{split}.{part}.npy"
 
 
@@ -137,6 +137,22 @@ def _offsets(counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
+class InteractionsSummary(Document):
+    """Sizes and origin of interactions, interactions.json; `Interactions` explains the fields."""
+
+    _written_by = "twotower vocabulary"
+
+    format: Literal[1] = 1
+    training_users: int
+    users: int
+    movies: int
+    splits: SplitCounts
+    rating_scale: Scale
+    rating_mean: float
+    split: SplitSettings
+    fingerprint: str
+
+
 @dataclass(frozen=True)
 class Interactions:
     """The ratings of all splits, over one numbering of users and movies (see `Vocabulary`).
@@ -144,19 +160,19 @@ class Interactions:
     Attributes:
       training_users: users 0 to training_users - 1 have training rows; the others, up to `users` - 1, have
         validation or test rows only.
-      users, movies: how many there are.
+      users, movies: their numbers.
       rating_scale: the least and the greatest rating that the data allow, in stars.
       rating_mean: the mean of the training ratings, in stars.
-      split_settings: how the rows were split: kind, seed, fractions.
-      fingerprint: what identifies the input files; "" if unknown.
+      split_settings: how the ratings were divided.
+      fingerprint: identifies the input files; "" if unknown.
     """
 
     training_users: int
     users: int
     movies: int
-    rating_scale: tuple[float, float]
+    rating_scale: Scale
     rating_mean: float
-    split_settings: dict[str, Any]
+    split_settings: SplitSettings
     fingerprint: str
     _splits: dict[str, UserRatings] = field(repr=False)
 
@@ -168,28 +184,27 @@ class Interactions:
           UserError: if `path` is not whole, or not consistent with itself.
         """
         directory = Path(path)
-        summary = _summary(directory)
-        splits = {}
-        for split, rows in summary["splits"].items():
-            splits[split] = _load_split(directory, split, summary["users"], summary["movies"], rows)
-        low, high = summary["rating_scale"]
+        summary = read_document(directory / SUMMARY_FILE, InteractionsSummary)
         return cls(
-            training_users=summary["training_users"],
-            users=summary["users"],
-            movies=summary["movies"],
-            rating_scale=(low, high),
-            rating_mean=summary["rating_mean"],
-            split_settings=summary["split"],
-            fingerprint=summary["fingerprint"],
-            _splits=splits,
+            training_users=summary.training_users,
+            users=summary.users,
+            movies=summary.movies,
+            rating_scale=summary.rating_scale,
+            rating_mean=summary.rating_mean,
+            split_settings=summary.split,
+            fingerprint=summary.fingerprint,
+            _splits={
+                split: _load_split(directory, split, summary.users, summary.movies, rows)
+                for split, rows in summary.splits.items()
+            },
         )
 
     def split(self, name: str) -> UserRatings:
-        """The ratings of one split: train, validation or test."""
+        """Returns the ratings of one split: train, validation or test."""
         return self._splits[name]
 
     def known(self) -> UserRatings:
-        """Training and validation ratings together: all that may be known of a user before the test."""
+        """Merges training and validation ratings: all that may be known of a user before the test."""
         train, validation = self.split("train"), self.split("validation")
         places = np.searchsorted(self._keys(train), self._keys(validation))
         return UserRatings(
@@ -199,23 +214,8 @@ class Interactions:
         )
 
     def _keys(self, part: UserRatings) -> npt.NDArray[np.int64]:
-        """A number for each row that ascends in the order of the rows."""
+        """Numbers the rows so that the numbers ascend."""
         return part.owners.astype(np.int64) * self.movies + part.movies
-
-
-def _summary(directory: Path) -> dict[str, Any]:
-    try:
-        summary = json.loads((directory / SUMMARY_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{directory} holds no interactions: it has no readable {SUMMARY_FILE}; "
-            "make them with `twotower vocabulary`"
-        ) from error
-    if not isinstance(summary, dict) or summary.get("format") != FORMAT:
-        raise UserError(
-            f"{directory} was written by another version of `twotower vocabulary`; make it anew with this one"
-        )
-    return summary
 
 
 def _load_split(directory: Path, split: str, users: int, movies: int, rows: int) -> UserRatings:

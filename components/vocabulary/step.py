@@ -38,7 +38,7 @@ def vocabulary(
         database(scratch, memory_gb) as connection,
     ):
         vocabulary.number(connection, ratings)
-        counts = vocabulary.write_vocabulary(connection, vocabulary_directory)
-        log("{users:,} users ({training_users:,} in training), {movies:,} movies".format_map(counts))
-        vocabulary.write_interactions(connection, ratings, counts, interactions_directory)
+        names = vocabulary.write_vocabulary(connection, vocabulary_directory)
+        log(f"{names.users:,} users ({names.training_users:,} in training), {names.movies:,} movies")
+        vocabulary.write_interactions(connection, ratings, names, interactions_directory)
     log(f"interactions in {Path(output)}, vocabulary in {Path(vocabulary_output)}")

@@ -1,25 +1,35 @@
 """Vocabulary: user and movie ids by index; encodes a RatingsDataset as integers grouped by user."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from components.documents import Document, read_document, write_document
 from components.errors import UserError
 from components.ingest.database import one_row
 from components.ingest.dataset import SPLITS, RatingsDataset
-from components.outputs import write_json
 from components.progress import Progress
-from components.vocabulary import interactions
+from components.vocabulary.interactions import PARTS, Interactions, InteractionsSummary, part_file
+from components.vocabulary.interactions import SUMMARY_FILE as INTERACTIONS_FILE
 
-FORMAT = 1
 USERS_FILE = "users.parquet"
 MOVIES_FILE = "movies.parquet"
 SUMMARY_FILE = "vocabulary.json"
+
+
+class VocabularySummary(Document):
+    """Numbers of users and movies, vocabulary.json."""
+
+    _written_by = "twotower vocabulary"
+
+    format: Literal[1] = 1
+    training_users: int
+    users: int
+    movies: int
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,10 @@ class Vocabulary:
           UserError: if `path` is not a whole vocabulary that this version can read.
         """
         directory = Path(path)
-        summary = _summary(directory)
+        summary = read_document(directory / SUMMARY_FILE, VocabularySummary)
         users = _columns(directory / USERS_FILE, ["user_id"])
         movies = _columns(directory / MOVIES_FILE, ["movie_id", "title", "year"])
-        if (len(users["user_id"]), len(movies["movie_id"])) != (summary["users"], summary["movies"]):
+        if (len(users["user_id"]), len(movies["movie_id"])) != (summary.users, summary.movies):
             raise UserError(
                 f"{directory} is not whole: its tables and {SUMMARY_FILE} differ in length; "
                 "make it anew with `twotower vocabulary`"
@@ -62,23 +72,22 @@ class Vocabulary:
             movie_ids=movies["movie_id"].to_numpy(zero_copy_only=False),
             titles=movies["title"].to_numpy(zero_copy_only=False),
             years=movies["year"].fill_null(0).to_numpy().astype(np.int32),
-            training_users=summary["training_users"],
+            training_users=summary.training_users,
         )
 
 
-def _summary(directory: Path) -> dict[str, int]:
-    try:
-        summary = json.loads((directory / SUMMARY_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+def load_encoded(interactions: str | Path, vocabulary: str | Path) -> tuple[Interactions, Vocabulary]:
+    """Opens interactions with the vocabulary that numbers them.
+
+    Raises:
+      UserError: if one is not whole, or they are of different runs.
+    """
+    rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
+    if (len(names.user_ids), len(names.movie_ids)) != (rows.users, rows.movies):
         raise UserError(
-            f"{directory} is not a vocabulary: it has no readable {SUMMARY_FILE}; "
-            "make one with `twotower vocabulary`"
-        ) from error
-    if not isinstance(summary, dict) or summary.get("format") != FORMAT:
-        raise UserError(
-            f"{directory} was written by another version of `twotower vocabulary`; make it anew with this one"
+            f"{interactions} was not made with {vocabulary}; take both from one `twotower vocabulary`"
         )
-    return summary
+    return rows, names
 
 
 def _columns(file: Path, names: list[str]) -> dict[str, Any]:
@@ -129,8 +138,8 @@ def number(connection: Any, dataset: RatingsDataset) -> None:
     )
 
 
-def write_vocabulary(connection: Any, directory: Path) -> dict[str, int]:
-    """Writes the numbered users and movies as a Vocabulary; returns its counts."""
+def write_vocabulary(connection: Any, directory: Path) -> VocabularySummary:
+    """Writes the numbered users and movies as a Vocabulary."""
     connection.execute(
         "COPY (SELECT user_id FROM numbered_users ORDER BY index) TO ? (FORMAT parquet)",
         [str(directory / USERS_FILE)],
@@ -146,40 +155,40 @@ def write_vocabulary(connection: Any, directory: Path) -> dict[str, int]:
         FROM numbered_users
         """,
     )
-    counts = dict(zip(("training_users", "users", "movies"), row, strict=True))
-    write_json(directory / SUMMARY_FILE, {"format": FORMAT, **counts})
-    return counts
+    summary = VocabularySummary(training_users=row[0], users=row[1], movies=row[2])
+    write_document(directory / SUMMARY_FILE, summary)
+    return summary
 
 
 def write_interactions(
-    connection: Any, dataset: RatingsDataset, counts: dict[str, int], directory: Path
+    connection: Any, dataset: RatingsDataset, names: VocabularySummary, directory: Path
 ) -> None:
     """Writes every split of `dataset` by the numbered users and movies.
 
     Raises:
       UserError: if a rating is of a movie that is not in the catalogue, or stands there twice.
     """
-    rows = {split: int(dataset.statistics["splits"][split]) for split in SPLITS}
-    sums = {}
+    statistics, sums = dataset.statistics, {}
+    rows = dict(statistics.splits.items())
     with Progress("encode", total=sum(rows.values()), unit="ratings") as progress:
         for split in SPLITS:
             batches = _batches(connection, dataset.split(split))
-            sums[split] = _write_split(batches, split, rows[split], counts["users"], directory, progress)
-    statistics = dataset.statistics
-    summary = {
-        "format": interactions.FORMAT,
-        **counts,
-        "splits": rows,
-        "rating_scale": statistics["rating_scale"],
-        "rating_mean": sums["train"] / rows["train"],
-        "split": statistics["split"],
-        "fingerprint": statistics["fingerprint"],
-    }
-    write_json(directory / interactions.SUMMARY_FILE, summary)
+            sums[split] = _write_split(batches, split, rows[split], names.users, directory, progress)
+    summary = InteractionsSummary(
+        training_users=names.training_users,
+        users=names.users,
+        movies=names.movies,
+        splits=statistics.splits,
+        rating_scale=statistics.rating_scale,
+        rating_mean=sums["train"] / rows["train"],
+        split=statistics.split,
+        fingerprint=statistics.fingerprint,
+    )
+    write_document(directory / INTERACTIONS_FILE, summary)
 
 
 def _batches(connection: Any, file: Path) -> Iterator[Any]:
-    """The rows of one split as Arrow batches of user, movie, rating, sorted by user, then movie."""
+    """Yields the rows of one split as Arrow batches of user, movie, rating, sorted by user, then movie."""
     rows = connection.sql(
         """
         SELECT numbered_users.index AS user, numbered_movies.index AS movie, rating
@@ -223,8 +232,8 @@ def _write_split(
 
 
 def _new_array(directory: Path, split: str, part: str, length: int) -> npt.NDArray[Any]:
-    file = directory / interactions.part_file(split, part)
-    dtype = interactions.PARTS[part]
+    file = directory / part_file(split, part)
+    dtype = PARTS[part]
     if length == 0:  # an empty file cannot be mapped
         np.save(file, np.empty(0, dtype))
         return np.empty(0, dtype)

@@ -238,7 +238,7 @@ def test_a_users_mistake_is_one_line_and_writes_nothing(data, good_model, tmp_pa
 
 def test_data_of_two_kinds_are_refused(data, good_model, tmp_path):
     other = evaluation_world(users=40).write_data(tmp_path / "other")
-    with pytest.raises(UserError, match="are not of one data set"):
+    with pytest.raises(UserError, match="was not made with"):
         evaluate(
             model=str(good_model),
             interactions=str(data / "interactions"),

@@ -57,7 +57,7 @@ def test_the_command_prints_the_fingerprint_that_the_dataset_holds(
     printed = CliRunner().invoke(fingerprint_command, arguments).stdout
     result = CliRunner().invoke(command_of(ingest), [*arguments, "--output", str(tmp_path / "dataset")])
     assert result.exit_code == 0
-    assert RatingsDataset.load(tmp_path / "dataset").statistics["fingerprint"] == printed.strip()
+    assert RatingsDataset.load(tmp_path / "dataset").statistics.fingerprint == printed.strip()
     assert len(printed.strip()) == 32
 
 
@@ -71,7 +71,7 @@ def test_the_fingerprint_is_written_where_it_is_asked_for(tmp_path: Path, files:
 
 def test_a_given_fingerprint_is_kept(tmp_path: Path, files: dict[str, Any]) -> None:
     ingest(**files, output=str(tmp_path / "dataset"), fingerprint="given")
-    assert RatingsDataset.load(tmp_path / "dataset").statistics["fingerprint"] == "given"
+    assert RatingsDataset.load(tmp_path / "dataset").statistics.fingerprint == "given"
 
 
 def test_no_file_no_fingerprint(files: dict[str, Any]) -> None:

@@ -1,11 +1,11 @@
-import json
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from evaluation_world import SPLIT, evaluation_world
 
+from components.documents import write_document
 from components.evaluate.step import evaluate
+from components.ingest.dataset import MovieTableCounts, SplitCounts, SplitSettings, Statistics
 
 
 @pytest.fixture(scope="session")
@@ -26,30 +26,31 @@ def dataset(tmp_path_factory):
     directory = tmp_path_factory.mktemp("dataset")
     for name in ("train", "validation", "test", "movies"):
         pq.write_table(pa.table({"movie_id": ["m0"]}), directory / f"{name}.parquet")
-    statistics = {
-        "format": 1,
-        "rows_read": 3605,
-        "rows_kept": 3600,
-        "rows_rejected": 5,
-        "rejected_by_reason": {"unknown movie": 3, "duplicate": 2},
-        "duplicates": 2,
-        "rows_left_out": 0,
-        "users": 120,
-        "movies": 150,
-        "movies_rated": 149,
-        "share_of_movies_rated": 149 / 150,
-        "density": 3600 / (120 * 149),
-        "rating_scale": [1.0, 5.0],
-        "rating_mean": 3.71,
-        "rating_histogram": {"1": 200, "2": 400, "3": 900, "4": 1200, "5": 900},
-        "ratings_per_user": _quantiles(2, 12, 19, 28, 38, 51, 80, 96),
-        "ratings_per_movie": _quantiles(1, 4, 9, 20, 33, 50, 77, 110),
-        "time_span": [1_104_537_600, 1_136_073_599],
-        "splits": {"train": 2520, "validation": 360, "test": 720},
-        "split": SPLIT,
-        "fingerprint": "world",
-    }
-    (directory / "statistics.json").write_text(json.dumps(statistics))
+    statistics = Statistics(
+        rows_read=3605,
+        rows_kept=3600,
+        rows_rejected=5,
+        rejected_by_reason={"unknown movie": 3, "duplicate": 2},
+        duplicates=2,
+        rows_left_out=0,
+        users=120,
+        movies=150,
+        movie_table=MovieTableCounts(),
+        movies_rated=149,
+        share_of_movies_rated=149 / 150,
+        density=3600 / (120 * 149),
+        rating_scale=(1.0, 5.0),
+        rating_mean=3.71,
+        rating_histogram={"1": 200, "2": 400, "3": 900, "4": 1200, "5": 900},
+        ratings_per_user=_quantiles(2, 12, 19, 28, 38, 51, 80, 96),
+        ratings_per_movie=_quantiles(1, 4, 9, 20, 33, 50, 77, 110),
+        time_span=(1_104_537_600, 1_136_073_599),
+        splits=SplitCounts(train=2520, validation=360, test=720),
+        split=SplitSettings(**SPLIT),
+        fingerprint="world",
+        seconds=1.0,
+    )
+    write_document(directory / "statistics.json", statistics)
     (directory / "rejects.csv").write_text(
         'file,line,reason,text\nratings.csv,17,unknown movie,"7,5,<script>alert(1)</script>"\n'
     )

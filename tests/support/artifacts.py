@@ -9,7 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.vocabulary.interactions import UserRatings
+from components.documents import write_document
+from components.ingest.dataset import SplitCounts, SplitSettings
+from components.vocabulary.interactions import PARTS, InteractionsSummary, UserRatings, part_file
+from components.vocabulary.vocabulary import VocabularySummary
 
 SCALE = (1.0, 5.0)
 
@@ -31,8 +34,8 @@ def write_vocabulary(
         "year": pa.array([year or None for year in years], pa.int32()),
     }
     pq.write_table(pa.table(movies), directory / "movies.parquet")
-    counts = {"training_users": training_users, "users": len(user_ids), "movies": len(movie_ids)}
-    write_json(directory / "vocabulary.json", format=1, **counts)
+    summary = VocabularySummary(training_users=training_users, users=len(user_ids), movies=len(movie_ids))
+    write_document(directory / "vocabulary.json", summary)
 
 
 def write_interactions(
@@ -46,21 +49,20 @@ def write_interactions(
     """Writes Interactions of the splits train, validation and test."""
     directory.mkdir(parents=True)
     for name, ratings in splits.items():
-        for part in ("offsets", "movies", "ratings"):
-            np.save(directory / f"{name}.{part}.npy", getattr(ratings, part))
+        for part in PARTS:
+            np.save(directory / part_file(name, part), getattr(ratings, part))
     train = splits["train"]
-    write_json(
-        directory / "interactions.json",
-        format=1,
+    summary = InteractionsSummary(
         training_users=training_users,
         users=train.users,
         movies=movies,
-        splits={name: len(ratings.movies) for name, ratings in splits.items()},
+        splits=SplitCounts(**{name: len(ratings.movies) for name, ratings in splits.items()}),
         rating_scale=scale,
         rating_mean=float(train.ratings.mean()) if len(train.ratings) else 0.0,
-        split=split,
+        split=SplitSettings(**split),
         fingerprint="world",
     )
+    write_document(directory / "interactions.json", summary)
 
 
 def write_model(

@@ -63,7 +63,7 @@ class World:
             training_users=training_users,
             preset="simple",
             settings={"dimension": 2},
-            split={"kind": "random"},
+            split={"kind": "random", "seed": 1, "validation_fraction": 0.0, "test_fraction": 0.1},
         )
         write_vocabulary(
             directory / "vocabulary", self.user_ids, self.movie_ids, self.titles, self.years, training_users

@@ -20,6 +20,7 @@ from tfjob_schema import validate_tfjob
 from training_world import World
 
 from components.errors import UserError
+from components.ingest.dataset import SplitSettings
 from components.train.artifact import ModelRecord, write_record
 from components.train.settings import TrainRequest
 from components.train.step import train
@@ -136,7 +137,7 @@ def _trained(cluster: Cluster) -> Callable[[KubernetesDouble], None]:
             preset="default",
             settings={},
             seed=42,
-            split={},
+            split=SplitSettings(kind="random", seed=1, validation_fraction=0.1, test_fraction=0.1),
             fingerprint="",
             rating_scale=(1.0, 5.0),
             movies=1,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from click.testing import CliRunner
 from ratings_files import MOVIE_IDS, Dataset, full, ingest_text, netflix, write
 
 from components.command import command_of
+from components.documents import plain
 from components.errors import UserError
-from components.ingest.dataset import SPLITS
+from components.ingest.dataset import SPLITS, RatingsDataset
 from components.vocabulary.interactions import Interactions
 from components.vocabulary.step import vocabulary
 from components.vocabulary.vocabulary import Vocabulary
@@ -74,7 +76,7 @@ def test_what_is_told_beside_the_ratings(dataset: Dataset, encoded: Path) -> Non
         np.mean([row["rating"] for row in dataset.split("train")])
     )
     assert interactions.fingerprint == "the files"
-    assert interactions.split_settings == dataset.statistics["split"]
+    assert plain(interactions.split_settings) == dataset.statistics["split"]
 
 
 def test_known_ratings_are_those_of_train_and_validation(encoded: Path) -> None:
@@ -146,7 +148,7 @@ def test_no_dataset_no_output(tmp_path: Path) -> None:
     ]
     result = CliRunner().invoke(command_of(vocabulary), arguments)
     assert isinstance(result.exception, UserError)
-    assert "is not a ratings dataset" in str(result.exception)
+    assert "statistics.json" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -178,3 +180,31 @@ def test_a_split_that_does_not_hold_what_the_statistics_say_is_refused(
                 output=str(tmp_path / "i"),
             )
     assert {path.name for path in tmp_path.iterdir()} == {"dataset"}
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "load"),
+    [
+        ("dataset/statistics.json", "splits.validation", RatingsDataset.load),
+        ("dataset/statistics.json", "split.seed", RatingsDataset.load),
+        ("i/interactions.json", "splits.test", Interactions.load),
+        ("i/interactions.json", "split.kind", Interactions.load),
+        ("v/vocabulary.json", "users", Vocabulary.load),
+    ],
+)
+def test_a_missing_or_wrong_field_is_named(
+    encoded: Path, dataset: Dataset, tmp_path: Path, file: str, field: str, load: Callable[[Path], object]
+) -> None:
+    source = dataset.path if file.startswith("dataset") else encoded / file.partition("/")[0]
+    path = Path(shutil.copytree(source, tmp_path / "copy")) / file.partition("/")[2]
+    *outer, name = field.split(".")
+    for change in ("missing", "wrong"):
+        document = json.loads((source / path.name).read_text())
+        inner = document[outer[0]] if outer else document
+        if change == "missing":
+            del inner[name]
+        else:
+            inner[name] = ["no", "such", "type"]
+        path.write_text(json.dumps(document))
+        with pytest.raises(UserError, match=f"{path.name}: field `{field}`"):
+            load(path.parent)
