@@ -14,5 +14,5 @@ def data(world, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def good_model(world, tmp_path_factory):
-    return world.write_model(tmp_path_factory.mktemp("models") / "good")
+def good_model(world, made_once):
+    return made_once("evaluate-good", world.write_model)

@@ -8,9 +8,9 @@ def world():
 
 
 @pytest.fixture(scope="session")
-def artifacts(world, tmp_path_factory):
-    """The directory with the world's model, vocabulary and interactions."""
-    return world.write(tmp_path_factory.mktemp("world"))
+def artifacts(world, made_once):
+    """The directory with the world's model, vocabulary, interactions and index."""
+    return made_once("export-world", world.write_with_index)
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +20,6 @@ def inputs(artifacts):
 
 
 @pytest.fixture(scope="session")
-def index(inputs, tmp_path_factory):
+def index(artifacts):
     """The directory of the world's exported index."""
-    from components.export.step import export
-
-    output = tmp_path_factory.mktemp("exported") / "index"
-    export(**inputs, output=str(output))
-    return output
+    return artifacts / "index"

@@ -17,14 +17,8 @@ def world():
 
 
 @pytest.fixture(scope="session")
-def index_directory(world, tmp_path_factory):
-    from components.export.step import export
-
-    artifacts = world.write(tmp_path_factory.mktemp("world"))
-    output = artifacts / "index"
-    inputs = {name: str(artifacts / name) for name in ("model", "vocabulary", "interactions")}
-    export(**inputs, output=str(output))
-    return output
+def index_directory(world, made_once):
+    return made_once("recommend-world", world.write_with_index) / "index"
 
 
 @pytest.fixture(scope="session")

@@ -61,23 +61,25 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def evaluated(world, tmp_path_factory):
+def evaluated(world, made_once):
     """Evaluates a model given as tables beside a slightly worse champion; returns both directories."""
-    directory = tmp_path_factory.mktemp("evaluated")
-    data = world.write_data(directory / "data")
-    champion = world.write_model(directory / "champion", stars=world.stars + 0.05)
+    data = made_once("report-data", world.write_data)
+    champion = made_once(
+        "report-champion", lambda folder: world.write_model(folder, stars=world.stars + 0.05)
+    )
 
     def run(name, against=champion, **tables):
-        model, evaluation = directory / f"{name}-model", directory / f"{name}-evaluation"
-        if not evaluation.exists():
-            world.write_model(model, **tables)
+        def fill(folder):
+            world.write_model(folder / "model", **tables)
             evaluate(
-                model=str(model),
+                model=str(folder / "model"),
                 champion=str(against),
                 interactions=str(data / "interactions"),
                 vocabulary=str(data / "vocabulary"),
-                output=str(evaluation),
+                output=str(folder / "evaluation"),
             )
-        return model, evaluation
+
+        folder = made_once(f"report-{name}", fill)
+        return folder / "model", folder / "evaluation"
 
     return run

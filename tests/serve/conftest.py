@@ -3,10 +3,9 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from running_server import BODY_KB, Server, add_version, promote
@@ -25,13 +24,8 @@ def world() -> World:
 
 
 @pytest.fixture(scope="session")
-def index_directory(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from components.export.step import export
-
-    artifacts = world.write(tmp_path_factory.mktemp("served"))
-    inputs: dict[str, Any] = {name: str(artifacts / name) for name in ("model", "vocabulary", "interactions")}
-    export(**inputs, output=str(artifacts / "index"))
-    return artifacts / "index"
+def index_directory(world: World, made_once: Callable[..., Path]) -> Path:
+    return made_once("serve-world", world.write_with_index) / "index"
 
 
 @pytest.fixture(scope="session")

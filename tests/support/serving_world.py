@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from artifacts import SCALE, ratings_by_user, write_interactions, write_model, write_vocabulary
@@ -79,6 +80,15 @@ class World:
             training_users,
             split={"kind": "random", "seed": 1, "validation_fraction": 0.0, "test_fraction": 0.1},
         )
+        return directory
+
+    def write_with_index(self, directory: Path) -> Path:
+        """Writes `index` beside the others."""
+        from components.export.step import export
+
+        self.write(directory)
+        inputs: Any = {name: str(directory / name) for name in ("model", "vocabulary", "interactions")}
+        export(**inputs, output=str(directory / "index"))
         return directory
 
 
