@@ -10,6 +10,7 @@ import pytest
 from ratings_files import Dataset, full, ingest_text, write
 
 from components.errors import UserError
+from components.ingest.layouts import FORMATS
 from components.ingest.step import ingest
 
 ROWS = full()
@@ -111,6 +112,10 @@ def test_a_layout_may_be_named(tmp_path: Path, layout: str) -> None:
     ratings, flags = LAYOUTS[layout]
     dataset = ingest_text(tmp_path, ratings, name="file", max_reject_rate=0, format=NAMES[layout], **flags)
     assert dataset.ratings() == EXPECTED
+
+
+def test_every_layout_is_tried() -> None:
+    assert set(FORMATS) <= {*LAYOUTS, *NAMES.values(), "netflix", "tsv"}
 
 
 def test_the_kaggle_layout_and_a_table_with_tabs_may_be_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from components.errors import UserError
 from pipelines.cli import COMMANDS
 from pipelines.run_cli import run
 
@@ -106,3 +107,11 @@ def test_run_accepts_the_names_of_the_last_release(capsys):
         "twotower: --index is now --index-kind; the old name goes with the next release",
         "twotower: --batch is now --batch-k; the old name goes with the next release",
     ]
+
+
+@pytest.mark.parametrize("flags", [["--train-settings", "rubbish"], ["--gate", "off"]])
+def test_a_run_refuses_an_input_before_its_first_step(flags, tmp_path):
+    words = ["--ratings", "r.csv", "--work-dir", str(tmp_path / "work"), *flags]
+    with pytest.raises(UserError, match=f"^{flags[0]}.*{flags[1]}"):
+        CliRunner().invoke(run, words, catch_exceptions=False, standalone_mode=False)
+    assert not (tmp_path / "work").exists()

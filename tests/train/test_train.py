@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from training_world import QUICK, World
 
 from components.errors import UserError
 from components.train.scoring import ScoringModel
+from components.train.settings import PRESETS
 from components.train.step import train, train_command
 from components.vocabulary.interactions import UserRatings
 
@@ -222,24 +224,29 @@ def test_a_model_that_is_none(tmp_path):
         ScoringModel.load(tmp_path)
 
 
-def test_the_command_trains_the_notebook_preset(world, tmp_path):
-    arguments = [
-        "--interactions",
-        world.interactions,
-        "--vocabulary",
-        world.vocabulary,
-        "--preset",
-        "notebook",
-    ]
+_SHORT: dict[str, dict[str, Any]] = {
+    "default": {**QUICK, "steps": 4, "validations": 2, "final_refit": 0},
+    "notebook": {"epochs": 2, "batch_ratings": 500},
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_trains_a_model_that_recommends_and_rates(world, tmp_path, preset):
     output = tmp_path / "model"
-    arguments += ["--output", output, "--train-settings", '{"epochs": 2, "batch_ratings": 500}']
-    result = CliRunner().invoke(train_command, list(map(str, arguments)), catch_exceptions=False)
+    words = ["--interactions", world.interactions, "--vocabulary", world.vocabulary, "--output", output]
+    words += ["--preset", preset, "--train-settings", json.dumps(_SHORT.get(preset, {}))]
+    result = CliRunner().invoke(train_command, list(map(str, words)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
+    assert json.loads((output / "model.json").read_text())["preset"] == preset
     assert len(_log(output)) == 2
     scoring = ScoringModel.load(output)
-    vectors = scoring.query(["u0", "u1", "nobody"], NOBODY.select([-1] * 3))
-    assert vectors.shape == (3, 32)
-    assert not np.allclose(vectors[0], vectors[2])
+    users = world.history([0, 1])
+    queries = scoring.query(["u0", "u1"], users)
+    assert scoring.vectors.shape == (world.movies, queries.shape[1])
+    assert not np.allclose(queries[0], queries[1])
+    assert np.all(np.isfinite(_scores(scoring, users)))
+    of_nobody = scoring.query(["nobody"], NOBODY)
+    assert np.all(np.isfinite(of_nobody))
     stars = scoring.rate(["u0"], NOBODY, np.array([0, 0]), np.array([0, -1]))
     assert np.all((stars >= 1) & (stars <= 5))
 
