@@ -20,7 +20,7 @@ import tensorflow as tf
 from components.train.model import TwoTower
 from components.train.presets import Job, fit_with_early_stopping
 from components.train.settings import Settings
-from components.train.sizing import sized
+from components.train.sizing import resolve
 from components.train.svd_init import svd_vectors
 from components.train.training_data import RatedCatalogue
 from components.vocabulary.interactions import Interactions
@@ -66,7 +66,7 @@ def validated(rows: Interactions, years: Any, part: str, steps: int, seed: int) 
     chosen = dataclasses.replace(
         Settings(), **{"steps": steps, "validations": 8, "ensemble_size": 1, **changes}
     )
-    settings = sized(chosen, train.counts, movies)
+    settings = resolve(chosen, train.counts, movies)
     tf.keras.utils.set_random_seed(seed)
     if part == "random start":
         vectors = np.random.default_rng(seed).normal(scale=0.05, size=(movies, settings.dimension))

@@ -25,7 +25,7 @@ from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, RowBatches
 from components.train.optimizer import FusedAdam
 from components.train.settings import NotebookSettings, Settings
-from components.train.sizing import sized
+from components.train.sizing import resolve
 from components.train.svd_init import svd_vectors
 from components.train.training_data import RatedCatalogue, UserBatches
 from components.vocabulary.interactions import Interactions
@@ -52,7 +52,7 @@ def ratings_per_second(step: Any, batches: Iterator[Any], steps: int, rows: int)
 def default(interactions: Interactions, steps: int) -> float:
     catalogue = RatedCatalogue.of(interactions, np.zeros(interactions.movies, np.int32))
     train = interactions.split("train")
-    settings = sized(Settings(), train.counts, len(catalogue.known_counts))
+    settings = resolve(Settings(), train.counts, len(catalogue.known_counts))
     started = time.perf_counter()
     vectors = svd_vectors(train, catalogue, settings.dimension, 1)
     print(f"  initial vectors: {time.perf_counter() - started:.0f} s")

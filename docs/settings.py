@@ -6,7 +6,7 @@ python docs/settings.py          # write it anew; a test fails when it is stale
 from pathlib import Path
 
 from components.declaration import Choice
-from components.train.settings import OLD_NAMES, PRESETS, NotebookSettings, Setting, Settings, declared
+from components.train.settings import OLD_NAMES, PRESETS, NotebookSettings, Setting, Settings, declarations
 
 TARGET = Path(__file__).with_name("settings.md")
 
@@ -31,7 +31,7 @@ def reference() -> str:
 def _table(settings: Settings | NotebookSettings) -> str:
     rows = [
         f"| `{name}` | {_default(setting)} | {_values(kind, setting)} | {setting.unit} | {setting.meaning} |"
-        for name, kind, setting in declared(settings)
+        for name, kind, setting in declarations(settings)
     ]
     return "\n".join(["| setting | default | values | unit | meaning |", "|---|---|---|---|---|", *rows])
 

@@ -229,9 +229,9 @@ class Training:
           UserError: if a loss is not finite.
         """
         self.model.optimizer.build(self.model.trainable_variables)
-        state, best = self._restored()
-        batches = self._prefetched(state.step)
-        step = self._compiled(tuple(batches.element_spec))
+        state, best = self._restore()
+        batches = self._prefetch(state.step)
+        step = self._compile_step(tuple(batches.element_spec))
         with Progress(self.title, total=self.steps, unit="steps") as progress:
             progress.advance(state.step)
             while state.step < self.steps and len(state.log) - 1 - state.best_line < self.patience:
@@ -254,14 +254,14 @@ class Training:
             try:
                 results = step(next(batches))
             except tf.errors.InvalidArgumentError as error:  # a matrix full of NaN has no inverse
-                raise _diverged(state.step) from error
+                raise _divergence(state.step) from error
             state.step += 1
             progress.advance(1, self._note(state))
         strategy = tf.distribute.get_strategy()
         losses = {name: float(strategy.experimental_local_results(results[name])[0]) for name in LOSSES}
         state.seconds += time.monotonic() - started
         if not all(math.isfinite(loss) for loss in losses.values()):
-            raise _diverged(state.step)
+            raise _divergence(state.step)
         return losses
 
     def _validate(self, state: State, losses: dict[str, float]) -> bool:
@@ -286,7 +286,7 @@ class Training:
     def _note(state: State) -> str:
         return str(state.log[-1]) if state.log else ""
 
-    def _compiled(self, signature: tuple[Any, ...]) -> Callable[[Any], Any]:
+    def _compile_step(self, signature: tuple[Any, ...]) -> Callable[[Any], Any]:
         """Returns the training step, which takes each replica's share of a batch."""
         strategy = tf.distribute.get_strategy()
 
@@ -297,7 +297,7 @@ class Training:
 
         return step  # type: ignore[no-any-return]
 
-    def _prefetched(self, step: int) -> Any:
+    def _prefetch(self, step: int) -> Any:
         """Returns an iterator over the batches from `step` on, each shared out to the replicas."""
         first = next(self.batches(step))
         signature = tuple(tf.TensorSpec([None], array.dtype) for array in first)
@@ -332,7 +332,7 @@ class Training:
     def _values(variables: list[Any]) -> list[Array]:
         return [variable.numpy() for variable in variables]
 
-    def _restored(self) -> tuple[State, list[Array]]:
+    def _restore(self) -> tuple[State, list[Array]]:
         saved = self.checkpoints.restore() if self.checkpoints else None
         # A volume may show one worker an older file than another.
         require_same(saved[1]["step"] if saved else 0)
@@ -352,7 +352,7 @@ class Training:
         self.checkpoints.save(arrays, {**vars(state), "log": [plain(entry) for entry in state.log]})
 
 
-def _diverged(step: int) -> UserError:
+def _divergence(step: int) -> UserError:
     return UserError(
         f"the training diverged: before step {step:,} a loss was no finite number; "
         "set a smaller learning_rate in --train-settings"

@@ -42,7 +42,7 @@ from components.train.settings import (
     first_names,
     override,
 )
-from components.train.sizing import log_estimate, sized
+from components.train.sizing import log_estimate, resolve
 from components.train.svd_init import svd_vectors
 from components.train.training_data import RatedCatalogue, UserBatches
 from components.vocabulary.data_summary import DataSummary
@@ -170,7 +170,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     train, held_out = rows.split("train"), rows.split("validation")
     # The least of all workers' memory: all of them must decide by the same figure.
     memory = int(gather_from_workers(memory_limit()).min())
-    settings = sized(settings, train.counts, len(catalogue.known_counts), memory)
+    settings = resolve(settings, train.counts, len(catalogue.known_counts), memory)
     model = initial_model(job, settings, catalogue)
     stopped = fit_with_early_stopping(job, settings, model, catalogue)
     kept, last = stopped.log[stopped.best_line], State()

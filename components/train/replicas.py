@@ -72,7 +72,7 @@ def replicas(preset: str) -> Iterator[tf.distribute.Strategy]:
     Raises:
       UserError: if TF_CONFIG cannot be read, or names workers for a preset that needs one process.
     """
-    worker = configured()
+    worker = worker_of_tf_config()
     check_workers(worker.of, preset)
     # TensorFlow reads these with its first operation. By itself it knows the affinity, but no CPU quota.
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
@@ -91,7 +91,7 @@ def replicas(preset: str) -> Iterator[tf.distribute.Strategy]:
         _exit(worker, error)
 
 
-def configured() -> Worker:
+def worker_of_tf_config() -> Worker:
     """Returns this process's place among the workers of TF_CONFIG; one of one without it.
 
     Raises:
@@ -116,7 +116,7 @@ def configured() -> Worker:
 def this_worker() -> Worker:
     """Returns this process's place among the workers of the present strategy."""
     together = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
-    return configured() if together else Worker(0, 1)
+    return worker_of_tf_config() if together else Worker(0, 1)
 
 
 def replica_loss(loss: tf.Tensor) -> tf.Tensor:

@@ -19,7 +19,7 @@ from components.train.towers import (
     cut_into_chunks,
     gather,
     mean,
-    pooled,
+    pool_history,
 )
 from components.train.training_data import RatedCatalogue
 
@@ -65,7 +65,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     ) -> Outputs:
         """Query vectors [n, dimension + 1]; zeros, hence popularity's order, for an empty history."""
         history, _ = self._history(history_movie, history_rating, history_row_splits)
-        return {"query": _extended(self._encoder.query(history), history.counts)}
+        return {"query": _append_one(self._encoder.query(history), history.counts)}
 
     @tf.function(input_signature=[], autograph=False)  # type: ignore[untyped-decorator]
     def candidates(self) -> Outputs:
@@ -117,7 +117,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
             (history_rating - self._mean) / self._scale,
             history_row_splits,
         )
-        return {"query": _extended(users.query, users.counts), "taste": users.factors}
+        return {"query": _append_one(users.query, users.counts), "taste": users.factors}
 
     @tf.function(input_signature=[], autograph=False)  # type: ignore[untyped-decorator]
     def rating_candidates(self) -> Outputs:
@@ -181,7 +181,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         return tf.cast(rows, tf.int64) * self._tables + tf.cast(movies, tf.int64)
 
 
-def _extended(queries: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+def _append_one(queries: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
     """Adds the component 1 that meets the last one of `candidates`; all zeros for an empty history."""
     extended = tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0)
     return tf.where(counts[:, tf.newaxis] > 0, extended, 0.0)
@@ -273,7 +273,7 @@ class ServingEncoder:
 
     def query(self, history: ChunkedRatings) -> tf.Tensor:
         """Returns the mean of the ensemble's queries, float32 [n, dimension]."""
-        return self._finish(pooled(history, self.vectors, self.rating_embeddings), history.counts)
+        return self._finish(pool_history(history, self.vectors, self.rating_embeddings), history.counts)
 
     def encode(self, rows: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) -> UserEncoding:
         """Reads n histories, none of which has a movie twice.

@@ -68,7 +68,7 @@ def _setting(default: Any, limits: Range | Choice, meaning: str, **more: Any) ->
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the preset `default`, the two-tower model. `sized` decides those that are 0 or ""."""
+    """Settings of the preset `default`, the two-tower model. `resolve` decides those that are 0 or ""."""
 
     dimension: int = _setting(
         0,
@@ -217,7 +217,7 @@ PRESETS: dict[str, Settings | NotebookSettings] = {DEFAULT: Settings(), NOTEBOOK
 S = TypeVar("S", bound=Settings | NotebookSettings)
 
 
-def declared(settings: Settings | NotebookSettings) -> Iterator[tuple[str, type, Setting]]:
+def declarations(settings: Settings | NotebookSettings) -> Iterator[tuple[str, type, Setting]]:
     """Yields name, type and declaration of each setting, in order."""
     for field in dataclasses.fields(settings):
         yield field.name, field.type, field.metadata["setting"]  # type: ignore[misc]
@@ -233,17 +233,17 @@ def override(settings: S, values: Mapping[str, Any]) -> S:
     """
     for name in OLD_NAMES.keys() & values.keys():
         log(f"--train-settings: {name} is now called {OLD_NAMES[name]}")
-    known = {name: (kind, setting) for name, kind, setting in declared(settings)}
+    known = {name: (kind, setting) for name, kind, setting in declarations(settings)}
     converted = {}
     for name, value in current_names(values).items():
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise UserError(f"--train-settings: there is no setting {name!r}; did you mean {nearest!r}?")
-        converted[name] = _converted(name, value, *known[name])
+        converted[name] = _convert(name, value, *known[name])
     return dataclasses.replace(settings, **converted)
 
 
-def _converted(name: str, value: Any, kind: type, setting: Setting) -> Any:
+def _convert(name: str, value: Any, kind: type, setting: Setting) -> Any:
     """Returns `value` as the type `kind`.
 
     Raises:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.display import duration, size
 from components.errors import UserError
 from components.machine import available_cpus, memory_limit
 from components.progress import log
@@ -30,7 +31,7 @@ _PLACES, _SHARE_OF_PLACES = 60, 1 / 16
 _LARGEST_TABLE = 1 << 25
 
 
-def sized(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, memory: int = 0) -> Settings:
+def resolve(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, memory: int = 0) -> Settings:
     """Returns `settings` with everything that is 0 or "" decided by the data.
 
     Args:
@@ -114,7 +115,7 @@ def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: fl
     seconds = settings.steps * step / available_cpus()
     log(
         f"{parameters:,} parameters; at most {settings.steps:,} steps of {settings.batch_users:,} users, "
-        f"about {memory / 1e9:.1f} GB of memory and {_rounded(seconds)} on {available_cpus()} idle processors"
+        f"about {size(memory)} of memory and {duration(seconds)} on {available_cpus()} idle processors"
     )
 
 
@@ -127,7 +128,3 @@ def _step_seconds(settings: Settings, columns: int, ratings_a_user: float) -> fl
     softmax = 3.0 * settings.batch_users * columns * settings.dimension
     retrieval = settings.ensemble_size * (_QUERY_TOWER * ratings + _MULTIPLICATION * softmax)
     return _RATING_HEAD * ratings + retrieval + _REST
-
-
-def _rounded(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(seconds, 1):.0f} s"

@@ -276,7 +276,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
           seed: int32 [2], of the dropout in training; None, outside of it, drops nothing.
           subset: the movies that `history` numbers and `vectors` are of.
         """
-        pool = pooled if seed is None else pooled_in_training
+        pool = pool_history if seed is None else pool_in_training
         return self.finish(pool(history, vectors, subset.of(self.rating_embeddings)), history.counts, seed)
 
     def finish(self, pooled: tf.Tensor, counts: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -288,7 +288,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         return x + self._project(hidden)
 
 
-def pooled(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Tensor) -> tf.Tensor:
+def pool_history(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Tensor) -> tf.Tensor:
     """Adds up each user's visible movies: vectors, and rating embeddings times the rating above the mean.
 
     Args:
@@ -307,16 +307,14 @@ def pooled(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Te
 _CELLS_A_SLOT = 40
 
 
-def pooled_in_training(
-    history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Tensor
-) -> tf.Tensor:
-    """Returns the same as `pooled`, by a product with all movies where users have rated many of them.
+def pool_in_training(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Tensor) -> tf.Tensor:
+    """Returns the same as `pool_history`, by a product with all movies where users have rated many of them.
 
     Only for training: a SavedModel cannot hold a look-up's own gradient inside a branch.
     """
     movies = vectors.shape[0]
     if movies is None:  # those of a batch, out of very many
-        return pooled(history, vectors, rating_embeddings)
+        return pool_history(history, vectors, rating_embeddings)
 
     def multiplied() -> tf.Tensor:
         visible, above = history.matrix(history.visible, movies), history.matrix(_above_mean(history), movies)
@@ -324,7 +322,7 @@ def pooled_in_training(
 
     cells = float(movies) * tf.cast(history.users, tf.float32)
     few = cells <= _CELLS_A_SLOT * tf.cast(tf.size(history.movies), tf.float32)
-    return tf.cond(few, multiplied, lambda: pooled(history, vectors, rating_embeddings))
+    return tf.cond(few, multiplied, lambda: pool_history(history, vectors, rating_embeddings))
 
 
 def _above_mean(history: ChunkedRatings) -> tf.Tensor:

@@ -66,7 +66,7 @@ class RatedCatalogue:
             rows=rows,
             training_counts=training_counts[rated],
             known_counts=known_counts[rated],
-            years=_counted_from_one(years[rated]),
+            years=_number_years(years[rated]),
             mean=mean,
             scale=deviation or 1.0,
         )
@@ -87,7 +87,7 @@ class RatedCatalogue:
         return UserRatings(self.rows[read.movies], scaled, read.offsets)
 
 
-def _counted_from_one(years: Array) -> Array:
+def _number_years(years: Array) -> Array:
     """Numbers the years from 1, in steps of one; 0 stands for years that are unknown or impossible."""
     known = (years >= _FIRST_YEAR) & (years < _FIRST_YEAR + _YEARS)
     first = int(years[known].min(initial=_FIRST_YEAR + _YEARS))

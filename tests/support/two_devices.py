@@ -78,7 +78,7 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
 
     from components.train.presets import Job, initial_model
     from components.train.settings import Settings
-    from components.train.sizing import sized
+    from components.train.sizing import resolve
     from components.train.training_data import RatedCatalogue, UserBatches, share_out
     from components.vocabulary.interactions import Interactions
     from components.vocabulary.vocabulary import Vocabulary
@@ -87,7 +87,7 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
     rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
     catalogue = RatedCatalogue.of(rows, names.years)
     plain = Settings(dimension=8, hidden_units=8, rating_weights=4, dropout=1e-9)
-    settings = sized(plain, rows.split("train").counts, len(catalogue.years))
+    settings = resolve(plain, rows.split("train").counts, len(catalogue.years))
     ratings = [rows.split("train")]
     batch = next(UserBatches(catalogue, ratings, 32, 1 << 16, 1).from_step(0))
     with strategy.scope():

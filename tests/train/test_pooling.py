@@ -27,7 +27,7 @@ def test_sums_and_gradients(monkeypatch, cells):
     weights = tf.constant([[1.0, -1.0], [5.0, 7.0], [2.0, 0.5]])
     vectors, rating_embeddings = tf.Variable(VECTORS), tf.Variable(RATING_EMBEDDINGS)
     with tf.GradientTape() as tape:
-        sums = towers.pooled_in_training(_batch(), vectors, rating_embeddings)
+        sums = towers.pool_in_training(_batch(), vectors, rating_embeddings)
         total = tf.reduce_sum(weights * sums)
     # Of user 0, movies 0 and 2 are visible, 1.5 above and below their mean; user 2's one rating is its mean.
     expected = [
@@ -52,6 +52,6 @@ def test_the_way_is_chosen_by_how_much_is_rated(monkeypatch):
     monkeypatch.setattr(towers, "gather", looked_up)
     # Two users have rated anything, in a chunk of 64 slots each: 128 * 40 cells are worth a product.
     movies = 128 * 40 // 3
-    towers.pooled_in_training(_batch(), tf.zeros([movies, 2]), tf.zeros([movies, 2]))
+    towers.pool_in_training(_batch(), tf.zeros([movies, 2]), tf.zeros([movies, 2]))
     with pytest.raises(AssertionError):
-        towers.pooled_in_training(_batch(), tf.zeros([movies + 1, 2]), tf.zeros([movies + 1, 2]))
+        towers.pool_in_training(_batch(), tf.zeros([movies + 1, 2]), tf.zeros([movies + 1, 2]))

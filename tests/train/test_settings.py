@@ -11,11 +11,11 @@ from components.train.settings import (
     NotebookSettings,
     Settings,
     current_names,
-    declared,
+    declarations,
     first_names,
     override,
 )
-from components.train.sizing import score_bytes, sized
+from components.train.sizing import resolve, score_bytes
 
 pytestmark = pytest.mark.tensorflow
 
@@ -62,12 +62,12 @@ def test_values_out_of_range(name, value):
 
 def test_places_of_the_loss_are_at_most_the_rated_movies():
     with pytest.raises(UserError, match="top_k is 51; give at most 50"):
-        sized(override(Settings(), {"top_k": 51}), np.full(100, 20), 50)
+        resolve(override(Settings(), {"top_k": 51}), np.full(100, 20), 50)
 
 
 @pytest.mark.parametrize("preset", [Settings(), NotebookSettings()])
 def test_every_setting_accepts_its_default_and_its_bounds(preset):
-    for name, kind, setting in declared(preset):
+    for name, kind, setting in declarations(preset):
         assert type(setting.default) is kind
         limits = setting.limits
         for value in [setting.default, *(limits.values if kind is str else (limits.least, limits.greatest))]:
@@ -91,18 +91,18 @@ def test_the_key_of_a_checkpoint_has_the_earliest_names():
 
 
 def test_sizes_follow_the_data():
-    small = sized(Settings(), np.full(100, 10), 10)
+    small = resolve(Settings(), np.full(100, 10), 10)
     assert small.mask_rate > 0.45
     assert small.learning_rate < 0.003
-    large = sized(Settings(), np.full(500_000, 200), 1_000_000)
+    large = resolve(Settings(), np.full(500_000, 200), 1_000_000)
     assert (small.batch_users, small.dimension, small.retrieval_loss) == (12, 128, TOP_K)
     assert (large.mask_rate, large.learning_rate) == (0.2, 0.01)
     assert large.retrieval_l2 == 40.0 < small.retrieval_l2
     assert small.top_k == 1
-    assert (sized(Settings(), np.full(10_000, 100), 640).top_k, large.top_k) == (40, 60)
+    assert (resolve(Settings(), np.full(10_000, 100), 640).top_k, large.top_k) == (40, 60)
     assert (small.tower_rate, large.tower_rate) == (1.0, 1.0)
     assert (small.dropout, large.dropout) == (0.7, 0.5)
-    million = sized(Settings(), np.full(10_000, 100), 640)
+    million = resolve(Settings(), np.full(10_000, 100), 640)
     assert (million.retrieval_l2, million.tower_rate) == (20.0, 0.3)
     assert (large.batch_users, large.dimension, large.retrieval_loss) == (256, 32, IN_BATCH)
 
@@ -113,23 +113,26 @@ def test_sizes_follow_the_data():
 )
 def test_a_batch_of_the_sampled_softmax_has_users_enough(users, ratings_each, batch):
     counts = np.full(users, ratings_each)
-    assert sized(Settings(), counts, 1_000_000).batch_users == batch
-    assert sized(Settings(batch_users=99), counts, 1_000_000).batch_users == 99
+    assert resolve(Settings(), counts, 1_000_000).batch_users == batch
+    assert resolve(Settings(batch_users=99), counts, 1_000_000).batch_users == 99
 
 
 def test_the_whole_catalogue_is_taken_where_a_batch_of_scores_fits_into_memory():
     users = np.full(5000, 20)
     needed = score_bytes(256, 100_000)
-    assert sized(Settings(ensemble_size=1), users, 100_000, memory=4 * needed).retrieval_loss == TOP_K
-    assert sized(Settings(ensemble_size=1), users, 100_000, memory=4 * needed - 4).retrieval_loss == IN_BATCH
+    assert resolve(Settings(ensemble_size=1), users, 100_000, memory=4 * needed).retrieval_loss == TOP_K
     assert (
-        sized(Settings(ensemble_size=1, retrieval_loss=FULL), users, 100_000, memory=1).retrieval_loss == FULL
+        resolve(Settings(ensemble_size=1), users, 100_000, memory=4 * needed - 4).retrieval_loss == IN_BATCH
+    )
+    assert (
+        resolve(Settings(ensemble_size=1, retrieval_loss=FULL), users, 100_000, memory=1).retrieval_loss
+        == FULL
     )
 
 
 @pytest.mark.parametrize(("ratings", "ensemble_size"), [(249, 4), (250, 2), (2499, 2), (2500, 1)])
 def test_the_fewer_ratings_the_more_pairs_of_towers(ratings, ensemble_size):
-    assert sized(Settings(), np.full(1000, ratings), 5000).ensemble_size == ensemble_size
+    assert resolve(Settings(), np.full(1000, ratings), 5000).ensemble_size == ensemble_size
 
 
 def test_what_was_given_is_kept():
@@ -146,7 +149,7 @@ def test_what_was_given_is_kept():
         tower_rate=0.2,
         kl_weight=3.0,
     )
-    assert sized(given, np.full(1000, 10), 10) == given
+    assert resolve(given, np.full(1000, 10), 10) == given
 
 
 def test_the_notebook_has_the_original_hyper_parameters():

@@ -11,7 +11,7 @@ from workers import staged, two_workers
 
 from components.errors import UserError
 from components.train import replicas
-from components.train.replicas import LOST_WORKER, configured
+from components.train.replicas import LOST_WORKER, worker_of_tf_config
 from components.train.scoring import ScoringModel
 from components.train.settings import TrainRequest
 from components.train.step import train
@@ -96,14 +96,14 @@ def test_a_killed_worker_is_noticed_and_all_go_on_from_the_checkpoint(world, tmp
 )
 def test_tf_config_says_which_worker_this_is(monkeypatch, config, worker):
     monkeypatch.setenv("TF_CONFIG", config and json.dumps(config))
-    assert configured() == worker
+    assert worker_of_tf_config() == worker
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": ["a:1", "b:1"]}}'])
 def test_a_tf_config_that_says_nothing_is_named(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UserError, match=r"TF_CONFIG is .*unset it to train in one process"):
-        configured()
+        worker_of_tf_config()
 
 
 def test_the_notebook_s_model_is_not_trained_by_several(world, tmp_path, monkeypatch):
