@@ -180,6 +180,7 @@ def authority(tmp_path):
     return key, certificate
 
 
+@pytest.mark.process
 def test_an_authority_of_ones_own_is_trusted_when_it_is_named(authority):
     key, certificate = authority
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -143,6 +143,7 @@ def _heed_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.process
 def test_an_interrupted_wait_leaves_the_run_and_says_so(double, host):
     command = [sys.executable, "-m", "pipelines.cli", "submit", *_INPUTS, "--wait", "--host", host]
     # Tests in the background were told by the shell to ignore the signal, and would pass that on.
@@ -203,6 +204,7 @@ def test_doctor_exits_by_what_it_found(call, double, monkeypatch, tmp_path):
     assert "✗ authentication" in call("doctor", expect=1).stdout
 
 
+@pytest.mark.process
 def test_a_wrong_host_is_one_line_and_status_2():
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.cli", "schedule", "list", "--host", "http://127.0.0.1:1"],

@@ -135,6 +135,7 @@ def test_the_pipeline_is_uploaded_under_its_own_name():
     assert option.default == NAME
 
 
+@pytest.mark.process
 def test_help_of_the_commands_of_a_group_waits_for_nothing_heavy():
     code = (
         "import sys; from click.testing import CliRunner; from pipelines.cli import twotower; "
