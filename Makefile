@@ -75,7 +75,7 @@ LOCK_FLAGS := $(UPDATE) --quiet --no-strip-extras --universal --python-version 3
 
 .PHONY: test
 test: lint $(VENV)/.test-installed ## set up, check the code and pass the tests
-	@$(BIN)/pytest --numprocesses auto --dist loadfile
+	@$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-fast
 test-fast: $(VENV)/.test-installed ## the tests without TensorFlow and subprocesses (a minute)

@@ -45,14 +45,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             fixtures.add("gcs_server")
         for fixture in fixtures & _HEAVY_FIXTURES.keys():
             item.add_marker(_HEAVY_FIXTURES[fixture])
+    light = [item for item in items if not _is_heavy(item)]
+    heavy = [item for item in items if _is_heavy(item)]
     if config.getoption("fast"):
-        heavy = [item for item in items if item.get_closest_marker("tensorflow") or _starts(item)]
         config.hook.pytest_deselected(items=heavy)
-        items[:] = [item for item in items if item not in heavy]
+        heavy = []
+    # The long ones first, so that no worker ends long after the others.
+    items[:] = [*heavy, *light]
 
 
-def _starts(item: pytest.Item) -> bool:
-    return item.get_closest_marker("process") is not None
+def _is_heavy(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("tensorflow", "process"))
 
 
 @pytest.fixture(autouse=True, scope="session")
