@@ -3,7 +3,9 @@
 import ast
 import importlib
 import inspect
+import sys
 import textwrap
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -79,3 +81,24 @@ def test_the_line_that_a_step_logs_is_one_that_the_command_line_takes(name):
     line = command_line(step, arguments).split()
     assert line[:2] == ["twotower", name]
     assert {word for word in line if word.startswith("--")} <= flags
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("export", {}, {"index_kind": "brute-force"}),
+        ("export", {"old_index_kind": "scann"}, {"index_kind": "scann"}),
+        ("batch", {"k": 7}, {"k": 7}),
+        ("batch", {"k": 0, "old_k": 5}, {"k": 5}),
+    ],
+)
+def test_a_component_takes_what_is_sent_under_an_old_name(name, given, expected, monkeypatch, capsys):
+    component, step = _parts(name)
+    called = {}
+    monkeypatch.setattr(sys.modules[step.__module__], name, lambda **inputs: called.update(inputs))
+    names = inspect.signature(component).parameters
+    artifacts = {one: SimpleNamespace(path=one) for one in ("model", "vocabulary", "interactions", "index")}
+    artifacts["recommendations"] = SimpleNamespace(path="recommendations")
+    component(**{one: value for one, value in artifacts.items() if one in names}, **given)
+    assert called.items() >= expected.items()
+    assert ("goes with the next release" in capsys.readouterr().err) == any("old" in one for one in given)
