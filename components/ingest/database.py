@@ -1,4 +1,4 @@
-"""An embedded database that works out of core, within a limit of memory."""
+"""Embedded database that works out of core, within a limit of memory."""
 
 import shutil
 import tempfile

@@ -53,7 +53,10 @@ class IngestSettings:
 
 
 class SplitSettings(Document):
-    """How ratings were divided: "given" (a ready-made test split), random, leave-last-out or time."""
+    """Kind of the split ("given", random, leave-last-out or time), seed and fractions.
+
+    "given" is a ready-made test split.
+    """
 
     kind: str
     seed: int
@@ -74,7 +77,7 @@ class SplitCounts(Document):
 
 
 class MovieTableCounts(Document):
-    """Mended rows of the movie table.
+    """Corrected rows of the movie table.
 
     Attributes:
       without_id: left out.
@@ -169,8 +172,8 @@ class RatingsDataset:
 # Scales in use, the likelier first: the first one that nearly all ratings lie on is taken.
 _WHOLE: Sequence[Scale] = ((1, 5), (0, 5), (1, 10), (0, 10), (-5, 5), (-10, 10), (0, 100), (-100, 100))
 _PARTS: Sequence[Scale] = ((0.5, 5), *_WHOLE[1:])
-# A share of the ratings below this may be slips; they are then rejected as off the scale.
-_SLIPS = 0.01
+# A smaller share of the ratings may be mistakes; they are then rejected as off the scale.
+_MISTAKES = 0.01
 
 
 def parse_scale(text: str) -> tuple[float, float] | None:
@@ -216,7 +219,7 @@ def find_scale(connection: Any, asked: Scale | None, known: set[Scale | None]) -
     )
     if not rows:
         return 1.0, 5.0
-    scale = _fit_scale(connection, _PARTS if parts > _SLIPS * rows else _WHOLE, rows) or (least, greatest)
+    scale = _fit_scale(connection, _PARTS if parts > _MISTAKES * rows else _WHOLE, rows) or (least, greatest)
     if scale[0] == scale[1]:
         raise UserError(
             f"every rating is {least:g}, which is on no scale in use; name the scale with --rating-scale"
@@ -234,7 +237,7 @@ def _fit_scale(connection: Any, scales: Sequence[Scale], rows: int) -> Scale | N
         (inside,) = one_row(
             connection, "SELECT count(*) FROM rows WHERE reason = 0 AND rating BETWEEN ? AND ?", [low, high]
         )
-        if inside >= (1 - _SLIPS) * rows:
+        if inside >= (1 - _MISTAKES) * rows:
             return low, high
     return None
 

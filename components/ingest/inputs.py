@@ -11,7 +11,7 @@ from pathlib import Path
 from components.errors import UserError
 from components.storage import fetch, identity, is_pattern, is_remote, matches
 
-# The first bytes of a file -> how it is packed.
+# The first bytes of a file -> its packing.
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "parquet"}
 _HEAD_BYTES = 1 << 20
 _LONE_CR = re.compile(rb"\r(?!\n)")
@@ -19,11 +19,11 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 
 @dataclass(frozen=True)
 class InputFile:
-    """One file to read.
+    """An input file.
 
     Attributes:
       name: as the user named it, for messages and rejects.csv.
-      path: where it lies on this machine.
+      path: its local path.
       flag: the flag that named it, for messages.
       packing: none, gzip, zstd or parquet.
       head: its first bytes, unpacked; empty for Parquet.

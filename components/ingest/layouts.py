@@ -108,26 +108,26 @@ Fit = Callable[[str, bool], Layout | None]
 
 
 def _netflix(line: str, named: bool) -> Layout | None:
-    """User_ID,Rating,Movie_ID, as on Kaggle."""
+    """Layout of the Netflix files on Kaggle: User_ID,Rating,Movie_ID."""
     known = {"User_ID", "Rating", "Movie_ID"} <= set(line.split(","))
     return _with_header("netflix", line, ",", scale=(1, 5)) if known else None
 
 
 def _netflix_prize(line: str, named: bool) -> Layout | None:
-    """combined_data_*.txt."""
+    """Layout of the Netflix Prize, combined_data_*.txt."""
     if not named and not _PRIZE_MOVIE.fullmatch(line.strip()):
         return None
     return Layout("netflix-prize", ",", 3, {"user": 1, "rating": 2, "time": 3}, header=False, scale=(1, 5))
 
 
 def _movielens(line: str, named: bool) -> Layout | None:
-    """ratings.csv."""
+    """Layout of MovieLens with a header, ratings.csv."""
     known = line.startswith("userId,movieId,rating")
     return _with_header("movielens", line, ",", scale=(0.5, 5)) if known else None
 
 
 def _without_header(name: str, delimiter: str) -> Fit:
-    """ratings.dat and u.data."""
+    """Layout of MovieLens without a header, ratings.dat and u.data."""
 
     def fit(line: str, named: bool) -> Layout | None:
         fields = cut(line, delimiter)
@@ -142,7 +142,7 @@ def _without_header(name: str, delimiter: str) -> Fit:
 
 
 def _table(name: str, delimiters: Sequence[str]) -> Fit:
-    """Any table with a header that names user, movie and rating."""
+    """Layout of any table with a header that names user, movie and rating."""
 
     def fit(line: str, named: bool) -> Layout | None:
         found = (_with_header(name, line, delimiter) for delimiter in delimiters)

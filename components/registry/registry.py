@@ -71,8 +71,8 @@ def _directory(sequence: int) -> str:
     return f"{_DIRECTORY}/{sequence}"
 
 
-# Half-written local files older than this belong to nobody.
-_LITTER_SECONDS = 24 * 60 * 60
+# Older unfinished local files are of writers that were killed.
+_UNFINISHED_SECONDS = 24 * 60 * 60
 
 
 class Registry:
@@ -127,7 +127,7 @@ class Registry:
     def clean(self) -> None:
         """Deletes what killed publishers left a day ago or earlier."""
         self.versions.remove_partial()
-        self.storage.remove_litter(_LITTER_SECONDS)
+        self.storage.remove_unfinished(_UNFINISHED_SECONDS)
 
     def _before(self, champion: ChampionEntry) -> str:
         version = self.champion_log.before_present()

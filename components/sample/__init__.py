@@ -1,1 +1,1 @@
-"""A generated world of users and movies with tastes that a model can learn."""
+"""A generated world of users and movies with preferences that a model can learn."""

@@ -16,32 +16,32 @@ AnyFloats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
 Pairs = tuple[Integers, Integers]
 
-# A movie of one unit more taste is watched e^1.5 = 4.5 times as often.
-_TASTE_IN_CHOICE = 1.5
+# With one unit more preference, a movie is watched e^1.5 = 4.5 times as often.
+_PREFERENCE_IN_CHOICE = 1.5
 # Cells of the table users x movies that are held at a time, 4 bytes each; and draws held at a time.
 _CELLS = 16_000_000
 _DRAWS = 4_000_000
 # A larger table is not filled: it would take minutes, and most of it is not watched.
 _LARGEST_TABLE = 2_000_000_000
-# Who watches more than this share of the movies would draw the same ones again and again.
+# Users who watch more than this share of the movies would draw the same ones again and again.
 _SPARSE = 0.05
 
 
 def choices(
-    random: Generator, tastes: AnyFloats, activity: Integers, genres: Integers, popularity: AnyFloats
+    random: Generator, preferences: AnyFloats, activity: Integers, genres: Integers, popularity: AnyFloats
 ) -> Iterator[Pairs]:
     """Yields the users and the movies that they watch, both int64 [t], block by block.
 
-    A user's first movie is drawn by weight, popularity times e^(1.5 taste); so is the next among the others,
-    and so on. Either by a race or draw by draw, which comes to the same and is faster where users watch a
-    small part of many movies.
+    A user's first movie is drawn by weight, popularity times e^(1.5 preference); so is the next among the
+    others, and so on. Either by a race or draw by draw, which gives the same distribution and is faster where
+    users watch a small part of many movies.
 
     Args:
-      tastes: float32 [users, genres].
-      activity: int64 [users], how many movies each user watches.
+      preferences: float32 [users, genres].
+      activity: int64 [users], number of movies that each user watches.
       genres: int8 [movies]; popularity: float32 [movies], positive.
     """
-    liking = np.exp(_TASTE_IN_CHOICE * tastes)
+    liking = np.exp(_PREFERENCE_IN_CHOICE * preferences)
     everyone, movies = np.arange(len(activity)), len(popularity)
     racing = everyone
     if len(activity) * movies > _LARGEST_TABLE:
@@ -73,7 +73,7 @@ def _race(
 
 
 class _Draws:
-    """Chooses movie by movie; one that the user has watched already is drawn in vain."""
+    """Chooses movie by movie; a movie that the user has watched already is drawn again."""
 
     def __init__(self, random: Generator, genres: Integers, popularity: AnyFloats) -> None:
         self._random = random
@@ -83,7 +83,7 @@ class _Draws:
         self._limits = np.concatenate([[0.0], self._ends])[last]
 
     def distinct(self, liking: AnyFloats, activity: Integers) -> Pairs:
-        """Rows of `liking` and movies, each row with as many different movies as `activity` says."""
+        """Draws `activity` different movies for each row of `liking`; returns rows and movies."""
         keys: Integers = np.zeros(0, np.int64)
         missing, movies = activity, len(self._ends)
         while missing.any():
@@ -94,7 +94,7 @@ class _Draws:
         return np.divmod(keys, movies)
 
     def _draw(self, liking: AnyFloats, rows: Integers) -> Integers:
-        """A movie for each of `rows`: first the genre, then a movie of it."""
+        """Draws a movie for each of `rows`: first the genre, then a movie of it."""
         shares = np.cumsum(liking[:, : len(self._limits) - 1] * np.diff(self._limits), axis=1)
         shares /= shares[:, -1:]
         genre = (self._random.random((len(rows), 1)) >= shares[rows]).sum(axis=1)
@@ -105,7 +105,7 @@ class _Draws:
 
 
 def _first(keys: Integers, activity: Integers, movies: int) -> Integers:
-    """The first different ones of each row, at most as many as its `activity`, in the order of the draws."""
+    """Keeps the first different movies of each row, at most its `activity`, in the order of the draws."""
     _, places = np.unique(keys, return_index=True)
     keys = keys[np.sort(places)]
     rows = keys // movies
@@ -117,12 +117,12 @@ def _first(keys: Integers, activity: Integers, movies: int) -> Integers:
 
 
 def _blocks(users: Integers, activity: Integers) -> Iterator[Integers]:
-    """The users in groups that watch some `_DRAWS` movies together."""
+    """Cuts the users into groups that watch about `_DRAWS` movies together."""
     number = np.cumsum(activity[users]) // _DRAWS
     yield from np.split(users, np.flatnonzero(np.diff(number)) + 1)
 
 
-# Genre -> what its titles begin with, and what they are about.
+# Genre -> the first words of its titles, and their subjects.
 GENRES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "space": (
         ("Galactic", "Orbital", "Lunar", "Stellar", "Martian", "Cosmic", "Interstellar", "Solar"),
@@ -189,7 +189,7 @@ GENRE_NAMES = tuple(GENRES)
 
 
 def genre_of(title: str) -> str:
-    """The genre whose words a generated title is made of; "" if it is none of ours."""
+    """Finds the genre of a generated title by its words; "" for another title."""
     words = title.replace(",", "").split()
     for genre, (_, subjects) in GENRES.items():
         if any(word in subjects for word in words):
@@ -199,11 +199,11 @@ def genre_of(title: str) -> str:
 
 Floats = npt.NDArray[np.float32]
 
-# What makes the world, in stars where nothing else is said.
+# Parameters of the world, in stars unless stated otherwise.
 _MEAN = 3.2
 _USER_BIAS = 0.3
 _MOVIE_BIAS = 0.3
-_TASTE = 0.75
+_PREFERENCE = 0.75
 _NOISE = 0.6
 # Popularity falls as a power of the rank, activity is log-normal: the long tails of real ratings.
 _POPULARITY_EXPONENT = 0.8
@@ -212,22 +212,22 @@ _ACTIVITY_SPREAD = 1.0
 
 @dataclass(frozen=True)
 class World:
-    """Users and movies with their tastes.
+    """Users and movies, with preferences by genre.
 
     Attributes:
       genres: int8 [movies], an index into the genres of `words`.
       popularity: float32 [movies], relative; 0 for movies that nobody rates.
       movie_bias: float32 [movies], stars.
       user_bias: float32 [users], stars.
-      tastes: float32 [users, genres], standard normal: what a user makes of a genre.
-      activity: int64 [users], how many movies each user rates.
+      preferences: float32 [users, genres], standard normal: how much a user likes a genre.
+      activity: int64 [users], number of movies that each user rates.
     """
 
     genres: npt.NDArray[np.int8]
     popularity: Floats
     movie_bias: Floats
     user_bias: Floats
-    tastes: Floats
+    preferences: Floats
     activity: npt.NDArray[np.int64]
 
 
@@ -241,13 +241,13 @@ def create(random: Generator, users: int, movies: int, rated_movies: int, rating
         popularity=popularity,
         movie_bias=_normal(random, movies) * _MOVIE_BIAS,
         user_bias=_normal(random, users) * _USER_BIAS,
-        tastes=_normal(random, (users, len(GENRES))),
+        preferences=_normal(random, (users, len(GENRES))),
         activity=_activity(random, users, rated_movies, ratings),
     )
 
 
 def _activity(random: Generator, users: int, most: int, total: int) -> npt.NDArray[np.int64]:
-    """How many ratings each user gives: log-normal, 1 to `most`, `total` together."""
+    """Draws the number of ratings of each user: log-normal, from 1 to `most`, `total` together."""
     shares = random.lognormal(sigma=_ACTIVITY_SPREAD, size=users)
     low, high = 0.0, float(most) / shares.min()
     for _ in range(100):
@@ -255,7 +255,7 @@ def _activity(random: Generator, users: int, most: int, total: int) -> npt.NDArr
         counts = np.clip(scale * shares, 1, most).astype(np.int64)
         low, high = (scale, high) if counts.sum() <= total else (low, scale)
     counts = np.clip(low * shares, 1, most).astype(np.int64)
-    # Rounding down left a few ratings over, fewer than there are users that can take one more.
+    # After rounding down a few ratings remain, fewer than the users that can take one more.
     takers = np.flatnonzero(counts < most)[: total - int(counts.sum())]
     counts[takers] += 1
     return counts
@@ -268,7 +268,7 @@ def rate(random: Generator, world: World) -> tuple[Integers, Integers, Integers]
       users int32, movies int32 and stars int8 [ratings], sorted by movie, as the Netflix files are.
     """
     rated = np.flatnonzero(world.popularity)
-    chosen = choices(random, world.tastes, world.activity, world.genres[rated], world.popularity[rated])
+    chosen = choices(random, world.preferences, world.activity, world.genres[rated], world.popularity[rated])
     blocks = []
     for user, column in chosen:
         movie = rated[column]
@@ -280,7 +280,7 @@ def rate(random: Generator, world: World) -> tuple[Integers, Integers, Integers]
 
 def _stars(random: Generator, world: World, user: Integers, movie: Integers) -> Integers:
     liking = _MEAN + world.user_bias[user] + world.movie_bias[movie]
-    liking += _TASTE * world.tastes[user, world.genres[movie]] + _NOISE * _normal(random, len(user))
+    liking += _PREFERENCE * world.preferences[user, world.genres[movie]] + _NOISE * _normal(random, len(user))
     stars: Integers = np.clip(np.rint(liking), 1, 5).astype(np.int8)
     return stars
 
@@ -295,7 +295,7 @@ _FIRST_YEAR, _LAST_YEAR = 1950, 2005
 
 
 def titles(random: np.random.Generator, genres: npt.NDArray[np.int8]) -> list[str]:
-    """A title for each movie, made of the words of its genre; a few are shared by two movies."""
+    """Makes a title for each movie from the words of its genre; a few are shared by two movies."""
     names = [""] * len(genres)
     for place, (openings, subjects) in enumerate(GENRES.values()):
         movies = np.flatnonzero(genres == place)
@@ -311,14 +311,14 @@ def titles(random: np.random.Generator, genres: npt.NDArray[np.int8]) -> list[st
 
 
 def years(random: np.random.Generator, movies: int) -> npt.NDArray[np.int32]:
-    """A year of release for each movie, recent ones oftener."""
+    """Draws a year of release for each movie, recent ones more often."""
     ages = random.exponential(12.0, movies).astype(np.int32)
     return np.maximum(_LAST_YEAR - ages, _FIRST_YEAR)
 
 
 RATINGS_FILE = "ratings.csv"
 MOVIES_FILE = "movies.csv"
-# Ids are drawn from a range so many times larger than there are users: they have gaps, as real ones.
+# Ids are drawn from a range so many times larger than the number of users: they have gaps, as real ones.
 _USER_ID_GAPS = 18
 
 

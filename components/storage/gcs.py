@@ -26,20 +26,20 @@ from components.storage.storage import (
     stored_file,
 )
 
-# Which refusals (403) are no matter of permission.
+# Reasons of a refusal (403) that are not about permissions.
 _QUOTA_REASONS = ("quotaExceeded", "rateLimitExceeded", "userRateLimitExceeded", "dailyLimitExceeded")
 _TOO_MANY_REQUESTS = 429
 
 
 @contextmanager
 def one_line(uri: str, bucket: str, deadline_seconds: float, needs_object: bool = True) -> Iterator[None]:
-    """Turns what the user can mend into a `UserError`; a failed precondition is the caller's to deal with.
+    """Turns errors that the user can cure into a `UserError`; a failed precondition is left to the caller.
 
     Args:
-      uri: what the block is about.
+      uri: the object or the prefix of the request.
       bucket: the bucket's name.
-      deadline_seconds: for how long a request is tried again.
-      needs_object: whether it is the object that is missing if something is; else it is the bucket.
+      deadline_seconds: time for which a request is repeated.
+      needs_object: true if "not found" means the object, else it means the bucket.
     """
     try:
         yield
@@ -69,11 +69,11 @@ def one_line(uri: str, bucket: str, deadline_seconds: float, needs_object: bool 
 
 def _refusal(uri: str, bucket: str, error: api_errors.GoogleAPICallError) -> UserError:
     detail = _detail(error)
-    said = detail.get("message", "")
+    message = detail.get("message", "")
     if detail.get("reason") in _QUOTA_REASONS:
-        return _quota(uri, said)
+        return _quota(uri, message)
     return UserError(
-        f"no permission for {uri} ({said or error.code}); grant this account roles/storage.objectAdmin on "
+        f"no permission for {uri} ({message or error.code}); grant this account roles/storage.objectAdmin on "
         f"the bucket {bucket}"
     )
 
@@ -88,21 +88,21 @@ def _gave_up(uri: str, deadline_seconds: float, error: Exception) -> UserError:
     )
 
 
-def _quota(uri: str, said: str) -> UserError:
+def _quota(uri: str, message: str) -> UserError:
     return UserError(
-        f"the quota for {uri} is used up ({said}); have it raised, or free some space by `twotower prune`, "
-        "and run this step again"
+        f"the quota for {uri} is used up ({message}); have it raised, or free some space by "
+        "`twotower prune`, and run this step again"
     )
 
 
 def _status(error: Any) -> int | None:
-    """The HTTP status behind an exception of any of the library's layers."""
+    """Returns the HTTP status of an exception of any of the library's layers."""
     status = getattr(error, "code", None) or getattr(getattr(error, "response", None), "status_code", None)
     return int(status) if status else None
 
 
 def _detail(error: Any) -> dict[str, str]:
-    """The service's own "reason" and "message"; empty where the answer holds none."""
+    """Returns the service's own "reason" and "message"; empty if the answer has none."""
     try:
         body = error.response.json()["error"]
         return {"message": body["message"], **body["errors"][0]}
@@ -110,7 +110,7 @@ def _detail(error: Any) -> dict[str, str]:
         return {}
 
 
-# What passes by itself is tried again for so long, after pauses that double, with jitter.
+# Transient errors are retried for so long, after pauses that double, with jitter.
 DEADLINE_SECONDS = 300.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -126,7 +126,7 @@ T = TypeVar("T")
 
 
 class GcsStorage(Storage):
-    """A prefix of a bucket. Objects are whole or absent by the nature of the service.
+    """Objects under a prefix of a bucket. The service guarantees that an object is whole or absent.
 
     Credentials are the application default ones; with STORAGE_EMULATOR_HOST set, none are needed.
     """
@@ -172,7 +172,7 @@ class GcsStorage(Storage):
         return StoredFile(blob.size, blob.crc32c)
 
     def identity(self, key: str) -> str:
-        """The object's generation and CRC32C. Raises `NotFoundError`."""
+        """Returns the object's generation and CRC32C. Raises `NotFoundError`."""
         blob = self._described(key)
         return f"{blob.generation}-{blob.crc32c}"
 
@@ -213,7 +213,7 @@ class GcsStorage(Storage):
         for blob in self._blobs(f"{directory}/"):
             self._delete(blob)
 
-    def remove_litter(self, older_than_seconds: float) -> None:
+    def remove_unfinished(self, older_than_seconds: float) -> None:
         """Does nothing: an upload that was broken off leaves no object."""
 
     def _blob(self, key: str) -> Any:
@@ -243,7 +243,7 @@ class GcsStorage(Storage):
                 return
 
     def _transfer(self, key: str, download: Callable[[], T]) -> T:
-        """Calls `download`, and again while what arrives does not have the checksum that was announced."""
+        """Calls `download`, and repeats it while the data do not have the announced checksum."""
         with self._errors(self.uri(key)):
             for _ in range(_TRANSFERS - 1):
                 try:

@@ -20,12 +20,12 @@ from components.storage.storage import (
     stored_file,
 )
 
-# What file systems without hard links answer to link(2).
+# Errors of link(2) on file systems without hard links.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class LocalStorage(Storage):
-    """A directory. A file is written beside its place, flushed to the disk and renamed into it."""
+    """Files below a directory. A file is written beside its place, flushed to disk and renamed into it."""
 
     def _path(self, key: str) -> Path:
         return Path(self.root, key)
@@ -99,7 +99,7 @@ class LocalStorage(Storage):
         except OSError as error:
             raise UserError(f"cannot delete {path}: {error.strerror}; {CURE}") from error
 
-    def remove_litter(self, older_than_seconds: float) -> None:
+    def remove_unfinished(self, older_than_seconds: float) -> None:
         oldest = time.time() - older_than_seconds
         for path in filter(is_staging, _files(Path(self.root))):
             with suppress(FileNotFoundError):  # its writer has just moved it into place
@@ -108,7 +108,7 @@ class LocalStorage(Storage):
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """All files below `directory`, also while others add and delete some."""
+    """Yields all files below `directory`, also while others add and delete some."""
 
     def refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):

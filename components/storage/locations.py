@@ -15,13 +15,13 @@ _GCS_SCHEME = "gs://"
 
 
 def open_storage(root: str) -> Storage:
-    """The storage whose keys are paths below `root`, a local directory or `gs://bucket/prefix`.
+    """Opens the storage whose keys are paths below `root`, a local directory or `gs://bucket/prefix`.
 
     Raises:
       UserError: if `root` is neither, or there are no credentials for Google Cloud.
     """
     if is_remote(root):
-        # The client library takes most of a second to load: only who uses it waits for it.
+        # The client library takes most of a second to load.
         from components.storage.gcs import GcsStorage
 
         return GcsStorage(root)
@@ -29,7 +29,7 @@ def open_storage(root: str) -> Storage:
 
 
 def is_remote(uri: str) -> bool:
-    """Whether `uri` is in Google Cloud Storage rather than a local path. Raises `UserError` if neither."""
+    """Tests if `uri` is in Google Cloud Storage, not a local path. Raises `UserError` if it is neither."""
     if not uri:
         raise UserError("an empty path names no file; give a local path or a gs:// URI")
     scheme, separator, _ = uri.partition("://")
@@ -39,10 +39,10 @@ def is_remote(uri: str) -> bool:
 
 
 def identity(uri: str) -> str:
-    """A string that changes when the file at `uri` does.
+    """Returns a string that changes when the file at `uri` does.
 
-    Its size in bytes and modification time in nanoseconds, or in Google Cloud Storage its generation and
-    CRC32C.
+    It has the file's size in bytes and modification time in nanoseconds, or in Google Cloud Storage its
+    generation and CRC32C.
 
     Raises:
       UserError: if there is no file at `uri`.
@@ -57,7 +57,7 @@ def identity(uri: str) -> str:
 
 
 def fetch(uri: str, directory: str | Path) -> Path:
-    """A local file with the content of `uri`: a copy below `directory`, or a local path as it is.
+    """Makes the content of `uri` a local file: a copy below `directory`, or the local path itself.
 
     Raises:
       UserError: if there is no file at `uri`, or it cannot be read.
@@ -65,7 +65,7 @@ def fetch(uri: str, directory: str | Path) -> Path:
     if not is_remote(uri):
         return _local_file(uri)
     root, _, name = uri.rpartition("/")
-    # Files of one name from two buckets must not meet.
+    # Files of one name from two buckets must not overwrite each other.
     target = Path(directory) / hashlib.sha256(uri.encode()).hexdigest()[:8] / name
     log(f"fetching {uri}")
     open_storage(root).download_file(name, target)
@@ -85,12 +85,12 @@ _MARKS = "*?["
 
 
 def is_pattern(name: str) -> bool:
-    """Whether `name` stands for several files; a local file of that very name is one file."""
+    """Tests if `name` is a pattern of several files; an existing local file of that name is none."""
     return any(mark in name for mark in _MARKS) and (is_remote(name) or not Path(name).exists())
 
 
 def matches(pattern: str) -> list[str]:
-    """The files that match, sorted by name: `*`, `?` and `[…]` within a directory, `**` across them.
+    """Lists the files that match, sorted by name: `*`, `?` and `[…]` within a directory, `**` across them.
 
     Raises:
       UserError: if the bucket cannot be listed.
@@ -108,10 +108,10 @@ def _remote_matches(pattern: str) -> list[str]:
     scheme, _, rest = pattern.partition("://")
     bucket, _, key = rest.partition("/")
     storage = open_storage(f"{scheme}://{bucket}")
-    # The service lists by the beginning of a name: all up to the first mark.
-    beginning = re.split(f"[{re.escape(_MARKS)}]", key)[0]
+    # The service lists by prefix: the pattern up to its first mark.
+    prefix = re.split(f"[{re.escape(_MARKS)}]", key)[0]
     # A key that ends with a slash is a directory that a console made visible.
-    keys = [found for found in storage.list(beginning) if not found.endswith("/")]
+    keys = [found for found in storage.list(prefix) if not found.endswith("/")]
     return [storage.uri(found) for found in keys if _fits(found.split("/"), key.split("/"))]
 
 

@@ -17,12 +17,12 @@ _CHUNK_BYTES = 1 << 20
 
 
 def checksum_of(data: bytes) -> str:
-    """The CRC32C of `data`: its four big-endian bytes in base64, as `gcloud storage hash` shows it."""
+    """Returns the CRC32C of `data`: four big-endian bytes in base64, as `gcloud storage hash` shows it."""
     return _text(Checksum(data))
 
 
 def checksum_of_file(path: str | Path) -> str:
-    """The CRC32C of the file's bytes, in the notation of `checksum_of`."""
+    """Returns the CRC32C of the file's bytes, in the notation of `checksum_of`."""
     checksum = RunningChecksum()
     with Path(path).open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -31,7 +31,7 @@ def checksum_of_file(path: str | Path) -> str:
 
 
 class RunningChecksum:
-    """A file to write to that keeps nothing but the size and the CRC32C of what was written."""
+    """Writable file that keeps only the size and the CRC32C of the data."""
 
     def __init__(self) -> None:
         self._checksum = Checksum()
@@ -45,7 +45,7 @@ class RunningChecksum:
 
     @property
     def crc32c(self) -> str:
-        """The CRC32C so far, in the notation of `checksum_of`."""
+        """CRC32C so far, in the notation of `checksum_of`."""
         return _text(self._checksum)
 
 
@@ -53,7 +53,7 @@ def _text(checksum: Checksum) -> str:
     return base64.b64encode(checksum.digest()).decode("ascii")
 
 
-# Names of files that are not there yet, or only for a moment, begin with this. No reader sees them.
+# Prefix of the names of files that are being written. No reader sees them.
 STAGING_PREFIX = ".twotower-"
 
 CURE = "give yourself the permission, or name another directory"
@@ -61,15 +61,15 @@ _CURE_IF_FULL = "free some space (`twotower prune` deletes old versions), or nam
 
 _CURE_IF_FILE = "it is a file, or lies below one; name a directory"
 
-# What a file in the place of a directory answers.
+# Errors where a file is in the place of a directory.
 _FILE = (errno.EEXIST, errno.ENOTDIR)
-# What a full disk, or a user's full share of it, answers to a write.
+# Errors of a write to a full disk, or beyond a user's quota.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """Yields a name beside `path` to write to and to move into place; what is left there is removed.
+    """Yields a name beside `path` to write to and to move into place, and removes it at the end.
 
     Raises:
       UserError: if the file system refuses.
@@ -79,7 +79,7 @@ def staged(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield staging
     except OSError as error:
-        # A staging name is nobody's but ours.
+        # Messages name no staging file.
         named = path.parent if is_staging(path) else path
         raise UserError(f"cannot write {named}: {error.strerror}; {_cure(error)}") from error
     finally:
@@ -94,17 +94,17 @@ def _cure(error: OSError) -> str:
 
 
 def staging_name() -> str:
-    """A name that nobody else uses."""
+    """Makes a unique name of a file that is being written."""
     return f"{STAGING_PREFIX}{uuid.uuid4().hex}"
 
 
 def is_staging(path: Path) -> bool:
-    """Whether `path` is the name of a file that is not there yet."""
+    """Tests if `path` is the name of a file that is being written."""
     return path.name.startswith(STAGING_PREFIX)
 
 
 class AlreadyExistsError(Exception):
-    """Somebody else created the file first."""
+    """The file exists already."""
 
 
 class NotFoundError(UserError):
@@ -130,8 +130,8 @@ class StoredFile(Document, kw_only=False):
 class Storage(ABC):
     """Files below one root, each named by a key: its path from the root, with slashes.
 
-    A file is whole or absent: writers of the same key leave the content of one of them. Every transfer is
-    checked against its CRC32C. What the user can mend (no permission, no bucket, no network) is a
+    A file is whole or absent: of several writers of one key, the content of one remains. Every transfer is
+    checked against its CRC32C. An error that the user can cure (no permission, no bucket, no network) is a
     `UserError`.
     """
 
@@ -139,12 +139,12 @@ class Storage(ABC):
         self.root = root.rstrip("/") or "/"
 
     def uri(self, key: str) -> str:
-        """Where the file lies, for people."""
+        """Returns the location of the file, for people."""
         return f"{self.root.rstrip('/')}/{key}"
 
     @abstractmethod
     def read_bytes(self, key: str) -> bytes:
-        """The file's content. Raises `NotFoundError`."""
+        """Reads the file. Raises `NotFoundError`."""
 
     @abstractmethod
     def write_bytes(self, key: str, data: bytes) -> None:
@@ -154,8 +154,8 @@ class Storage(ABC):
     def create_exclusive(self, key: str, data: bytes) -> None:
         """Creates the file; of any number of callers at once, one succeeds.
 
-        `data` must be the caller's own (hold a run id, say): it is how a caller whose answer was lost on
-        the network knows its own file again.
+        `data` must be unique to the caller (contain a run id, say): by it, a caller whose answer was lost on
+        the network recognises its own file.
 
         Raises:
           AlreadyExistsError: if the file is there already.
@@ -163,23 +163,23 @@ class Storage(ABC):
 
     @abstractmethod
     def list(self, prefix: str = "") -> Sequence[str]:
-        """The keys of all files whose key begins with `prefix`, sorted."""
+        """Lists the keys that begin with `prefix`, sorted."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:
-        """Whether the file is there."""
+        """Tests if the file exists."""
 
     @abstractmethod
     def stat(self, key: str) -> StoredFile:
-        """What identifies the file's content, as its keeper has it. Raises `NotFoundError`."""
+        """Returns size and checksum as the storage has them. Raises `NotFoundError`."""
 
     @abstractmethod
     def read_back(self, key: str) -> StoredFile:
-        """What identifies the file's content, from reading all of it.
+        """Returns size and checksum, from reading the whole file.
 
         Raises:
           NotFoundError: if there is no such file.
-          CorruptError: if its bytes do not have the checksum that its keeper has.
+          CorruptError: if its bytes do not have the checksum that the storage has.
         """
 
     @abstractmethod
@@ -196,15 +196,15 @@ class Storage(ABC):
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Deletes the file; none there is no error."""
+        """Deletes the file, if it exists."""
 
     @abstractmethod
     def delete_prefix(self, directory: str) -> None:
-        """Deletes all files in `directory` and below; none there is no error."""
+        """Deletes all files in `directory` and below, if there are any."""
 
     @abstractmethod
-    def remove_litter(self, older_than_seconds: float) -> None:
-        """Deletes what writers that were killed left half-written, and no reader sees."""
+    def remove_unfinished(self, older_than_seconds: float) -> None:
+        """Deletes unfinished files that killed writers left; no reader sees them."""
 
     def upload_directory(
         self, source: Path, directory: str, last: Sequence[str] = ()
@@ -227,11 +227,11 @@ class Storage(ABC):
 
 
 def in_order(names: Iterable[str], last: Sequence[str]) -> list[str]:
-    """`names` sorted, with those in `last` moved to the end, in the order of `last`."""
+    """Sorts `names`, with those in `last` moved to the end, in the order of `last`."""
     rank = {name: place + 1 for place, name in enumerate(last)}
     return sorted(names, key=lambda name: (rank.get(name, 0), name))
 
 
 def stored_file(path: Path) -> StoredFile:
-    """What identifies the content of a local file."""
+    """Returns size and checksum of a local file."""
     return StoredFile(path.stat().st_size, checksum_of_file(path))

@@ -48,11 +48,11 @@ class HashSample:
         return cls(least, bound)
 
     def covers(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
-        """Tells for each of `hashes` if the sample decides that the set has it or not."""
+        """Tests for each of `hashes` if the sample decides whether the set has it."""
         return hashes <= self.bound
 
     def holds(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
-        """Tells for each of `hashes` if it is in the sample."""
+        """Tests for each of `hashes` if it is in the sample."""
         return np.isin(hashes, self.hashes)
 
 
@@ -75,7 +75,7 @@ class DataSummary:
       ratings: their number.
       rating_mean: in stars.
       rating_histogram: level in stars, as text -> number of ratings.
-      users, movies: hashes of the ids of those who have ratings.
+      users, movies: hashes of the ids of those that have ratings.
       rows: hashes of (user, movie).
     """
 

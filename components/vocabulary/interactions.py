@@ -27,7 +27,7 @@ def part_file(split: str, part: str) -> str:
 
 
 def chunks(total: int, size: int) -> Iterator[slice]:
-    """Consecutive slices of at most `size` that cover `range(total)`."""
+    """Yields consecutive slices of at most `size` that cover `range(total)`."""
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))
 

@@ -1,4 +1,4 @@
-"""The generated world: its size, its shape, and that tastes can be learned and seen."""
+"""The generated world: its size, its shape, and that preferences can be learned and seen."""
 
 import csv
 from collections import Counter
@@ -81,7 +81,9 @@ def test_no_word_belongs_to_two_genres() -> None:
     assert not openings & set(subjects)
 
 
-def test_tastes_show_in_what_users_watch_and_in_their_stars(world: tuple[Ratings, dict[str, str]]) -> None:
+def test_preferences_show_in_choices_and_in_stars(
+    world: tuple[Ratings, dict[str, str]],
+) -> None:
     """A user's favourite genre in half of the ratings is favoured in the other half as well."""
     ratings, titles = world
     genres = {name: place for place, name in enumerate(GENRES)}

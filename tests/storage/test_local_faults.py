@@ -99,7 +99,7 @@ def test_a_copy_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     assert list((tmp_path / "root").iterdir()) == []
 
 
-def test_only_old_litter_is_removed(tmp_path: Path) -> None:
+def test_only_old_unfinished_files_are_removed(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path))
     storage.write_bytes("champion/1", b"")
     old, new = (tmp_path / "champion" / f"{STAGING_PREFIX}{name}" for name in ("old", "new"))
@@ -109,7 +109,7 @@ def test_only_old_litter_is_removed(tmp_path: Path) -> None:
     os.utime(old, (an_hour_ago, an_hour_ago))
     os.utime(tmp_path / "champion" / "1", (an_hour_ago, an_hour_ago))
     assert storage.list() == ["champion/1"]
-    storage.remove_litter(older_than_seconds=60)
+    storage.remove_unfinished(older_than_seconds=60)
     assert sorted(path.name for path in (tmp_path / "champion").iterdir()) == [new.name, "1"]
 
 
