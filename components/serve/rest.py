@@ -220,9 +220,6 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-# The most bytes of the body of a request.
-BODY_BYTES = 1 << 20
-
 # The most values in one list.
 _VALUES = 16_384
 
