@@ -22,7 +22,7 @@ class Metric:
       label: within a sentence.
       short: heads a row or a column on a terminal; "" leaves the metric out there.
       unit: of a value.
-      better: which direction is better; "" if neither is.
+      better: the better direction; "" if neither is.
       range: the least and the greatest value.
       over: what it is a mean over; a metric over lists or buckets is no sum of what single users add to it.
       root: whether it is the square root of that mean.
@@ -47,12 +47,12 @@ class Metric:
 
     @property
     def in_stars(self) -> bool:
-        """Whether a value is a distance in stars."""
+        """True if a value is a distance in stars."""
         return self.unit == "stars"
 
     @property
     def comparison(self) -> Literal["<=", ">="]:
-        """What a value has to be to a bound."""
+        """The relation that a value has to have to a bound."""
         return "<=" if self.better == "less" else ">="
 
     def is_better(self, value: float, other: float) -> bool:

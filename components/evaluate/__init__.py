@@ -1,1 +1,1 @@
-"""Evaluate: how good a model is on rows that it never saw, beside the champion and simple baselines."""
+"""Evaluation of a model on held-out rows, beside the champion and simple baselines."""

@@ -1,6 +1,5 @@
 """The champion: its model, the data that it was trained on, and the conditions of a comparison with it."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from components.documents import read_document
+from components.documents import plain, read_document
 from components.errors import UserError
 from components.evaluate.held_out import HeldOut, Slice
 from components.evaluate.verdict import ComparedChampion
 from components.metrics import NOT_TRAINED_ON_BY_CHAMPION
+from components.train.artifact import read_record
 from components.vocabulary.data_summary import DataSummary, HashSample, id_hashes, row_hashes
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -104,7 +104,6 @@ def _new(there: HashSample, here: HashSample) -> float:
 
 
 _CHAMPION_FILE = "champion.json"
-_MODEL_FILE = "model.json"
 _MODEL = "model"
 SAVED_MODEL = "saved_model"
 # If none of at least so many test rows are among the champion's training rows, hardly any of the others are.
@@ -203,7 +202,7 @@ def comparison(
 
 
 def split_mismatch(champion: Mapping[str, object] | None, challenger: Mapping[str, object]) -> str:
-    """Why the champion may have trained on these test rows, or "".
+    """States why the champion may have trained on these test rows; "" if nothing suggests it.
 
     Args:
       champion: the split that the champion was trained with; None if it is not known.
@@ -230,14 +229,7 @@ def open_model(directory: Path) -> "ScoringModel":
 
 def split_of(model: Path) -> dict[str, Any] | None:
     """Reads the split of the data of a model; None if it does not state it."""
-    record = read_json(model / _MODEL_FILE)
-    split = record.get("split") if isinstance(record, dict) else None
-    return split if isinstance(split, dict) else None
-
-
-def read_json(file: Path) -> Any:
-    """Reads a JSON file; None if it cannot be read."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return plain(read_record(model).split)
+    except UserError:
         return None

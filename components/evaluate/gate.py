@@ -33,7 +33,7 @@ _TELLING = (
 
 @dataclass(frozen=True)
 class DataBounds:
-    """How far the data may be from the champion's.
+    """Bounds on the differences of the data from the champion's.
 
     Wide, since data may well grow and change; a file that was cut off or mixed up is far beyond.
     """
@@ -97,7 +97,7 @@ def decide(evidence: Evidence, settings: GateSettings) -> tuple[Rule, ...]:
 
 
 class Conclusion(NamedTuple):
-    """What follows from the rules: `blessed`, `publish` and `reason` of the verdict."""
+    """The conclusion of the rules: `blessed`, `publish` and `reason` of the verdict."""
 
     blessed: bool
     publish: bool

@@ -15,7 +15,7 @@ _HEAD, _MIDDLE = 0.5, 0.8
 
 
 def slices(held_out: HeldOut, years: Array) -> list[Slice]:
-    """Pairs by how much is known of the user, by how often the movie was rated, and by the movie's decade.
+    """Divides the pairs by activity of the user, by popularity of the movie, and by the movie's decade.
 
     New users have no known rating; of the others, light ones are the third with the fewest, heavy ones the
     third with the most. The head are the most rated movies that hold half of the known ratings, the middle

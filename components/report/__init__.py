@@ -1,1 +1,1 @@
-"""Report: one self-contained page that says what was decided, why, and what the model is good at."""
+"""The report: one self-contained page on the decision, its reasons and the model's quality."""

@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator
 from components.display import quantile
 from components.evaluate.details import CalibrationBucket, Residual
 from components.metrics import BASELINES, CHALLENGER, METRICS, RMSE, TOP_100_UNSEEN, Metric, short
+from components.train.artifact import LogEntry
 
 # matplotlib knows no CSS variables: a colour that occurs nowhere else stands for each, and is replaced in the
 # finished SVG.
@@ -141,7 +142,7 @@ def standings(metric: Metric, of_scorers: Mapping[str, tuple[float, Interval]]) 
     return drawn("", note, draw, (4.0, 0.55 + 0.33 * len(of_scorers)))
 
 
-def training_curves(log: Sequence[Mapping[str, Any]], kept: int) -> list[Picture]:
+def training_curves(log: Sequence[LogEntry], kept: int) -> list[Picture]:
     """Draws losses and validation metrics over the steps of training; nothing if there are fewer than two.
 
     `kept` is the place in the log of the weights that became the model; -1 if it is not known.
@@ -174,7 +175,7 @@ def _over_steps(
     title: str,
     note: str,
     panels: Sequence[tuple[str, str]],
-    log: Sequence[Mapping[str, Any]],
+    log: Sequence[LogEntry],
     kept: int,
 ) -> Picture:
     """Draws two curves, one above the other: each has a scale of its own, and neither hides the other."""
@@ -184,7 +185,7 @@ def _over_steps(
         for axes, (key, label), colour in zip(both, panels, (_COLOURS[CHALLENGER], SECOND), strict=True):
             metric = METRICS.get(key.removeprefix("validation_"))
             scale = metric.in_people_units(1.0) if metric else 1.0
-            points = [(entry["step"], scale * entry[key]) for entry in log if _is_number(entry.get(key))]
+            points = [(one.step, scale * value) for one in log if _is_number(value := getattr(one, key))]
             axes.plot(
                 [step for step, _ in points],
                 [value for _, value in points],
@@ -194,7 +195,7 @@ def _over_steps(
             )
             axes.set_title(label, loc="left")
             if kept >= 0:
-                axes.axvline(log[kept]["step"], color=FAINT, linestyle="--", linewidth=1.2)
+                axes.axvline(log[kept].step, color=FAINT, linestyle="--", linewidth=1.2)
         both[1].set_xlabel("training steps")
 
     return drawn(title, note, draw, (4.4, 3.5))

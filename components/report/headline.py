@@ -1,9 +1,9 @@
 """Headline of a run: the decision, the rules that decided, and hints on the cause of a failure."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from components.display import sentence
 from components.evaluate.details import Details
@@ -21,6 +21,7 @@ from components.metrics import (
     label,
     title,
 )
+from components.train.artifact import LogEntry
 
 # A model whose error on training rows is less than this share of that on validation rows is overfitted.
 _OVERFITTED = 0.6
@@ -32,7 +33,7 @@ _RANDOM = 2.0
 _DECIDING = 2
 
 
-def hints(verdict: Verdict, details: Details, training_log: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def hints(verdict: Verdict, details: Details, training_log: Sequence[LogEntry]) -> Iterator[str]:
     """Yields symptoms of a failing model, a sentence each; none for a model that passes.
 
     Args:
@@ -68,16 +69,19 @@ def _ranking_hints(verdict: Verdict, details: Details) -> Iterator[str]:
         )
 
 
-def _rating_hints(verdict: Verdict, training_log: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _rating_hints(verdict: Verdict, training_log: Sequence[LogEntry]) -> Iterator[str]:
     mine = verdict.metrics.challenger.get(RMSE)
     mean = verdict.metrics.baselines.get(GLOBAL_MEAN, {}).get(RMSE)
     if mine is not None and mean is not None and mine >= mean:
         yield "Its ratings are no better than the same mean for every movie."
-    last = training_log[-1] if training_log else {}
-    loss, validation = last.get("rating_loss"), last.get("validation_rmse")
-    if loss and validation and math.sqrt(max(loss, 0)) < _OVERFITTED * validation:
+    if not training_log or mean is None:
+        return
+    # The loss is in units of the ratings' variance, and the mean is off by its root.
+    last = training_log[-1]
+    training, validation = math.sqrt(max(last.rating_loss, 0)) * mean, last.validation_rmse
+    if training and validation and training < _OVERFITTED * validation:
         yield (
-            f"It is overfitted: {math.sqrt(loss):.2f} stars off on training rows, {validation:.2f} on "
+            f"It is overfitted: {training:.2f} stars off on training rows, {validation:.2f} on "
             "validation rows."
         )
 
@@ -117,7 +121,7 @@ class Headline:
 
 
 def headline(
-    verdict: Verdict, details: Details | None = None, training_log: Sequence[Mapping[str, Any]] = ()
+    verdict: Verdict, details: Details | None = None, training_log: Sequence[LogEntry] = ()
 ) -> Headline:
     """Makes the headline of a verdict.
 

@@ -2,17 +2,22 @@
 
 import csv
 import itertools
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypeVar
 
+from components.errors import UserError
 from components.evaluate.details import Details, load_details
 from components.evaluate.verdict import Verdict, load_verdict
 from components.ingest.dataset import REJECTS_FILE, RatingsDataset, Statistics
+from components.progress import log
 from components.step import StepRecord, step_records
+from components.train.artifact import LogEntry, ModelRecord, read_log, read_record
 
 _REJECTS_SHOWN = 8
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,20 @@ class ReportInputs:
 
     verdict: Verdict
     details: Details
-    model: dict[str, Any]
-    training_log: list[dict[str, Any]]
+    model: ModelRecord | None
+    training_log: list[LogEntry]
     statistics: Statistics
     rejects: list[dict[str, str]]
     steps: list[StepRecord]
 
     @classmethod
     def load(cls, evaluation: str, model: str, dataset: str, identity: str = "") -> Self:
-        """Reads the directories that the steps wrote. Only the verdict and the dataset must be whole: a model
-        that broke is reported like any other, and `identity` may be "".
+        """Reads the directories that the steps wrote.
+
+        Only the evaluation and the dataset must be whole: a broken model is reported like any other.
+
+        Args:
+          identity: may be "".
 
         Raises:
           UserError: if there is no verdict or no dataset.
@@ -47,9 +56,9 @@ class ReportInputs:
         data = RatingsDataset.load(dataset)
         return cls(
             verdict=load_verdict(evaluation),
-            model=_json_object(Path(model) / "model.json"),
             details=load_details(evaluation),
-            training_log=_training_log(Path(model) / "training_log.jsonl"),
+            model=_read_or(None, read_record, model),
+            training_log=_read_or([], read_log, model),
             statistics=data.statistics,
             rejects=_rejects(data.path / REJECTS_FILE),
             steps=step_records((*([identity] if identity else []), dataset, model, evaluation)),
@@ -58,25 +67,17 @@ class ReportInputs:
     @property
     def kept(self) -> int:
         """The place in the training log of the weights that became the model; -1 if it is not known."""
-        final = self.model.get("validation_rmse")
-        errors = [entry.get("validation_rmse") for entry in self.training_log]
+        final = self.model.validation_rmse if self.model else None
+        errors = [entry.validation_rmse for entry in self.training_log]
         return errors.index(final) if final is not None and final in errors else -1
 
 
-def _json_object(file: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty if it cannot be read."""
+def _read_or(default: T, read: Callable[[str], T], model: str) -> T:
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _training_log(file: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError):
-        return []
+        return read(model)
+    except UserError as error:
+        log(str(error))
+        return default
 
 
 def _rejects(file: Path) -> list[dict[str, str]]:
