@@ -1,6 +1,5 @@
 """Writes the artifacts of small worlds."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 
 from components.documents import write_document
 from components.ingest.dataset import SplitCounts, SplitSettings
+from components.train.artifact import ModelRecord, write_record
 from components.vocabulary.interactions import PARTS, InteractionsSummary, UserRatings, part_file
 from components.vocabulary.vocabulary import VocabularySummary
 
@@ -77,17 +77,14 @@ def write_model(
     seconds: float = 0.0,
 ) -> None:
     """Writes a Model around a module with the signatures query, candidates and rate."""
-    import tensorflow as tf
+    from components.train.scoring import save
 
-    signatures = {name: getattr(module, name) for name in ("query", "candidates", "rate")}
-    tf.saved_model.save(module, str(directory / "saved_model"), signatures=signatures)
-    write_json(
-        directory / "model.json",
-        format=1,
+    save(module, directory / "saved_model")
+    record = ModelRecord(
         preset=preset,
-        settings=settings,
+        settings=dict(settings),
         seed=0,
-        split=split,
+        split=SplitSettings(**split),
         fingerprint="world",
         rating_scale=SCALE,
         movies=movies,
@@ -97,6 +94,7 @@ def write_model(
         validation_rmse=None,
         validation_top_100_accuracy_unseen=None,
     )
+    write_record(directory, record)
 
 
 def ratings_by_user(rows: Sequence[Mapping[int, float]]) -> UserRatings:
@@ -104,8 +102,3 @@ def ratings_by_user(rows: Sequence[Mapping[int, float]]) -> UserRatings:
     pairs = [(user, *pair) for user, row in enumerate(rows) for pair in row.items()]
     users, movies, ratings = np.array(pairs, float).reshape(-1, 3).T
     return UserRatings.group(users.astype(int), movies, ratings, len(rows))
-
-
-def write_json(file: Path, **content: Any) -> None:
-    """Writes a JSON object."""
-    file.write_text(json.dumps(content))

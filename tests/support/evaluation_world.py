@@ -1,13 +1,13 @@
 """A world whose preferences are known, and models that are tables: evaluate and report are tested on it."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 from artifacts import SCALE, write_interactions, write_vocabulary
 from artifacts import write_model as write_saved_model
 
+from components.train.artifact import LogEntry, write_log
 from components.vocabulary.interactions import UserRatings
 
 SPLIT = {"kind": "random", "seed": 42, "validation_fraction": 0.1, "test_fraction": 0.2}
@@ -30,17 +30,17 @@ def write_model(directory, user_ids, movie_ids, scores, stars, split=SPLIT):
         seconds=12.5,
     )
     log = [
-        {
-            "step": 100 * i,
-            "seconds": 4.0 * i,
-            "retrieval_loss": 4.0 / i,
-            "rating_loss": 1.0 / i,
-            "validation_rmse": 0.9 + 0.1 / i,
-            "validation_top_100_accuracy_unseen": 0.5 - 0.1 / i,
-        }
+        LogEntry(
+            step=100 * i,
+            seconds=4.0 * i,
+            retrieval_loss=4.0 / i,
+            rating_loss=1.0 / i,
+            validation_rmse=0.9 + 0.1 / i,
+            validation_top_100_accuracy_unseen=0.5 - 0.1 / i,
+        )
         for i in range(1, 4)
     ]
-    (directory / "training_log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
+    write_log(directory, log)
     return directory
 
 
