@@ -11,7 +11,7 @@ from components.ingest.dataset import SplitSettings
 from components.outputs import write_text
 from components.train.settings import current_names
 
-# Beside these, the artifact holds the SavedModel of `scoring` and the data_summary.json of `DataSummary`.
+# Beside these, the artifact holds the SavedModel of `scoring` and the files of `DataSummary`.
 MODEL_FILE = "model.json"
 LOG_FILE = "training_log.jsonl"
 # The figures of the training log, for TensorBoard.

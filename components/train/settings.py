@@ -39,7 +39,7 @@ def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def first_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns `settings` with the earliest names, of which the key of a checkpoint is made."""
-    earliest = {name: old for old, name in OLD_NAMES.items()}
+    earliest = {name: old for old, name in reversed(OLD_NAMES.items())}
     return {earliest.get(name, name): value for name, value in settings.items()}
 
 
