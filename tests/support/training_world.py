@@ -25,6 +25,9 @@ QUICK = {
 }
 
 
+_SPLIT = {"kind": "random", "seed": 1, "validation_fraction": 0.1, "test_fraction": 0.1}
+
+
 @dataclass
 class World:
     """Ratings by split, user and movie, written as `twotower vocabulary` would."""
@@ -42,9 +45,7 @@ class World:
             for name, rows in self.splits.items()
         }
         training_users = len(self.splits["train"])
-        write_interactions(
-            self.interactions, splits, self.movies, training_users, {"kind": "random", "seed": 1}, self.scale
-        )
+        write_interactions(self.interactions, splits, self.movies, training_users, _SPLIT, self.scale)
         write_vocabulary(
             self.vocabulary,
             user_ids=[f"u{user}" for user in range(self.users)],
