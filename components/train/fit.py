@@ -35,10 +35,10 @@ class Predictor(Protocol):
     """A model in training, over the rows of its own tables. `users`: user indices int64 [n]."""
 
     def scores(self, users: Array, history: UserRatings) -> Array:
-        """Retrieval scores, float32 [n, movies]."""
+        """Returns retrieval scores, float32 [n, movies]."""
 
     def ratings(self, users: Array, history: UserRatings, asked: UserRatings) -> Array:
-        """Predictions for the pairs `asked`, none of which is in `history`; float32 [p], model's scale."""
+        """Returns predictions of `asked`, none of which is in `history`: float32 [p], model's scale."""
 
 
 class ValidationMetrics(NamedTuple):
@@ -142,7 +142,7 @@ class Checkpoints:
 
     @classmethod
     def open(cls, root: str, identity: Mapping[str, Any]) -> Self:
-        """The checkpoint below `root`, a directory or gs:// prefix, of what `identity` describes."""
+        """Returns the checkpoint below `root`, a directory or gs:// prefix, that `identity` describes."""
         text = json.dumps(identity, sort_keys=True, default=str)
         return cls(open_storage(root), f"{hashlib.sha256(text.encode()).hexdigest()[:16]}/checkpoint.npz")
 
@@ -155,7 +155,7 @@ class Checkpoints:
             self.storage.upload_file(file, self.key)
 
     def restore(self) -> tuple[dict[str, Array], dict[str, Any]] | None:
-        """The arrays and notes last saved; None if there is no checkpoint."""
+        """Returns the arrays and notes last saved; None if there is no checkpoint."""
         if not self.storage.exists(self.key):
             return None
         with tempfile.TemporaryDirectory() as directory:
@@ -166,10 +166,6 @@ class Checkpoints:
         notes: dict[str, Any] = json.loads(str(arrays.pop(_NOTES)))
         log(f"resuming from {self.storage.uri(self.key)}")
         return arrays, notes
-
-    def delete(self) -> None:
-        """Removes the checkpoint: the training is done."""
-        self.storage.delete(self.key)
 
 
 LOSSES = ("retrieval_loss", "rating_loss")

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.errors import UserError
 from components.machine import memory_limit
 from components.outputs import output_directory
 from components.progress import log
@@ -128,9 +127,6 @@ def make_model(
     Raises:
       UserError: if an input is not whole, a setting is unknown or out of range, or the training diverges.
     """
-    if request.preset not in PRESETS:
-        presets = ", ".join(PRESETS)
-        raise UserError(f"--preset {request.preset}: there is no such preset; choose from {presets}")
     settings = override(PRESETS[request.preset], request.overrides())
     rows, names = load_encoded(interactions, vocabulary)
     tf.keras.utils.set_random_seed(request.seed)
