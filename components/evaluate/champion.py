@@ -14,6 +14,7 @@ from components.errors import UserError
 from components.evaluate.held_out import HeldOut, Slice
 from components.evaluate.verdict import ComparedChampion
 from components.metrics import NOT_TRAINED_ON_BY_CHAMPION
+from components.registry.champion_log import CHAMPION_FILE, ServedChampion
 from components.train.artifact import read_record
 from components.vocabulary.data_summary import DataSummary, HashSample, id_hashes, row_hashes
 from components.vocabulary.vocabulary import Vocabulary
@@ -103,7 +104,6 @@ def _new(there: HashSample, here: HashSample) -> float:
     return float(np.mean(~there.holds(covered))) if len(covered) else 0.0
 
 
-_CHAMPION_FILE = "champion.json"
 _MODEL = "model"
 SAVED_MODEL = "saved_model"
 # If none of at least so many test rows are among the champion's training rows, hardly any of the others are.
@@ -131,16 +131,17 @@ class Champion:
         """
         if not path:
             return cls(_NO_CHAMPION, None)
-        directory, marker = Path(path), Path(path) / _CHAMPION_FILE
+        directory, marker = Path(path), Path(path) / CHAMPION_FILE
         if (directory / SAVED_MODEL).is_dir():
             return cls(ComparedChampion(exists=True, version=directory.name), directory)
         if not marker.is_file():
             raise UserError(
-                f"--champion {path} holds neither {_CHAMPION_FILE} nor {SAVED_MODEL}/; "
+                f"--champion {path} holds neither {CHAMPION_FILE} nor {SAVED_MODEL}/; "
                 "name what `twotower champion` wrote, or a Model"
             )
-        record = read_document(marker, ComparedChampion, "name what `twotower champion` wrote, or a Model")
-        return cls(record, directory / _MODEL if record.exists else None)
+        served = read_document(marker, ServedChampion, "name what `twotower champion` wrote, or a Model")
+        record = ComparedChampion(exists=served.exists, version=served.version, sequence=served.sequence)
+        return cls(record, directory / _MODEL if served.exists else None)
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,21 @@
 """Results of a run, read from the artifacts of its steps."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from components.documents import read_document
 from components.errors import UserError
 from components.evaluate.verdict import VERDICT_FILE, Verdict, load_verdict
-from components.ingest.dataset import STATISTICS_FILE
+from components.ingest.dataset import STATISTICS_FILE, Statistics
 from components.registry.run_records import RowCounts, RunRecord, SeenChampion, check_run_id
 from components.registry.versions import GateDecision, Provenance
 from components.report.templates import in_order, steps_of, with_steps
 from components.step import StepRecord, so_far, step_records
+from components.train.artifact import read_record
 
 REPORT = "report.html"
 CARD = "model_card.md"
-
-# What the run record takes from model.json and statistics.json.
-_MODEL_KEYS = ("preset", "settings")
-_ROW_KEYS = ("rows_read", "rows_kept", "rows_rejected")
 
 
 @dataclass(frozen=True)
@@ -28,16 +25,16 @@ class FinishedRun:
     Attributes:
       run_id: the pipeline run.
       verdict: the evaluation's.
-      model: the model's `model.json`; empty if there is no model at hand.
-      statistics: the dataset's `statistics.json`; empty if there is no dataset at hand.
+      settings: preset and settings of the training; empty if the model is not at hand.
+      rows: of the ratings files; unknown if the dataset is not at hand.
       steps: what the steps that made the artifacts at hand left of themselves, in order.
       files: the documents of the run record, by their name in it.
     """
 
     run_id: str
     verdict: Verdict
-    model: dict[str, Any]
-    statistics: dict[str, Any]
+    settings: dict[str, Any]
+    rows: RowCounts
     steps: list[StepRecord]
     files: dict[str, Path]
 
@@ -47,7 +44,7 @@ class FinishedRun:
         return Provenance(
             run_id=self.run_id,
             fingerprint=self.verdict.fingerprint,
-            settings=self._settings,
+            settings=self.settings,
             metrics=self.verdict.metrics.challenger,
             verdict=GateDecision(
                 blessed=self.verdict.blessed, gate=self.verdict.gate, reason=self.verdict.reason
@@ -76,15 +73,11 @@ class FinishedRun:
             blessed=self.verdict.blessed,
             champion=SeenChampion(version=champion.version, sequence=champion.sequence),
             metrics=self.verdict.metrics.challenger,
-            settings=self._settings,
+            settings=self.settings,
             fingerprint=self.verdict.fingerprint,
-            rows=RowCounts(**{key.removeprefix("rows_"): self.statistics.get(key) for key in _ROW_KEYS}),
+            rows=self.rows,
             steps=self.steps,
         )
-
-    @property
-    def _settings(self) -> dict[str, Any]:
-        return {"preset": self.model["preset"], **self.model["settings"]} if self.model else {}
 
 
 def read_finished_run(
@@ -101,8 +94,8 @@ def read_finished_run(
     return FinishedRun(
         run_id=run_id,
         verdict=load_verdict(evaluation),
-        model=_read(Path(model) / "model.json", _MODEL_KEYS) if model else {},
-        statistics=_read(Path(dataset) / STATISTICS_FILE, _ROW_KEYS) if dataset else {},
+        settings=_settings(model) if model else {},
+        rows=_rows(dataset) if dataset else RowCounts(),
         steps=in_order([*steps_of(_text(page)), *step_records(artifacts)]),
         files={
             VERDICT_FILE: Path(evaluation) / VERDICT_FILE,
@@ -112,19 +105,14 @@ def read_finished_run(
     )
 
 
-def _read(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"cannot read {path}: {error.strerror}; name the directory that the step before wrote"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{path} is broken: {error}; run the step that writes it again") from error
-    missing = [key for key in keys if not isinstance(document, dict) or key not in document]
-    if missing:
-        raise UserError(f"{path} lacks {', '.join(missing)}; run the step that writes it again")
-    return dict(document)
+def _settings(model: str) -> dict[str, Any]:
+    record = read_record(model)
+    return {"preset": record.preset, **record.settings}
+
+
+def _rows(dataset: str) -> RowCounts:
+    statistics = read_document(Path(dataset) / STATISTICS_FILE, Statistics)
+    return RowCounts(read=statistics.rows_read, kept=statistics.rows_kept, rejected=statistics.rows_rejected)
 
 
 def find_card(model_card: str, run: FinishedRun) -> Path | None:

@@ -1,10 +1,13 @@
 """The append-only log of champions: its highest entry names the version that is served."""
 
 import re
-from typing import Literal
+from typing import ClassVar, Literal
 
 from components.documents import Document, Timestamp, decode, encode, now
 from components.storage import AlreadyExistsError, Storage
+
+# The document of the step `champion`.
+CHAMPION_FILE = "champion.json"
 
 _DIRECTORY = "champion"
 _ENTRY = re.compile(rf"{_DIRECTORY}/(\d{{6,}})\.json")
@@ -41,6 +44,24 @@ class ChampionEntry(Document):
     reason: str
     run_id: str
     time: Timestamp
+
+
+class ServedChampion(Document):
+    """`champion.json`, which the step `champion` writes: the champion at that time.
+
+    Attributes:
+      exists: whether there was one; if so, the directory `model` beside the file is its Model.
+      version: its id; "" for none.
+      sequence: its place in the champion log; 0 for none.
+      registry: the registry that was read.
+    """
+
+    _written_by: ClassVar[str] = "twotower champion"
+
+    exists: bool
+    version: str = ""
+    sequence: int = 0
+    registry: str = ""
 
 
 class ChampionLog:

@@ -1,16 +1,13 @@
 """The step `champion` and its subcommand."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 from components.command import subcommand
-from components.outputs import output_directory, write_json
+from components.documents import write_document
+from components.outputs import output_directory
 from components.progress import log
-from components.registry.champion_log import ChampionEntry
-from components.registry.registry import Registry
-from components.registry.versions import MODEL
 from components.step import step
 
 
@@ -45,10 +42,18 @@ def champion(
     Raises:
       UserError: if the registry cannot be written, or the champion is missing or corrupt.
     """
+    from components.registry.champion_log import CHAMPION_FILE, ServedChampion
+    from components.registry.registry import Registry
+    from components.registry.versions import MODEL
+
     store = Registry(registry)
     store.storage.check_writable()
     entry = store.champion_log.latest()
-    skip = skip_unchanged and entry is not None and _trained_on(store, entry) == fingerprint
+    skip = (
+        skip_unchanged
+        and entry is not None
+        and store.versions.manifest(entry.version).fingerprint == fingerprint
+    )
     with output_directory(output) as staging:
         if entry is None:
             log(f"{store.root} has no champion yet")
@@ -56,20 +61,11 @@ def champion(
             log(f"the champion is {entry.version}, number {entry.sequence} of {store.root}")
             store.versions.download(entry.version, MODEL, staging / MODEL)
         version, sequence = (entry.version, entry.sequence) if entry else ("", 0)
-        write_json(
-            Path(staging) / "champion.json",
-            {
-                "exists": entry is not None,
-                "version": version,
-                "sequence": sequence,
-                "registry": store.root,
-            },
+        served = ServedChampion(
+            exists=entry is not None, version=version, sequence=sequence, registry=store.root
         )
+        write_document(staging / CHAMPION_FILE, served)
     return ChampionSummary(version, sequence, skip)
-
-
-def _trained_on(store: Registry, entry: ChampionEntry) -> str:
-    return store.versions.manifest(entry.version).fingerprint
 
 
 @subcommand(champion, defaults={"registry": "registry", "output": "champion"})

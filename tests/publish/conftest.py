@@ -28,6 +28,51 @@ VERDICT = {
 }
 
 
+SPLIT = {"kind": "random", "seed": 42, "validation_fraction": 0.1, "test_fraction": 0.1}
+MODEL = {
+    "format": 1,
+    "preset": "default",
+    "settings": {"epochs": 3},
+    "seed": 42,
+    "split": SPLIT,
+    "fingerprint": "12-34",
+    "rating_scale": [1.0, 5.0],
+    "movies": 7,
+    "training_users": 3,
+    "steps": 100,
+    "seconds": 12.0,
+    "validation_rmse": 0.875,
+    "validation_top_100_accuracy_unseen": None,
+}
+
+
+STATISTICS = {
+    "format": 1,
+    "rows_read": 10,
+    "rows_kept": 9,
+    "rows_rejected": 1,
+    "rejected_by_reason": {"duplicate": 1},
+    "duplicates": 1,
+    "rows_left_out": 0,
+    "movies": 7,
+    "movie_table": {},
+    "rating_scale": [1.0, 5.0],
+    "splits": {"train": 7, "validation": 1, "test": 1},
+    "split": SPLIT,
+    "users": 3,
+    "movies_rated": 5,
+    "share_of_movies_rated": 0.7,
+    "density": 0.6,
+    "rating_mean": 3.5,
+    "rating_histogram": {"3.5": 9},
+    "ratings_per_user": {"0.5": 3},
+    "ratings_per_movie": {"0.5": 2},
+    "time_span": None,
+    "fingerprint": "12-34",
+    "seconds": 1.0,
+}
+
+
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Callable[..., Artifacts]:
     """A function that writes the artifacts of a run; its arguments replace parts of the verdict."""
@@ -39,10 +84,10 @@ def artifacts(tmp_path: Path) -> Callable[..., Artifacts]:
             "index/variables/variables.index": "numbers",
             "index/variables/variables.data-00000-of-00001": "numbers " * 10_000,
             "model/saved_model/saved_model.pb": f"the towers of {run_id}",
-            "model/model.json": {"preset": "default", "settings": {"epochs": 3}, "steps": 100},
+            "model/model.json": MODEL,
             "model/step.json": {"step": "train", "seconds": 12.5, "peak_memory_bytes": 1000},
             "evaluation/step.json": {"step": "evaluate", "seconds": 2.5, "peak_memory_bytes": 2000},
-            "dataset/statistics.json": {"rows_read": 10, "rows_kept": 9, "rows_rejected": 1, "users": 3},
+            "dataset/statistics.json": STATISTICS,
             "report/report.html": f"<p>the report of {run_id}",
         }.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
