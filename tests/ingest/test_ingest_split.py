@@ -28,7 +28,7 @@ def test_the_engine_divides_by_the_hash(tmp_path: Path) -> None:
         assert side == ("test" if share < 0.2 else "validation" if share < 0.4 else "train")
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**40),
     kept=st.lists(st.integers(0, 399), min_size=60, max_size=300, unique=True),
