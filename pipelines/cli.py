@@ -37,7 +37,7 @@ COMMANDS = {
     ),
     "refuse": ("components.publish.step:refuse_command", "record why a run is not published"),
     "skip": ("components.publish.step:skip_command", "record a run that has nothing to do"),
-    "notify": ("components.publish.step:notify_command", "record how a run ended, and tell the webhook"),
+    "notify": ("components.publish.step:notify_command", "record how a run ended, and call the webhook"),
     "recommend": ("components.recommend.cli:recommend", "what should this user watch?"),
     "rate": ("components.recommend.cli:rate", "how would this user rate that movie?"),
     "history": ("components.recommend.cli:history", "what did this user rate?"),

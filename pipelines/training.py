@@ -74,7 +74,7 @@ def training(
     8. If it may go live: `export` builds the serving index and `publish` puts it into the registry; if
        asked, `batch` then recommends to every user.
        Else: `refuse` says why.
-    9. `notify`, the exit handler, records how the run ended and tells the webhook.
+    9. `notify`, the exit handler, records how the run ended and calls the webhook.
 
     Args:
       registry: The registry that the recommender is published to: a directory or gs:// prefix.

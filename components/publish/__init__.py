@@ -1,1 +1,1 @@
-"""The end of a run: its index becomes a version and the champion, or the run record says why not."""
+"""The last step of a run: publishes its index as a version and the champion, or records why not."""

@@ -27,7 +27,7 @@ class FinishedRun:
       verdict: the evaluation's.
       settings: preset and settings of the training; empty if the model is not at hand.
       rows: of the ratings files; unknown if the dataset is not at hand.
-      steps: what the steps that made the artifacts at hand left of themselves, in order.
+      steps: the records of the steps that made the artifacts at hand, in order.
       files: the documents of the run record, by their name in it.
     """
 
@@ -52,17 +52,17 @@ class FinishedRun:
         )
 
     def with_page(self, directory: Path) -> Self:
-        """The run with its page written anew to `directory`, with the time and memory of all its steps."""
+        """Returns the run with its page written anew to `directory`, with time and memory of all steps."""
         page, text = directory / REPORT, _text(self.files[REPORT])
         page.write_bytes(with_steps(text, self.steps).encode(errors="surrogateescape"))
         return replace(self, files={**self.files, REPORT: page})
 
     def ended(self, directory: Path) -> Self:
-        """The run with the step that is running as its last, and its page so, in `directory`."""
+        """Returns the run with the running step as its last one, on its page in `directory` too."""
         return replace(self, steps=in_order([so_far(), *self.steps])).with_page(directory)
 
     def record(self, outcome: str, reason: str, version: str = "", sequence: int = 0) -> RunRecord:
-        """The run's record."""
+        """Returns the run's record."""
         champion = self.verdict.champion
         return RunRecord(
             run_id=self.run_id,
@@ -116,7 +116,7 @@ def _rows(dataset: str) -> RowCounts:
 
 
 def find_card(model_card: str, run: FinishedRun) -> Path | None:
-    """The model card: `model_card` itself or, if that is "", the one beside the page, if there is one.
+    """Finds the model card: `model_card` or, if that is "", the one beside the page, if there is one.
 
     Raises:
       UserError: if `model_card` does not exist.
@@ -130,12 +130,12 @@ def find_card(model_card: str, run: FinishedRun) -> Path | None:
 
 
 def _text(page: Path) -> str:
-    # Whatever else was given in the place of a page is kept as it is.
+    # A file that is no page is kept as it is.
     return page.read_bytes().decode(errors="surrogateescape")
 
 
 def _report(report: str) -> Path:
-    """The page: `report` itself, or the one in the directory `report`."""
+    """Finds the page: `report` itself, or the one in the directory `report`."""
     path = Path(report)
     page = path / REPORT if path.is_dir() else path
     if not page.is_file():

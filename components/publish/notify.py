@@ -20,7 +20,7 @@ def post(url: str, text: str) -> None:
     A failure is logged and not raised. The URL is never logged: it holds a secret.
     """
     if not url.startswith(("https://", "http://")):
-        log("the webhook was not told: its URL must begin with https://")
+        log("the webhook was not called: its URL must begin with https://")
         return
     request = urllib.request.Request(
         url, data=json.dumps({"text": text}).encode(), headers={"Content-Type": "application/json"}
@@ -29,21 +29,21 @@ def post(url: str, text: str) -> None:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
             response.read()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        log(f"the webhook was not told: {type(error).__name__}")
+        log(f"the webhook was not called: {type(error).__name__}")
 
 
 # A site's own, and often secret: so not a parameter, which every reader of a run can see.
 WEBHOOK = "TWOTOWER_WEBHOOK"
 
 
-def tell_webhook(text: str) -> None:
+def call_webhook(text: str) -> None:
     """Posts `text` to the webhook of the site, if there is one."""
     if url := os.environ.get(WEBHOOK):
         post(url, text)
 
 
 def complete_record(registry: str, run_id: str, state: str, error: str) -> str:
-    """Sees to it that a run has a record, and returns a sentence about its end."""
+    """Writes a record if the run has none, and returns a sentence about its end."""
     try:
         return _sentence(_record(Registry(registry), state, error, run_id))
     except UserError as problem:
@@ -51,7 +51,7 @@ def complete_record(registry: str, run_id: str, state: str, error: str) -> str:
 
 
 def _record(registry: Registry, state: str, error: str, run_id: str) -> RunRecord:
-    """The run's record, which is written here if no other step came to it."""
+    """Returns the run's record, which is written here if no other step wrote it."""
     record = registry.runs.read(run_id)
     if record is None:
         record = _failure(registry, state, error, run_id)

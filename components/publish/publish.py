@@ -50,7 +50,7 @@ def _add(store: Registry, run: FinishedRun, index: Path, model: Path, card: Path
 
 
 def _promote(store: Registry, expected: int, version: str, run_id: str) -> ChampionEntry | None:
-    """The run's entry in the champion log, new or from an earlier attempt; None if the log moved on."""
+    """Returns the run's entry in the champion log, new or of an earlier attempt; None if the log moved on."""
     try:
         return store.champion_log.append(expected, version, champion_log.PUBLISHED, run_id)
     except SupersededError:
@@ -58,7 +58,7 @@ def _promote(store: Registry, expected: int, version: str, run_id: str) -> Champ
 
 
 def _promote_by_force(store: Registry, version: str, run_id: str, reason: str) -> ChampionEntry | None:
-    """The run's entry in the champion log, whose end is where it is now; None if it moves on meanwhile."""
+    """Returns the run's entry at the present end of the champion log; None if the log moves on meanwhile."""
     entry = store.champion_log.of_version(version)
     if entry is not None:
         return entry
@@ -70,7 +70,7 @@ def _promote_by_force(store: Registry, version: str, run_id: str, reason: str) -
 
 
 def _serve(store: Registry) -> None:
-    """Completes what the server loads: ours, or what a killed publisher of the present champion left."""
+    """Completes the served copy of the champion: of this run, or of a publisher that was killed."""
     champion = store.champion_log.latest()
     if champion is not None:
         store.serving.complete(champion)

@@ -197,7 +197,7 @@ def skip_command(run_id: str, **inputs: Any) -> None:
 
 @step
 def notify(*, status_state: str, status_error: str = "", registry: str, run_id: str) -> None:
-    """Sees to it that a run has a record, and tells the webhook in TWOTOWER_WEBHOOK how it ended.
+    """Writes a record if the run has none, and posts its outcome to the webhook in TWOTOWER_WEBHOOK.
 
     A run without a record failed before its verdict. Never fails: a broken registry or webhook is logged.
 
@@ -207,11 +207,11 @@ def notify(*, status_state: str, status_error: str = "", registry: str, run_id: 
       registry: Registry: a directory or gs:// prefix.
       run_id: Pipeline run.
     """
-    from components.publish.notify import complete_record, tell_webhook
+    from components.publish.notify import call_webhook, complete_record
 
     text = complete_record(registry, run_id, status_state, status_error)
     log(text)
-    tell_webhook(text)
+    call_webhook(text)
 
 
 @subcommand(notify, defaults={"registry": "registry"})

@@ -1,1 +1,1 @@
-"""Every version that was published, which of them is served, and how every run ended."""
+"""The registry: published versions, the champion log, and the records of all runs."""

@@ -20,7 +20,7 @@ ROLLBACK = "rollback"
 
 
 class SupersededError(Exception):
-    """The champion is no longer the one that the caller has seen."""
+    """Another champion has been promoted since the caller read the log."""
 
 
 class ChampionEntry(Document):
@@ -31,7 +31,7 @@ class ChampionEntry(Document):
       version: the version that became champion.
       previous: the champion before it; "" for the first.
       why: "published", "forced" (published against the verdict) or "rollback".
-      reason: what whoever forced it or rolled back gives as the reason; "" for none.
+      reason: given by the person who forced it or rolled back; "" for none.
       run_id: the pipeline run that published it; "" for a rollback.
       time: when.
     """
@@ -71,30 +71,30 @@ class ChampionLog:
         self._storage = storage
 
     def sequences(self) -> list[int]:
-        """The places in the log, ascending."""
+        """Returns the places in the log, ascending."""
         matches = (_ENTRY.fullmatch(key) for key in self._storage.list(f"{_DIRECTORY}/"))
         return sorted(int(match[1]) for match in matches if match)
 
     def entry(self, sequence: int) -> ChampionEntry:
-        """The entry at a place in the log. Raises `UserError` if there is none, or it is corrupt."""
+        """Reads the entry at a place in the log. Raises `UserError` if there is none, or it is corrupt."""
         key = _key(sequence)
         return decode(self._storage.read_bytes(key), ChampionEntry, self._storage.uri(key), _CURE)
 
     def latest(self) -> ChampionEntry | None:
-        """The champion; None in an empty registry."""
+        """Reads the last entry, which names the champion; None in an empty registry."""
         sequences = self.sequences()
         return self.entry(sequences[-1]) if sequences else None
 
     def entries(self) -> list[ChampionEntry]:
-        """The whole log, in order."""
+        """Reads the whole log, in order."""
         return [self.entry(sequence) for sequence in self.sequences()]
 
     def of_run(self, run_id: str) -> ChampionEntry | None:
-        """The entry by which the run `run_id` published; None if it did not."""
+        """Returns the entry by which the run `run_id` published; None if it did not."""
         return next((entry for entry in reversed(self.entries()) if entry.run_id == run_id), None)
 
     def of_version(self, version: str) -> ChampionEntry | None:
-        """The entry by which `version` was published; None if it was not."""
+        """Returns the entry by which `version` was published; None if it was not."""
         entries = (entry for entry in self.entries() if entry.why != ROLLBACK)
         return next((entry for entry in entries if entry.version == version), None)
 
@@ -127,7 +127,7 @@ class ChampionLog:
         return entry
 
     def before_present(self) -> str:
-        """The version to go back to; "" if there is none.
+        """Returns the version that a rollback goes back to; "" if there is none.
 
         That is the champion that the present one replaced when it was published. A version that was rolled
         back from does not count, so one rollback after another goes ever further back.

@@ -12,10 +12,10 @@ from components.storage import StoredFile
 
 @dataclass(frozen=True)
 class Pruning:
-    """What is to be deleted.
+    """Versions and copies to delete.
 
     Attributes:
-      sequence: the end of the champion log when this was found.
+      sequence: the end of the champion log when they were selected.
       versions: id -> bytes, oldest first.
       serving: the champions, by place in the log, whose copies for a server go.
       kept: the versions that stay.
@@ -28,7 +28,7 @@ class Pruning:
 
 
 def prunable(registry: Registry, keep: int) -> Pruning:
-    """All but the last `keep` champions.
+    """Selects all versions but the last `keep` champions.
 
     What `twotower rollback` goes back to is kept too, and a version less than a day old that was never
     champion: its publisher may be at work. A server's copies are kept of the versions that are kept, one
@@ -98,14 +98,14 @@ def _size(registry: Registry, version: str) -> int:
 
 @dataclass
 class Verification:
-    """What was compared, and what is wrong.
+    """Result of the verification of a registry.
 
     Attributes:
       versions: how many.
       served: how many copies of champions for a server.
       files: in all of these.
       bytes: of these files.
-      faults: a line for each file or entry that is missing or not as it should be.
+      faults: one line for each file or entry that is missing or wrong.
     """
 
     versions: int
@@ -149,7 +149,7 @@ class _Verifier:
         return Verification(len(versions), len(served), self._files, self._bytes, faults)
 
     def _champion_log(self) -> tuple[list[str], list[ChampionEntry]]:
-        """What is wrong with the log, and the entries that can be read."""
+        """Returns the faults of the log, and the entries that can be read."""
         log = self._registry.champion_log
         sequences, faults, entries = log.sequences(), [], []
         for sequence in range(1, max(sequences, default=0) + 1):
@@ -164,7 +164,7 @@ class _Verifier:
         return faults, entries
 
     def _champion(self, entries: list[ChampionEntry], versions: list[str]) -> Iterator[str]:
-        """What keeps the champion from being served."""
+        """Yields the faults that keep the champion from being served."""
         if not entries:
             return
         champion, root = entries[-1], self._registry.root
@@ -191,7 +191,7 @@ class _Verifier:
         return found
 
     def _collected(self, faults: Iterator[str]) -> list[str]:
-        """All faults; a document that is itself broken is the last one."""
+        """Returns all faults; a document that is itself broken is the last one."""
         collected: list[str] = []
         try:
             for fault in faults:

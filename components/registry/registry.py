@@ -1,4 +1,4 @@
-"""The registry: one directory or gs:// prefix of versions and champions, and local copies of its indexes."""
+"""The registry below one directory or gs:// prefix, and local copies of its indexes."""
 
 import hashlib
 import os
@@ -31,11 +31,11 @@ class Serving:
         self._storage, self._versions = storage, versions
 
     def is_complete(self, entry: ChampionEntry) -> bool:
-        """Whether a server can load this champion."""
+        """Tells whether a server can load this champion."""
         return self._storage.exists(f"{_directory(entry.sequence)}/{_LAST}")
 
     def complete(self, entry: ChampionEntry) -> None:
-        """Copies this champion's index to its place, unless it lies there.
+        """Copies this champion's index to its place, unless it is there.
 
         What a killed publisher left is overwritten file by file; callers at once write the same bytes.
 
@@ -53,12 +53,12 @@ class Serving:
             ) from error
 
     def sequences(self) -> list[int]:
-        """The champions of which there is a copy, whole or not, by their place in the champion log."""
+        """Returns the champions that have a copy, complete or not, by their place in the champion log."""
         matches = (_KEY.fullmatch(key) for key in self._storage.list(f"{_DIRECTORY}/"))
         return sorted({int(match[1]) for match in matches if match})
 
     def faults(self, entry: ChampionEntry, look: Look) -> Iterator[str]:
-        """What is missing or not as published in the copy of this champion, a line a file."""
+        """Yields one line for each file of this champion's copy that is missing or differs."""
         return self._versions.faults(entry.version, INDEX, look, _directory(entry.sequence))
 
     def remove(self, sequence: int) -> None:
@@ -112,7 +112,7 @@ class Registry:
         return champion
 
     def finish_serving(self) -> None:
-        """Completes what a killed publisher of the present champion left for the server to load.
+        """Completes the served copy of the present champion, if its publisher was killed.
 
         Done before another champion is named, so that of the champions a server may load, only the last one
         can ever be incomplete. One that cannot be completed does not stand in the way of the next.
@@ -125,7 +125,7 @@ class Registry:
             log(f"going on without it: {error}")
 
     def clean(self) -> None:
-        """Deletes what killed publishers left a day ago or earlier."""
+        """Deletes the remains of publishers that were killed more than a day ago."""
         self.versions.remove_partial()
         self.storage.remove_unfinished(_UNFINISHED_SECONDS)
 
@@ -156,7 +156,7 @@ _UNTOUCHED_SECONDS = 15 * 60
 
 
 def touch(home: Path) -> None:
-    """Notes that the copy in the directory `home` is in use."""
+    """Records that the copy in the directory `home` is in use."""
     with suppress(OSError):  # it may be another user's, or on a disk that cannot be written
         os.utime(home)
 
@@ -177,7 +177,7 @@ def _used(home: Path) -> float:
 
 
 def published_index(registry_root: str, version: str = "") -> Path:
-    """A local directory with the index of a version, every file of it checked against its checksum.
+    """Returns a local directory with the index of a version, each file checked against its checksum.
 
     An index in Google Cloud Storage is downloaded once, to ~/.cache/twotower or, if that is set, to the
     directory TWOTOWER_CACHE, where a few are kept.

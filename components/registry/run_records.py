@@ -1,4 +1,4 @@
-"""How every run ended: `runs/<run_id>/`."""
+"""Records of all runs: `runs/<run_id>/`."""
 
 import re
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ class RowCounts(Document, omit_defaults=True):
 
 
 class RunRecord(Document):
-    """A run's `run.json`. What a run that failed did not come to is empty.
+    """A run's `run.json`. Fields of steps that a failed run did not reach are empty.
 
     Attributes:
       run_id: the pipeline run.
@@ -99,12 +99,12 @@ class RunRecords:
         self._storage = storage
 
     def ids(self) -> list[str]:
-        """The runs that have a record."""
+        """Returns the runs that have a record."""
         keys = (key.split("/") for key in self._storage.list(f"{_DIRECTORY}/"))
         return [run_id for _, run_id, *name in keys if name == [_RECORD]]
 
     def newest_first(self) -> list[RunRecord]:
-        """All records, by the time at which they were written. Raises `UserError` if one is corrupt."""
+        """Reads all records, the latest first. Raises `UserError` if one is corrupt."""
         # In Google Cloud Storage each is a request of its own.
         with ThreadPoolExecutor(_READERS) as pool:
             records = [record for record in pool.map(self.read, self.ids()) if record is not None]
@@ -122,11 +122,11 @@ class RunRecords:
         )
 
     def document(self, run_id: str, name: str) -> bytes:
-        """A file of the record, such as `verdict.json`. Raises `UserError` if it is not there."""
+        """Reads a file of the record, such as `verdict.json`. Raises `UserError` if it is not there."""
         return self._storage.read_bytes(_key(run_id, name))
 
     def read(self, run_id: str) -> RunRecord | None:
-        """The record of a run; None if it has none. Raises `UserError` if it is corrupt."""
+        """Reads the record of a run; None if it has none. Raises `UserError` if it is corrupt."""
         key = _key(run_id, _RECORD)
         if not self._storage.exists(key):
             return None

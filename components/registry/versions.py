@@ -1,4 +1,4 @@
-"""Versions: immutable directories that are whole once their manifest lies in them."""
+"""Versions: immutable directories that are complete once their manifest is written."""
 
 import hashlib
 import json
@@ -68,7 +68,7 @@ class Manifest(Provenance):
     files: dict[str, StoredFile]
 
     def part(self, directory: str, last: Sequence[str] = ()) -> dict[str, StoredFile]:
-        """The files in `directory` ("" for all) by their path from there, those named in `last` last."""
+        """Returns the files in `directory` ("" for all) by their path in it, those named in `last` last."""
         prefix = f"{directory}/" if directory else ""
         names = (name.removeprefix(prefix) for name in self.files if name.startswith(prefix))
         return {name: self.files[f"{prefix}{name}"] for name in in_order(names, last)}
@@ -85,7 +85,7 @@ _TIME = "%Y%m%d-%H%M%S"
 # A version without a manifest is being uploaded, or its publisher was killed. After so long, the latter.
 _PARTIAL_FOR = timedelta(days=1)
 
-# What finds out what lies at a key.
+# Returns size and checksum of the file at a key.
 Look = Callable[[str], StoredFile]
 
 
@@ -100,18 +100,18 @@ class Versions:
         self._storage = storage
 
     def ids(self) -> list[str]:
-        """The whole versions, oldest first."""
+        """Returns the complete versions, oldest first."""
         return sorted(version for version, names in self._files().items() if _MANIFEST in names)
 
     def uri(self, version: str, name: str = "") -> str:
-        """Where a version, or a file or directory of it, lies."""
+        """Returns the path or URI of a version, or of a file or directory of it."""
         return self._storage.uri(_key(version, name).rstrip("/"))
 
     def add(self, provenance: Provenance, sources: Mapping[str, Path]) -> Manifest:
-        """Makes a version of local files and directories; `sources` are their paths by name in the version.
+        """Creates a version of local files and directories; `sources` are their paths by name in the version.
 
-        The manifest is written last: readers see the version whole or not at all. If the run has made a
-        version of these very files already, it is that one.
+        The manifest is written last: readers see the version whole or not at all. If the run has already
+        made a version of these files, that one is returned.
         """
         files = _describe(sources)
         digits = _digits(provenance.run_id, files)
@@ -119,7 +119,7 @@ class Versions:
         return self.manifest(earlier) if earlier else self._make(digits, provenance, sources, files)
 
     def manifest(self, version: str) -> Manifest:
-        """The manifest of a version. Raises `UserError` if there is no such version, or it is corrupt."""
+        """Reads the manifest of a version. Raises `UserError` if there is none, or it is corrupt."""
         key = _key(version, _MANIFEST)
         if not _KEY.fullmatch(key) or not self._storage.exists(key):
             raise UserError(
@@ -153,7 +153,7 @@ class Versions:
     def faults(
         self, version: str, part: str, look: Look, directory: str = "", last: Sequence[str] = ()
     ) -> Iterator[str]:
-        """What is missing or not as published, a line a file.
+        """Yields one line for each file that is missing or differs from the published one.
 
         Args:
           version: its id.
@@ -183,12 +183,12 @@ class Versions:
                 )
 
     def unknown_files(self, version: str) -> list[str]:
-        """The keys of files in a version that its manifest does not have."""
+        """Returns the keys of files in a version that its manifest does not list."""
         known = {_key(version, name) for name in [*self.manifest(version).files, _MANIFEST]}
         return [key for key in self._storage.list(_key(version, "")) if key not in known]
 
     def may_be_under_way(self, version: str) -> bool:
-        """Whether the publisher of a version may still be at work."""
+        """Tells whether the publisher of a version may still be at work."""
         return version >= (now() - _PARTIAL_FOR).strftime(_TIME)
 
     def remove(self, version: str) -> None:
@@ -197,7 +197,7 @@ class Versions:
         self._storage.delete_prefix(_key(version, "").rstrip("/"))
 
     def remove_partial(self) -> None:
-        """Deletes what was left by publishers killed more than a day ago."""
+        """Deletes the partial versions of publishers that were killed more than a day ago."""
         for version, names in self._files().items():
             if _MANIFEST not in names and not self.may_be_under_way(version):
                 self.remove(version)
@@ -232,7 +232,7 @@ class Versions:
 
     @contextmanager
     def _removed_on_failure(self, version: str) -> Iterator[None]:
-        """Deletes what there is of a version that does not come about: the disk may be full of it."""
+        """Deletes the files of a version that could not be completed: they may fill the disk."""
         try:
             yield
         except UserError:
@@ -246,7 +246,7 @@ class Versions:
             raise UserError(f"{fault}; {self._cure()}")
 
     def _files(self) -> dict[str, set[str]]:
-        """The names of the files of each version, whole or partial."""
+        """Returns the names of the files of each version, complete or partial."""
         versions: dict[str, set[str]] = {}
         for key in self._storage.list(f"{_DIRECTORY}/"):
             if match := _KEY.fullmatch(key):
@@ -265,7 +265,7 @@ def _key(version: str, name: str) -> str:
 
 
 def _describe(sources: Mapping[str, Path]) -> dict[str, StoredFile]:
-    """The files that `sources` make in a version, by their path in it."""
+    """Returns the files that `sources` become in a version, by their path in it."""
     files: dict[str, StoredFile] = {}
     for name, source in sources.items():
         below = [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]
@@ -274,6 +274,6 @@ def _describe(sources: Mapping[str, Path]) -> dict[str, StoredFile]:
 
 
 def _digits(run_id: str, files: Mapping[str, StoredFile]) -> str:
-    """Eight digits that stand for these files as made by this run: KFP's local run ids can come up again."""
+    """Returns eight digits that stand for the run and its files: KFP's local run ids can come up again."""
     described = [[name, [file.size, file.crc32c]] for name, file in sorted(files.items())]
     return hashlib.sha256(json.dumps([run_id, described]).encode()).hexdigest()[:8]

@@ -58,7 +58,7 @@ class Found:
 
     @property
     def fingerprint(self) -> str:
-        """What identifies the input files; "" if it is not known."""
+        """Identifies the input files; "" if it is not known."""
         return self._source.fingerprint
 
     @property

@@ -20,7 +20,7 @@ def _no_webhook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(WEBHOOK, raising=False)
 
 
-def told(httpserver: HTTPServer) -> list[str]:
+def texts(httpserver: HTTPServer) -> list[str]:
     calls = [request for request, _ in httpserver.log if request.path == "/hooks/secret"]
     return [request.get_json()["text"] for request in calls]
 
@@ -44,7 +44,7 @@ def test_a_run_that_failed_early_gets_its_record(
     assert record is not None
     assert record.outcome == "failed"
     assert reason in record.reason
-    [text] = told(webhook)
+    [text] = texts(webhook)
     assert text.startswith("run run-1 failed: ")
     assert reason in text
 
@@ -57,7 +57,7 @@ def test_a_record_that_is_there_is_told_and_left(
     before = Registry(place).storage.read_bytes("runs/run-1/run.json")
     ended(place, state)
     assert Registry(place).storage.read_bytes("runs/run-1/run.json") == before
-    assert told(webhook) == [
+    assert texts(webhook) == [
         f"run run-1 published {summary.version} (top_100_accuracy_unseen 0.5000, rmse 0.8750): "
         "Good enough: it finds more than popularity does."
     ]
@@ -76,7 +76,7 @@ def test_a_publisher_that_died_before_its_record_is_not_forgotten(place: str, ar
 def test_a_registry_that_cannot_be_written_is_told(tmp_path: Path, webhook: HTTPServer) -> None:
     (tmp_path / "file").write_text("")
     ended(str(tmp_path / "file" / "registry"))
-    [text] = told(webhook)
+    [text] = texts(webhook)
     assert "run run-1 ended FAILED, and its record cannot be kept" in text
     assert "file/registry/champion: Not a directory" in text
 
@@ -110,6 +110,6 @@ def test_a_webhook_that_fails_is_logged_without_its_address(
     monkeypatch.setenv(WEBHOOK, url)
     ended(str(tmp_path / "registry"))
     logged = capsys.readouterr().err
-    assert "the webhook was not told: " in logged
+    assert "the webhook was not called: " in logged
     assert "secret" not in logged
     assert Registry(str(tmp_path / "registry")).runs.read("run-1") is not None
