@@ -1,6 +1,6 @@
 """The champion: its model, the data that it was trained on, and the conditions of a comparison with it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from components.documents import plain, read_document
+from components.documents import read_document
 from components.errors import UserError
 from components.evaluate.held_out import HeldOut, Slice
 from components.evaluate.verdict import ComparedChampion
+from components.ingest.dataset import SplitSettings
 from components.metrics import NOT_TRAINED_ON_BY_CHAMPION
 from components.registry.champion_log import CHAMPION_FILE, ServedChampion
 from components.train.artifact import read_record
@@ -166,7 +167,7 @@ class ChampionComparison:
 
 
 def comparison(
-    champion: Champion, held_out: HeldOut, names: Vocabulary, split: dict[str, Any], ignored: bool
+    champion: Champion, held_out: HeldOut, names: Vocabulary, split: SplitSettings, ignored: bool
 ) -> ChampionComparison:
     """Determines on which rows of `held_out` the champion can be compared with, if at all.
 
@@ -202,7 +203,7 @@ def comparison(
     return ChampionComparison(record, None if absence else opener, absence, part, data)
 
 
-def split_mismatch(champion: Mapping[str, object] | None, challenger: Mapping[str, object]) -> str:
+def split_mismatch(champion: SplitSettings | None, challenger: SplitSettings) -> str:
     """States why the champion may have trained on these test rows; "" if nothing suggests it.
 
     Args:
@@ -212,9 +213,9 @@ def split_mismatch(champion: Mapping[str, object] | None, challenger: Mapping[st
     if champion is None:
         return "The champion does not say how its data were split: it may have trained on these test rows."
     differing = [
-        f"{key.replace('_', ' ')} {champion.get(key)}, here {challenger.get(key)}"
-        for key in ("kind", "seed", "validation_fraction", "test_fraction")
-        if champion.get(key) != challenger.get(key)
+        f"{key.replace('_', ' ')} {getattr(champion, key)}, here {getattr(challenger, key)}"
+        for key in SplitSettings.__struct_fields__
+        if getattr(champion, key) != getattr(challenger, key)
     ]
     if not differing:
         return ""
@@ -228,9 +229,9 @@ def open_model(directory: Path) -> "ScoringModel":
     return ScoringModel.load(directory)
 
 
-def split_of(model: Path) -> dict[str, Any] | None:
+def split_of(model: Path) -> SplitSettings | None:
     """Reads the split of the data of a model; None if it does not state it."""
     try:
-        return plain(read_record(model).split)
+        return read_record(model).split
     except UserError:
         return None

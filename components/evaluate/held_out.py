@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from components.documents import plain
 from components.errors import UserError
+from components.ingest.dataset import SplitSettings
 from components.progress import log
 from components.vocabulary.interactions import Interactions, UserRatings, chunks
 from components.vocabulary.vocabulary import Vocabulary
@@ -24,6 +24,9 @@ _LISTED_USERS = 2000
 # but not of fewer: a metric of so many users has an interval of a percent.
 _MOST_SCORES = 20_000_000_000
 _FEWEST_USERS = 10_000
+
+
+_UNKNOWN_SPLIT = SplitSettings(kind="", seed=0, validation_fraction=0.0, test_fraction=0.0)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class HeldOut:
     rating_scale: tuple[float, float]
     population: int
     fingerprint: str = ""
-    split: dict[str, Any] = field(default_factory=dict)
+    split: SplitSettings = _UNKNOWN_SPLIT
     user_of_pair: Array = field(init=False, repr=False)
     listed: Array = field(init=False, repr=False)
 
@@ -86,9 +89,7 @@ class HeldOut:
         held_out = cls.of(
             interactions.split("test"), interactions.known(), vocabulary, interactions.rating_scale
         )
-        return replace(
-            held_out, fingerprint=interactions.fingerprint, split=plain(interactions.split_settings)
-        )
+        return replace(held_out, fingerprint=interactions.fingerprint, split=interactions.split_settings)
 
     @classmethod
     def of(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from components.documents import plain
 from components.errors import UserError
 from components.evaluate.champion import ChampionComparison, DataChange, Opener
 from components.evaluate.held_out import HeldOut, NamedRatings, read_ratings
 from components.evaluate.verdict import ComparedChampion
 from components.export.manifest import load_index
+from components.ingest.dataset import SplitSettings
 from components.progress import log
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import UserRatings, chunks
@@ -47,7 +47,7 @@ class IndexedModel:
     held_out: NamedRatings
     rating_scale: tuple[float, float]
     fingerprint: str
-    split: dict[str, Any]
+    split: SplitSettings
     # The signatures hold the loaded object's variables only weakly.
     _loaded: Any = field(repr=False)
 
@@ -73,7 +73,7 @@ class IndexedModel:
             held_out=held_out,
             rating_scale=manifest.rating_scale,
             fingerprint=manifest.fingerprint,
-            split=plain(manifest.split),
+            split=manifest.split,
             _loaded=loaded,
         )
 

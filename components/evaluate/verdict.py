@@ -1,11 +1,12 @@
 """The verdict document: what `evaluate` measured and decided. docs/verdict.md describes it."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from components.documents import Document, decode, read_document
+from components.ingest.dataset import SplitSettings
 from components.metrics import CHALLENGER, CHAMPION
 
 VERDICT_FILE = "verdict.json"
@@ -122,7 +123,7 @@ class Verdict(Document):
     movies: Count
     champion: ComparedChampion
     fingerprint: str
-    split: dict[str, Any]
+    split: SplitSettings
 
     def __post_init__(self) -> None:
         """Refuses a conclusion that contradicts the rules."""

@@ -152,7 +152,8 @@ def _rows(found: Found) -> tuple[Any, ...]:
 
 
 def _data(found: Found) -> dict[str, Any]:
-    of_verdict = {name: getattr(found.verdict, name) for name in _VERDICT if found.verdict}
+    verdict = plain(found.verdict) if found.verdict else {}
+    of_verdict = {name: verdict[name] for name in _VERDICT if verdict}
     of_data = {name: found.statistics[name] for name in _DATA if name in found.statistics}
     return {"fingerprint": found.fingerprint, **dict(_flat(of_verdict)), **dict(_flat(of_data))}
 

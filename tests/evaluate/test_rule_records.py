@@ -7,6 +7,7 @@ import pytest
 from components.evaluate import rules
 from components.evaluate.champion import split_mismatch
 from components.evaluate.verdict import Rule
+from components.ingest.dataset import SplitSettings
 
 ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
 IN_WORDS = "Top-100 accuracy among unseen movies"
@@ -241,10 +242,10 @@ def test_a_rule_that_cannot_be_applied(metric, comparison, against):
 
 def test_all_that_differs_between_two_splits_is_said():
     split = {"kind": "random", "seed": 42, "validation_fraction": 0.1, "test_fraction": 0.1}
-    assert split_mismatch({**split, "kind": "time", "seed": 7}, split) == (
+    assert split_mismatch(SplitSettings(**{**split, "kind": "time", "seed": 7}), SplitSettings(**split)) == (
         "The champion had another split (kind time, here random; seed 7, here 42): "
         "it may have trained on these test rows."
     )
-    assert split_mismatch(None, split) == (
+    assert split_mismatch(None, SplitSettings(**split)) == (
         "The champion does not say how its data were split: it may have trained on these test rows."
     )

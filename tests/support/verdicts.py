@@ -32,9 +32,15 @@ def verdict(**facts: Any) -> Verdict:
         "test_users": 10,
         "movies": 7,
         "fingerprint": "f",
-        "split": {"kind": "random", "seed": 42},
     }
-    whole = {**defaults, **facts, "rules": msgspec.to_builtins(rules), "metrics": metrics}
+    split = {
+        "kind": "random",
+        "seed": 42,
+        "validation_fraction": 0.1,
+        "test_fraction": 0.1,
+        **facts.pop("split", {}),
+    }
+    whole = {**defaults, **facts, "split": split, "rules": msgspec.to_builtins(rules), "metrics": metrics}
     return msgspec.convert(whole, Verdict)
 
 
