@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from components.documents import read_document
+from components.documents import Document, read_document
 from components.errors import UserError
 from components.evaluate.held_out import HeldOut, Slice
 from components.evaluate.verdict import ComparedChampion
 from components.ingest.dataset import SplitSettings
 from components.metrics import NOT_TRAINED_ON_BY_CHAMPION
 from components.registry.champion_log import CHAMPION_FILE, ServedChampion
-from components.train.artifact import read_record
+from components.train.artifact import MODEL_FILE
 from components.vocabulary.data_summary import DataSummary, HashSample, id_hashes, row_hashes
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -229,9 +229,15 @@ def open_model(directory: Path) -> "ScoringModel":
     return ScoringModel.load(directory)
 
 
+class _SplitOfModel(Document):
+    """All that is read of a champion's model.json: a model of an earlier release may lack other fields."""
+
+    split: SplitSettings | None = None
+
+
 def split_of(model: Path) -> SplitSettings | None:
     """Reads the split of the data of a model; None if it does not state it."""
     try:
-        return read_record(model).split
+        return read_document(model / MODEL_FILE, _SplitOfModel).split
     except UserError:
         return None

@@ -222,7 +222,7 @@ def test_the_same_seed_gives_the_same_verdict(judge, good_model):
         ({"max_rmse": -1.0}, "--max-rmse -1"),
         ({"model": "nowhere"}, "--model nowhere is no Model"),
         ({"champion": "nowhere"}, "--champion nowhere holds neither"),
-        ({"interactions": "nowhere"}, "nowhere holds no interactions"),
+        ({"interactions": "nowhere"}, r"cannot read nowhere/interactions\.json"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_writes_nothing(data, good_model, tmp_path, arguments, message):
