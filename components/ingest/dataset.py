@@ -156,7 +156,7 @@ class RatingsDataset:
         dataset = cls(directory, read_document(directory / STATISTICS_FILE, Statistics))
         for file in (dataset.movies, *map(dataset.split, SPLITS)):
             if not file.is_file():
-                raise UserError(f"{directory} lacks {file.name}; make it anew with `twotower ingest`")
+                raise UserError(f"{directory} lacks {file.name}; run `twotower ingest` again")
         return dataset
 
     def split(self, name: str) -> Path:

@@ -28,7 +28,7 @@ class Catalogue:
     Attributes:
       movie_ids, titles: one string a movie; a movie without a title has its id for one.
       years: one year a movie, None where unknown.
-      counts: mended rows, the fields of `MovieTableCounts`.
+      counts: corrected rows, the fields of `MovieTableCounts`.
     """
 
     movie_ids: list[str] = field(default_factory=list)
@@ -220,7 +220,9 @@ def _csv_rows(file: InputFile, delimiter: str) -> Iterator[list[str]]:
     try:
         yield from reader
     except csv.Error as error:
-        raise UserError(f"{file.flag} {file.name} line {reader.line_num}: {error}; mend that line") from error
+        raise UserError(
+            f"{file.flag} {file.name} line {reader.line_num}: {error}; correct that line"
+        ) from error
 
 
 def _parquet_rows(file: InputFile) -> Iterator[list[str]]:

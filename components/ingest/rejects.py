@@ -85,7 +85,7 @@ class Rejects:
         return (
             f"{self.harmful:,} of {rows_read:,} rows ({self.harmful / rows_read:.1%}) must be rejected, "
             f"more than --max-reject-rate {greatest:g}: {counts}; the first: {first.file} line {first.line} "
-            f"({first.reason.text}): {first.text[:80]!r}; mend the file, or raise --max-reject-rate"
+            f"({first.reason.text}): {first.text[:80]!r}; correct the file, or raise --max-reject-rate"
         )
 
 

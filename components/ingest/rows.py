@@ -47,7 +47,7 @@ def create_macros(connection: Any) -> None:
 
 def scan_parameters(file: InputFile) -> dict[str, str]:
     """Returns the parameters of `SCAN`."""
-    # In a file whose first line ends with CRLF, the engine drops what follows a lone CR, unless it is told.
+    # Without it, the engine drops the text after a lone CR in a file whose first line ends with CRLF.
     line_end = file.line_end.replace("\r", r"\r").replace("\n", r"\n")
     return {"path": str(file.path), "packing": file.packing, "never": _NEVER, "line_end": line_end}
 

@@ -47,7 +47,7 @@ class LocalStorage(Storage):
             try:
                 os.link(staging, path)
             except FileExistsError as error:
-                # NFS repeats a request whose answer was lost, and is then told of its own link.
+                # NFS repeats a request whose answer was lost, and then finds its own link.
                 if staging.stat().st_nlink != 2:
                     raise AlreadyExistsError(str(path)) from error
             except OSError as error:

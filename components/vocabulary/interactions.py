@@ -244,4 +244,4 @@ def _load_part(file: Path, part: str, length: int) -> npt.NDArray[Any]:
 
 
 def _damaged(file: Path, why: str) -> UserError:
-    return UserError(f"{file} is damaged: {why}; make it anew with `twotower vocabulary`")
+    return UserError(f"{file} is damaged: {why}; run `twotower vocabulary` again")

@@ -65,7 +65,7 @@ class Vocabulary:
         if (len(users["user_id"]), len(movies["movie_id"])) != (summary.users, summary.movies):
             raise UserError(
                 f"{directory} is not whole: its tables and {SUMMARY_FILE} differ in length; "
-                "make it anew with `twotower vocabulary`"
+                "run `twotower vocabulary` again"
             )
         return cls(
             user_ids=users["user_id"].to_numpy(zero_copy_only=False),
@@ -98,7 +98,7 @@ def _columns(file: Path, names: list[str]) -> dict[str, Any]:
         table = pq.read_table(file, columns=names, memory_map=True)
         return {name: table.column(name).combine_chunks() for name in names}
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise UserError(f"{file} cannot be read; make it anew with `twotower vocabulary`") from error
+        raise UserError(f"{file} cannot be read; run `twotower vocabulary` again") from error
 
 
 # Rows that travel from the engine to a file at a time; 16 bytes each.
@@ -222,7 +222,7 @@ def _write_split(
     if done != rows:
         raise UserError(
             f"the {split} split of the ratings dataset is damaged: {rows} rows were expected, {done} could "
-            "be joined with its movies; make it anew with `twotower ingest`"
+            "be joined with its movies; run `twotower ingest` again"
         )
     np.cumsum(offsets, out=offsets)
     for array in (movies, ratings, offsets):
