@@ -154,7 +154,8 @@ def prune(registry: str, keep: int, dry_run: bool) -> None:
         click.echo(f"{verb} {version}, {size / 1e6:,.1f} MB")
     for sequence in pruning.serving:
         click.echo(f"{verb} serving/{sequence}")
-    click.echo(f"{len(pruning.versions)} versions {verb}, {len(pruning.kept)} kept")
+    total = len(pruning.versions) + len(pruning.kept)
+    click.echo(f"{verb} {len(pruning.versions)} of {total} versions")
 
 
 @click.command()

@@ -119,7 +119,7 @@ def test_prune_says_what_goes_and_deletes_it(tmp_path: Path, promote) -> None:
         assert output.splitlines() == [
             f"{verb} {oldest}, 0.0 MB",
             f"{verb} serving/1",
-            f"1 versions {verb}, 2 kept",
+            f"{verb} 1 of 3 versions",
         ]
         assert len(registry.versions.ids()) == left
     assert CliRunner().invoke(prune, ["--keep", "0"]).exit_code == 2
