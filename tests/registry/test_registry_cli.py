@@ -84,9 +84,9 @@ def test_show_tells_the_story_of_a_version(tmp_path: Path, promote) -> None:
         "0.9000",
     ):
         assert fact in text
-    story = json.loads(CliRunner().invoke(show, [*words, "--json"], catch_exceptions=False).output)
-    assert story["manifest"]["version"] == second
-    assert story["replaced_by"]["reason"] == "it likes [sequels] only"
+    shown = json.loads(CliRunner().invoke(show, [*words, "--json"], catch_exceptions=False).output)
+    assert shown["manifest"]["version"] == second
+    assert shown["replaced_by"]["reason"] == "it likes [sequels] only"
     champion_now = CliRunner().invoke(show, words[1:], catch_exceptions=False).output
     assert f"version {first}" in champion_now
 

@@ -18,7 +18,7 @@ STEPS = [
 
 
 @pytest.fixture
-def told(evaluated):
+def lines_of(evaluated):
     """The lines of the summary of a model given as tables, as they go into a pipe."""
 
     def tell(name, tables=None, **record):
@@ -39,9 +39,9 @@ def told(evaluated):
     return tell
 
 
-def test_a_published_run(told):
+def test_a_published_run(lines_of):
     rows = RowCounts(read=3605, kept=3600, rejected=5)
-    lines = told("good", outcome="published", version="20261124-105900-3f9a1c02", sequence=12, rows=rows)
+    lines = lines_of("good", outcome="published", version="20261124-105900-3f9a1c02", sequence=12, rows=rows)
     assert lines[0].startswith("Published: 20261124-105900-3f9a1c02 is served now, number 12")
     assert "3,605 rows read, 3,600 kept, 5 rejected" in lines
     assert any(line.startswith("  It finds ") and "the champion finds" in line for line in lines)
@@ -57,23 +57,23 @@ def test_a_published_run(told):
     assert lines[-1] == "Took 12 min 49 s, 12 min 48 s of it to train; 3.0 GB of memory at most"
 
 
-def test_a_refused_run_says_why_first(told, world):
-    lines = told("useless", {"scores": 0 * world.scores, "stars": 6 - world.stars})
+def test_a_refused_run_says_why_first(lines_of, world):
+    lines = lines_of("useless", {"scores": 0 * world.scores, "stars": 6 - world.stars})
     assert lines[0] == "Refused: it does not go live"
     assert "It finds 0 of 100 movies" in lines[1]
     assert any(line.startswith("✗ rules that fail: ") and "top_100_vs_popularity" in line for line in lines)
 
 
-def test_a_superseded_run(told):
-    lines = told(
+def test_a_superseded_run(lines_of):
+    lines = lines_of(
         "good", outcome="superseded", version="20261124-105900-3f9a1c02", reason="another came in between"
     )
     assert lines[0] == "Superseded: another came in between"
 
 
-def test_it_is_short_narrow_and_plain(told, world):
+def test_it_is_short_narrow_and_plain(lines_of, world):
     for name, tables in (("good", {}), ("useless", {"scores": 0 * world.scores, "stars": 6 - world.stars})):
-        lines = told(name, tables)
+        lines = lines_of(name, tables)
         assert len(lines) <= 20
         assert max(map(len, lines)) <= 80
         assert not any("\x1b" in line for line in lines)
