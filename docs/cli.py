@@ -22,20 +22,28 @@ mistake that one line names together with its cure, 1 for anything else.
 def reference() -> str:
     """The text of docs/cli.md."""
     parts = [_HEAD]
+    # As the command line itself has it: a command keeps the help flag of the context that it meets first.
+    root = click.Context(twotower, **twotower.context_settings)
     for name in COMMANDS:
-        command = twotower.get_command(click.Context(twotower), name)
+        command = twotower.get_command(root, name)
         assert command is not None
-        parts += _sections(f"twotower {name}", command)
+        parts += _sections(f"twotower {name}", command, root)
     return "\n".join(parts)
 
 
-def _sections(name: str, command: click.Command) -> Iterator[str]:
+def _sections(name: str, command: click.Command, parent: click.Context) -> Iterator[str]:
     """The help of a command and, if it is a group, of those in it."""
-    context = click.Context(command, info_name=name, max_content_width=110, terminal_width=110)
+    context = click.Context(
+        command,
+        info_name=name,
+        help_option_names=parent.help_option_names,
+        max_content_width=110,
+        terminal_width=110,
+    )
     yield f"## {name}\n\n```\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
-            yield from _sections(f"{name} {child}", command.commands[child])
+            yield from _sections(f"{name} {child}", command.commands[child], context)
 
 
 if __name__ == "__main__":

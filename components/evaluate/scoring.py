@@ -117,11 +117,6 @@ class ModelScorer:
         self._columns, representatives = Columns.alike(vectors)
         self._vectors = vectors[representatives]
 
-    @property
-    def unknown_movies(self) -> int:
-        """The number of movies of the catalogue that the model does not know."""
-        return int(np.count_nonzero(self._rows < 0))
-
     def predict(self, batch: Batch) -> Predictions:
         history = replace(batch.history, movies=self._rows[batch.history.movies])
         queries = self._model.query(batch.user_ids, history)

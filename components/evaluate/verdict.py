@@ -14,7 +14,6 @@ VERDICT_FILE = "verdict.json"
 Gate = Literal["enforce", "report"]
 ENFORCE: Gate = "enforce"
 REPORT: Gate = "report"
-GATES = (ENFORCE, REPORT)
 Comparison = Literal[">=", "<=", ""]
 Outcome = Literal["pass", "fail", "skipped"]
 PASS: Outcome = "pass"

@@ -185,7 +185,6 @@ GENRES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("Chorus", "Melody", "Ballroom", "Trumpet", "Cabaret", "Rhapsody", "Encore", "Footlights", "Duet"),
     ),
 }
-GENRE_NAMES = tuple(GENRES)
 
 
 def genre_of(title: str) -> str:
