@@ -41,12 +41,6 @@ class Site:
             [*self.command, *flags], cwd=self.folder, capture_output=True, text=True, check=False
         )
 
-    def twotower(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Calls another subcommand in the folder."""
-        return subprocess.run(
-            [*TWOTOWER, *arguments], cwd=self.folder, capture_output=True, text=True, check=False
-        )
-
 
 @pytest.fixture(scope="session")
 def new_site(tmp_path_factory) -> Callable[[], Site]:
