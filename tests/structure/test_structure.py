@@ -10,11 +10,10 @@ import pytest
 
 _ROOT = Path(__file__).parents[2]
 _PATHS = sorted(path for name in ("components", "pipelines") for path in (_ROOT / name).rglob("*.py"))
-_MOST_FILES = 155
+_MOST_FILES = 153
 _MOST_LINES = 400
-_MOST_LINES_IN_ALL = 24_400
+_MOST_LINES_IN_ALL = 24_300
 _LONGEST_CHAIN = 6
-_MOST_QUESTIONS = 26
 _QUESTION_WORDS = {"what", "which", "who", "whom", "whose", "how", "whether", "where", "when", "why"}
 
 
@@ -60,14 +59,14 @@ def _docstrings(path: Path) -> list[tuple[str, str]]:
     return [(name, text) for name, text in documented if text]
 
 
-def test_few_docstrings_begin_with_a_question_word() -> None:
+def test_no_docstring_begins_with_a_question_word() -> None:
     begun = [
         f"{_name(path)}: {name}: {text.splitlines()[0]}"
         for path in _PATHS
         for name, text in _docstrings(path)
         if re.split(r"\W", text.lower(), maxsplit=1)[0] in _QUESTION_WORDS
     ]
-    assert len(begun) <= _MOST_QUESTIONS, "\n".join(begun)
+    assert begun == []
 
 
 def _packages() -> list[Path]:
