@@ -33,7 +33,7 @@ def _commands():
 
 def _parsed(words):
     """The innermost command that `words` call, and its flags; raises on a word that does not exist."""
-    command, context = twotower, click.Context(twotower)
+    command, context = twotower, click.Context(twotower, **twotower.context_settings)
     while isinstance(command, click.Group):
         name, command, words = command.resolve_command(context, words)
         context = click.Context(command, info_name=name)

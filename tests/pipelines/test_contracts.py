@@ -74,7 +74,7 @@ def test_the_step_returns_what_the_component_says(name):
 @pytest.mark.parametrize("name", REQUESTS)
 def test_the_line_that_a_step_logs_is_one_that_the_command_line_takes(name):
     _, step = _parts(name)
-    command = twotower.get_command(click.Context(twotower), name)
+    command = twotower.get_command(click.Context(twotower, **twotower.context_settings), name)
     flags = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
     values = {str: "x", int: 7, float: 0.5, bool: True, dict: {"a": 1}}
     arguments = {name: values[declared.type] for name, declared in inputs_of(step).items()}

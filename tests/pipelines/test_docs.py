@@ -69,7 +69,7 @@ def _commands():
 
 @pytest.mark.parametrize("words", list(_commands()))
 def test_every_command_of_a_page_can_be_typed(words):
-    command, context = twotower, click.Context(twotower)
+    command, context = twotower, click.Context(twotower, **twotower.context_settings)
     while isinstance(command, click.Group):
         name, command, words = command.resolve_command(context, words)
         context = click.Context(command, info_name=name)
