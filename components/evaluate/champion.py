@@ -87,11 +87,6 @@ class Overlap:
         covered, held = trained.rows.covers(rows), trained.rows.holds(rows)
         return cls(int(np.count_nonzero(covered)), int(np.count_nonzero(held)), covered & ~held)
 
-    @property
-    def share(self) -> float:
-        """The estimated share of the held-out pairs that the model was trained on, 0 to 1."""
-        return self.trained / self.covered if self.covered else 0.0
-
 
 def _distance(one: dict[str, int], other: dict[str, int]) -> float:
     sizes = max(sum(one.values()), 1), max(sum(other.values()), 1)

@@ -12,7 +12,6 @@ from components.metrics import CHALLENGER, CHAMPION
 VERDICT_FILE = "verdict.json"
 
 Gate = Literal["enforce", "report"]
-ENFORCE: Gate = "enforce"
 REPORT: Gate = "report"
 Comparison = Literal[">=", "<=", ""]
 Outcome = Literal["pass", "fail", "skipped"]

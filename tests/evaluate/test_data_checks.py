@@ -91,7 +91,7 @@ def test_held_out_rows_that_a_model_was_trained_on_are_found():
     trained = _summary({(0, 0): 3.0, (1, 1): 3.0}, users=2, movies=3)
     held_out = held_out_of({}, {(0, 0): 3.0, (0, 1): 2.0, (1, 0): 3.0, (1, 1): 4.0}, 2, 3)
     overlap = Overlap.of(trained, held_out)
-    assert (overlap.covered, overlap.trained, overlap.share) == (4, 2, 0.5)
+    assert (overlap.covered, overlap.trained) == (4, 2)
     assert overlap.not_trained_on.tolist() == [False, True, True, False]
 
 
