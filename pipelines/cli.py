@@ -24,10 +24,7 @@ COMMANDS = {
     "ingest": ("components.ingest.step:ingest", "ratings and movie files -> RatingsDataset"),
     "vocabulary": ("components.vocabulary.step:vocabulary", "RatingsDataset -> Vocabulary, Interactions"),
     "train": ("components.train.step:train_command", "Interactions -> Model"),
-    "champion": (
-        "components.registry.step:champion_command",
-        "copy the served model out of the registry",
-    ),
+    "champion": ("components.registry.step:champion_command", "copy the served model out of the registry"),
     "evaluate": ("components.evaluate.step:evaluate_command", "Model, champion, Interactions -> Evaluation"),
     "report": ("components.report.step:report_command", "show the page of a run or version; or make one"),
     "export": ("components.export.step:export_command", "Model, Vocabulary, ratings -> Index"),
@@ -46,10 +43,7 @@ COMMANDS = {
     "serve": ("components.serve.cli:serve", "answer over HTTP, and take up each new champion"),
     "versions": ("components.registry.cli:versions", "list the versions in a registry"),
     "runs": ("components.registry.cli:runs", "list the runs: how each ended, and why"),
-    "compare": (
-        "components.report.cli:compare",
-        "two runs or versions: which is better, what differs",
-    ),
+    "compare": ("components.report.cli:compare", "two runs or versions: which is better, what differs"),
     "show": (
         "components.report.cli:show",
         "show a version: its data, settings, metrics, and when it was served",

@@ -89,140 +89,116 @@ def training(
       batch: The old name of batch_k, for one release; give one of the two.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    notified = place(notify(registry=registry, run_id=run_id), image)
+    notified = notify(registry=registry, run_id=run_id)
 
     with dsl.ExitHandler(notified, name="Train and publish"):
         # 1
-        identified = place(fingerprint(ratings=ratings, movies=movies, test_ratings=test_ratings), image)
+        identified = fingerprint(ratings=ratings, movies=movies, test_ratings=test_ratings)
         # 2
-        served = place(
-            champion(
-                registry=registry,
-                fingerprint=identified.outputs["Output"],
-                skip_unchanged=skip_unchanged,
-            ),
-            image,
+        served = champion(
+            registry=registry, fingerprint=identified.outputs["Output"], skip_unchanged=skip_unchanged
         )
         with dsl.If(served.outputs["skip"] == True, name="Unchanged"):  # noqa: E712
-            place(
-                skip(
-                    registry=registry,
-                    run_id=run_id,
-                    version=served.outputs["version"],
-                    sequence=served.outputs["sequence"],
-                    fingerprint=identified.outputs["Output"],
-                ),
-                image,
+            skipped = skip(
+                registry=registry,
+                run_id=run_id,
+                version=served.outputs["version"],
+                sequence=served.outputs["sequence"],
+                fingerprint=identified.outputs["Output"],
             )
         with dsl.Else(name="Train, evaluate, publish"):
             # 3
-            ingested = place(
-                ingest(
-                    ratings=ratings,
-                    movies=movies,
-                    test_ratings=test_ratings,
-                    format=format,
-                    columns=columns,
-                    rating_scale=rating_scale,
-                    split=split,
-                    validation_fraction=validation_fraction,
-                    test_fraction=test_fraction,
-                    fingerprint=identified.outputs["Output"],
-                    seed=seed,
-                    max_train_rows=max_train_rows,
-                    max_test_rows=max_test_rows,
-                    min_user_ratings=min_user_ratings,
-                    min_movie_ratings=min_movie_ratings,
-                    max_reject_rate=max_reject_rate,
-                    memory_gb=memory_gb,
-                ),
-                image,
+            ingested = ingest(
+                ratings=ratings,
+                movies=movies,
+                test_ratings=test_ratings,
+                format=format,
+                columns=columns,
+                rating_scale=rating_scale,
+                split=split,
+                validation_fraction=validation_fraction,
+                test_fraction=test_fraction,
+                fingerprint=identified.outputs["Output"],
+                seed=seed,
+                max_train_rows=max_train_rows,
+                max_test_rows=max_test_rows,
+                min_user_ratings=min_user_ratings,
+                min_movie_ratings=min_movie_ratings,
+                max_reject_rate=max_reject_rate,
+                memory_gb=memory_gb,
             )
             # 4
-            encoded = place(vocabulary(dataset=ingested.outputs["dataset"], memory_gb=memory_gb), image)
+            encoded = vocabulary(dataset=ingested.outputs["dataset"], memory_gb=memory_gb)
             # 5
-            trained = place(
-                train(
-                    interactions=encoded.outputs["interactions"],
-                    vocabulary=encoded.outputs["vocabulary"],
-                    preset=preset,
-                    train_settings=train_settings,
-                    rating_weight=rating_weight,
-                    retrieval_weight=retrieval_weight,
-                    seed=seed,
-                    checkpoint_root=checkpoint_root,
-                    workers=workers,
-                ),
-                image,
+            trained = train(
+                interactions=encoded.outputs["interactions"],
+                vocabulary=encoded.outputs["vocabulary"],
+                preset=preset,
+                train_settings=train_settings,
+                rating_weight=rating_weight,
+                retrieval_weight=retrieval_weight,
+                seed=seed,
+                checkpoint_root=checkpoint_root,
+                workers=workers,
             )
             # 6
-            evaluated = place(
-                evaluate(
-                    model=trained.outputs["model"],
-                    champion=served.outputs["champion"],
-                    interactions=encoded.outputs["interactions"],
-                    vocabulary=encoded.outputs["vocabulary"],
-                    gate=gate,
-                    min_top_100_accuracy=min_top_100_accuracy,
-                    max_rmse=max_rmse,
-                    seed=seed,
-                ),
-                image,
+            evaluated = evaluate(
+                model=trained.outputs["model"],
+                champion=served.outputs["champion"],
+                interactions=encoded.outputs["interactions"],
+                vocabulary=encoded.outputs["vocabulary"],
+                gate=gate,
+                min_top_100_accuracy=min_top_100_accuracy,
+                max_rmse=max_rmse,
+                seed=seed,
             )
             # 7
-            reported = place(
-                report(
-                    evaluation=evaluated.outputs["evaluation"],
-                    model=trained.outputs["model"],
-                    dataset=ingested.outputs["dataset"],
-                    identity=identified.outputs["identity"],
-                ),
-                image,
+            reported = report(
+                evaluation=evaluated.outputs["evaluation"],
+                model=trained.outputs["model"],
+                dataset=ingested.outputs["dataset"],
+                identity=identified.outputs["identity"],
             )
             # 8
             with dsl.If(evaluated.outputs["publish"] == True, name="Good enough"):  # noqa: E712
-                exported = place(
-                    export(
-                        model=trained.outputs["model"],
-                        vocabulary=encoded.outputs["vocabulary"],
-                        interactions=encoded.outputs["interactions"],
-                        index_kind=index_kind,
-                        max_latency_ms=max_latency_ms,
-                        old_index_kind=index,
-                    ),
-                    image,
+                exported = export(
+                    model=trained.outputs["model"],
+                    vocabulary=encoded.outputs["vocabulary"],
+                    interactions=encoded.outputs["interactions"],
+                    index_kind=index_kind,
+                    max_latency_ms=max_latency_ms,
+                    old_index_kind=index,
                 )
-                published = place(
-                    publish(
-                        index=exported.outputs["index"],
-                        model=trained.outputs["model"],
-                        evaluation=evaluated.outputs["evaluation"],
-                        report=reported.outputs["report"],
-                        model_card=reported.outputs["model_card"],
-                        dataset=ingested.outputs["dataset"],
-                        registry=registry,
-                        champion_sequence=served.outputs["sequence"],
-                        run_id=run_id,
-                    ),
-                    image,
+                published = publish(
+                    index=exported.outputs["index"],
+                    model=trained.outputs["model"],
+                    evaluation=evaluated.outputs["evaluation"],
+                    report=reported.outputs["report"],
+                    model_card=reported.outputs["model_card"],
+                    dataset=ingested.outputs["dataset"],
+                    registry=registry,
+                    champion_sequence=served.outputs["sequence"],
+                    run_id=run_id,
                 )
                 # One of the two is 0, the other the number that is asked for; or both are 0.
                 with dsl.If(batch_k != batch, name="Recommend to all"):
                     recommended = recommend_to_all(index=exported.outputs["index"], k=batch_k, old_k=batch)
-                    place(recommended.after(published), image)
+                    recommended.after(published)
             with dsl.Else(name="Not good enough"):
-                place(
-                    refuse(
-                        model=trained.outputs["model"],
-                        evaluation=evaluated.outputs["evaluation"],
-                        report=reported.outputs["report"],
-                        dataset=ingested.outputs["dataset"],
-                        registry=registry,
-                        run_id=run_id,
-                        fail=fail_when_refused,
-                    ),
-                    image,
+                refused = refuse(
+                    model=trained.outputs["model"],
+                    evaluation=evaluated.outputs["evaluation"],
+                    report=reported.outputs["report"],
+                    dataset=ingested.outputs["dataset"],
+                    registry=registry,
+                    run_id=run_id,
+                    fail=fail_when_refused,
                 )
+
+    prepared = (notified, identified, served, skipped, ingested, encoded)
+    decided = (trained, evaluated, reported, exported, published, recommended, refused)
+    for task in (*prepared, *decided):
+        place(task, image)
 
 
 def pipeline() -> GraphComponent:
