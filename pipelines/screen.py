@@ -2,9 +2,8 @@
 
 import shlex
 import time
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -73,7 +72,7 @@ def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
     from components.registry.registry import published_index
 
     try:
-        index: Path = published_index(registry, record.version)
+        index = published_index(registry, record.version)
     except UserError:
         return None  # refused, and there is no earlier version
     return showcase(index)
@@ -101,24 +100,15 @@ def _print_next_commands(shown: "Showcase | None", registry: str, console: Conso
         _print(console, f"{label:<12}.venv/bin/twotower {line}{at}")
 
 
-class Watch:
+class Watch(ExitStack):
     """Prints the events of a run, and shows the step in progress in the last line of a terminal."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__()
         self._console = console
-        self._status = console.status("Starting the pipeline") if console.is_terminal else None
+        status = console.status("Starting the pipeline")
+        self._status = self.enter_context(status) if console.is_terminal else None
         self._started: dict[str, float] = {}
-
-    def __enter__(self) -> Self:
-        if self._status is not None:
-            self._status.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._status is not None:
-            self._status.stop()
 
     def __call__(self, event: Event) -> None:
         if event.kind == "started":

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
@@ -108,7 +108,7 @@ _SIGNS = {
 }
 
 
-class Board:
+class Board(ExitStack):
     """Shows the steps of a run; called with the run as the server has it.
 
     Args:
@@ -117,20 +117,11 @@ class Board:
     """
 
     def __init__(self, console: Console, titles: Mapping[str, str]) -> None:
+        super().__init__()
         self._console, self._titles = console, titles
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        live = Live(console=console, auto_refresh=False)
+        self._live = self.enter_context(live) if console.is_terminal else None
         self._said: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def __call__(self, run: Any) -> None:
         tasks = task_states(run, self._titles)
