@@ -37,6 +37,7 @@ def _sections(name: str, command: click.Command, parent: click.Context) -> Itera
         command,
         info_name=name,
         help_option_names=parent.help_option_names,
+        show_default=parent.show_default,
         max_content_width=110,
         terminal_width=110,
     )

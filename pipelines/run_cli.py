@@ -37,13 +37,11 @@ def pipeline_options(function: Callable[..., None]) -> Callable[..., None]:
     "--runner",
     type=click.Choice(["subprocess", "docker"]),
     default="subprocess",
-    show_default=True,
     help="Run the steps as processes of this Python, or as containers of --image.",
 )
 @click.option(
     "--work-dir",
     default=".twotower",
-    show_default=True,
     help="Directory for step outputs, cache, checkpoints and logs; it can be deleted at any time.",
 )
 def run(runner: str, work_dir: str, **arguments: Any) -> None:
@@ -59,7 +57,7 @@ def run(runner: str, work_dir: str, **arguments: Any) -> None:
 
 
 @click.command(name="compile", help="Write the training pipeline as YAML, ready to upload to Kubeflow.")
-@click.option("--output", default="pipeline.yaml", show_default=True, help="The YAML file to write.")
+@click.option("--output", default="pipeline.yaml", help="The YAML file to write.")
 @pod_options
 def compile_pipeline(*, output: str, pods: "PodSettings") -> None:
     from pipelines.compiled import compile_pipeline

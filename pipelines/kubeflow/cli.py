@@ -31,7 +31,6 @@ _INTERRUPTED = 130
 @click.option(
     "--upload/--no-upload",
     default=True,
-    show_default=True,
     help="Keep the pipeline on the server, a version for each content; or only send it with the run.",
 )
 @click.option("--again", is_flag=True, help="Start a run even if one with the same inputs has not ended yet.")
@@ -141,7 +140,6 @@ def schedule() -> None:
     "--max-concurrency",
     type=click.IntRange(1, 10),
     default=1,
-    show_default=True,
     help="Most runs of the schedule in progress at a time.",
 )
 @_KILL_RUNNING
@@ -201,27 +199,25 @@ def list_schedules(*, kubeflow: "Callable[[], Kubeflow]") -> None:
     from collections import Counter
 
     from rich.console import Console
-    from rich.table import Table
 
+    from components.display import table
     from pipelines.kubeflow.schedule import view
 
     connection = kubeflow()
-    schedules = list(connection.recurring_runs())
+    schedules = sorted(connection.recurring_runs(), key=lambda one: one.display_name)
     if not schedules:
         click.echo("no schedules; `twotower schedule create` makes one")
         return
     count = Counter(one.display_name for one in schedules)
-    table = Table(box=None, pad_edge=False)
-    for header in ("name", "state", "when (UTC)", "version", "image", "age", "last run"):
-        table.add_column(header, overflow="fold")
-    for one in sorted(schedules, key=lambda one: one.display_name):
+    rows = []
+    for one in schedules:
         seen = view(connection, one, now(), alone=count[one.display_name] == 1)
-        row = (seen.name, seen.state, seen.trigger, seen.version, seen.image, seen.age, seen.outcome)
-        table.add_row(*row)
+        rows.append((seen.name, seen.state, seen.trigger, seen.version, seen.image, seen.age, seen.outcome))
     console = Console()
     if not console.is_terminal:
         console.width = _ONE_LINE
-    console.print(table)
+    headers = ("name", "state", "when (UTC)", "version", "image", "age", "last run")
+    console.print(table("", headers, rows))
 
 
 @schedule.command(help="Show the schedule NAME: its inputs, its last run, and when it fires next.")
