@@ -38,9 +38,9 @@ class _Field:
             return self.names.index(text.lower()) + self.lowest
         return int(text) if text.isascii() and text.isdigit() else None
 
-    def values(self, text: str) -> set[int]:
-        """Parses a comma-separated list of `*`, `a`, `a-b` and their `/step`."""
-        return set(itertools.chain.from_iterable(self._range(part) for part in text.split(",")))
+    def values(self, text: str) -> tuple[int, ...]:
+        """Parses a comma-separated list of `*`, `a`, `a-b` and their `/step` into sorted numbers."""
+        return tuple(sorted(set().union(*map(self._range, text.split(",")))))
 
     def _range(self, text: str) -> range:
         span, slash, step_text = text.partition("/")
@@ -82,13 +82,13 @@ class Cron:
     """
 
     text: str
+    either_day: bool
     seconds: tuple[int, ...]
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
-    days: frozenset[int]
-    months: frozenset[int]
-    weekdays: frozenset[int]
-    either_day: bool
+    days: tuple[int, ...]
+    months: tuple[int, ...]
+    weekdays: tuple[int, ...]
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yields the times within five years after `moment`, in UTC, soonest first."""
@@ -124,17 +124,8 @@ def parse_cron(text: str) -> Cron:
             f"--cron '{text}' has {len(parts)} fields, not six: second minute hour day month weekday, "
             "as in '0 0 3 * * *' for every day at 03:00 UTC"
         )
-    values = [sorted(field.values(part)) for field, part in zip(_FIELDS, parts, strict=True)]
-    cron = Cron(
-        text=" ".join(parts),
-        seconds=tuple(values[0]),
-        minutes=tuple(values[1]),
-        hours=tuple(values[2]),
-        days=frozenset(values[3]),
-        months=frozenset(values[4]),
-        weekdays=frozenset(values[5]),
-        either_day=not (_starred(parts[3]) or _starred(parts[5])),
-    )
+    values = (field.values(part) for field, part in zip(_FIELDS, parts, strict=True))
+    cron = Cron(" ".join(parts), not (_starred(parts[3]) or _starred(parts[5])), *values)
     if next(cron.after(datetime.now(UTC)), None) is None:
         raise UserError(f"--cron '{text}': that day never comes; correct the day or the month")
     return cron
