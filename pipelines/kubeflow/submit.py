@@ -42,7 +42,17 @@ def upload(kubeflow: Kubeflow, package: Path, pipeline: str) -> Version:
     Raises:
       UserError: if the server refuses it.
     """
-    pipeline_id = _pipeline(kubeflow, pipeline).pipeline_id
+    from kfp_server_api import V2beta1Pipeline
+
+    body = V2beta1Pipeline(
+        display_name=pipeline,
+        description="Turns a file of ratings into a published two-tower movie recommender.",
+        namespace=kubeflow.namespace or None,
+    )
+    calls = kubeflow.sdk.pipelines
+    pipeline_id = get_or_create(
+        lambda: kubeflow.pipeline(pipeline), lambda: calls.pipeline_service_create_pipeline(pipeline=body)
+    ).pipeline_id
     name = f"{__version__}-{digest(package)}"
 
     def find() -> Any | None:
@@ -60,20 +70,6 @@ def upload(kubeflow: Kubeflow, package: Path, pipeline: str) -> Version:
 def digest(package: Path) -> str:
     """Computes a digest, of twelve digits, of a compiled pipeline."""
     return hashlib.sha256(package.read_bytes()).hexdigest()[:12]
-
-
-def _pipeline(kubeflow: Kubeflow, name: str) -> Any:
-    from kfp_server_api import V2beta1Pipeline
-
-    body = V2beta1Pipeline(
-        display_name=name,
-        description="Turns a file of ratings into a published two-tower movie recommender.",
-        namespace=kubeflow.namespace or None,
-    )
-    return get_or_create(
-        lambda: kubeflow.pipeline(name),
-        lambda: kubeflow.sdk.pipelines.pipeline_service_create_pipeline(pipeline=body),
-    )
 
 
 @dataclass(frozen=True)
@@ -117,10 +113,7 @@ def submit(
     can be repeated.
 
     Args:
-      kubeflow: the server.
-      package: the compiled pipeline.
       arguments: of the pipeline, typed.
-      place: names on the server.
       keep_version: upload the package as a version of the pipeline; else it is sent with the run.
       again: start a run even if one is found.
 
@@ -130,16 +123,26 @@ def submit(
     mark = _mark(package, arguments)
     # The word before the mark is unique to this call, which finds its run by it if the answer is lost.
     name = f"{place.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(4)} {mark}"
-    version = upload(kubeflow, package, place.pipeline) if keep_version else None
+    source = {"pipeline_package_path": str(package)}
+    if keep_version:
+        version = upload(kubeflow, package, place.pipeline)
+        source = {"pipeline_id": version.pipeline_id, "version_id": version.version_id}
     experiment_id = experiment(kubeflow, place.experiment).experiment_id
+
+    def create() -> Any:
+        with contextlib.redirect_stdout(io.StringIO()):  # the client of KFP prints a link
+            return kubeflow.sdk.run_pipeline(
+                experiment_id=experiment_id,
+                job_name=name,
+                params=arguments,
+                pipeline_root=place.pipeline_root or None,
+                service_account=place.service_account or None,
+                **source,
+            )
+
     earlier = None if again else _unfinished(kubeflow, experiment_id, mark)
-    if earlier is not None:
-        return Started(earlier.run_id, kubeflow.run_url(earlier.run_id), found=True)
-    run = get_or_create(
-        lambda: kubeflow.run_named(name, experiment_id),
-        lambda: _create(kubeflow, experiment_id, name, version or package, arguments, place),
-    )
-    return Started(run.run_id, kubeflow.run_url(run.run_id), found=False)
+    run = earlier or get_or_create(lambda: kubeflow.run_named(name, experiment_id), create)
+    return Started(run.run_id, kubeflow.run_url(run.run_id), found=earlier is not None)
 
 
 def experiment(kubeflow: Kubeflow, name: str) -> Any:
@@ -162,29 +165,6 @@ def _mark(package: Path, arguments: dict[str, Any]) -> str:
 def _unfinished(kubeflow: Kubeflow, experiment_id: str, mark: str) -> Any | None:
     runs = kubeflow.runs(experiment_id=experiment_id, filter=where("display_name", "IS_SUBSTRING", mark))
     return next((run for run in runs if run.display_name.endswith(mark) and run.state not in FINISHED), None)
-
-
-def _create(
-    kubeflow: Kubeflow,
-    experiment_id: str,
-    name: str,
-    what: Version | Path,
-    arguments: dict[str, Any],
-    place: Place,
-) -> Any:
-    if isinstance(what, Version):
-        source = {"pipeline_id": what.pipeline_id, "version_id": what.version_id}
-    else:
-        source = {"pipeline_package_path": str(what)}
-    with contextlib.redirect_stdout(io.StringIO()):  # the client of KFP prints a link
-        return kubeflow.sdk.run_pipeline(
-            experiment_id=experiment_id,
-            job_name=name,
-            params=arguments,
-            pipeline_root=place.pipeline_root or None,
-            service_account=place.service_account or None,
-            **source,
-        )
 
 
 def run_now(kubeflow: Kubeflow, name: str) -> str:
