@@ -187,7 +187,7 @@ def create(
     verb = "is as asked already" if created.found else "replaced" if created.replaced else "created"
     click.echo(f"schedule {name} {verb}: {trigger}, {what} of {place.pipeline}")
     runs = runs_of(connection, created.schedule)
-    for line in firing_lines(list(next_firings(created.schedule, runs, now()))):
+    for line in firing_lines(next_firings(created.schedule, runs, now())):
         click.echo(f"  {line}")
 
 

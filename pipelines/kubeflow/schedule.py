@@ -1,7 +1,7 @@
 """Schedules by name: plan, creation, deletion, and a view of their state."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -40,29 +40,24 @@ class Plan:
 
     def to_api(self) -> Any:
         """Returns the schedule as the API has it, disabled."""
-        from kfp_server_api import (
-            RecurringRunMode,
-            V2beta1PipelineVersionReference,
-            V2beta1RecurringRun,
-            V2beta1RuntimeConfig,
-        )
+        import kfp_server_api as api
 
-        return V2beta1RecurringRun(
+        return api.V2beta1RecurringRun(
             display_name=self.name,
             trigger=self.trigger.to_api(),
             experiment_id=self.experiment_id,
             # The client of KFP requires a version; the server takes the newest where there is none.
-            pipeline_version_reference=V2beta1PipelineVersionReference(
+            pipeline_version_reference=api.V2beta1PipelineVersionReference(
                 pipeline_id=self.pipeline_id, pipeline_version_id=self.version_id or None
             ),
-            runtime_config=V2beta1RuntimeConfig(
+            runtime_config=api.V2beta1RuntimeConfig(
                 parameters=self.arguments, pipeline_root=self.pipeline_root or None
             ),
             service_account=self.service_account or None,
             max_concurrency=str(self.max_concurrency),
             # Otherwise a schedule that was disabled for a week would start every missed run.
             no_catchup=True,
-            mode=RecurringRunMode.DISABLE,
+            mode=api.RecurringRunMode.DISABLE,
         )
 
     def matches(self, schedule: Any) -> bool:
@@ -114,8 +109,6 @@ def create(kubeflow: Kubeflow, plan: Plan, *, kill_running: bool = False) -> Cre
     """Makes the plan the only schedule of its name, and enables it.
 
     Args:
-      kubeflow: the server.
-      plan: the schedule.
       kill_running: replace a schedule although that kills its runs in progress.
 
     Raises:
@@ -202,7 +195,8 @@ def _create_disabled(kubeflow: Kubeflow, plan: Plan, before: Sequence[Any]) -> A
 def _older(kubeflow: Kubeflow, schedule: Any, before: Sequence[Any]) -> list[Any]:
     """Lists the other schedules of the name. Raises `UserError` if one is newer: the last caller wins."""
     known = {one.recurring_run_id for one in (schedule, *before)}
-    others = [one for one in named(kubeflow, schedule.display_name) if not _is(one, schedule)]
+    same_name = named(kubeflow, schedule.display_name)
+    others = [one for one in same_name if one.recurring_run_id != schedule.recurring_run_id]
     if any(_age(one) > _age(schedule) and one.recurring_run_id not in known for one in others):
         _delete(kubeflow, schedule)
         raise UserError(
@@ -210,10 +204,6 @@ def _older(kubeflow: Kubeflow, schedule: Any, before: Sequence[Any]) -> list[Any
             "look at `twotower schedule list`, and repeat this if theirs is not the one that is wanted"
         )
     return others
-
-
-def _is(one: Any, other: Any) -> bool:
-    return bool(one.recurring_run_id == other.recurring_run_id)
 
 
 def _age(schedule: Any) -> tuple[Any, str]:
@@ -283,9 +273,6 @@ def view(kubeflow: Kubeflow, schedule: Any, now: datetime, *, alone: bool = True
     """Describes a schedule as text.
 
     Args:
-      kubeflow: the server.
-      schedule: the schedule as the API returns it.
-      now: the current time.
       alone: true if no other schedule has its name.
     """
     runs = runs_of(kubeflow, schedule)
@@ -303,17 +290,17 @@ def view(kubeflow: Kubeflow, schedule: Any, now: datetime, *, alone: bool = True
         outcome=_outcome(runs[0], now) if runs else "no run yet",
         run_url=kubeflow.run_url(runs[0].run_id) if runs else "",
         arguments=arguments,
-        firings=list(next_firings(schedule, runs, now)) if on else [],
+        firings=next_firings(schedule, runs, now) if on else [],
     )
 
 
-def next_firings(schedule: Any, runs: list[Any], now: datetime, count: int = 3) -> Iterator[datetime]:
-    """Yields the next times at which a schedule starts a run, in UTC."""
+def next_firings(schedule: Any, runs: list[Any], now: datetime) -> list[datetime]:
+    """Lists the next three times at which a schedule starts a run, in UTC."""
     trigger = trigger_of(schedule.trigger)
     if trigger is None:
-        return iter(())
+        return []
     fired = [run.scheduled_at for run in runs if run.scheduled_at is not None]
-    return itertools.islice(trigger.firings(now, max([schedule.created_at, *fired])), count)
+    return list(itertools.islice(trigger.firings(now, max([schedule.created_at, *fired])), 3))
 
 
 def firing_lines(firings: list[datetime]) -> list[str]:
