@@ -73,7 +73,7 @@ class UserRatings:
         total = sum(len(part.movies) for part in parts)
         movies, ratings = np.empty(total, np.int32), np.empty(total, np.float32)
         for part in parts:
-            places = np.arange(len(part.movies)) + np.repeat(starts - part.offsets[:-1], part.counts)
+            places = part.places(starts)
             movies[places], ratings[places] = part.movies, part.ratings
             starts = starts + part.counts
         return cls(movies, ratings, np.sum([part.offsets for part in parts], axis=0))
@@ -92,6 +92,10 @@ class UserRatings:
     def owners(self) -> npt.NDArray[np.int32]:
         """User index of each rating, int32 [ratings]; computed at each call."""
         return np.repeat(np.arange(self.users, dtype=np.int32), self.counts)
+
+    def places(self, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns the place of each rating, int64 [ratings], if each user's begin at `starts`, int64 [users]."""
+        return np.arange(len(self.movies)) + np.repeat(starts - self.offsets[:-1], self.counts)
 
     @property
     def arrays(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
