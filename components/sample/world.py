@@ -123,68 +123,49 @@ def _blocks(users: Integers, activity: Integers) -> Iterator[Integers]:
 
 
 # Genre -> the first words of its titles, and their subjects.
-GENRES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+_WORDS = {
     "space": (
-        ("Galactic", "Orbital", "Lunar", "Stellar", "Martian", "Cosmic", "Interstellar", "Solar"),
-        ("Voyage", "Station", "Armada", "Colony", "Eclipse", "Comet", "Signal", "Odyssey", "Asteroid"),
+        "Galactic Orbital Lunar Stellar Martian Cosmic Interstellar Solar",
+        "Voyage Station Armada Colony Eclipse Comet Signal Odyssey Asteroid",
     ),
     "western": (
-        ("Dusty", "Lonesome", "Prairie", "Outlaw", "Frontier", "Desert", "Rattlesnake", "Gunsmoke"),
-        ("Saddle", "Sheriff", "Stampede", "Showdown", "Canyon", "Ranch", "Rider", "Saloon", "Posse"),
+        "Dusty Lonesome Prairie Outlaw Frontier Desert Rattlesnake Gunsmoke",
+        "Saddle Sheriff Stampede Showdown Canyon Ranch Rider Saloon Posse",
     ),
     "romance": (
-        ("Tender", "Secret", "Endless", "Moonlit", "Parisian", "Stolen", "First", "Summer"),
-        (
-            "Kiss",
-            "Sweetheart",
-            "Wedding",
-            "Embrace",
-            "Valentine",
-            "Promise",
-            "Romance",
-            "Bouquet",
-            "Serenade",
-        ),
+        "Tender Secret Endless Moonlit Parisian Stolen First Summer",
+        "Kiss Sweetheart Wedding Embrace Valentine Promise Romance Bouquet Serenade",
     ),
     "horror": (
-        ("Haunted", "Bloody", "Cursed", "Screaming", "Midnight", "Undead", "Grim", "Rotting"),
-        ("Crypt", "Cellar", "Nightmare", "Vampire", "Coffin", "Asylum", "Ghoul", "Exorcism", "Graveyard"),
+        "Haunted Bloody Cursed Screaming Midnight Undead Grim Rotting",
+        "Crypt Cellar Nightmare Vampire Coffin Asylum Ghoul Exorcism Graveyard",
     ),
     "comedy": (
-        ("Goofy", "Clumsy", "Awkward", "Hilarious", "Silly", "Runaway", "Accidental", "Bumbling"),
-        ("Roommates", "Vacation", "Prank", "In-Laws", "Butler", "Mix-Up", "Babysitter", "Reunion", "Clown"),
+        "Goofy Clumsy Awkward Hilarious Silly Runaway Accidental Bumbling",
+        "Roommates Vacation Prank In-Laws Butler Mix-Up Babysitter Reunion Clown",
     ),
     "crime": (
-        ("Crooked", "Cold", "Deadly", "Undercover", "Hardboiled", "Guilty", "Ruthless", "Smoking"),
-        ("Detective", "Heist", "Alibi", "Mobster", "Verdict", "Witness", "Ransom", "Informer", "Getaway"),
+        "Crooked Cold Deadly Undercover Hardboiled Guilty Ruthless Smoking",
+        "Detective Heist Alibi Mobster Verdict Witness Ransom Informer Getaway",
     ),
     "war": (
-        ("Fallen", "Iron", "Last", "Burning", "Brave", "Forgotten", "Silent", "Muddy"),
-        ("Battalion", "Trench", "Regiment", "Bunker", "Platoon", "Submarine", "Armistice", "Convoy", "Siege"),
+        "Fallen Iron Last Burning Brave Forgotten Silent Muddy",
+        "Battalion Trench Regiment Bunker Platoon Submarine Armistice Convoy Siege",
     ),
     "family": (
-        ("Little", "Magic", "Fuzzy", "Cuddly", "Enchanted", "Playful", "Tiny", "Merry"),
-        ("Puppy", "Penguin", "Teddy", "Kitten", "Pony", "Dragonling", "Toyshop", "Treehouse", "Elf"),
+        "Little Magic Fuzzy Cuddly Enchanted Playful Tiny Merry",
+        "Puppy Penguin Teddy Kitten Pony Dragonling Toyshop Treehouse Elf",
     ),
     "documentary": (
-        ("Inside", "Vanishing", "Hidden", "Wild", "Ancient", "Living", "Modern", "Rare"),
-        (
-            "Glaciers",
-            "Archive",
-            "Rainforest",
-            "Pyramids",
-            "Reef",
-            "Economy",
-            "Orchestra",
-            "Migration",
-            "Fossils",
-        ),
+        "Inside Vanishing Hidden Wild Ancient Living Modern Rare",
+        "Glaciers Archive Rainforest Pyramids Reef Economy Orchestra Migration Fossils",
     ),
     "musical": (
-        ("Dancing", "Singing", "Broadway", "Tapping", "Swinging", "Golden", "Jazzy", "Velvet"),
-        ("Chorus", "Melody", "Ballroom", "Trumpet", "Cabaret", "Rhapsody", "Encore", "Footlights", "Duet"),
+        "Dancing Singing Broadway Tapping Swinging Golden Jazzy Velvet",
+        "Chorus Melody Ballroom Trumpet Cabaret Rhapsody Encore Footlights Duet",
     ),
 }
+GENRES = {genre: (openings.split(), subjects.split()) for genre, (openings, subjects) in _WORDS.items()}
 
 
 def genre_of(title: str) -> str:
@@ -214,7 +195,7 @@ class World:
     """Users and movies, with preferences by genre.
 
     Attributes:
-      genres: int8 [movies], an index into the genres of `words`.
+      genres: int8 [movies], an index into `GENRES`.
       popularity: float32 [movies], relative; 0 for movies that nobody rates.
       movie_bias: float32 [movies], stars.
       user_bias: float32 [users], stars.
