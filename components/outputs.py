@@ -12,8 +12,8 @@ from typing import Any
 
 from components.errors import UserError
 
-# What a full disk, or a user's full share of it, answers to a write.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Errors of a write to a full disk, or beyond a user's quota.
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -26,14 +26,17 @@ def output_directory(path: str | Path) -> Iterator[Path]:
       UserError: if nothing can be written there, or the disk fills up.
     """
     target = Path(path)
-    staging = _staging_directory(target)
+    staging = directory_beside(target)
     try:
+        if target.exists() and not target.is_dir():
+            raise UserError(f"{target} is a file, not a directory; name another output")
+        staging.chmod(0o755)  # mkdtemp's 0700 would hide the output from other users
         yield staging
         if target.is_dir():
             shutil.rmtree(target)
         staging.replace(target)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL_DISK:
             raise
         place = error.filename or target
         raise UserError(
@@ -43,16 +46,13 @@ def output_directory(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _staging_directory(target: Path) -> Path:
+def directory_beside(target: Path, kind: str = "") -> Path:
+    """Makes an empty hidden directory beside `target`. Raises `UserError` if nothing can be written there."""
     try:
-        if target.exists() and not target.is_dir():
-            raise UserError(f"{target} is a file, not a directory; name another output")
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.{kind}", dir=target.parent))
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; name another output") from error
-    staging.chmod(0o755)  # mkdtemp's 0700 would hide the output from other users
-    return staging
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -1,7 +1,6 @@
 """Embedded database that works out of core, within a limit of memory."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 
 from components.declaration import Range
 from components.errors import UserError
+from components.outputs import directory_beside
 
 # What Python, numpy and Arrow hold beside the engine's own buffers, in bytes.
 _OUTSIDE_THE_ENGINE = 500_000_000
@@ -26,12 +26,7 @@ def scratch_directory(output: str | Path) -> Iterator[Path]:
     Raises:
       UserError: if nothing can be written beside `output`.
     """
-    target = Path(output)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.scratch.", dir=target.parent))
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}; name another output") from error
+    scratch = directory_beside(Path(output), "scratch.")
     try:
         yield scratch
     finally:

@@ -3,7 +3,8 @@
 import mimetypes
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +33,7 @@ _TOO_MANY_REQUESTS = 429
 
 
 @contextmanager
-def one_line(uri: str, bucket: str, deadline_seconds: float, needs_object: bool = True) -> Iterator[None]:
+def _one_line(uri: str, bucket: str, deadline_seconds: float, needs_object: bool = True) -> Iterator[None]:
     """Turns errors that the user can cure into a `UserError`; a failed precondition is left to the caller.
 
     Args:
@@ -136,7 +137,7 @@ class GcsStorage(Storage):
         if not _ROOT.fullmatch(root):
             raise UserError(f"{root} names no bucket; write gs://BUCKET/PREFIX")
         self._bucket_name, _, prefix = self.root.removeprefix("gs://").partition("/")
-        self._deadline_seconds = deadline_seconds
+        self._errors = partial(_one_line, bucket=self._bucket_name, deadline_seconds=deadline_seconds)
         self._prefix = f"{prefix}/" if prefix else ""
         retry = DEFAULT_RETRY.with_delay(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, 2.0)
         self._request = {"retry": retry.with_timeout(deadline_seconds), "timeout": _REQUEST_SECONDS}
@@ -180,7 +181,7 @@ class GcsStorage(Storage):
         def download() -> StoredFile:
             sink = RunningChecksum()
             self._blob(key).download_to_file(sink, checksum="crc32c", **self._request)
-            return StoredFile(sink.size, sink.crc32c)
+            return sink.stored
 
         return self._transfer(key, download)
 
@@ -236,11 +237,8 @@ class GcsStorage(Storage):
             self._blob(key).upload_from_string(data, **options)
 
     def _delete(self, blob: Any) -> None:
-        with self._errors(f"gs://{self._bucket_name}/{blob.name}"):
-            try:
-                blob.delete(**self._request)
-            except api_errors.NotFound:
-                return
+        with self._errors(f"gs://{self._bucket_name}/{blob.name}"), suppress(api_errors.NotFound):
+            blob.delete(**self._request)
 
     def _transfer(self, key: str, download: Callable[[], T]) -> T:
         """Calls `download`, and repeats it while the data do not have the announced checksum."""
@@ -251,6 +249,3 @@ class GcsStorage(Storage):
                 except DataCorruption:
                     continue
             return download()
-
-    def _errors(self, uri: str, needs_object: bool = True) -> AbstractContextManager[None]:
-        return one_line(uri, self._bucket_name, self._deadline_seconds, needs_object)

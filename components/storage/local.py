@@ -31,7 +31,7 @@ class LocalStorage(Storage):
         return Path(self.root, key)
 
     def read_bytes(self, key: str) -> bytes:
-        with _reading(self._path(key)) as path:
+        with _one_line("read", self._path(key)) as path:
             return path.read_bytes()
 
     def write_bytes(self, key: str, data: bytes) -> None:
@@ -68,7 +68,7 @@ class LocalStorage(Storage):
         return self._path(key).is_file()
 
     def stat(self, key: str) -> StoredFile:
-        with _reading(self._path(key)) as path:
+        with _one_line("read", self._path(key)) as path:
             return stored_file(path)
 
     def read_back(self, key: str) -> StoredFile:
@@ -84,20 +84,12 @@ class LocalStorage(Storage):
         return _copy(self._path(key), self._path(new_key))
 
     def delete(self, key: str) -> None:
-        path = self._path(key)
-        try:
+        with _one_line("delete", self._path(key)) as path:
             path.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot delete {path}: {error.strerror}; {CURE}") from error
 
     def delete_prefix(self, directory: str) -> None:
-        path = self._path(directory)
-        try:
+        with suppress(NotFoundError), _one_line("delete", self._path(directory)) as path:
             shutil.rmtree(path)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UserError(f"cannot delete {path}: {error.strerror}; {CURE}") from error
 
     def remove_unfinished(self, older_than_seconds: float) -> None:
         oldest = time.time() - older_than_seconds
@@ -120,13 +112,14 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Path]:
+def _one_line(verb: str, path: Path) -> Iterator[Path]:
+    """Yields `path`, and turns the errors of reading or deleting it (`verb`) into a `UserError`."""
     try:
         yield path
     except FileNotFoundError as error:
         raise NotFoundError(f"{path} does not exist") from error
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; {CURE}") from error
+        raise UserError(f"cannot {verb} {path}: {error.strerror}; {CURE}") from error
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -138,7 +131,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def _copy(source: Path, target: Path) -> StoredFile:
     """Copies a file and reads the copy back."""
-    with _reading(source):
+    with _one_line("read", source):
         original = stored_file(source)
     with staged(target) as staging:
         shutil.copyfile(source, staging)

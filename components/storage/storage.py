@@ -2,6 +2,7 @@
 
 import base64
 import errno
+import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,45 +13,9 @@ from google_crc32c import Checksum
 
 from components.documents import Document
 from components.errors import UserError
+from components.outputs import FULL_DISK
 
 _CHUNK_BYTES = 1 << 20
-
-
-def checksum_of(data: bytes) -> str:
-    """Returns the CRC32C of `data`: four big-endian bytes in base64, as `gcloud storage hash` shows it."""
-    return _text(Checksum(data))
-
-
-def checksum_of_file(path: str | Path) -> str:
-    """Returns the CRC32C of the file's bytes, in the notation of `checksum_of`."""
-    checksum = RunningChecksum()
-    with Path(path).open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            checksum.write(chunk)
-    return checksum.crc32c
-
-
-class RunningChecksum:
-    """Writable file that keeps only the size and the CRC32C of the data."""
-
-    def __init__(self) -> None:
-        self._checksum = Checksum()
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        """Adds `data`; returns its size."""
-        self._checksum.update(data)
-        self.size += len(data)
-        return len(data)
-
-    @property
-    def crc32c(self) -> str:
-        """CRC32C so far, in the notation of `checksum_of`."""
-        return _text(self._checksum)
-
-
-def _text(checksum: Checksum) -> str:
-    return base64.b64encode(checksum.digest()).decode("ascii")
 
 
 # Prefix of the names of files that are being written. No reader sees them.
@@ -58,13 +23,11 @@ STAGING_PREFIX = ".twotower-"
 
 CURE = "give yourself the permission, or name another directory"
 _CURE_IF_FULL = "free some space (`twotower prune` deletes old versions), or name another directory"
-
 _CURE_IF_FILE = "it is a file, or lies below one; name a directory"
-
-# Errors where a file is in the place of a directory.
-_FILE = (errno.EEXIST, errno.ENOTDIR)
-# Errors of a write to a full disk, or beyond a user's quota.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CURES = {
+    **dict.fromkeys(FULL_DISK, _CURE_IF_FULL),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), _CURE_IF_FILE),
+}
 
 
 @contextmanager
@@ -81,16 +44,11 @@ def staged(path: Path) -> Iterator[Path]:
     except OSError as error:
         # Messages name no staging file.
         named = path.parent if is_staging(path) else path
-        raise UserError(f"cannot write {named}: {error.strerror}; {_cure(error)}") from error
+        cure = _CURES.get(error.errno or 0, CURE)
+        raise UserError(f"cannot write {named}: {error.strerror}; {cure}") from error
     finally:
         if path.parent.is_dir():
             staging.unlink(missing_ok=True)
-
-
-def _cure(error: OSError) -> str:
-    if error.errno in _FULL:
-        return _CURE_IF_FULL
-    return _CURE_IF_FILE if error.errno in _FILE else CURE
 
 
 def staging_name() -> str:
@@ -120,11 +78,37 @@ class StoredFile(Document, kw_only=False):
 
     Attributes:
       size: bytes.
-      crc32c: base64, see `components.storage.storage`.
+      crc32c: four big-endian bytes in base64, as `gcloud storage hash` shows them.
     """
 
     size: int
     crc32c: str
+
+
+class RunningChecksum:
+    """Writable file that keeps only the size and the CRC32C of the data."""
+
+    def __init__(self) -> None:
+        self._size, self._checksum = 0, Checksum()
+
+    def write(self, data: bytes) -> int:
+        """Adds `data`; returns its size."""
+        self._size += len(data)
+        self._checksum.update(data)
+        return len(data)
+
+    @property
+    def stored(self) -> StoredFile:
+        """Size and checksum so far."""
+        return StoredFile(self._size, base64.b64encode(self._checksum.digest()).decode("ascii"))
+
+
+def stored_file(path: Path) -> StoredFile:
+    """Returns size and checksum of a local file."""
+    checksum = RunningChecksum()
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, checksum, _CHUNK_BYTES)
+    return checksum.stored
 
 
 class Storage(ABC):
@@ -230,8 +214,3 @@ def in_order(names: Iterable[str], last: Sequence[str]) -> list[str]:
     """Sorts `names`, with those in `last` moved to the end, in the order of `last`."""
     rank = {name: place + 1 for place, name in enumerate(last)}
     return sorted(names, key=lambda name: (rank.get(name, 0), name))
-
-
-def stored_file(path: Path) -> StoredFile:
-    """Returns size and checksum of a local file."""
-    return StoredFile(path.stat().st_size, checksum_of_file(path))

@@ -94,7 +94,7 @@ class UserRatings:
         return np.repeat(np.arange(self.users, dtype=np.int32), self.counts)
 
     def places(self, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Returns the place of each rating, int64 [ratings], if each user's begin at `starts`, int64 [users]."""
+        """Returns the place of each rating, int64 [ratings], where those of user u begin at `starts[u]`."""
         return np.arange(len(self.movies)) + np.repeat(starts - self.offsets[:-1], self.counts)
 
     @property

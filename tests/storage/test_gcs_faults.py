@@ -1,18 +1,19 @@
 """Google Cloud Storage when it fails: by a server that plays one fault at a time."""
 
+import base64
 import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from components.errors import UserError
 from components.storage import AlreadyExistsError, StoredFile, gcs, open_storage
-from components.storage.storage import checksum_of
 
 DOWNLOAD = "/download/storage/v1/b/bucket/o/root/key"
 UPLOAD = "/upload/storage/v1/b/bucket/o"
@@ -38,6 +39,10 @@ def answers(*responses: Response) -> Callable[[Request], Response]:
         return left.pop(0) if len(left) > 1 else left[0]
 
     return handle
+
+
+def checksum_of(data: bytes) -> str:
+    return base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
 
 
 def content(data: bytes, announced: bytes | None = None) -> Response:
