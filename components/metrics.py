@@ -7,6 +7,7 @@ lists); a new baseline is an entry of `BASELINES` and its class (components/eval
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from components.display import sentence
@@ -75,8 +76,9 @@ class Metric:
 
     def figure(self, value: float, digits: int | None = None) -> str:
         """Formats a value in stars, or in movies of 100."""
-        fewest = 2 if self.in_stars else 0
-        return f"{self.in_people_units(value):.{fewest if digits is None else digits}f}"
+        if digits is None:
+            digits = 2 if self.in_stars else 0
+        return f"{self.in_people_units(value):.{digits}f}"
 
     def apart(self, value: float, other: float) -> tuple[str, str]:
         """Formats two values with as many digits as it takes to tell them apart, within reason."""
@@ -106,7 +108,8 @@ POPULARITY_RANK = "popularity_rank"
 NOVELTY = "novelty"
 SIMILARITY = "intra_list_similarity"
 
-_STARS: tuple[float, float] = (0.0, math.inf)
+_in_stars = partial(Metric, unit="stars", better="less", range=(0.0, math.inf))
+_of_lists = partial(Metric, better="", over="lists")
 
 # In the order of a table.
 METRICS = {
@@ -125,61 +128,23 @@ METRICS = {
         *(Metric(family=ACCURACY, k=k, label=f"top-{k} accuracy", short=f"top-{k}") for k in TOP_K),
         *(Metric(family=RECALL, k=k, label=f"recall of a user's best {k}", over="users") for k in LIST_K),
         *(
-            Metric(
-                family=NDCG,
-                k=k,
-                label=f"NDCG of a user's best {k}",
-                short="NDCG@100" if k == 100 else "",
-                over="users",
-            )
-            for k in LIST_K
+            Metric(family=NDCG, k=k, label=f"NDCG of a user's best {k}", short=short, over="users")
+            for k, short in zip(LIST_K, ("", "NDCG@100"), strict=True)
         ),
         Metric(family=MRR, label="mean reciprocal rank", short="MRR", over="users"),
-        Metric(
-            family=RMSE,
-            label="RMSE",
-            short="RMSE (stars)",
-            unit="stars",
-            better="less",
-            range=_STARS,
-            root=True,
-            rule="rmse",
-        ),
-        Metric(
-            family=MAE,
-            label="mean absolute error",
-            short="MAE (stars)",
-            unit="stars",
-            better="less",
-            range=_STARS,
-        ),
-        Metric(
-            family=CALIBRATION_ERROR,
-            label="calibration error",
-            unit="stars",
-            better="less",
-            range=_STARS,
-            over="buckets",
-        ),
-        Metric(family=COVERAGE, label="catalogue coverage of lists", better="", over="lists"),
-        Metric(family=GINI, label="Gini coefficient of lists", better="", over="lists"),
-        Metric(
+        _in_stars(family=RMSE, label="RMSE", short="RMSE (stars)", root=True, rule="rmse"),
+        _in_stars(family=MAE, label="mean absolute error", short="MAE (stars)"),
+        _in_stars(family=CALIBRATION_ERROR, label="calibration error", over="buckets"),
+        _of_lists(family=COVERAGE, label="catalogue coverage of lists"),
+        _of_lists(family=GINI, label="Gini coefficient of lists"),
+        _of_lists(
             family=POPULARITY_RANK,
             label="mean popularity rank of lists",
             unit="movies",
-            better="",
             range=(1.0, math.inf),
-            over="lists",
         ),
-        Metric(
-            family=NOVELTY,
-            label="novelty of lists",
-            unit="bits",
-            better="",
-            range=(0.0, math.inf),
-            over="lists",
-        ),
-        Metric(family=SIMILARITY, label="similarity within lists", better="", over="lists"),
+        _of_lists(family=NOVELTY, label="novelty of lists", unit="bits", range=(0.0, math.inf)),
+        _of_lists(family=SIMILARITY, label="similarity within lists"),
     )
 }
 # Those that the gate has rules about.
@@ -224,6 +189,8 @@ class Baseline:
     look: tuple[str, str] = ("baseline", "-")
 
 
+_tuned = partial(Baseline, pictured=True, look=("second", "--"))
+
 # In the order of a table.
 BASELINES = {
     baseline.name: baseline
@@ -254,18 +221,9 @@ BASELINES = {
             stands_in=True,
             look=("baseline", ":"),
         ),
-        Baseline(name=EASE, label="EASE", column="EASE", pictured=True, look=("second", "--")),
-        Baseline(
-            name=ITEM_KNN, label="nearest movies", column="nearest", pictured=True, look=("second", "--")
-        ),
-        Baseline(
-            name=FACTORS,
-            label="matrix factorisation",
-            short="factorisation",
-            column="factors",
-            pictured=True,
-            look=("second", "--"),
-        ),
+        _tuned(name=EASE, label="EASE", column="EASE"),
+        _tuned(name=ITEM_KNN, label="nearest movies", column="nearest"),
+        _tuned(name=FACTORS, label="matrix factorisation", short="factorisation", column="factors"),
     )
 }
 # Metric -> the baseline that the challenger is shown beside without a champion.

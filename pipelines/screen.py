@@ -24,7 +24,8 @@ def end_screen(outcome: Outcome, registry: str) -> int:
 
     0: published, or refused for the reasons shown. 1: a step failed. 2: a mistake of the user.
     """
-    from components.evaluate.verdict import VERDICT_FILE, decode_verdict
+    from components.documents import decode
+    from components.evaluate.verdict import VERDICT_FILE, Verdict
     from components.registry.registry import Registry
     from components.registry.run_records import FAILED, SKIPPED
 
@@ -36,7 +37,7 @@ def end_screen(outcome: Outcome, registry: str) -> int:
     if record.outcome == SKIPPED:
         _print(Console(), f"Nothing to do: {record.reason}")
         return 0
-    verdict = decode_verdict(runs.document(run_id, VERDICT_FILE), f"{outcome.record}/{VERDICT_FILE}")
+    verdict = decode(runs.document(run_id, VERDICT_FILE), Verdict, f"{outcome.record}/{VERDICT_FILE}")
     _print_result(record, verdict, registry, Console())
     return 1 if outcome.failed else 0
 

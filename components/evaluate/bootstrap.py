@@ -83,23 +83,18 @@ class Resampled:
         return None if mine is None or theirs is None else _percentiles(mine - theirs)
 
 
-def resample(sums: Mapping[str, UserSums], seed: int, resamples: int = RESAMPLES) -> Resampled:
+def resample_parts(
+    parts: Mapping[str, Mapping[str, UserSums]], seed: int, resamples: int = RESAMPLES
+) -> dict[str, Resampled]:
     """Computes every metric of every scorer, and the same under random weightings of the users.
 
     The weights are exponential (the Bayesian bootstrap, Rubin 1981), not counts of draws: it has the same
     limit, and a sum of weights is never 0 however few the users are.
 
     Args:
-      sums: scorer -> its sums, all over the same rows.
+      parts: some parts of the same users' rows -> scorer -> its sums. All are under the same weights.
       seed: decides the weights.
     """
-    return resample_parts({"": sums}, seed, resamples)[""]
-
-
-def resample_parts(
-    parts: Mapping[str, Mapping[str, UserSums]], seed: int, resamples: int = RESAMPLES
-) -> dict[str, Resampled]:
-    """Resamples several parts of the same users' rows, all under the same weights."""
     users = next((len(one.rows) for sums in parts.values() for one in sums.values()), 0)
     generator = np.random.default_rng(seed)
     size = max(1, _CHUNK_BYTES // (4 * max(users, 1)))

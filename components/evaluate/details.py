@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from components.documents import Document, read_document
 from components.evaluate.bootstrap import GROUPS, group_of, interval
-from components.evaluate.held_out import HeldOut
+from components.evaluate.held_out import HeldOut, share_of_more_popular
 from components.evaluate.ranking import LENGTH, Answers
 from components.evaluate.verdict import Interval
 from components.metrics import CHALLENGER, LIST_METRICS, RMSE, STAND_INS
@@ -238,10 +238,7 @@ def _long_tail(lists: Array, counts: Array) -> list[float]:
     shown = lists[lists >= 0]
     if len(shown) == 0 or counts.sum() == 0:
         return []
-    order = np.argsort(-counts, kind="stable")
-    before = np.empty(len(counts))
-    before[order] = (np.cumsum(counts[order]) - counts[order]) / counts.sum()
-    tenth = np.minimum((before * 10).astype(np.int64), 9)
+    tenth = np.minimum((share_of_more_popular(counts) * 10).astype(np.int64), 9)
     return [float(share) for share in np.bincount(tenth[shown], minlength=10) / len(shown)]
 
 

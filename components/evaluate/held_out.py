@@ -1,4 +1,4 @@
-"""Held-out ratings, from Interactions or from files, and the history that predictions may read."""
+"""Held-out ratings, from Interactions or from files, the history that predictions may read, and slices."""
 
 import tempfile
 from collections.abc import Iterator
@@ -135,6 +135,46 @@ class Slice:
 
     name: str
     pairs: Array
+
+
+# The most rated movies that together hold this share of the known ratings are the head, the next the middle.
+_HEAD, _MIDDLE = 0.5, 0.8
+
+
+def slices(held_out: HeldOut, years: Array) -> list[Slice]:
+    """Divides the pairs by activity of the user, by popularity of the movie, and by the movie's decade.
+
+    New users have no known rating; of the others, light ones are the third with the fewest, heavy ones the
+    third with the most. The head are the most rated movies that hold half of the known ratings, the middle
+    those that hold the next 30%, the tail all others.
+
+    Args:
+      years: int32 [M], 0 where unknown.
+    """
+    of_users = held_out.known.counts[held_out.users]
+    low, high = np.quantile(of_users[of_users > 0], [1 / 3, 2 / 3]) if of_users.any() else (0, 0)
+    known = of_users[held_out.user_of_pair]
+    counts = np.bincount(held_out.known.movies, minlength=len(held_out.movie_ids))
+    before = share_of_more_popular(counts)[held_out.pairs.movies]
+    decades = years[held_out.pairs.movies] // 10 * 10
+    parts = {
+        "new_users": known == 0,
+        "light_users": (known > 0) & (known <= low),
+        "heavy_users": (known > 0) & (known > high),
+        "head_movies": before < _HEAD,
+        "middle_movies": (before >= _HEAD) & (before < _MIDDLE),
+        "tail_movies": before >= _MIDDLE,
+        **{f"movies_of_the_{decade}s": decades == decade for decade in np.unique(decades[decades > 0])},
+    }
+    return [Slice(name, pairs) for name, pairs in parts.items() if pairs.any()]
+
+
+def share_of_more_popular(counts: Array) -> Array:
+    """Of each movie, the share of the ratings that fall on movies with more; `counts` and result are [M]."""
+    order = np.argsort(-counts, kind="stable")
+    shares = np.empty(len(counts))
+    shares[order] = (np.cumsum(counts[order]) - counts[order]) / max(counts.sum(), 1)
+    return shares
 
 
 _FLAG = "--ratings"

@@ -19,11 +19,10 @@ from components.evaluate.champion import ChampionComparison, Opener, Overlap
 from components.evaluate.details import DETAILS_FILE, Calibration, Details, calibration, details
 from components.evaluate.diversity import Diversity
 from components.evaluate.gate import Evidence, GateSettings, conclude, decide
-from components.evaluate.held_out import HeldOut, Slice
+from components.evaluate.held_out import HeldOut, Slice, slices
 from components.evaluate.ranking import Answers
 from components.evaluate.rules import finite_or_none
 from components.evaluate.scoring import ModelScorer, score
-from components.evaluate.slices import slices
 from components.evaluate.user_sums import user_sums, write_user_sums
 from components.evaluate.verdict import (
     VERDICT_FILE,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from components.documents import Document, decode, read_document
+from components.documents import Document, read_document
 from components.ingest.dataset import SplitSettings
 from components.metrics import CHALLENGER, CHAMPION
 
@@ -153,8 +153,3 @@ def load_verdict(evaluation_dir: str | Path) -> Verdict:
       UserError: if there is none that this version can read.
     """
     return read_document(Path(evaluation_dir) / VERDICT_FILE, Verdict)
-
-
-def decode_verdict(data: bytes, source: str, cure: str = "") -> Verdict:
-    """Decodes a verdict.json that comes from `source`. Raises `UserError` as `load_verdict` does."""
-    return decode(data, Verdict, source, cure)

@@ -35,8 +35,7 @@ def report(
     Raises:
       UserError: if there is no verdict or no dataset, or a file cannot be written.
     """
-    from components.report.page import render, render_card
-    from components.report.sources import ReportInputs
+    from components.report.page import ReportInputs, render, render_card
     from components.report.templates import with_steps
 
     inputs = ReportInputs.load(evaluation, model, dataset, identity)

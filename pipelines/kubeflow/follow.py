@@ -180,12 +180,13 @@ def _read(registry: str, run_id: str) -> tuple[str, list[Any]]:
 
 
 def _tables(runs: Any, run_id: str) -> list[Any]:
+    from components.documents import decode
     from components.evaluate.console import verdict_tables
-    from components.evaluate.verdict import VERDICT_FILE, decode_verdict
+    from components.evaluate.verdict import VERDICT_FILE, Verdict
     from components.storage import NotFoundError
 
     try:
         data = runs.document(run_id, VERDICT_FILE)
     except NotFoundError:  # the run failed before its verdict
         return []
-    return verdict_tables(decode_verdict(data, f"{VERDICT_FILE} of the run {run_id}"))
+    return verdict_tables(decode(data, Verdict, f"{VERDICT_FILE} of the run {run_id}"))

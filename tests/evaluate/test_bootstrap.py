@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from gate_evidence import resample
 
-from components.evaluate.bootstrap import UserSums, resample
+from components.evaluate.bootstrap import UserSums
 
 ACCURACY = "top_100_accuracy_unseen"
 

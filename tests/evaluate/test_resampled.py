@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from gate_evidence import resample
 
 from components.evaluate import bootstrap
-from components.evaluate.bootstrap import Resampled, UserSums, resample
+from components.evaluate.bootstrap import Resampled, UserSums
 
 _SUMS = {"model": UserSums(np.array([4, 2, 3]), {"rmse": np.array([4.0, 1.0, 2.0])})}
 

@@ -6,9 +6,9 @@ from gate_evidence import evidence, resampled
 from held_out_world import TableScorer, held_out_of
 
 from components.evaluate.gate import GateSettings, decide
+from components.evaluate.held_out import slices
 from components.evaluate.ranking import best_unseen
 from components.evaluate.scoring import score
-from components.evaluate.slices import slices
 from components.evaluate.user_sums import user_sums
 from components.vocabulary.interactions import UserRatings
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from components.evaluate.bootstrap import Resampled
+from components.evaluate.bootstrap import Resampled, resample_parts
 from components.evaluate.champion import ChampionComparison
 from components.evaluate.gate import Evidence
 from components.evaluate.held_out import Slice
@@ -15,6 +15,11 @@ def resampled(metrics, rows=1000, users=100, spread=(0.0,) * 5, intervals=None):
         for scorer, values in metrics.items()
     }
     return Resampled(rows, users, metrics, draws, intervals or {})
+
+
+def resample(sums, **options):
+    """Resamples the rows that the `sums`, by scorer, are of."""
+    return resample_parts({"": sums}, **options)[""]
 
 
 def evidence(whole, slices=None, failure="", champion_failure="", part="", **facts):
