@@ -69,17 +69,20 @@ class Bias:
         self._biases = fit_biases(known, movies)
 
     def predict(self, batch: Batch) -> Predictions:
-        mean, users, movies = self._biases
-        ratings = mean + users[batch.users[batch.pairs.owners]] + movies[batch.pairs.movies]
-        return Predictions(None, ratings.astype(np.float32))
+        return Predictions(None, self._biases.rate(batch.users[batch.pairs.owners], batch.pairs.movies))
 
 
 class Biases(NamedTuple):
-    """The mean rating, and the biases of users, float64 [users], and movies, float64 [movies], in stars."""
+    """The mean rating, and the biases of users, float32 [users], and movies, float32 [movies], in stars."""
 
     mean: float
     users: Array
     movies: Array
+
+    def rate(self, users: Array, movies: Array) -> Array:
+        """Rates `movies` [p] for `users` [p], in stars, float32 [p]."""
+        rating: Array = np.float32(self.mean) + self.users[users] + self.movies[movies]
+        return rating
 
 
 def fit_biases(known: UserRatings, movies: int, sweeps: int = 8) -> Biases:
@@ -142,7 +145,8 @@ class Factors:
     ) -> None:
         """Fits `dimension` factors to `known` in `sweeps` rounds, starting from random ones by `seed`."""
         self._biases = fit_biases(known, movies)
-        residuals = dataclasses.replace(known, ratings=_residuals(known, self._biases))
+        expected = self._biases.rate(known.owners, known.movies)
+        residuals = dataclasses.replace(known, ratings=known.ratings - expected)
         by_user = _sample(residuals)
         by_movie = _transpose(by_user, movies)
         generator = np.random.default_rng(seed)
@@ -153,15 +157,8 @@ class Factors:
 
     def predict(self, batch: Batch) -> Predictions:
         users, movies = batch.users[batch.pairs.owners], batch.pairs.movies
-        mean, user_biases, movie_biases = self._biases
         dots = np.einsum("pd,pd->p", self._users[users], self._movies[movies])
-        return Predictions(None, (mean + user_biases[users] + movie_biases[movies] + dots).astype(np.float32))
-
-
-def _residuals(known: UserRatings, biases: Biases) -> Array:
-    expected = np.float32(biases.mean) + biases.users[known.owners] + biases.movies[known.movies]
-    residuals: Array = (known.ratings - expected).astype(np.float32)
-    return residuals
+        return Predictions(None, self._biases.rate(users, movies) + dots)
 
 
 def _sample(ratings: UserRatings) -> UserRatings:
@@ -186,16 +183,11 @@ def _solve(ratings: UserRatings, other: Array, ridge: float) -> Array:
     order = np.argsort(counts, kind="stable")
     order = order[counts[order] > 0]
     while len(order):
-        size = _longest_in_batch(counts[order])
+        padded = counts[order] * np.arange(1, len(order) + 1)
+        size = max(int(np.searchsorted(padded, _ROWS_AT_ONCE, side="right")), 1)
         batch, order = order[:size], order[size:]
         factors[batch] = _solve_batch(ratings, other, batch, ridge)
     return factors
-
-
-def _longest_in_batch(counts: Array) -> int:
-    """Returns how many fit into a batch, padded to the last of them; their `counts` ascend."""
-    padded = counts * np.arange(1, len(counts) + 1)
-    return max(int(np.searchsorted(padded, _ROWS_AT_ONCE, side="right")), 1)
 
 
 def _solve_batch(ratings: UserRatings, other: Array, batch: Array, ridge: float) -> Array:

@@ -91,11 +91,6 @@ class Evidence:
     comparison: ChampionComparison = field(default_factory=ChampionComparison)
 
 
-def decide(evidence: Evidence, settings: GateSettings) -> tuple[Rule, ...]:
-    """Holds the challenger to every rule, in the order in which a failing one explains a refusal."""
-    return tuple(_rules(evidence, settings))
-
-
 class Conclusion(NamedTuple):
     """The conclusion of the rules: `blessed`, `publish` and `reason` of the verdict."""
 
@@ -123,7 +118,8 @@ def conclude(decided: Sequence[Rule], gate: str, scored: bool) -> Conclusion:
     return Conclusion(True, publish, f"Good enough: {telling}")
 
 
-def _rules(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
+def decide(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
+    """Holds the challenger to every rule, in the order in which a failing one explains a refusal."""
     whole = evidence.whole
     mine = whole.metrics.get(CHALLENGER, {})
     yield rules.scorable("scorable", CHALLENGER, evidence.failures.get(CHALLENGER, ""))
@@ -205,55 +201,49 @@ def _compare(
     return rules.not_worse(metric, against, mine[metric], other[metric], interval, tolerance, part)
 
 
-# Metric, the bound's field, comparison and sentence, by field of `DataChange`.
-_DATA_RULES: dict[str, tuple[str, str, Comparison, str]] = {
+# Metric, the bound's field, and the beginning of the sentence, by field of `DataChange`.
+_DATA_RULES = {
     "rows_share": (
         "rows_share",
         "min_rows_share",
-        ">=",
-        "There are {value:.1%} as many known ratings as the champion was trained on, and at least "
-        "{bound:.0%} are expected",
+        "There are {:.1%} as many known ratings as the champion was trained on",
     ),
     "mean_shift": (
         "rating_mean_shift",
         "max_mean_shift",
-        "<=",
-        "The mean rating is {value:.3f} stars from that of the champion's data, and at most {bound:.3f} are "
-        "expected",
+        "The mean rating is {:.3f} stars from that of the champion's data",
     ),
     "histogram_distance": (
         "rating_histogram_distance",
         "max_histogram_distance",
-        "<=",
-        "The histogram of ratings differs from that of the champion's data in {value:.1%} of the ratings, "
-        "and at most {bound:.0%} are expected",
+        "The histogram of ratings differs from that of the champion's data in {:.1%} of the ratings",
     ),
     "new_users": (
         "new_users_share",
         "max_new_users",
-        "<=",
-        "{value:.1%} of the users have no rating in the champion's data, and at most {bound:.0%} are "
-        "expected",
+        "{:.1%} of the users have no rating in the champion's data",
     ),
     "new_movies": (
         "new_movies_share",
         "max_new_movies",
-        "<=",
-        "{value:.1%} of the rated movies have no rating in the champion's data, and at most {bound:.0%} are "
-        "expected",
+        "{:.1%} of the rated movies have no rating in the champion's data",
     ),
 }
 
 
 def data_rules(data: DataChange | None, absence: str, bounds: DataBounds) -> Iterator[Rule]:
     """Holds `data` to the bounds; all rules are skipped where it is None, because of `absence`."""
-    for source, (metric, bound_field, comparison, why) in _DATA_RULES.items():
+    for source, (metric, bound_field, start) in _DATA_RULES.items():
         name = f"data_{metric}"
+        comparison: Comparison = ">=" if bound_field.startswith("min_") else "<="
         if data is None:
             yield rules.skipped(name, metric, absence, comparison=comparison)
             continue
         value, bound = getattr(data, source), getattr(bounds, bound_field)
+        shown = f"{bound:.0%}"
         if source == "mean_shift":
             bound *= data.scale
-        sentence = why.format(value=value, bound=bound)
-        yield rules.within(name, metric, value, bound, comparison, sentence)
+            shown = f"{bound:.3f}"
+        asked = "at least" if comparison == ">=" else "at most"
+        why = f"{start.format(value)}, and {asked} {shown} are expected"
+        yield rules.within(name, metric, value, bound, comparison, why)

@@ -108,14 +108,11 @@ def evaluate_challenger(
         trained_on=_trained_on(trained, held_out),
         comparison=comparison,
     )
-    rules = decide(evidence, settings)
-    conclusion = conclude(rules, gate, scored=mine is not None)
+    rules = list(decide(evidence, settings))
     verdict = Verdict(
-        blessed=conclusion.blessed,
-        publish=conclusion.publish,
+        **conclude(rules, gate, scored=mine is not None)._asdict(),
         gate=cast(Gate, gate),
-        reason=conclusion.reason,
-        rules=list(rules),
+        rules=rules,
         metrics=_by_role(_finite(whole.metrics)),
         intervals=_intervals(whole),
         slices=[
@@ -273,9 +270,8 @@ def _read_cache(file: Path, key: str) -> dict[str, Answers]:
                     parts.setdefault(scorer, {})[part] = arrays[name]
     except (OSError, ValueError, KeyError, BadZipFile):
         return {}
-    empty = dict.fromkeys(("ranks", "unseen_ranks", "ratings", "lists"))
     return {
-        scorer: Answers(**{**empty, **of_scorer, "non_finite_users": int(of_scorer["non_finite_users"])})
+        scorer: Answers(**of_scorer | {"non_finite_users": int(of_scorer["non_finite_users"])})
         for scorer, of_scorer in parts.items()
     }
 

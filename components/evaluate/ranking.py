@@ -76,11 +76,11 @@ class Answers:
       non_finite_users: the number of users with an answer that is no finite number.
     """
 
-    ranks: Array | None
-    unseen_ranks: Array | None
-    ratings: Array | None
-    lists: Array | None
-    non_finite_users: int
+    ranks: Array | None = None
+    unseen_ranks: Array | None = None
+    ratings: Array | None = None
+    lists: Array | None = None
+    non_finite_users: int = 0
 
 
 def ranks(

@@ -3,7 +3,9 @@
 import math
 from functools import partial
 
-from components.evaluate.verdict import FAIL, PASS, SKIPPED, Comparison, Interval, Outcome, Rule
+import msgspec
+
+from components.evaluate.verdict import FAIL, PASS, SKIPPED, Comparison, Interval, Rule
 from components.metrics import METRICS, label, title
 
 
@@ -30,7 +32,7 @@ def finite(non_finite_users: int, users: int) -> Rule:
     why = f"All scores and ratings of {users:,} users are finite numbers."
     if non_finite_users:
         why = f"{non_finite_users:,} of {users:,} users get a score or a rating that is NaN or infinite."
-    return _count_of_none("finite", "non_finite_users", non_finite_users, why)
+    return _hold("finite", "non_finite_users", non_finite_users, "<=", 0, why)
 
 
 def not_trained_on(trained_on: int | None) -> Rule:
@@ -45,15 +47,7 @@ def not_trained_on(trained_on: int | None) -> Rule:
     why = "The challenger was trained on none of the test rows."
     if trained_on:
         why = f"The challenger was trained on test rows, at least {trained_on:,}: it says what it has read."
-    return _count_of_none(name, metric, trained_on, why)
-
-
-def _count_of_none(name: str, metric: str, count: int, why: str) -> Rule:
-    """A count that has to be 0."""
-    verdict = FAIL if count else PASS
-    return Rule(
-        name=name, metric=metric, comparison="<=", value=float(count), bound=0.0, verdict=verdict, why=why
-    )
+    return _hold(name, metric, trained_on, "<=", 0, why)
 
 
 def enough_test_rows(
@@ -68,8 +62,7 @@ def enough_test_rows(
       max_half_width: with a wider interval, hardly any difference would be seen.
     """
     half_width = (interval[1] - interval[0]) / 2 if interval else 0.0
-    needed, enough = min_users, False
-    why = f"{rows:,} test rows of {users:,} users."
+    needed, why = min_users, f"{rows:,} test rows of {users:,} users."
     if users < min_users:
         why = f"{rows:,} test rows of {users:,} users decide nothing; at least {needed:,} users are needed."
     elif half_width > max_half_width:
@@ -78,29 +71,18 @@ def enough_test_rows(
             f"{users:,} test users leave top-100 accuracy uncertain by ±{half_width:.3f}; "
             f"about {needed:,} are needed for ±{max_half_width:g}."
         )
-    else:
-        enough = True
-    verdict = PASS if enough else FAIL
-    return Rule(
-        name="enough_test_rows",
-        metric="test_users",
-        comparison=">=",
-        value=float(users),
-        bound=float(needed),
-        verdict=verdict,
-        why=why,
-    )
+    return _hold("enough_test_rows", "test_users", users, ">=", needed, why)
 
 
 def bounded(name: str, metric: str, value: float, bound: float, interval: Interval | None) -> Rule:
     """An absolute bound, which the value may reach; a bound of 0 is none."""
     kind, known = METRICS[metric], finite_or_none(value)
-    rule = partial(Rule, name=name, metric=metric, comparison=kind.comparison, value=known, interval=interval)
     if bound == 0:
-        return rule(verdict=SKIPPED, why="No bound was set.")
+        rule = skipped(name, metric, "No bound was set.")
+        return msgspec.structs.replace(rule, value=known, interval=interval)
     asked = "at most" if kind.comparison == "<=" else "at least"
     why = f"{title(metric)} is {kind.exact(known)}; {asked} {kind.exact(bound)} is asked for."
-    return rule(bound=bound, verdict=_outcome(value, kind.comparison, bound), why=why)
+    return _hold(name, metric, value, kind.comparison, bound, why, interval)
 
 
 def within(name: str, metric: str, value: float, bound: float, comparison: Comparison, why: str) -> Rule:
@@ -110,22 +92,32 @@ def within(name: str, metric: str, value: float, bound: float, comparison: Compa
       comparison: what the value has to be to the bound.
       why: what was found, as the beginning of a sentence.
     """
-    verdict = _outcome(value, comparison, bound)
-    if verdict == FAIL:
-        why += "; if that is meant, publish it with --gate report"
+    rule = _hold(name, metric, value, comparison, bound, f"{why}.")
+    if rule.verdict == PASS:
+        return rule
+    return msgspec.structs.replace(rule, why=f"{why}; if that is meant, publish it with --gate report.")
+
+
+def _hold(
+    name: str,
+    metric: str,
+    value: float,
+    comparison: Comparison,
+    bound: float,
+    why: str,
+    interval: Interval | None = None,
+) -> Rule:
+    """Holds a value to a bound, which it may reach."""
     return Rule(
         name=name,
         metric=metric,
         comparison=comparison,
-        value=finite_or_none(value),
-        bound=bound,
-        verdict=verdict,
-        why=f"{why}.",
+        value=finite_or_none(float(value)),
+        bound=float(bound),
+        verdict=PASS if (value >= bound if comparison == ">=" else value <= bound) else FAIL,
+        why=why,
+        interval=interval,
     )
-
-
-def _outcome(value: float, comparison: Comparison, bound: float) -> Outcome:
-    return PASS if (value >= bound if comparison == ">=" else value <= bound) else FAIL
 
 
 def not_worse(

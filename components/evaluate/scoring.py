@@ -54,33 +54,24 @@ def score(scorer: Scorer, held_out: HeldOut, title: str) -> Answers:
 def _score_batch(scorer: Scorer, batch: Batch, rating_scale: tuple[float, float]) -> Answers:
     predictions = scorer.predict(batch)
     scores, ratings, columns = predictions
-    all_ranks = unseen_ranks = lists = None
+    answers = Answers(non_finite_users=int(np.count_nonzero(_has_non_finite(predictions, batch))))
     if scores is not None:
-        all_ranks, unseen_ranks = ranks(scores, batch.pairs, batch.history, columns)
+        every, unseen = ranks(scores, batch.pairs, batch.history, columns)
         lists = best_unseen(scores, batch.history, batch.listed, columns)
-    return Answers(
-        ranks=all_ranks,
-        unseen_ranks=unseen_ranks,
-        ratings=None if ratings is None else np.clip(ratings, *rating_scale),
-        lists=lists,
-        non_finite_users=int(np.count_nonzero(_has_non_finite(predictions, batch))),
-    )
+        answers = replace(answers, ranks=every, unseen_ranks=unseen, lists=lists)
+    if ratings is not None:
+        answers = replace(answers, ratings=np.clip(ratings, *rating_scale))
+    return answers
 
 
 def _concatenate(batches: list[Answers]) -> Answers:
     """Puts the answers of consecutive batches together."""
 
-    def column(name: str) -> Array | None:
-        arrays = [array for one in batches if (array := getattr(one, name)) is not None]
-        return np.concatenate(arrays) if arrays else None
-
-    return Answers(
-        ranks=column("ranks"),
-        unseen_ranks=column("unseen_ranks"),
-        ratings=column("ratings"),
-        lists=column("lists"),
-        non_finite_users=sum(one.non_finite_users for one in batches),
-    )
+    columns: dict[str, Any] = {}
+    for name in ("ranks", "unseen_ranks", "ratings", "lists"):
+        if arrays := [array for one in batches if (array := getattr(one, name)) is not None]:
+            columns[name] = np.concatenate(arrays)
+    return Answers(**columns, non_finite_users=sum(one.non_finite_users for one in batches))
 
 
 def _has_non_finite(predictions: Predictions, batch: Batch) -> Array:

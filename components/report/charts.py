@@ -1,12 +1,12 @@
 """Charts of the report as inline SVG that follows light and dark mode."""
 
 import io
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from itertools import pairwise
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import matplotlib
 from markupsafe import Markup
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from components.display import quantile
-from components.evaluate.details import CalibrationBucket, Residual
+from components.evaluate.details import CalibrationBucket, Residual, TopKCurve
 from components.metrics import BASELINES, CHALLENGER, METRICS, RMSE, TOP_100_UNSEEN, Metric, short
 from components.train.artifact import LogEntry
 
@@ -55,6 +55,10 @@ _STYLE = {
 SIZE = (4.4, 2.9)
 
 
+P = ParamSpec("P")
+_Draw = Callable[Concatenate[Axes, P], None]
+
+
 @dataclass(frozen=True)
 class Picture:
     """A drawing with its words.
@@ -78,6 +82,19 @@ def drawn(title: str, note: str, draw: Callable[[Figure], None], size: tuple[flo
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     return Picture(title, note, Markup(_themed(text.getvalue())))  # matplotlib escapes the text that it draws
+
+
+def _picture(title: str, note: str) -> Callable[[_Draw[P]], Callable[P, Picture]]:
+    """Makes the function below, which draws on the axes that it takes first, return a picture."""
+
+    def decorate(draw: _Draw[P]) -> Callable[P, Picture]:
+        @wraps(draw)
+        def make(*args: P.args, **kwargs: P.kwargs) -> Picture:
+            return drawn(title, note, lambda figure: draw(figure.subplots(), *args, **kwargs))
+
+        return make
+
+    return decorate
 
 
 def _themed(svg: str) -> str:
@@ -172,11 +189,7 @@ def training_curves(log: Sequence[LogEntry], kept: int) -> list[Picture]:
 
 
 def _over_steps(
-    title: str,
-    note: str,
-    panels: Sequence[tuple[str, str]],
-    log: Sequence[LogEntry],
-    kept: int,
+    title: str, note: str, panels: Sequence[tuple[str, str]], log: Sequence[LogEntry], kept: int
 ) -> Picture:
     """Draws two curves, one above the other: each has a scale of its own, and neither hides the other."""
 
@@ -185,14 +198,9 @@ def _over_steps(
         for axes, (key, label), colour in zip(both, panels, (_COLOURS[CHALLENGER], SECOND), strict=True):
             metric = METRICS.get(key.removeprefix("validation_"))
             scale = metric.in_people_units(1.0) if metric else 1.0
-            points = [(one.step, scale * value) for one in log if _is_number(value := getattr(one, key))]
-            axes.plot(
-                [step for step, _ in points],
-                [value for _, value in points],
-                color=colour,
-                marker="o",
-                markersize=3,
-            )
+            measured = [one for one in log if getattr(one, key) is not None]
+            values = [scale * getattr(one, key) for one in measured]
+            axes.plot([one.step for one in measured], values, color=colour, marker="o", markersize=3)
             axes.set_title(label, loc="left")
             if kept >= 0:
                 axes.axvline(log[kept].step, color=FAINT, linestyle="--", linewidth=1.2)
@@ -201,87 +209,61 @@ def _over_steps(
     return drawn(title, note, draw, (4.4, 3.5))
 
 
-def top_k_curve(ks: Sequence[int], accuracy: Mapping[str, Sequence[float]]) -> Picture:
+@_picture(
+    "Movies found of 100, by the length of the list",
+    "Of 100 movies that users went on to rate, how many a list of the k best unseen movies holds.",
+)
+def top_k_curve(axes: Axes, curve: TopKCurve) -> None:
     """Draws the share of test rows among the k best unseen movies, for growing k."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        for name, values in accuracy.items():
-            axes.plot(ks, [100 * value for value in values], **line(name))
-        axes.set_xscale("log")
-        axes.set_xticks(_TICKS, [str(k) for k in _TICKS])
-        axes.minorticks_off()
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("length of the list (k)")
-        axes.legend()
-
-    return drawn(
-        "Movies found of 100, by the length of the list",
-        "Of 100 movies that users went on to rate, how many a list of the k best unseen movies holds.",
-        draw,
-    )
+    for name, values in curve.accuracy.items():
+        axes.plot(curve.k, [100 * value for value in values], **line(name))
+    axes.set_xscale("log")
+    axes.set_xticks(_TICKS, [str(k) for k in _TICKS])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("length of the list (k)")
+    axes.legend()
 
 
-def calibration(buckets: Mapping[str, Sequence[CalibrationBucket]]) -> Picture:
+@_picture(
+    "Are 4 stars 4 stars?",
+    "Each point is a tenth of the test rows. On the grey line, users gave on average what was predicted.",
+)
+def calibration(axes: Axes, buckets: Mapping[str, Sequence[CalibrationBucket]]) -> None:
     """Draws the mean rating given against the mean rating predicted."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        for name, of_scorer in buckets.items():
-            predicted, given = zip(*((bucket.predicted, bucket.given) for bucket in of_scorer), strict=True)
-            axes.plot(predicted, given, marker="o", markersize=4, **line(name))
-        low, high = axes.get_xlim()
-        axes.plot([low, high], [low, high], color=FAINT, linewidth=1.5, zorder=0)
-        axes.set_xlabel("stars predicted")
-        axes.set_ylabel("stars given")
-        axes.legend()
-
-    return drawn(
-        "Are 4 stars 4 stars?",
-        "Each point is a tenth of the test rows. On the grey line, users gave on average what was predicted.",
-        draw,
-    )
+    for name, of_scorer in buckets.items():
+        predicted, given = zip(*((bucket.predicted, bucket.given) for bucket in of_scorer), strict=True)
+        axes.plot(predicted, given, marker="o", markersize=4, **line(name))
+    low, high = axes.get_xlim()
+    axes.plot([low, high], [low, high], color=FAINT, linewidth=1.5, zorder=0)
+    axes.set_xlabel("stars predicted")
+    axes.set_ylabel("stars given")
+    axes.legend()
 
 
-def residuals(levels: Mapping[str, Sequence[Residual]]) -> Picture:
+@_picture(
+    "How far off, by the stars given",
+    "Prediction minus stars given, on average. All draw towards the middle; shorter bars are better.",
+)
+def residuals(axes: Axes, levels: Mapping[str, Sequence[Residual]]) -> None:
     """Draws the mean error of the predictions, for each rating that was given."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        _bars(
-            axes,
-            {name: [level.mean_error for level in of_scorer] for name, of_scorer in levels.items()},
-            [f"{level.given:g}★" for level in next(iter(levels.values()))],
-        )
-        axes.axhline(0, color=FAINT, linewidth=1)
-        axes.set_xlabel("stars given")
-
-    return drawn(
-        "How far off, by the stars given",
-        "Prediction minus stars given, on average. All draw towards the middle; shorter bars are better.",
-        draw,
-    )
+    errors = {name: [level.mean_error for level in of_scorer] for name, of_scorer in levels.items()}
+    _bars(axes, errors, [f"{level.given:g}★" for level in next(iter(levels.values()))])
+    axes.axhline(0, color=FAINT, linewidth=1)
+    axes.set_xlabel("stars given")
 
 
-def long_tail(shares: Mapping[str, Sequence[float]]) -> Picture:
+@_picture(
+    "What is recommended, against what is rated",
+    "Movies in ten groups with a tenth of all ratings each, the most rated left. On the dashed line, a "
+    "group is recommended as often as it is rated.",
+)
+def long_tail(axes: Axes, shares: Mapping[str, Sequence[float]]) -> None:
     """Draws the share of recommendations in each tenth of the ratings, the most rated movies first."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        _bars(
-            axes,
-            {name: [100 * share for share in of_scorer] for name, of_scorer in shares.items()},
-            ["hits", *map(str, range(2, 10)), "rare"],
-        )
-        axes.axhline(10, color=FAINT, linewidth=1.5, linestyle="--")
-        axes.set_ylabel("recommendations, %")
-
-    return drawn(
-        "What is recommended, against what is rated",
-        "Movies in ten groups with a tenth of all ratings each, the most rated left. On the dashed line, a "
-        "group is recommended as often as it is rated.",
-        draw,
-    )
+    percent = {name: [100 * share for share in of_scorer] for name, of_scorer in shares.items()}
+    _bars(axes, percent, ["hits", *map(str, range(2, 10)), "rare"])
+    axes.axhline(10, color=FAINT, linewidth=1.5, linestyle="--")
+    axes.set_ylabel("recommendations, %")
 
 
 def by_slice(metric: Metric, rows: Sequence[tuple[str, Mapping[str, tuple[float, Interval]]]]) -> Picture:
@@ -317,49 +299,36 @@ def _bars(axes: Axes, heights: Mapping[str, Sequence[float]], places: Sequence[s
     axes.legend()
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int) and math.isfinite(value)
-
-
 # The widest that a bar is where ratings lie far apart, in stars.
 _FULL_STEP = 1.0
 
 
-def stars_given(histogram: Mapping[str, int]) -> Picture:
+@_picture("Which stars users give", "Of all ratings kept, the share of each.")
+def stars_given(axes: Axes, histogram: Mapping[str, int]) -> None:
     """Draws the share of each rating. `histogram`: number of rows by stars."""
     stars, total = [float(level) for level in histogram], sum(histogram.values())
     step = min((after - before for before, after in pairwise(sorted(stars))), default=_FULL_STEP)
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        axes.bar(stars, [100 * count / total for count in histogram.values()], 0.8 * step, color=BASELINE)
-        axes.set_xlabel("stars given")
-        axes.set_ylabel("ratings, %")
-        axes.grid(False, axis="x")
-
-    return drawn("Which stars users give", "Of all ratings kept, the share of each.", draw)
+    axes.bar(stars, [100 * count / total for count in histogram.values()], 0.8 * step, color=BASELINE)
+    axes.set_xlabel("stars given")
+    axes.set_ylabel("ratings, %")
+    axes.grid(False, axis="x")
 
 
-def activity(per_user: Mapping[str, int], per_movie: Mapping[str, int]) -> Picture:
+@_picture(
+    "How many ratings users and movies have",
+    "From the least to the most: at 90%, nine of ten have at most so many.",
+)
+def activity(axes: Axes, per_user: Mapping[str, int], per_movie: Mapping[str, int]) -> None:
     """Draws quantiles of the ratings of users and of movies: numbers of ratings by quantile, "0" to "1"."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        for counts, name, colour, style in (
-            (per_user, "of a user", _COLOURS[CHALLENGER], "-"),
-            (per_movie, "of a movie", SECOND, "--"),
-        ):
-            axes.plot(range(len(counts)), list(counts.values()), style, color=colour, marker="o", label=name)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
-        axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
-        axes.minorticks_off()
-        axes.set_xticks(range(len(per_user)), [quantile(position) for position in per_user])
-        axes.set_ylabel("ratings")
-        axes.legend()
-
-    return drawn(
-        "How many ratings users and movies have",
-        "From the least to the most: at 90%, nine of ten have at most so many.",
-        draw,
-    )
+    for counts, name, colour, style in (
+        (per_user, "of a user", _COLOURS[CHALLENGER], "-"),
+        (per_movie, "of a movie", SECOND, "--"),
+    ):
+        axes.plot(range(len(counts)), list(counts.values()), style, color=colour, marker="o", label=name)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
+    axes.minorticks_off()
+    axes.set_xticks(range(len(per_user)), [quantile(position) for position in per_user])
+    axes.set_ylabel("ratings")
+    axes.legend()

@@ -17,7 +17,6 @@ from components.ingest.dataset import REJECTS_FILE, RatingsDataset, Statistics
 from components.metrics import BASELINES, CHALLENGER, CHAMPION, GATE_METRICS, METRICS
 from components.progress import log
 from components.report import charts, tables
-from components.report.charts import Picture
 from components.report.headline import headline
 from components.report.templates import environment, table
 from components.step import StepRecord, step_records
@@ -137,47 +136,29 @@ def facts(inputs: ReportInputs) -> dict[str, Any]:
 
 def _pictures(inputs: ReportInputs) -> dict[str, Any]:
     """Draws the pictures that there are figures for, by the part of the page that they stand in."""
-    verdict, details = inputs.verdict, inputs.details
+    verdict, details, statistics = inputs.verdict, inputs.details, inputs.statistics
+    calibration, tail = _pictured(details.calibration), _pictured(details.long_tail)
+    stars = [charts.calibration(calibration)] if calibration else []
+    if any(details.residuals.values()):
+        stars.append(charts.residuals(details.residuals))
     return {
         "standings": {
             card["metric"]: charts.standings(METRICS[card["metric"]], card["standings"])
             for card in tables.cards(verdict)
         },
-        "retrieval": _top_k(details),
-        "stars": _stars(details),
+        "retrieval": [charts.top_k_curve(details.top_k)] if details.top_k.accuracy else [],
+        "stars": stars,
         "by_slice": [
             charts.by_slice(metric, rows)
             for metric in GATE_METRICS
             if (rows := tables.slice_standings(verdict, metric))
         ],
-        "tail": _tail(details),
-        "data": _data(inputs.statistics),
+        "tail": [charts.long_tail(tail)] if tail else [],
+        "data": [
+            charts.stars_given(statistics.rating_histogram),
+            charts.activity(statistics.ratings_per_user, statistics.ratings_per_movie),
+        ],
     }
-
-
-def _top_k(details: Details) -> list[Picture]:
-    curve = details.top_k
-    return [charts.top_k_curve(curve.k, curve.accuracy)] if curve.accuracy else []
-
-
-def _stars(details: Details) -> list[Picture]:
-    calibration = _pictured(details.calibration)
-    return [
-        *([charts.calibration(calibration)] if calibration else []),
-        *([charts.residuals(details.residuals)] if any(details.residuals.values()) else []),
-    ]
-
-
-def _tail(details: Details) -> list[Picture]:
-    shares = _pictured(details.long_tail)
-    return [charts.long_tail(shares)] if shares else []
-
-
-def _data(statistics: Statistics) -> list[Picture]:
-    return [
-        charts.stars_given(statistics.rating_histogram),
-        charts.activity(statistics.ratings_per_user, statistics.ratings_per_movie),
-    ]
 
 
 def _pictured(by_scorer: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ _ADDITIONS = {
     "A baseline": {
         "components/metrics.py": [
             (
-                "        Baseline(name=EASE, label=",
+                "        _tuned(name=EASE, label=",
                 '        Baseline(name="dummy", label="the dummy", column="dummy"),\n',
             ),
         ],
