@@ -37,10 +37,9 @@ def compare(first: str, second: str, registry: str, every: bool, as_json: bool) 
 
     A and B are ids as `twotower runs` and `versions` list them, their first characters, or `champion`.
     """
-    import json
-
     from rich.console import Console
 
+    from components.documents import encode
     from components.registry.registry import Registry
     from components.report.comparison import compare as put_side_by_side
     from components.report.comparison import comparison_tables
@@ -49,7 +48,7 @@ def compare(first: str, second: str, registry: str, every: bool, as_json: bool) 
     store = Registry(registry)
     comparison = put_side_by_side(find(store, first), find(store, second))
     if as_json:
-        click.echo(json.dumps(comparison.as_json(), indent=2, ensure_ascii=False))
+        click.echo(encode(comparison), nl=False)
         return
     for part in comparison_tables(comparison, every):
         Console().print(part, end="\n\n", highlight=False)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from components.display import figure, setting, table
 from components.documents import Document, plain
+from components.evaluate.verdict import Interval
 from components.metrics import ACCURACY_UNSEEN, CHALLENGER, CHAMPION, METRICS, RMSE, TOP_100_UNSEEN
 from components.report.lookup import Found
 
@@ -26,7 +27,6 @@ _DATA = (
 _VERDICT = ("split", "test_rows", "test_users", "movies")
 
 CHANCE = "chance"
-UNKNOWN = ""
 
 
 class Difference(Document):
@@ -43,8 +43,8 @@ class Difference(Document):
     metric: str
     first: float | None
     second: float | None
-    first_interval: tuple[float, float] | None
-    second_interval: tuple[float, float] | None
+    first_interval: Interval | None
+    second_interval: Interval | None
     by: float | None
     better: str
 
@@ -66,10 +66,6 @@ class Comparison(Document):
     settings: dict[str, tuple[Any, Any]]
     data: dict[str, tuple[Any, Any]]
 
-    def as_json(self) -> dict[str, Any]:
-        """Returns the comparison as JSON values."""
-        return plain(self)
-
 
 def compare(first: Found, second: Found) -> Comparison:
     """Compares two runs or versions.
@@ -89,60 +85,45 @@ def compare(first: Found, second: Found) -> Comparison:
 
 
 def _difference(metric: str, first: Found, second: Found) -> Difference:
-    values = first.metrics.get(metric), second.metrics.get(metric)
-    intervals = _interval(first, metric), _interval(second, metric)
-    by = None if values[0] is None or values[1] is None else values[1] - values[0]
+    one, other = first.metrics.get(metric), second.metrics.get(metric)
+    mine, theirs = (
+        found.verdict.interval(CHALLENGER, metric) if found.verdict else None for found in (first, second)
+    )
+    by = None if one is None or other is None else other - one
+    direction = METRICS[metric].better if metric in METRICS else ""
+    if by is None or not direction:
+        better = ""
+    elif by == 0 or not _beyond_chance(_paired(metric, first, second), mine, theirs):
+        better = CHANCE
+    else:
+        better = "second" if (by < 0) == (direction == "less") else "first"
     return Difference(
         metric=metric,
-        first=values[0],
-        second=values[1],
-        first_interval=intervals[0],
-        second_interval=intervals[1],
+        first=one,
+        second=other,
+        first_interval=mine,
+        second_interval=theirs,
         by=by,
-        better=_better(metric, by, first, second, intervals),
+        better=better,
     )
 
 
-def _better(
-    metric: str,
-    by: float | None,
-    first: Found,
-    second: Found,
-    intervals: tuple[tuple[float, float] | None, tuple[float, float] | None],
-) -> str:
-    direction = METRICS[metric].better if metric in METRICS else ""
-    if by is None or not direction:
-        return UNKNOWN
-    paired = _paired(metric, first, second)
-    beyond_chance = not paired[0] <= 0 <= paired[1] if paired else _apart(*intervals)
-    if by == 0 or not beyond_chance:
-        return CHANCE
-    return "second" if (by < 0) == (direction == "less") else "first"
-
-
-def _paired(metric: str, first: Found, second: Found) -> tuple[float, float] | None:
-    """Returns the interval of the difference that the gate measured, if one was the other's champion."""
-    for challenger, champion in ((first, second), (second, first)):
-        verdict = challenger.verdict
-        served = verdict.champion.version if verdict else ""
-        if (
-            not verdict
-            or not served
-            or served not in (champion.name, champion.record.version if champion.record else None)
-        ):
-            continue
-        for rule in verdict.rules:
-            if rule.against == CHAMPION and not rule.slice and rule.metric == metric and rule.interval:
-                return rule.interval
-    return None
-
-
-def _apart(first: tuple[float, float] | None, second: tuple[float, float] | None) -> bool:
+def _beyond_chance(paired: Interval | None, first: Interval | None, second: Interval | None) -> bool:
+    """Judges by the interval of the difference, else by whether the intervals of both overlap."""
+    if paired:
+        return not paired[0] <= 0 <= paired[1]
     return first is None or second is None or first[1] < second[0] or second[1] < first[0]
 
 
-def _interval(found: Found, metric: str) -> tuple[float, float] | None:
-    return found.verdict.interval(CHALLENGER, metric) if found.verdict else None
+def _paired(metric: str, first: Found, second: Found) -> Interval | None:
+    """Returns the interval of the difference that the gate measured, if one was the other's champion."""
+    for challenger, champion in ((first, second), (second, first)):
+        verdict = challenger.verdict
+        names = {champion.name, champion.record.version if champion.record else ""} - {""}
+        for rule in verdict.rules if verdict and verdict.champion.version in names else ():
+            if rule.against == CHAMPION and not rule.slice and rule.metric == metric and rule.interval:
+                return rule.interval
+    return None
 
 
 def _rows(found: Found) -> tuple[Any, ...]:
@@ -182,17 +163,13 @@ _FIRST = (TOP_100_UNSEEN, ACCURACY_UNSEEN.format(10), RMSE)
 def comparison_tables(comparison: Comparison, every_metric: bool = False) -> list[RenderableType]:
     """Returns the metrics with the better one marked, and the settings and data that differ."""
     shown = [one for one in comparison.metrics if every_metric or one.metric in _FIRST]
-    parts: list[RenderableType] = [
+    return [
         Text(f"A {comparison.first}\nB {comparison.second}"),
         Text(_conclusion(comparison, shown), style="bold"),
         _difference_table(shown),
+        _differing_table("settings that differ", comparison.settings),
+        _differing_table("data that differ", comparison.data),
     ]
-    for title, differing in (
-        ("settings that differ", comparison.settings),
-        ("data that differ", comparison.data),
-    ):
-        parts.append(_differing_table(title, differing) if differing else Text(f"no {title}"))
-    return parts
 
 
 def _conclusion(comparison: Comparison, shown: Sequence[Difference]) -> str:
@@ -203,13 +180,8 @@ def _conclusion(comparison: Comparison, shown: Sequence[Difference]) -> str:
         text = "Each is better in something."
     else:
         text = f"{'A' if better == {'first'} else 'B'} is better."
-    if comparison.same_rows:
-        return text
-    return f"{text} They were measured on different test rows: take that with care."
-
-
-def _name(metric: str) -> str:
-    return METRICS[metric].short or metric if metric in METRICS else metric
+    care = " They were measured on different test rows: take that with care."
+    return text if comparison.same_rows else text + care
 
 
 def _difference_table(differences: Sequence[Difference]) -> Table:
@@ -217,10 +189,13 @@ def _difference_table(differences: Sequence[Difference]) -> Table:
     for one in differences:
         better = {"first": "A", "second": "B", CHANCE: "chance"}.get(one.better, "")
         by = "-" if one.by is None else f"{one.by:+.4f}"
-        rows.append((_name(one.metric), figure(one.first), figure(one.second), by, better))
+        name = METRICS[one.metric].short if one.metric in METRICS else ""
+        rows.append((name or one.metric, figure(one.first), figure(one.second), by, better))
     return table("", ("metric", "A", "B", "B - A", "better"), rows)
 
 
-def _differing_table(title: str, values: Mapping[str, tuple[Any, Any]]) -> Table:
+def _differing_table(title: str, values: Mapping[str, tuple[Any, Any]]) -> RenderableType:
+    if not values:
+        return Text(f"no {title}")
     rows = ((name, setting(first), setting(second)) for name, (first, second) in values.items())
     return table(title, ("", "A", "B"), rows)

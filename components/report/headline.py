@@ -17,7 +17,6 @@ from components.metrics import (
     RMSE,
     STAND_INS,
     TOP_100_UNSEEN,
-    Metric,
     label,
     title,
 )
@@ -155,7 +154,9 @@ def in_words(rule: Rule) -> str:
     if metric is None or not metric.rule or rule.value is None or rule.bound is None:
         return rule.why
     mine, theirs = metric.apart(rule.value, rule.bound)
-    clause = performance(metric, mine)
+    clause = f"it finds {mine} of 100 movies that users went on to rate"
+    if metric.in_stars:
+        clause = f"its ratings are {mine} stars off"
     if not rule.against:
         asked = "at most" if metric.better == "less" else "at least"
         return f"{sentence(clause)}; {asked} {metric.in_people_units(rule.bound):g} is asked for."
@@ -163,13 +164,6 @@ def in_words(rule: Rule) -> str:
     against = label(rule.against)
     other = f"those of {against} are" if metric.in_stars else f"{against} finds"
     return f"{start}; {other} {theirs}{_chance(rule)}."
-
-
-def performance(metric: Metric, figure: str) -> str:
-    """States a value of one of the gate's metrics, given in people's units, as a clause."""
-    if metric.in_stars:
-        return f"its ratings are {figure} stars off"
-    return f"it finds {figure} of 100 movies that users went on to rate"
 
 
 def _deciding(failing: Sequence[Rule]) -> list[Rule]:

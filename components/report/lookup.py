@@ -1,7 +1,7 @@
 """Finds runs and versions by id or prefix, and collects all that is recorded of one version."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ from components.registry.run_records import RunRecord
 from components.registry.versions import Manifest
 from components.storage import NotFoundError
 
-_STATISTICS = "statistics.json"
 _CURE = "restore it from a backup, or delete it"
 
 
@@ -77,13 +76,24 @@ def find(registry: Registry, name: str = "") -> Found:
     Raises:
       UserError: if there is no such run or version, or more than one; or a document of it is corrupt.
     """
+    root = registry.root
     if not name:
-        return _run(registry, _last(registry).run_id)
+        records = registry.runs.newest_first()
+        if not records:
+            raise UserError(
+                f"{root} holds no run records; name another registry, or start a run by `twotower run`"
+            )
+        return _found(registry, records[0].run_id, None, records[0])
     runs, versions = registry.runs.ids(), registry.versions.ids()
     if name == CHAMPION and CHAMPION not in runs:
-        return _version(registry, _champion(registry))
-    chosen = _choose(name, [*versions, *runs], registry.root)
-    return _version(registry, chosen) if chosen in versions else _run(registry, chosen)
+        entry = registry.champion_log.latest()
+        if entry is None:
+            raise UserError(f"{root} has no champion; name a run or a version")
+        return _version(registry, entry.version)
+    chosen = _choose(name, [*versions, *runs], root)
+    if chosen in versions:
+        return _version(registry, chosen)
+    return _found(registry, chosen, None, registry.runs.read(chosen))
 
 
 def _choose(name: str, ids: Iterable[str], root: str) -> str:
@@ -102,27 +112,10 @@ def _choose(name: str, ids: Iterable[str], root: str) -> str:
     return candidates[0]
 
 
-def _last(registry: Registry) -> RunRecord:
-    records = registry.runs.newest_first()
-    if not records:
-        raise UserError(
-            f"{registry.root} holds no run records; name another registry, or start a run by `twotower run`"
-        )
-    return records[0]
-
-
-def _champion(registry: Registry) -> str:
-    entry = registry.champion_log.latest()
-    if entry is None:
-        raise UserError(f"{registry.root} has no champion; name a run or a version")
-    return entry.version
-
-
 def _version(registry: Registry, version: str) -> Found:
     manifest = registry.versions.manifest(version)
     record = _record(registry, manifest)
-    documents = _documents(registry, record.run_id) if record else (None, {})
-    return Found(version, manifest, record, *documents)
+    return _found(registry, version, manifest, record)
 
 
 def _record(registry: Registry, manifest: Manifest) -> RunRecord | None:
@@ -131,15 +124,15 @@ def _record(registry: Registry, manifest: Manifest) -> RunRecord | None:
     return record if record and record.version == manifest.version else None
 
 
-def _run(registry: Registry, run_id: str) -> Found:
-    return Found(run_id, None, registry.runs.read(run_id), *_documents(registry, run_id))
+def _found(registry: Registry, name: str, manifest: Manifest | None, record: RunRecord | None) -> Found:
+    if record is None:
+        return Found(name, manifest, None, None, {})
+    return Found(
+        name, manifest, record, _verdict(registry, record.run_id), _statistics(registry, record.run_id)
+    )
 
 
-def _documents(registry: Registry, run_id: str) -> tuple[Verdict | None, dict[str, Any]]:
-    return verdict_of(registry, run_id), document_of(registry, run_id, _STATISTICS)
-
-
-def verdict_of(registry: Registry, run_id: str) -> Verdict | None:
+def _verdict(registry: Registry, run_id: str) -> Verdict | None:
     """Reads the verdict beside a run's record; None if there is none. Raises `UserError` if it is corrupt."""
     try:
         data = registry.runs.document(run_id, VERDICT_FILE)
@@ -148,17 +141,16 @@ def verdict_of(registry: Registry, run_id: str) -> Verdict | None:
     return decode(data, Verdict, f"{VERDICT_FILE} of the run {run_id} in {registry.root}", _CURE)
 
 
-def document_of(registry: Registry, run_id: str, name: str) -> dict[str, Any]:
-    """A JSON object beside a run's record; empty if there is none. Raises `UserError` if it is corrupt."""
+def _statistics(registry: Registry, run_id: str) -> dict[str, Any]:
+    """Reads the statistics beside a run's record; empty without. Raises `UserError` if they are corrupt."""
     try:
-        document = json.loads(registry.runs.document(run_id, name))
+        return dict(json.loads(registry.runs.document(run_id, "statistics.json")))
     except NotFoundError:
         return {}
     except ValueError as error:
         raise UserError(
-            f"{name} of the run {run_id} in {registry.root} is corrupt ({error}); {_CURE}"
+            f"statistics.json of the run {run_id} in {registry.root} is corrupt ({error}); {_CURE}"
         ) from error
-    return dict(document)
 
 
 class VersionSummary(Document):
@@ -214,45 +206,39 @@ def version_summary(registry: Registry, version: str = "") -> VersionSummary:
         places=places,
         replaced_by=after[0] if after else None,
         record=record,
-        verdict=verdict_of(registry, record.run_id) if record else None,
+        verdict=_verdict(registry, record.run_id) if record else None,
     )
 
 
 def summary_tables(summary: VersionSummary) -> list[RenderableType]:
     """Returns the facts of the version, its metrics beside those of the others, and the rules of its gate."""
-    tables: list[RenderableType] = [_facts(summary), _metrics(summary)]
-    if summary.verdict:
-        tables.append(_rules(summary.verdict.rules))
-    return tables
+    rules = [_rules(summary.verdict.rules)] if summary.verdict else []
+    return [_facts(summary), _metrics(summary), *rules]
 
 
 def _facts(summary: VersionSummary) -> Table:
     manifest = summary.manifest
     files = manifest.part("").values()
+    settings = (
+        f"{name} {value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in manifest.settings.items()
+    )
     facts = {
-        "served": _served(summary),
+        "served": "now" if summary.served_now else "no longer" if summary.places else "never",
         **{f"number {entry.sequence}": _event(entry) for entry in summary.places},
         **({"replaced": _replaced(summary.replaced_by)} if summary.replaced_by else {}),
-        "had to beat": summary.compared_with or "nobody that is known",
+        "had to beat": summary.compared_with or "no champion on record",
         "gate": "passed" if manifest.verdict.blessed else "not passed",
         "because": manifest.verdict.reason,
         "run": manifest.run_id,
         "created": manifest.created.isoformat(),
         "data": manifest.fingerprint,
-        "settings": ", ".join(_settings(manifest.settings)) or "unknown",
+        "settings": ", ".join(settings) or "unknown",
         "files": f"{len(files)}, {sum(file.size for file in files) / 1e6:,.1f} MB",
     }
-    facts_table = table(
-        f"version {manifest.version}", ("", ""), [(name, str(fact)) for name, fact in facts.items()]
-    )
+    facts_table = table(f"version {manifest.version}", ("", ""), facts.items())
     facts_table.show_header = False
     return facts_table
-
-
-def _served(summary: VersionSummary) -> str:
-    if summary.served_now:
-        return "now"
-    return "no longer" if summary.places else "never"
 
 
 def _event(entry: ChampionEntry) -> str:
@@ -264,11 +250,6 @@ def _event(entry: ChampionEntry) -> str:
 def _replaced(by: ChampionEntry) -> str:
     reason = f": {by.reason}" if by.reason else ""
     return f"by {by.version} ({by.why}) {by.time.isoformat()}{reason}"
-
-
-def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in settings.items():
-        yield f"{name} {value if isinstance(value, str) else json.dumps(value)}"
 
 
 def _metrics(summary: VersionSummary) -> Table:
