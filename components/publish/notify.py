@@ -14,11 +14,18 @@ from components.registry.run_records import FAILED, RunRecord
 _TIMEOUT_SECONDS = 10.0
 
 
-def post(url: str, text: str) -> None:
-    """Posts the JSON {"text": `text`}, the form that Slack, Mattermost and Google Chat take.
+# A site's own, and often secret: so not a parameter, which every reader of a run can see.
+WEBHOOK = "TWOTOWER_WEBHOOK"
+
+
+def call_webhook(text: str) -> None:
+    """Posts the JSON {"text": `text`}, which Slack, Mattermost and Google Chat take, to the site's webhook.
 
     A failure is logged and not raised. The URL is never logged: it holds a secret.
     """
+    url = os.environ.get(WEBHOOK)
+    if not url:
+        return
     if not url.startswith(("https://", "http://")):
         log("the webhook was not called: its URL must begin with https://")
         return
@@ -32,31 +39,17 @@ def post(url: str, text: str) -> None:
         log(f"the webhook was not called: {type(error).__name__}")
 
 
-# A site's own, and often secret: so not a parameter, which every reader of a run can see.
-WEBHOOK = "TWOTOWER_WEBHOOK"
-
-
-def call_webhook(text: str) -> None:
-    """Posts `text` to the webhook of the site, if there is one."""
-    if url := os.environ.get(WEBHOOK):
-        post(url, text)
-
-
 def complete_record(registry: str, run_id: str, state: str, error: str) -> str:
     """Writes a record if the run has none, and returns a sentence about its end."""
     try:
-        return _sentence(_record(Registry(registry), state, error, run_id))
+        store = Registry(registry)
+        record = store.runs.read(run_id)
+        if record is None:
+            record = _failure(store, state, error, run_id)
+            store.runs.write(record, {})
+        return _sentence(record)
     except UserError as problem:
         return f"run {run_id} ended {state}, and its record cannot be kept: {problem}"
-
-
-def _record(registry: Registry, state: str, error: str, run_id: str) -> RunRecord:
-    """Returns the run's record, which is written here if no other step wrote it."""
-    record = registry.runs.read(run_id)
-    if record is None:
-        record = _failure(registry, state, error, run_id)
-        registry.runs.write(record, {})
-    return record
 
 
 def _failure(registry: Registry, state: str, error: str, run_id: str) -> RunRecord:

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from components.progress import log
 from components.publish.finished_run import CARD, REPORT, FinishedRun
 from components.registry import champion_log, run_records
-from components.registry.champion_log import ChampionEntry, SupersededError
+from components.registry.champion_log import ChampionEntry, ChampionLog, SupersededError
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from components.registry.versions import INDEX, MODEL, Manifest
@@ -32,48 +32,34 @@ def publish_run(
     """
     with TemporaryDirectory() as pages:
         store.clean()
+        log(f"copying model and index into {store.root}")
         # Without this step's time: called again, it must find that the version is the same.
-        version = _add(store, run.with_page(Path(pages)), index, model, card)
+        page = run.with_page(Path(pages)).files[REPORT]
+        sources = {MODEL: model, INDEX: index, REPORT: page, **({CARD: card} if card else {})}
+        version = store.versions.add(run.provenance, sources)
         store.finish_serving()
-        if forced:
-            entry = _promote_by_force(store, version.version, run.run_id, forced)
-        else:
-            entry = _promote(store, champion_sequence, version.version, run.run_id)
-        _serve(store)
+        entry = _promote(store.champion_log, champion_sequence, version.version, run.run_id, forced)
+        # Of this run, or of a publisher that was killed.
+        store.complete_serving()
         return _record(store, run.ended(Path(pages)), version, entry)
 
 
-def _add(store: Registry, run: FinishedRun, index: Path, model: Path, card: Path | None) -> Manifest:
-    log(f"copying model and index into {store.root}")
-    sources = {MODEL: model, INDEX: index, REPORT: run.files[REPORT]}
-    return store.versions.add(run.provenance, sources | ({CARD: card} if card else {}))
+def _promote(
+    champions: ChampionLog, expected: int, version: str, run_id: str, forced: str
+) -> ChampionEntry | None:
+    """Returns the run's entry in the log, new or of an earlier attempt; None if the log moved on.
 
-
-def _promote(store: Registry, expected: int, version: str, run_id: str) -> ChampionEntry | None:
-    """Returns the run's entry in the champion log, new or of an earlier attempt; None if the log moved on."""
+    A version that is `forced` comes after the last entry, whatever was `expected`.
+    """
+    if forced:
+        if earlier := champions.of_version(version):
+            return earlier
+        expected = champions.end()
+    why = champion_log.FORCED if forced else champion_log.PUBLISHED
     try:
-        return store.champion_log.append(expected, version, champion_log.PUBLISHED, run_id)
+        return champions.append(expected, version, why, run_id, forced)
     except SupersededError:
-        return store.champion_log.of_version(version)
-
-
-def _promote_by_force(store: Registry, version: str, run_id: str, reason: str) -> ChampionEntry | None:
-    """Returns the run's entry at the present end of the champion log; None if the log moves on meanwhile."""
-    entry = store.champion_log.of_version(version)
-    if entry is not None:
-        return entry
-    end = max(store.champion_log.sequences(), default=0)
-    try:
-        return store.champion_log.append(end, version, champion_log.FORCED, run_id, reason)
-    except SupersededError:
-        return None
-
-
-def _serve(store: Registry) -> None:
-    """Completes the served copy of the champion: of this run, or of a publisher that was killed."""
-    champion = store.champion_log.latest()
-    if champion is not None:
-        store.serving.complete(champion)
+        return champions.of_version(version)
 
 
 def _record(store: Registry, run: FinishedRun, version: Manifest, entry: ChampionEntry | None) -> RunRecord:

@@ -75,6 +75,10 @@ class ChampionLog:
         matches = (_ENTRY.fullmatch(key) for key in self._storage.list(f"{_DIRECTORY}/"))
         return sorted(int(match[1]) for match in matches if match)
 
+    def end(self) -> int:
+        """Returns the last place in the log; 0 in an empty registry."""
+        return max(self.sequences(), default=0)
+
     def entry(self, sequence: int) -> ChampionEntry:
         """Reads the entry at a place in the log. Raises `UserError` if there is none, or it is corrupt."""
         key = _key(sequence)

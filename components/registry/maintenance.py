@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from components.errors import UserError
 from components.progress import Progress
-from components.registry.champion_log import ChampionEntry
+from components.registry.champion_log import ChampionEntry, ChampionLog
 from components.registry.registry import Registry
+from components.registry.versions import Look
 from components.storage import StoredFile
 
 
@@ -67,10 +68,8 @@ def prune(registry: Registry, pruning: Pruning) -> None:
     Raises:
       UserError: if the champion has changed since.
     """
-    champion = registry.champion_log.latest()
-    if champion is not None:
-        # A server may hold on to the copy before, if the newest one was never completed.
-        registry.serving.complete(champion)
+    # A server may hold on to the copy before, if the newest one was never completed.
+    registry.complete_serving()
     for sequence in pruning.serving:
         _check_unchanged(registry, pruning)
         registry.serving.remove(sequence)
@@ -82,7 +81,7 @@ def prune(registry: Registry, pruning: Pruning) -> None:
 
 def _check_unchanged(registry: Registry, pruning: Pruning) -> None:
     """A version that is about to go may just have been made the champion again."""
-    if max(registry.champion_log.sequences(), default=0) != pruning.sequence:
+    if registry.champion_log.end() != pruning.sequence:
         raise UserError(
             f"the champion of {registry.root} changed meanwhile; what is left to delete is still there, "
             "prune again"
@@ -96,7 +95,7 @@ def _size(registry: Registry, version: str) -> int:
         return 0  # a broken version may go like any other
 
 
-@dataclass
+@dataclass(frozen=True)
 class Verification:
     """Result of the verification of a registry.
 
@@ -124,78 +123,72 @@ def verify(registry: Registry, download: bool = False) -> Verification:
     Args:
       download: whether the bytes are read from Google Cloud Storage too.
     """
-    return _Verifier(registry, download).verification()
+    sizes: list[int] = []
 
-
-class _Verifier:
-    def __init__(self, registry: Registry, download: bool) -> None:
-        self._registry = registry
-        self._look = registry.storage.read_back if download else registry.storage.stat
-        self._files = self._bytes = 0
-
-    def verification(self) -> Verification:
-        versions = self._registry.versions.ids()
-        log_faults, entries = self._champion_log()
-        served = [entry for entry in entries if self._registry.serving.is_complete(entry)]
-        faults = [*log_faults, *self._champion(entries, versions)]
-        with Progress("verify", total=len(versions) + len(served), unit="directories") as progress:
-            for version in versions:
-                faults += self._collected(self._version(version))
-                progress.advance()
-            for entry in served:
-                if entry.version in versions:
-                    faults += self._collected(self._registry.serving.faults(entry, self._counted))
-                progress.advance()
-        return Verification(len(versions), len(served), self._files, self._bytes, faults)
-
-    def _champion_log(self) -> tuple[list[str], list[ChampionEntry]]:
-        """Returns the faults of the log, and the entries that can be read."""
-        log = self._registry.champion_log
-        sequences, faults, entries = log.sequences(), [], []
-        for sequence in range(1, max(sequences, default=0) + 1):
-            try:
-                entry = log.entry(sequence)
-            except UserError as error:
-                faults.append(str(error))
-                continue
-            if entry.sequence != sequence:
-                faults.append(f"entry {sequence} of the champion log says that it is {entry.sequence}")
-            entries.append(entry)
-        return faults, entries
-
-    def _champion(self, entries: list[ChampionEntry], versions: list[str]) -> Iterator[str]:
-        """Yields the faults that keep the champion from being served."""
-        if not entries:
-            return
-        champion, root = entries[-1], self._registry.root
-        if champion.version not in versions:
-            yield (
-                f"the champion {champion.version} is missing; serve another version by "
-                f"`twotower rollback VERSION --registry {root}`"
-            )
-        elif not self._registry.serving.is_complete(champion):
-            yield (
-                f"a server cannot load the champion: serving/{champion.sequence} is not complete; "
-                f"`twotower rollback {champion.version} --registry {root}` completes it"
-            )
-
-    def _version(self, version: str) -> Iterator[str]:
-        yield from self._registry.versions.faults(version, "", self._counted)
-        for key in self._registry.versions.unknown_files(version):
-            yield f"{self._registry.storage.uri(key)} is not in the manifest of its version"
-
-    def _counted(self, key: str) -> StoredFile:
-        found = self._look(key)
-        self._files += 1
-        self._bytes += found.size
+    def look(key: str) -> StoredFile:
+        found = registry.storage.read_back(key) if download else registry.storage.stat(key)
+        sizes.append(found.size)
         return found
 
-    def _collected(self, faults: Iterator[str]) -> list[str]:
-        """Returns all faults; a document that is itself broken is the last one."""
-        collected: list[str] = []
+    versions = registry.versions.ids()
+    faults, entries = _read_champion_log(registry.champion_log)
+    served = [entry for entry in entries if registry.serving.is_complete(entry)]
+    faults += _champion_faults(registry, entries, versions)
+    with Progress("verify", total=len(versions) + len(served), unit="directories") as progress:
+        for version in versions:
+            faults += _collect(_version_faults(registry, version, look))
+            progress.advance()
+        for entry in served:
+            if entry.version in versions:
+                faults += _collect(registry.serving.faults(entry, look))
+            progress.advance()
+    return Verification(len(versions), len(served), len(sizes), sum(sizes), faults)
+
+
+def _read_champion_log(log: ChampionLog) -> tuple[list[str], list[ChampionEntry]]:
+    """Returns the faults of the log, and the entries that can be read."""
+    faults, entries = [], []
+    for sequence in range(1, log.end() + 1):
         try:
-            for fault in faults:
-                collected.append(fault)
+            entry = log.entry(sequence)
         except UserError as error:
-            collected.append(str(error))
-        return collected
+            faults.append(str(error))
+            continue
+        if entry.sequence != sequence:
+            faults.append(f"entry {sequence} of the champion log says that it is {entry.sequence}")
+        entries.append(entry)
+    return faults, entries
+
+
+def _champion_faults(registry: Registry, entries: list[ChampionEntry], versions: list[str]) -> Iterator[str]:
+    """Yields the faults that keep the champion from being served."""
+    if not entries:
+        return
+    champion = entries[-1]
+    if champion.version not in versions:
+        yield (
+            f"the champion {champion.version} is missing; serve another version by "
+            f"`twotower rollback VERSION --registry {registry.root}`"
+        )
+    elif not registry.serving.is_complete(champion):
+        yield (
+            f"a server cannot load the champion: serving/{champion.sequence} is not complete; "
+            f"`twotower rollback {champion.version} --registry {registry.root}` completes it"
+        )
+
+
+def _version_faults(registry: Registry, version: str, look: Look) -> Iterator[str]:
+    yield from registry.versions.faults(version, "", look)
+    for key in registry.versions.unknown_files(version):
+        yield f"{registry.storage.uri(key)} is not in the manifest of its version"
+
+
+def _collect(faults: Iterator[str]) -> list[str]:
+    """Returns all faults; a document that is itself broken is the last one."""
+    collected: list[str] = []
+    try:
+        for fault in faults:
+            collected.append(fault)
+    except UserError as error:
+        collected.append(str(error))
+    return collected

@@ -90,6 +90,13 @@ class Registry:
         """The directory or gs:// prefix."""
         return self.storage.root
 
+    def champion(self, advice: str) -> ChampionEntry:
+        """Reads the champion's entry in the log; if there is none, raises `UserError`, ending in `advice`."""
+        entry = self.champion_log.latest()
+        if entry is None:
+            raise UserError(f"{self.root} has no champion{advice}")
+        return entry
+
     def rollback(self, version: str = "", reason: str = "") -> ChampionEntry:
         """Makes an earlier version the champion again, under a new and higher place in the log.
 
@@ -100,9 +107,7 @@ class Registry:
         Raises:
           UserError: if there is no such version, it is not whole, or the champion changed meanwhile.
         """
-        champion = self.champion_log.latest()
-        if champion is None:
-            raise UserError(f"{self.root} has no champion to roll back from; publish a version first")
+        champion = self.champion(" to roll back from; publish a version first")
         version = version or self._before(champion)
         if version != champion.version:
             self.versions.check(version)
@@ -111,16 +116,20 @@ class Registry:
         self.serving.complete(champion)
         return champion
 
+    def complete_serving(self) -> None:
+        """Completes the served copy of the present champion, if there is one, as `Serving.complete` does."""
+        champion = self.champion_log.latest()
+        if champion is not None:
+            self.serving.complete(champion)
+
     def finish_serving(self) -> None:
         """Completes the served copy of the present champion, if its publisher was killed.
 
         Done before another champion is named, so that of the champions a server may load, only the last one
         can ever be incomplete. One that cannot be completed does not stand in the way of the next.
         """
-        champion = self.champion_log.latest()
         try:
-            if champion is not None:
-                self.serving.complete(champion)
+            self.complete_serving()
         except UserError as error:
             log(f"going on without it: {error}")
 
@@ -190,24 +199,16 @@ def published_index(registry_root: str, version: str = "") -> Path:
       UserError: if there is no such version, or a file of it is missing or corrupt.
     """
     registry = Registry(registry_root)
-    version = version or _champion(registry)
+    advice = "; name another registry, or publish a version by `twotower run`"
+    version = version or registry.champion(advice).version
     if not is_remote(registry_root):
         registry.versions.check(version, INDEX)
         return Path(registry.versions.uri(version, INDEX))
     return _cached(registry, version)
 
 
-def _champion(registry: Registry) -> str:
-    champion = registry.champion_log.latest()
-    if champion is None:
-        raise UserError(
-            f"{registry.root} has no champion; name another registry, or publish a version by `twotower run`"
-        )
-    return champion.version
-
-
 def _cached(registry: Registry, version: str) -> Path:
-    cache = _cache()
+    cache = Path(os.environ.get("TWOTOWER_CACHE") or Path.home() / ".cache" / "twotower")
     home = cache / hashlib.sha256(registry.root.encode()).hexdigest()[:16] / version
     target = home / INDEX
     published = registry.versions.manifest(version).part(INDEX)
@@ -224,10 +225,6 @@ def _cached(registry: Registry, version: str) -> Path:
     touch(home)
     keep_recent(cache)
     return target
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("TWOTOWER_CACHE") or Path.home() / ".cache" / "twotower")
 
 
 def _is_whole(directory: Path, published: dict[str, StoredFile]) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -207,9 +207,13 @@ class Versions:
     ) -> Manifest:
         created = now()
         version = f"{created.strftime(_TIME)}-{digits}"
-        with self._removed_on_failure(version):
+        try:
             if self._upload(version, sources) != files:
                 raise UserError(f"a file of {version} changed while it was copied; publish it again")
+        except UserError:
+            with suppress(UserError):
+                self.remove(version)  # what is there of it may fill the disk
+            raise
         manifest = Manifest(
             version=version,
             created=created,
@@ -229,16 +233,6 @@ class Versions:
             else:
                 files[name] = self._storage.upload_file(source, key)
         return files
-
-    @contextmanager
-    def _removed_on_failure(self, version: str) -> Iterator[None]:
-        """Deletes the files of a version that could not be completed: they may fill the disk."""
-        try:
-            yield
-        except UserError:
-            with suppress(UserError):
-                self.remove(version)
-            raise
 
     def _each_file(self, version: str, part: str, visit: Look, last: Sequence[str] = ()) -> None:
         """Calls `visit` with each file's key; stops at the first that is not as published."""
