@@ -203,8 +203,7 @@ class PublishedIndex:
         Raises:
           UserError: if there is none, or more than one.
         """
-        row = self._titles.find(text)
-        return {name: values[row] for name, values in self._catalogue.items()}
+        return self._movie(self._titles.find(text))
 
     @cached_property
     def user_ids(self) -> list[str]:
@@ -225,10 +224,12 @@ class PublishedIndex:
         answer = self._ask("catalogue")
         return {name: answer[name].tolist() for name in ("movie_id", "title", "year")}
 
+    def _movie(self, row: int) -> dict[str, Any]:
+        return {name: values[row] for name, values in self._catalogue.items()}
+
     @cached_property
     def _titles(self) -> Titles:
-        catalogue = self._catalogue
-        return Titles(catalogue["movie_id"], catalogue["title"], catalogue["year"])
+        return Titles(*self._catalogue.values())
 
     def _refuse_unknown(self, user_id: str) -> Any:
         some = ", ".join(self.user_ids[:3])

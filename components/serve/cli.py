@@ -1,6 +1,7 @@
 """Subcommand `serve`."""
 
 import re
+from typing import Any
 
 import click
 
@@ -31,21 +32,11 @@ def _checked_name(_: click.Context, __: click.Parameter, name: str) -> str:
     type=click.IntRange(min=1),
     help="The largest body of a request, in KB; a larger one is refused.",
 )
-def serve(
-    registry: str, index: str, name: str, host: str, port: int, poll_seconds: float, max_body_kb: int
-) -> None:
+def serve(max_body_kb: int, **options: Any) -> None:
     """Answers over HTTP like TensorFlow Serving, and on a page for people.
 
     A new champion is loaded beside the current one and replaces it; no request fails.
     """
     from components.serve.server import serve as run
 
-    run(
-        registry=registry,
-        index=index,
-        name=name,
-        host=host,
-        port=port,
-        poll_seconds=poll_seconds,
-        body_bytes=max_body_kb * 1024,
-    )
+    run(body_bytes=max_body_kb * 1024, **options)

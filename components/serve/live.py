@@ -2,11 +2,10 @@
 
 import asyncio
 import itertools
+import json
 import os
 import socket
 import sys
-from collections.abc import Coroutine
-from dataclasses import dataclass
 
 from components.errors import UserError
 from components.progress import log
@@ -50,9 +49,9 @@ class Answerer:
         """Starts a process and waits until it has loaded the index. Raises `UserError` if it cannot."""
         ours, its = socket.socketpair()
         with its:
-            command = [sys.executable, "-m", "components.serve.worker", str(its.fileno()), source.to_json()]
+            asked = json.dumps(vars(source))
             process = await asyncio.create_subprocess_exec(
-                *command,
+                *(sys.executable, "-m", "components.serve.worker", str(its.fileno()), asked),
                 pass_fds=[its.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
                 env={**_ENVIRONMENT, **os.environ, "PYTHONSAFEPATH": "1"},
@@ -118,39 +117,33 @@ class Answerer:
         self._idle.set()
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A champion that could not be loaded: its number in the champion log, and the reason."""
-
-    number: int
-    reason: str
-
-
 class Live:
     """The index that is served: the champion, or one that belongs to no registry.
 
     Attributes:
       current: the process that answers. A request reads it once, and so uses one index throughout.
       loading: number of the champion that is being loaded beside it; 0 for none.
-      failure: the champion that could not be loaded; None for none.
+      failure: number of the champion that could not be loaded, and the reason; None for none.
     """
 
     def __init__(self, current: Answerer, registry: Registry | None) -> None:
         self.current = current
         self.loading = 0
-        self.failure: Failure | None = None
+        self.failure: tuple[int, str] | None = None
         self._registry = registry
         self._retiring = set[asyncio.Task[None]]()
 
     @classmethod
-    async def of_index(cls, name: str, directory: str) -> "Live":
-        """Serves an index that belongs to no registry. Raises `UserError` if there is none."""
-        return cls(await Answerer.start(Source(name, 1, index=directory)), None)
+    async def start(cls, name: str, index: str, registry: str) -> "Live":
+        """Serves the directory `index` or, if that is "", the champion of `registry`.
 
-    @classmethod
-    async def of_champion(cls, name: str, registry: Registry) -> "Live":
-        """Serves the champion. Raises `UserError` if there is none, or it is broken."""
-        return cls(await Answerer.start(await _champion(name, registry)), registry)
+        Raises:
+          UserError: if there is none, or it is broken.
+        """
+        if index:
+            return cls(await Answerer.start(Source(name, 1, index=index)), None)
+        store = Registry(registry)
+        return cls(await Answerer.start(await _champion(name, store)), store)
 
     async def watch(self, poll_seconds: float) -> None:
         """Loads each new champion, and restarts a process that has died, until it is cancelled."""
@@ -159,12 +152,15 @@ class Live:
             number = self.current.source.number
             try:
                 if self._registry:
-                    number = await asyncio.to_thread(_last_number, self._registry)
+                    number = await asyncio.to_thread(self._registry.champion_log.end)
                 if number > self.current.source.number or not self.current.alive:
                     await self._take_up(number)
             except Exception as error:
                 # Whatever the fault of this champion, the next one must be loaded.
-                self._fail(Failure(number, str(error) or repr(error)))
+                failure = (number, str(error) or repr(error))
+                if failure != self.failure:
+                    log(f"{self.current.source.version or self.current.source.index} stays: {failure[1]}")
+                self.failure = failure
 
     async def close(self) -> None:
         """Ends the processes."""
@@ -183,25 +179,12 @@ class Live:
             self.loading = 0
         self.failure = None
         log(f"serving {source.version or source.index}, number {source.number}")
-        self._in_background(before.retire())
-
-    def _in_background(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
-
-    def _fail(self, failure: Failure) -> None:
-        if failure != self.failure:
-            log(f"{self.current.source.version or self.current.source.index} stays: {failure.reason}")
-        self.failure = failure
+        retiring = asyncio.create_task(before.retire())
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
 
 
 async def _champion(name: str, registry: Registry) -> Source:
-    entry = await asyncio.to_thread(registry.champion_log.latest)
-    if entry is None:
-        raise UserError(f"{registry.root} has no champion to serve; publish one by `twotower run`")
+    advice = " to serve; publish one by `twotower run`"
+    entry = await asyncio.to_thread(registry.champion, advice)
     return Source(name, entry.sequence, registry=registry.root, version=entry.version)
-
-
-def _last_number(registry: Registry) -> int:
-    return max(registry.champion_log.sequences(), default=0)

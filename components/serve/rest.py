@@ -85,18 +85,15 @@ def encode_answer(call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> bytes:
 
 def encode_status(versions: Mapping[int, tuple[str, str]]) -> bytes:
     """Encodes the state of each version: its number -> (state, error; "" for none)."""
-    return _json(
+    states = [
         {
-            "model_version_status": [
-                {
-                    "version": str(number),
-                    "state": state,
-                    "status": {"error_code": "UNKNOWN" if error else "OK", "error_message": error},
-                }
-                for number, (state, error) in sorted(versions.items(), reverse=True)
-            ]
+            "version": str(number),
+            "state": state,
+            "status": {"error_code": "UNKNOWN" if error else "OK", "error_message": error},
         }
-    )
+        for number, (state, error) in sorted(versions.items(), reverse=True)
+    ]
+    return _json({"model_version_status": states})
 
 
 def encode_metadata(name: str, served: Served) -> bytes:
@@ -230,46 +227,35 @@ _ROWS = 1_000
 _MOVIES = 100_000
 _DEFAULT_K = 100
 
-# The signatures that take pairs, which are cheap.
-_OF_PAIRS = ("rate",)
-
 
 def check_limits(call: Call) -> None:
     """Raises `RequestError` if the call exceeds a limit, or its inputs are inconsistent."""
-    for name, values in call.inputs.items():
+    inputs = call.inputs
+    for name, values in inputs.items():
         if isinstance(values, list) and len(values) > _VALUES:
             raise RequestError(f"{name}: {len(values):,} values are too many; give {_VALUES:,} at most", 413)
-    if call.signature in _OF_PAIRS:
-        _check_pairs(call.inputs)
+    if call.signature == "rate":  # any number of pairs is cheap
+        _check_pairs(inputs, "user_id", "movie_id")
         return
-    if "row_splits" in call.inputs:
-        _check_row_splits(**call.inputs)
-    rows = _rows(call.inputs)
+    if "row_splits" in inputs:
+        _check_pairs(inputs, "movie_id", "rating")
+        _check_row_splits(inputs["row_splits"], len(inputs["movie_id"]))
+        rows = len(inputs["row_splits"]) - 1
+    else:
+        rows = len(inputs.get("user_id", inputs.get("movie_id", ())))
     if rows > _ROWS:
         raise RequestError(f"{rows:,} rows are too many; give {_ROWS:,} at most", 413)
-    k = max(call.inputs.get("k", _DEFAULT_K), call.inputs.get("pool", 0))
+    k = max(inputs.get("k", _DEFAULT_K), inputs.get("pool", 0))
     if rows * k > _MOVIES:
         raise RequestError(f"k: {rows:,} rows times {k:,} movies are more than {_MOVIES:,}; give fewer", 413)
 
 
-def _rows(inputs: dict[str, Any]) -> int:
-    if "row_splits" in inputs:
-        return len(inputs["row_splits"]) - 1
-    return len(inputs.get("user_id", inputs.get("movie_id", ())))
+def _check_pairs(inputs: dict[str, Any], one: str, other: str) -> None:
+    first, second = len(inputs[one]), len(inputs[other])
+    if first != second:
+        raise RequestError(f"{one} and {other} make pairs, but there are {first} and {second} of them")
 
 
-def _check_pairs(inputs: dict[str, Any]) -> None:
-    users, movies = len(inputs["user_id"]), len(inputs["movie_id"])
-    if users != movies:
-        raise RequestError(f"user_id and movie_id make pairs, but there are {users} and {movies} of them")
-
-
-def _check_row_splits(movie_id: list[str], rating: list[float], row_splits: list[int], k: int) -> None:
-    if len(movie_id) != len(rating):
-        raise RequestError(
-            f"movie_id and rating make pairs, but there are {len(movie_id)} and {len(rating)} of them"
-        )
-    if row_splits[:1] != [0] or row_splits[-1] != len(movie_id) or row_splits != sorted(row_splits):
-        raise RequestError(
-            f"row_splits: must ascend from 0 to {len(movie_id)}, the number of values in movie_id"
-        )
+def _check_row_splits(row_splits: list[int], values: int) -> None:
+    if row_splits[:1] != [0] or row_splits[-1] != values or row_splits != sorted(row_splits):
+        raise RequestError(f"row_splits: must ascend from 0 to {values}, the number of values in movie_id")

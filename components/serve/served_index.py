@@ -34,10 +34,7 @@ class ServedIndex(PublishedIndex):
     def specs(self) -> dict[str, tuple[dict[str, Spec], dict[str, Spec]]]:
         """Inputs and outputs of each signature by name."""
         return {
-            name: (
-                _specs(function.structured_input_signature[1]),
-                _specs(function.structured_outputs),
-            )
+            name: (_specs(function.structured_input_signature[1]), _specs(function.structured_outputs))
             for name, function in self._signatures.items()
         }
 
@@ -75,7 +72,7 @@ class ServedIndex(PublishedIndex):
 
     def warm_up(self) -> None:
         """Calls each signature once, since the first call builds its graph."""
-        users, movies = self.user_ids[:_WARM_UP_ROWS], self._catalogue["movie_id"][:_WARM_UP_ROWS]
+        users, movies = self.user_ids[:_WARM_UP_ROWS], self.movie_ids[:_WARM_UP_ROWS]
         for count in (1, len(users)):
             self.recommend(users[:count], 10)
             self.predict("serving_default", {"user_id": users[:count]})
@@ -92,9 +89,6 @@ class ServedIndex(PublishedIndex):
     @cached_property
     def _folded_titles(self) -> list[str]:
         return [_words(title) for title in self._catalogue["title"]]
-
-    def _movie(self, row: int) -> dict[str, Any]:
-        return {name: values[row] for name, values in self._catalogue.items()}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from components.errors import UserError
 from components.progress import log
-from components.registry.registry import Registry
 from components.serve.live import Answerer, Live
 from components.serve.rest import RequestError, encode_error, encode_status
 from components.serve.worker import PAGE, PREDICT
@@ -31,13 +30,7 @@ _PAGE_HEADERS = {
 
 
 def application(live: Live, name: str, body_bytes: int) -> Starlette:
-    """Builds the ASGI application.
-
-    Args:
-      live: the served index.
-      name: the name of the model in the paths.
-      body_bytes: the largest body of a request.
-    """
+    """Builds the ASGI application; `name` is the model's in the paths, `body_bytes` bounds a request."""
     model, endpoints = f"/v1/models/{name}", _Endpoints(live, body_bytes)
     version = f"{model}/versions/{{number:int}}"
     return Starlette(
@@ -73,7 +66,8 @@ class _Endpoints:
     async def status(self, request: Request) -> Response:
         versions = {self._answerer(request).source.number: ("AVAILABLE", "")}
         if self._live.failure:
-            versions[self._live.failure.number] = ("END", self._live.failure.reason)
+            number, reason = self._live.failure
+            versions[number] = ("END", reason)
         if self._live.loading:
             versions[self._live.loading] = ("LOADING", "")
         return _json(encode_status(versions))
@@ -145,8 +139,7 @@ def serve(
       registry: a directory or gs:// prefix; not read if `index` is given.
       index: an index directory; "" for the champion.
       name: the name of the model in the paths.
-      host: the address to listen on.
-      port: its port; 0 for a free one.
+      host, port: the address to listen on; port 0 for a free one.
       poll_seconds: interval between looks for a new champion.
       body_bytes: the largest body of a request.
 
@@ -155,10 +148,7 @@ def serve(
     """
 
     async def run(listener: socket.socket) -> None:
-        if index:
-            live = await Live.of_index(name, index)
-        else:
-            live = await Live.of_champion(name, Registry(registry))
+        live = await Live.start(name, index, registry)
         _announce(listener, live, name)
         watching = asyncio.create_task(live.watch(poll_seconds))
         try:

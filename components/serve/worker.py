@@ -1,7 +1,6 @@
 """Process that holds an index and answers, and the messages between it and the server."""
 
 import asyncio
-import dataclasses
 import gc
 import json
 import socket
@@ -11,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 from urllib.parse import parse_qsl
@@ -98,19 +98,10 @@ class Source:
     version: str = ""
     index: str = ""
 
-    def to_json(self) -> str:
-        """Encodes this for `from_json`."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "Source":
-        """Decodes the text that `to_json` wrote."""
-        return cls(**json.loads(text))
-
 
 def main() -> None:
     """Loads the index, reports the result, and answers questions."""
-    source = Source.from_json(sys.argv[2])
+    source = Source(**json.loads(sys.argv[2]))
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         send = _sender(connection)
         try:
@@ -124,12 +115,6 @@ def main() -> None:
                 pool.submit(_reply, served, question, send)
 
 
-def answer(served: Served, question: Frame) -> Frame:
-    """Answers a question; an error becomes an answer with its status."""
-    status, body = _answered(served, question)
-    return Frame(question.number, status, body)
-
-
 def _load(source: Source) -> Served:
     directory = source.index or published_index(source.registry, source.version)
     index = ServedIndex.load(directory)
@@ -141,20 +126,18 @@ def _load(source: Source) -> Served:
 
 
 def _reply(served: Served, question: Frame, send: Callable[[Frame], None]) -> None:
-    send(answer(served, question))
-
-
-def _answered(served: Served, question: Frame) -> tuple[int, bytes]:
+    """Sends the answer to a question; an error becomes an answer with its status."""
     work = {PREDICT: _predict, PAGE: _page}[question.kind]
     try:
-        return 200, work(served, question.body)
+        status, body = 200, work(served, question.body)
     except RequestError as error:
-        return error.status, encode_error(str(error))
+        status, body = error.status, encode_error(str(error))
     except UserError as error:
-        return 400, encode_error(str(error))
+        status, body = 400, encode_error(str(error))
     except Exception:
         traceback.print_exc()
-        return 500, encode_error("internal error; the server's log has it")
+        status, body = 500, encode_error("internal error; the server's log has it")
+    send(Frame(question.number, status, body))
 
 
 def _predict(served: Served, body: bytes) -> bytes:
@@ -172,11 +155,8 @@ def _sender(connection: socket.socket) -> Callable[[Frame], None]:
     lock = threading.Lock()
 
     def send(frame: Frame) -> None:
-        try:
-            with lock:
-                connection.sendall(pack(frame))
-        except (BrokenPipeError, ConnectionResetError):
-            pass
+        with lock, suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(pack(frame))
 
     return send
 
