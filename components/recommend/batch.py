@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,9 @@ _REPEATING = ["user_id", "rank", "movie_id", "known_user"]
 # Users to a request, and to a part of the output: a killed run loses at most one part.
 _BATCH = 256
 _PART = 64 * _BATCH
+
+# Makes the rows of the output for some users.
+Ask = Callable[[Sequence[str]], pa.Table]
 
 
 class BatchPlan(Document):
@@ -71,9 +74,15 @@ def write_recommendations(
     if target.is_dir():
         raise UserError(f"{target} is a directory; name a file as --output")
     parts = target.with_name(f".{target.name}.parts")
+    digest = hashlib.sha256("\n".join(users).encode()).hexdigest()
+    movies = pa.array(index.movie_ids, pa.string())
+
+    def ask(some: Sequence[str]) -> pa.Table:
+        return _table(some, movies, index.ranking(some, k, known))
+
     try:
-        _open_parts(parts, BatchPlan(manifest=index.manifest, k=k, known=known, users=_digest(users)))
-        rows = _join(_write_parts(parts, index, users, k, known), parts / "whole.parquet")
+        _open_parts(parts, BatchPlan(manifest=index.manifest, k=k, known=known, users=digest))
+        rows = _join(_write_parts(parts, users, ask), parts / "whole.parquet")
         (parts / "whole.parquet").replace(target)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; name another --output") from error
@@ -111,9 +120,7 @@ def _open_parts(parts: Path, plan: BatchPlan) -> None:
         write_document(record, plan)
 
 
-def _write_parts(
-    parts: Path, index: PublishedIndex, users: Sequence[str], k: int, known: Known
-) -> Iterator[Path]:
+def _write_parts(parts: Path, users: Sequence[str], ask: Ask) -> Iterator[Path]:
     with Progress("recommend", total=len(users), unit="users") as progress:
         for part in chunks(max(len(users), 1), _PART):
             some, start = users[part], part.start
@@ -121,34 +128,23 @@ def _write_parts(
             if file.is_file():
                 log(f"users {start + 1:,} to {start + len(some):,} were done before")
             else:
-                _write_part(file, index, some, k, known, progress)
+                _write_part(file, some, ask, progress)
             yield file
 
 
-def _write_part(
-    file: Path, index: PublishedIndex, users: Sequence[str], k: int, known: Known, progress: Progress
-) -> None:
+def _write_part(file: Path, users: Sequence[str], ask: Ask, progress: Progress) -> None:
+    batches = [users[part] for part in chunks(len(users), _BATCH)]
+    tables = []
+    # Much of the work on a request uses one thread: several requests at once use all processors.
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        for table, some in zip(pool.map(ask, batches), batches, strict=True):
+            tables.append(table)
+            progress.advance(len(some))
     staging = file.with_suffix(".partial")
     # Not compressed: a part is read once and then deleted.
     with pq.ParquetWriter(staging, SCHEMA, compression="none", use_dictionary=_REPEATING) as writer:
-        tables = []
-        for table, some in _tables(index, users, k, known):
-            tables.append(table)
-            progress.advance(len(some))
         writer.write_table(pa.concat_tables(tables) if tables else SCHEMA.empty_table())
     staging.replace(file)
-
-
-def _tables(
-    index: PublishedIndex, users: Sequence[str], k: int, known: Known
-) -> Iterator[tuple[pa.Table, Sequence[str]]]:
-    """Yields the answers to one request after the other, each with its users."""
-    batches = [users[part] for part in chunks(len(users), _BATCH)]
-    movies = pa.array(index.movie_ids, pa.string())
-    # Much of the work on a request uses one thread: several requests at once use all processors.
-    with ThreadPoolExecutor(available_cpus()) as pool:
-        tables = pool.map(lambda some: _table(some, movies, index.ranking(some, k, known)), batches)
-        yield from zip(tables, batches, strict=True)
 
 
 def _table(users: Sequence[str], movies: pa.Array, answer: dict[str, np.ndarray]) -> pa.Table:
@@ -182,7 +178,3 @@ def _add(writer: pq.ParquetWriter, file: Path) -> int:
     table = pq.read_table(file)
     writer.write_table(table)
     return len(table)
-
-
-def _digest(users: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(users).encode()).hexdigest()

@@ -108,11 +108,9 @@ def recommend(
         _show_json({"user_id": user, "known_user": known_user, "recommendations": movies})
         return
     if not known_user:
-        _note(f"Nothing is known of user {user}: these are the most popular movies.")
+        click.echo(f"Nothing is known of user {user}: these are the most popular movies.", err=True)
     rows = [[*_movie_cells(movie), stars(movie["rating"])] for movie in movies]
-    _show_table(
-        f"For user {user}", ["movie", "id", "predicted rating"], rows, numbers=["id", "predicted rating"]
-    )
+    _show_table(f"For user {user}", ["movie", "id", "predicted rating"], rows)
 
 
 @click.command(cls=Subcommand, renamed=OLD_NAMES)
@@ -130,10 +128,9 @@ def rate(published: "PublishedIndex", user: str, movie: str, known: Any, as_json
         _show_json({"user_id": user, **found, "rating": rating, "known_user": bool(given), "rated": actual})
         return
     if not given:
-        _note(f"Nothing is known of user {user}: this is what the average user would say.")
+        click.echo(f"Nothing is known of user {user}: this is what the average user would say.", err=True)
     rows = [[*_movie_cells(found), stars(rating), "" if actual is None else stars(actual)]]
-    columns = ["movie", "id", "predicted rating", "rated"]
-    _show_table(f"User {user}", columns, rows, numbers=columns[1:])
+    _show_table(f"User {user}", ["movie", "id", "predicted rating", "rated"], rows)
 
 
 @click.command()
@@ -149,12 +146,7 @@ def history(published: "PublishedIndex", user: str, as_json: bool) -> None:
         [*_movie_cells(movie), stars(movie["rating"]), "test" if movie["held_out"] else ""]
         for movie in movies
     ]
-    _show_table(
-        f"User {user}: {len(movies)} ratings",
-        ["movie", "id", "rated", "split"],
-        rows,
-        numbers=["id", "rated"],
-    )
+    _show_table(f"User {user}: {len(movies)} ratings", ["movie", "id", "rated", "split"], rows)
 
 
 @click.command()
@@ -170,7 +162,7 @@ def similar(published: "PublishedIndex", movie: str, k: int, as_json: bool) -> N
         return
     rows = [[*_movie_cells(near), f"{near['similarity']:.2f}"] for near in movies]
     heading = f"Like {titled(found['title'], found['year'])}"
-    _show_table(heading, ["movie", "id", "similarity"], rows, numbers=["id", "similarity"])
+    _show_table(heading, ["movie", "id", "similarity"], rows)
 
 
 def _movie_cells(movie: dict[str, Any]) -> list[str]:
@@ -193,23 +185,16 @@ def _show_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
 
 
-def _note(message: str) -> None:
-    """Prints a remark to standard error, so that a pipe carries the answer only."""
-    click.echo(message, err=True)
+# The columns of all tables that are aligned to the right.
+_NUMBERS = ("id", "predicted rating", "rated", "similarity")
 
 
-def _show_table(
-    heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]
-) -> None:
-    """Prints a table with `heading` on a terminal, else tab-separated lines below the column names.
-
-    Args:
-      numbers: the columns that are aligned to the right.
-    """
+def _show_table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table with `heading` on a terminal, else tab-separated lines below the column names."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             click.echo("\t".join(printable(cell) for cell in row))
         return
     from rich.console import Console
 
-    Console().print(table(heading, columns, rows, numbers, ruled=True))
+    Console().print(table(heading, columns, rows, _NUMBERS, ruled=True))

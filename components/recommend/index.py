@@ -129,8 +129,7 @@ class PublishedIndex:
             signature = "recommend_filtered"
             inputs |= {"include_rated": include_rated, "exclude": exclude, "only": only}
             inputs |= {"order": order, "pool": pool}
-        answers = [self._ask(signature, user_id=some, **inputs) for some in batches(user_ids, _BATCH)]
-        answer = joined(answers)
+        answer = joined([self._ask(signature, user_id=some, **inputs) for some in batches(user_ids, _BATCH)])
         return Recommendations(**{field.name: answer[field.name] for field in fields(Recommendations)})
 
     def ranking(self, user_ids: Sequence[str], k: int, known: Known = "all") -> dict[str, npt.NDArray[Any]]:
@@ -295,17 +294,12 @@ def _typical_user(published: PublishedIndex) -> tuple[str, list[dict[str, Any]]]
     candidates = {
         user: history for user, history in histories.items() if median <= len(history) <= 2 * median
     }
-    moments = {user: _moments(history) for user, history in candidates.items()}
+    ratings = {user: [movie["rating"] for movie in history] for user, history in candidates.items()}
+    moments = {user: np.array([np.mean(given), np.std(given)]) for user, given in ratings.items()}
     typical = np.median(list(moments.values()), axis=0)
     # Recommendations for a user with extreme ratings would not look plausible to anybody else.
     chosen = min(candidates, key=lambda user: float(np.abs(moments[user] - typical).sum()))
     return chosen, candidates[chosen]
-
-
-def _moments(history: list[dict[str, Any]]) -> npt.NDArray[np.float64]:
-    """Computes mean and standard deviation of the ratings."""
-    ratings = [movie["rating"] for movie in history]
-    return np.array([np.mean(ratings), np.std(ratings)])
 
 
 def render(shown: Showcase) -> Any:
