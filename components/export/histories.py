@@ -132,15 +132,10 @@ _BATCH = 256
 
 
 class EncodedUsers(NamedTuple):
-    """The model's encoding of n users' histories.
+    """The model's encoding of n users' histories."""
 
-    Attributes:
-      query: float32 [n, d].
-      rate: predicts the ratings, float32 [n, k], of the movies int32 [n, k] of each user; M stands for no
-        movie.
-    """
-
-    query: tf.Tensor
+    query: tf.Tensor  # float32 [n, d]
+    # Predicts the ratings, float32 [n, k], of the movies int32 [n, k] of each user; M stands for no movie.
     rate: Callable[[tf.Tensor], tf.Tensor]
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from components.errors import UserError
 from components.export.manifest import AUTO, BRUTE_FORCE, NOT_MEASURED, SCANN, SearchMeasurement, scann_ops
-from components.export.top_k import FEWEST_MOVIES, BiasedBruteForce, ScannSearch
+from components.export.top_k import FEWEST_MOVIES, BiasedBruteForce, ScannSearch, Scores
 from components.progress import log
 from components.vocabulary.interactions import UserRatings
 
@@ -22,8 +22,6 @@ _K = 100
 _QUERIES = 200
 # Shares of the leaves to search, tried in turn until the recall is reached.
 _SHARES = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-
-Scores = tuple[tf.Tensor, tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -48,14 +46,11 @@ class SampleQueries:
 
     def each(self) -> list[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         """Returns for each user a query, and the rows and movies that it excludes."""
-        return [
-            (
-                tf.constant(self.queries[row : row + 1]),
-                tf.zeros(len(own.movies), tf.int64),
-                tf.constant(own.movies),
-            )
-            for row, own in ((row, self.history[row : row + 1]) for row in range(self.history.users))
-        ]
+        each = []
+        for row in range(self.history.users):
+            query, movies = self.queries[row : row + 1], self.history[row : row + 1].movies
+            each.append((tf.constant(query), tf.zeros(len(movies), tf.int64), tf.constant(movies)))
+        return each
 
 
 @dataclass(frozen=True)

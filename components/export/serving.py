@@ -106,10 +106,6 @@ class MovieTable(tf.Module):  # type: ignore[misc]
             "year": tf.gather(self._years, rows),
         }
 
-    def all(self) -> dict[str, tf.Tensor]:
-        """Returns the whole table in the order of its rows: movie_id, title, year, each [M]."""
-        return self.describe(tf.range(self.nothing))
-
 
 # `k` of the signature whose only input is the users.
 DEFAULT_K = 100
@@ -228,12 +224,8 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         ordered = {name: tf.gather(values, positions, batch_dims=1) for name, values in answer.items()}
         movies = self._movies.describe(ordered.pop("row"))
         unknown = self._movies.count_unknown(exclude) + self._movies.count_unknown(only)
-        return {
-            **movies,
-            **ordered,
-            "known_user": users >= 0,
-            "ignored": tf.fill(tf.shape(users), unknown),
-        }
+        ignored = tf.fill(tf.shape(users), unknown)
+        return {**movies, **ordered, "known_user": users >= 0, "ignored": ignored}
 
     def serving_default(self, user_id: tf.Tensor) -> Outputs:
         """Does `recommend` with k = 100 and all ratings: the signature for servers that batch requests."""
@@ -294,8 +286,8 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         }
 
     def catalogue(self) -> Outputs:
-        """Returns the movie table."""
-        return self._movies.all()
+        """Returns the movie table in the order of its rows: movie_id, title, year, each [M]."""
+        return self._movies.describe(tf.range(self._movies.nothing))
 
     def users(self) -> Outputs:
         """Returns the ids of all known users."""

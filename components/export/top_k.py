@@ -16,6 +16,9 @@ LOWEST_SCORE = float(np.finfo(np.float32).min)
 # maximum only. Of the sizes 4 to 64, 16 was the fastest with 17,770 movies: half the time or less.
 _BLOCK = 16
 
+# Scores float32 [n, k] of n queries, and candidates int32 [n, k].
+Scores = tuple[tf.Tensor, tf.Tensor]
+
 
 class BiasedBruteForce(tfrs.layers.factorized_top_k.TopK):  # type: ignore[misc]
     """Exact search, for scores with a bias and with movies excluded for each query.
@@ -42,7 +45,7 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.TopK):  # type: ignore[misc]
         self._components = tf.Variable(components.T, trainable=False, name="components")
         return self
 
-    def call(self, queries: tf.Tensor, k: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, queries: tf.Tensor, k: int | None = None) -> Scores:
         """Calls `best` with nothing excluded."""
         nothing = tf.zeros([0], tf.int64)
         return self.best(queries, self._k if k is None else k, nothing, tf.cast(nothing, tf.int32))
@@ -58,7 +61,7 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.TopK):  # type: ignore[misc]
         excluded_rows: tf.Tensor,
         excluded: tf.Tensor,
         allowed: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> Scores:
         """Finds the k best candidates of each query, best first, ties by position.
 
         Args:
@@ -85,7 +88,7 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.TopK):  # type: ignore[misc]
         return tf.maximum(values, LOWEST_SCORE), tf.where(values > LOWEST_SCORE, candidates, self._count)
 
 
-def _top_k_by_blocks(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _top_k_by_blocks(scores: tf.Tensor, k: tf.Tensor) -> Scores:
     """Computes `tf.math.top_k` of [n, whole blocks] faster, with the same result, ties included.
 
     The maximum of a block that is left out comes after k maxima of other blocks, by score or, in a tie, by
@@ -107,9 +110,6 @@ FEWEST_MOVIES = 1_000
 _REORDERED = 5
 # Above this share of the catalogue ScaNN is hardly faster: such a request is searched exactly.
 _FEW = 0.02
-
-
-Scores = tuple[tf.Tensor, tf.Tensor]
 
 
 class ScannSearch(tf.Module):  # type: ignore[misc]
@@ -160,7 +160,8 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
         def approximately() -> Scores:
             scores, found = self._search(queries, wanted)
             keys = tf.sort(excluded_rows * self._count + tf.cast(excluded, tf.int64))
-            is_excluded = _contains(keys, self._keys(found))
+            rows = tf.range(tf.shape(found, tf.int64)[0])[:, tf.newaxis]
+            is_excluded = _contains(keys, rows * self._count + tf.cast(found, tf.int64))
             scores = tf.where(is_excluded, LOWEST_SCORE, scores)
             # Where the leaves hold too few candidates, ScaNN pads with NaN.
             lacking = tf.reduce_any(tf.math.is_nan(scores)) | (tf.shape(scores)[1] < wanted)
@@ -176,10 +177,6 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
         found = searcher.search_batched(with_bias, count, _REORDERED * count, self._searched)
         # The operations of ScaNN do not declare the ranks of their outputs.
         return tf.ensure_shape(found.distances, [None, None]), tf.ensure_shape(found.indices, [None, None])
-
-    def _keys(self, found: tf.Tensor) -> tf.Tensor:
-        rows = tf.range(tf.shape(found, tf.int64)[0])[:, tf.newaxis]
-        return rows * self._count + tf.cast(found, tf.int64)
 
 
 def _contains(keys: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:

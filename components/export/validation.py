@@ -38,17 +38,12 @@ def draw_sample(user_ids: npt.NDArray[Any], known: UserRatings, held_out: UserRa
     by_length = np.argsort(known.counts, kind="stable")
     users = np.unique(by_length[np.linspace(0, len(by_length) - 1, 6).astype(int)])
     rows = np.append(users, -1)
-    ids = [str(user_ids[user]) for user in users]
+    nobody = "nobody"
+    while nobody in user_ids:
+        nobody += "?"
     train = known.select(rows)
     everything = UserRatings.join([train, held_out.select(rows)])
-    return Sample([*ids, _unknown_id(set(user_ids))], {TRAIN: train, ALL: everything})
-
-
-def _unknown_id(user_ids: set[str]) -> str:
-    name = "nobody"
-    while name in user_ids:
-        name += "?"
-    return name
+    return Sample([*(str(user_ids[user]) for user in users), nobody], {TRAIN: train, ALL: everything})
 
 
 def unseen_scores(scoring: ScoringModel, sample: Sample, ratings: str) -> npt.NDArray[np.float32]:
