@@ -83,37 +83,24 @@ class Transport(RESTClientObject):  # type: ignore[misc]  # kfp_server_api is un
     def _request_once(self, method: str, url: str, arguments: dict[str, Any]) -> Any:
         try:
             response = super().request(method, url, **{**arguments, "_request_timeout": _TIME_LIMIT})
-        except ApiException as error:
-            raise self._refusal(error) from error
-        except (exceptions.HTTPError, ValueError) as error:
-            raise self._no_answer(error) from error
-        if not _is_json_object(response.data):
-            raise self._not_json(response.data)
-        return response
-
-    def _refusal(self, error: ApiException) -> ApiError:
-        if error.status == _NO_ANSWER:  # the generated client reports a TLS error so
-            return self._no_answer(error)
-        said = _message(error.body)
-        said = f" ({said})" if said else ""
-        location = (error.headers or {}).get("Location", "")
-        return ApiError(f"--host {self._host}: {_cure(error.status, said, location)}", error.status)
-
-    def _no_answer(self, error: Exception) -> ApiError:
-        reason = getattr(error, "reason", None) or error
-        return ApiError(f"--host {self._host}: {_cause(reason)}", _NO_ANSWER)
-
-    def _not_json(self, data: bytes) -> ApiError:
-        if data.lstrip().startswith(b"<"):
-            return ApiError(
+        except (ApiException, exceptions.HTTPError, ValueError) as error:
+            # The generated client reports a TLS error as an exception of status 0.
+            status = error.status if isinstance(error, ApiException) else _NO_ANSWER
+            text = _cause(getattr(error, "reason", None) or error) if status == _NO_ANSWER else _cure(error)
+            raise ApiError(f"--host {self._host}: {text}", status) from error
+        if _fields(response.data) is not None:
+            return response
+        if response.data.lstrip().startswith(b"<"):
+            raise ApiError(
                 f"--host {self._host}: a web page answers, not the API: log in (--token-file or "
                 "--cookies-file), or check the address; a full Kubeflow has it at https://HOST/pipeline",
                 HTTPStatus.UNAUTHORIZED,
             )
-        return ApiError(f"--host {self._host}: the answer was cut off; try again", _NO_ANSWER)
+        raise ApiError(f"--host {self._host}: the answer was cut off; try again", _NO_ANSWER)
 
 
-def _cure(status: int, said: str, location: str) -> str:
+def _cure(error: ApiException) -> str:
+    status, said = error.status, _message(error.body)
     if status == HTTPStatus.UNAUTHORIZED:
         return (
             f"not authenticated (401){said}; give a fresh token or cookie, for example "
@@ -123,7 +110,7 @@ def _cure(status: int, said: str, location: str) -> str:
     if status == HTTPStatus.FORBIDDEN:
         return f"not allowed (403){said}; check --namespace, and ask for the role kubeflow-edit in it"
     if 300 <= status < 400:
-        target = urlsplit(location)  # its query may hold a secret
+        target = urlsplit((error.headers or {}).get("Location", ""))  # its query may hold a secret
         place = f"{target.scheme}://{target.netloc}{target.path}" if target.netloc else target.path
         return (
             f"it redirects to {place or 'another page'}; if that is a login page, give --token-file or "
@@ -154,20 +141,19 @@ def _cause(reason: Any) -> str:
 
 
 def _message(body: Any) -> str:
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body or ""
+    """Returns the message of the server, in parentheses; "" without one."""
+    fields = _fields(body.decode("utf-8", "replace") if isinstance(body, bytes) else body or "") or {}
+    said = " ".join(str(fields.get("message") or fields.get("error") or "").split())
+    return f" ({said[:_LONGEST_MESSAGE]})" if said else ""
+
+
+def _fields(text: bytes | str) -> dict[str, Any] | None:
+    """Parses a JSON object; returns None for any other text."""
     try:
         fields = json.loads(text)
     except ValueError:
-        return ""
-    said = fields.get("message") or fields.get("error") if isinstance(fields, dict) else ""
-    return " ".join(str(said or "").split())[:_LONGEST_MESSAGE]
-
-
-def _is_json_object(data: bytes) -> bool:
-    try:
-        return isinstance(json.loads(data), dict)
-    except ValueError:
-        return False
+        return None
+    return fields if isinstance(fields, dict) else None
 
 
 T = TypeVar("T")
@@ -217,10 +203,8 @@ class Kubeflow:
 
     def runs(self, **arguments: Any) -> Iterator[Any]:
         """Lists the runs that the arguments of the API select, newest first."""
-        call = self.sdk.runs.run_service_list_runs
-        return pages(
-            call, "runs", **{"namespace": self.namespace or None, "sort_by": "created_at desc", **arguments}
-        )
+        call, namespace = self.sdk.runs.run_service_list_runs, self.namespace or None
+        return pages(call, "runs", namespace=namespace, sort_by="created_at desc", **arguments)
 
     def recurring_runs(self) -> Iterator[Any]:
         """Lists all schedules of the namespace, newest first."""
