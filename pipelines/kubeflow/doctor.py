@@ -1,5 +1,6 @@
 """Checks what runs of the pipeline need on Kubeflow: server, namespace, volumes, secrets, image."""
 
+import contextlib
 import json
 import os
 import re
@@ -61,34 +62,23 @@ def _configuration() -> tuple[Any, str]:
     from kubernetes import client, config
 
     configuration = client.Configuration()
-    try:
+    with contextlib.suppress(config.ConfigException):
         config.load_incluster_config(client_configuration=configuration)
-    except config.ConfigException:
-        return configuration, _load_file(configuration)
-    return configuration, "this pod's cluster"
-
-
-def _load_file(configuration: Any) -> str:
-    """Fills `configuration` from the kubeconfig; returns the name of its current context."""
-    from kubernetes import config
-
+        return configuration, "this pod's cluster"
     file = os.environ.get("KUBECONFIG") or config.KUBE_CONFIG_DEFAULT_LOCATION
     try:
         config.load_kube_config(config_file=file, client_configuration=configuration)
         _, context = config.list_kube_config_contexts(config_file=file)
     except (config.ConfigException, OSError) as error:
         raise UserError("there is no kubeconfig here, and this is no pod") from error
-    return f"the context {context['name']}"
+    return configuration, f"the context {context['name']}"
 
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=10)
-_MANIFESTS = ", ".join(
-    (
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    )
+_MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.docker.distribution.manifest.v2+json"
 )
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _DOCKER_HUB = "registry-1.docker.io"
@@ -149,10 +139,7 @@ def _token(http: urllib3.PoolManager, challenge: str) -> str:
 # The namespace in which a server for one user runs everything.
 _ONLY_NAMESPACE = "kubeflow"
 
-_REFUSAL: dict[int, str] = {
-    HTTPStatus.UNAUTHORIZED: "authentication",
-    HTTPStatus.FORBIDDEN: "namespace",
-}
+_REFUSAL: dict[int, str] = {HTTPStatus.UNAUTHORIZED: "authentication", HTTPStatus.FORBIDDEN: "namespace"}
 
 Verdict = Literal["well", "ill", "unknown"]
 
@@ -173,7 +160,6 @@ def examine(
 
     Args:
       connect: connects to Kubeflow, or raises `UserError`.
-      place: names on the server.
       pods: settings of the pods, whose secrets and volumes must exist.
       image: the image that the steps run on.
     """
@@ -188,7 +174,7 @@ def examine(
     yield from access
     if all(finding.verdict == "well" for finding in access):
         yield _pipeline(kubeflow, place)
-    yield _image(image)
+    yield Finding("image", *_image(image))
     yield from _objects(kubeflow.namespace or _ONLY_NAMESPACE, place, pods)
 
 
@@ -211,43 +197,35 @@ def _pipeline(kubeflow: Kubeflow, place: Place) -> Finding:
     version = next(kubeflow.versions(pipeline.pipeline_id), None) if pipeline is not None else None
     if version is None:
         return Finding("pipeline", "well", f"{place.pipeline} is not there yet; the first run uploads it")
-    return Finding(
-        "pipeline", "well", f"{place.pipeline} is there, its newest version {version.display_name}"
-    )
+    text = f"{place.pipeline} is there, its newest version {version.display_name}"
+    return Finding("pipeline", "well", text)
 
 
-def _image(image: str) -> Finding:
-    push = f"push it (`docker push {image}`), or name another with --image or TWOTOWER_IMAGE"
+def _image(image: str) -> tuple[Verdict, str]:
     if "/" not in image:
-        return Finding(
-            "image",
-            "unknown",
+        return "unknown", (
             f"{image} names no registry: not checked; every node must have it, else tag it "
-            "REGISTRY/twotower:VERSION, push it, and give that name with --image or TWOTOWER_IMAGE",
+            "REGISTRY/twotower:VERSION, push it, and give that name with --image or TWOTOWER_IMAGE"
         )
+    cause = "its registry asks for credentials; the cluster needs --image-pull-secret"
     try:
         there = is_there(image)
     except urllib3.exceptions.HTTPError as error:
-        return Finding("image", "unknown", f"{image}: not checked: {type(error).__name__} at its registry")
+        there, cause = None, f"{type(error).__name__} at its registry"
     if there is None:
-        return Finding(
-            "image",
-            "unknown",
-            f"{image}: not checked: its registry asks for credentials; the cluster needs --image-pull-secret",
-        )
-    return Finding(
-        "image", "well" if there else "ill", f"{image} is {'there' if there else f'missing; {push}'}"
-    )
+        return "unknown", f"{image}: not checked: {cause}"
+    if there:
+        return "well", f"{image} is there"
+    push = f"push it (`docker push {image}`), or name another with --image or TWOTOWER_IMAGE"
+    return "ill", f"{image} is missing; {push}"
 
 
 def _objects(namespace: str, place: Place, pods: PodSettings) -> Iterator[Finding]:
     """Checks the Kubernetes objects that the flags name."""
+    apply = f"kubectl apply -n {namespace} -f CLAIM.yaml"
     wanted: list[tuple[Kind, str, str]] = [
         *(("secret", name, f"kubectl create secret … {name} -n {namespace}") for name in pods.secrets()),
-        *(
-            ("persistent_volume_claim", name, f"kubectl apply -n {namespace} -f CLAIM.yaml")
-            for name in pods.claims()
-        ),
+        *(("persistent_volume_claim", name, apply) for name in pods.claims()),
     ]
     webhook, key = pods.webhook()
     if webhook:
@@ -263,18 +241,18 @@ def _objects(namespace: str, place: Place, pods: PodSettings) -> Iterator[Findin
     except UserError as error:
         cluster = str(error)
     for kind, name, cure in wanted:
-        yield _object(cluster, kind, name, cure)
+        what = {"persistent_volume_claim": "volume"}.get(kind, kind.replace("_", " "))
+        yield Finding(what, *_object(cluster, kind, name, cure))
 
 
-def _object(cluster: Cluster | str, kind: Kind, name: str, cure: str) -> Finding:
-    what = {"persistent_volume_claim": "volume"}.get(kind, kind.replace("_", " "))
+def _object(cluster: Cluster | str, kind: Kind, name: str, cure: str) -> tuple[Verdict, str]:
     if isinstance(cluster, str):
-        return Finding(what, "unknown", f"{name}: not checked: {cluster}")
+        return "unknown", f"{name}: not checked: {cluster}"
     place = f"namespace {cluster.namespace} of {cluster.name}"
     try:
         there = cluster.has(kind, name)
     except UserError as error:
-        return Finding(what, "unknown", f"{name}: not checked in {place}: {error}")
+        return "unknown", f"{name}: not checked in {place}: {error}"
     if there:
-        return Finding(what, "well", f"{name} is in {place}")
-    return Finding(what, "ill", f"{name} is missing in {place}; create it: `{cure}`")
+        return "well", f"{name} is in {place}"
+    return "ill", f"{name} is missing in {place}; create it: `{cure}`"
