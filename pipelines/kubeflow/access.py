@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,26 +60,20 @@ def access(
     Raises:
       UserError: if there is no host, or a file or a value cannot be used.
     """
-    found = _host(host, environment)
+    pages = environment.get(_PAGES_VARIABLE, "").rstrip("/")
+    found = Access(_host(host, environment), namespace, ca_cert=ca_cert, pages=pages)
     if ca_cert and not Path(ca_cert).is_file():
         raise UserError(f"--ca-cert {ca_cert}: no such file")
-    place = {
-        "host": found,
-        "namespace": namespace,
-        "ca_cert": ca_cert,
-        "pages": environment.get(_PAGES_VARIABLE, "").rstrip("/"),
-    }
     if token_file:
-        _secret(_read("--token-file", token_file), f"--token-file {token_file}")
-        return Access(**place, token_file=token_file)
+        _read("--token-file", token_file)
+        return replace(found, token_file=token_file)
     if environment.get(TOKEN):
-        return Access(**place, token=_secret(environment[TOKEN], TOKEN))
+        return replace(found, token=_secret(environment[TOKEN], TOKEN))
     if cookies_file:
-        text = _read("--cookies-file", cookies_file)
-        return Access(**place, cookies=_secret(text, f"--cookies-file {cookies_file}"))
+        return replace(found, cookies=_read("--cookies-file", cookies_file))
     if environment.get(COOKIES):
-        return Access(**place, cookies=_secret(environment[COOKIES], COOKIES))
-    return Access(**place, token_file=_cluster_token_file(found, environment))
+        return replace(found, cookies=_secret(environment[COOKIES], COOKIES))
+    return replace(found, token_file=_cluster_token_file(found.host, environment))
 
 
 def _host(host: str, environment: Mapping[str, str]) -> str:
@@ -111,12 +105,11 @@ def _cluster_token_file(host: str, environment: Mapping[str, str]) -> str:
 
 
 def _read(flag: str, path: str) -> str:
+    source = f"{flag} {path}"
     try:
-        return Path(path).read_text("utf-8")
+        return _secret(Path(path).read_text("utf-8"), source)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{flag} {path}: cannot be read ({type(error).__name__}); name another file"
-        ) from error
+        raise UserError(f"{source}: cannot be read ({type(error).__name__}); name another file") from error
 
 
 def _secret(text: str, source: str) -> str:

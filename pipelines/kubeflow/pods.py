@@ -66,8 +66,10 @@ class PodSettings:
             if changes:
                 _change(platform, label, changes)
         if self.gcs_secret:
-            _, key = self._gcs()
-            _set_environment(executors, "GOOGLE_APPLICATION_CREDENTIALS", f"{GCS_SECRET_DIRECTORY}/{key}")
+            key_file = f"{GCS_SECRET_DIRECTORY}/{self._gcs()[1]}"
+            for executor in executors.values():
+                variable = {"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": key_file}
+                executor["container"].setdefault("env", []).append(variable)
         if self.accelerator:
             executors[_TRAIN]["container"]["resources"]["accelerator"] = _accelerator(self.accelerator)
         if self.image:
@@ -118,16 +120,8 @@ class PodSettings:
         from components.publish.notify import WEBHOOK
 
         secret, key = self.webhook()
-        if not secret:
-            return []
-        return [
-            partial(
-                kubernetes.use_secret_as_env,
-                secret_name=secret,
-                secret_key_to_env={key: WEBHOOK},
-                optional=True,
-            )
-        ]
+        add = partial(kubernetes.use_secret_as_env, optional=True)
+        return [partial(add, secret_name=secret, secret_key_to_env={key: WEBHOOK})] if secret else []
 
 
 def _change(platform: dict[str, Any], label: str, changes: Sequence[Callable[[Any], Any]]) -> None:
@@ -139,13 +133,6 @@ def _change(platform: dict[str, Any], label: str, changes: Sequence[Callable[[An
     for change in changes:
         change(task)
     configs[label] = task.platform_config["kubernetes"]
-
-
-def _set_environment(executors: dict[str, Any], name: str, value: str) -> None:
-    for executor in executors.values():
-        if "container" in executor:
-            others = [one for one in executor["container"].get("env", []) if one["name"] != name]
-            executor["container"]["env"] = [*others, {"name": name, "value": value}]
 
 
 def _label(text: str) -> dict[str, str]:
