@@ -208,18 +208,23 @@ def find_scale(connection: Any, asked: Scale | None, known: set[Scale | None]) -
     """
     if asked:
         return asked
-    if len(known) == 1 and (scale := next(iter(known))):
-        return scale
-    rows, parts, least, greatest = one_row(
+    if len(known) == 1 and (stated := next(iter(known))):
+        return stated
+    rows, parts, zeros, ones, least, greatest = one_row(
         connection,
         """
-        SELECT count(*), count(*) FILTER (rating <> round(rating)), min(rating), max(rating)
+        SELECT count(*), count(*) FILTER (rating <> round(rating)), count(*) FILTER (rating = 0),
+            count(*) FILTER (rating = 1), min(rating), max(rating)
         FROM rows WHERE reason = 0
         """,
     )
     if not rows:
         return 1.0, 5.0
-    scale = _fit_scale(connection, _PARTS if parts > _MISTAKES * rows else _WHOLE, rows) or (least, greatest)
+    if zeros and zeros + ones == rows:
+        scale: Scale = (0, 1)
+    else:
+        usual = _PARTS if parts > _MISTAKES * rows else _WHOLE
+        scale = _fit_scale(connection, usual, rows) or (least, greatest)
     if scale[0] == scale[1]:
         raise UserError(
             f"every rating is {least:g}, which is on no scale in use; name the scale with --rating-scale"
@@ -229,10 +234,6 @@ def find_scale(connection: Any, asked: Scale | None, known: set[Scale | None]) -
 
 
 def _fit_scale(connection: Any, scales: Sequence[Scale], rows: int) -> Scale | None:
-    (zeros_and_ones,) = one_row(connection, "SELECT count(*) FROM rows WHERE reason = 0 AND rating IN (0, 1)")
-    (ones,) = one_row(connection, "SELECT count(*) FROM rows WHERE reason = 0 AND rating = 1")
-    if zeros_and_ones == rows and ones < rows:
-        return 0, 1
     for low, high in scales:
         (inside,) = one_row(
             connection, "SELECT count(*) FROM rows WHERE reason = 0 AND rating BETWEEN ? AND ?", [low, high]

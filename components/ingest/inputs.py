@@ -4,9 +4,11 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from components.errors import UserError
 from components.storage import fetch, identity, is_pattern, is_remote, matches
@@ -26,14 +28,12 @@ class InputFile:
       path: its local path.
       flag: the flag that named it, for messages.
       packing: none, gzip, zstd or parquet.
-      head: its first bytes, unpacked; empty for Parquet.
     """
 
     name: str
     path: Path
     flag: str
     packing: str
-    head: bytes
 
     @property
     def is_parquet(self) -> bool:
@@ -42,13 +42,17 @@ class InputFile:
 
     def parquet_columns(self) -> list[str]:
         """Lists the columns of a Parquet file. Raises `UserError` if it is damaged."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
+        with self.intact():
             return list(pq.read_schema(self.path).names)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise damaged(self.name, self.flag, self.packing) from error
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first bytes of a text file, unpacked. Raises `UserError` if it is damaged."""
+        with self.stream() as stream:
+            content: bytes = stream.read(_HEAD_BYTES)
+        return content
 
     @cached_property
     def line_end(self) -> str:
@@ -60,10 +64,8 @@ class InputFile:
 
     def _pieces(self) -> Iterator[bytes]:
         """Yields the content of a text file, in pieces that never separate a CR from its LF."""
-        import pyarrow as pa
-
         kept = b""
-        with pa.input_stream(str(self.path), compression=_codec(self.packing)) as stream:
+        with self.stream() as stream:
             while read := stream.read(_HEAD_BYTES):
                 piece = kept + read
                 kept = b"\r" if piece.endswith(b"\r") else b""
@@ -72,10 +74,8 @@ class InputFile:
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Yields the lines of a text file that are not blank, each with its number from 1."""
-        import pyarrow as pa
-
         with (
-            pa.input_stream(str(self.path), compression=_codec(self.packing)) as stream,
+            self.stream() as stream,
             io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline=None) as text,
         ):
             for number, line in enumerate(text, start=1):
@@ -83,9 +83,31 @@ class InputFile:
                 if content.strip(" "):
                     yield number, content
 
-    def read(self) -> bytes:
-        """Returns all bytes of a text file, unpacked. Raises `UserError` if it is cut off."""
-        return _unpack(self.path, self.name, self.flag, self.packing, -1)
+    @contextmanager
+    def stream(self) -> Iterator[Any]:
+        """Yields the content of a text file, unpacked. Raises `UserError` if it is damaged."""
+        import pyarrow as pa
+
+        codec = None if self.packing == "none" else self.packing
+        with self.intact(), pa.input_stream(str(self.path), compression=codec) as stream:
+            yield stream
+
+    @contextmanager
+    def intact(self) -> Iterator[None]:
+        """Turns the errors of Arrow at a damaged file into `damaged`."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise self.damaged() from error
+
+    def damaged(self) -> UserError:
+        """Returns the error for a file that is cut off or broken."""
+        kind = "" if self.packing == "none" else f"{self.packing} "
+        return UserError(
+            f"{self.flag} {self.name} is a damaged {kind}file, perhaps cut off; copy or download it again"
+        )
 
 
 def names(text: str, flag: str) -> list[str]:
@@ -126,49 +148,19 @@ def _open(name: str, flag: str, scratch: Path) -> InputFile:
     except UserError as error:
         raise UserError(f"{flag} {error}") from error
     packing = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "none")
-    if packing == "parquet":
-        return InputFile(name, path, flag, packing, b"")
-    head = _unpack(path, name, flag, packing, _HEAD_BYTES)
-    if not head.strip(b"\xef\xbb\xbf \t\r\n"):
+    file = InputFile(name, path, flag, packing)
+    if file.is_parquet:
+        return file
+    if not file.head.strip(b"\xef\xbb\xbf \t\r\n"):
         raise UserError(f"{flag} {name} is empty; name a file that has a header and rows")
-    if b"\0" in head or head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if b"\0" in file.head or file.head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{flag} {name} is not UTF-8 text: it holds NUL bytes; name a CSV file in UTF-8")
     if packing != "none":
-        _check_whole(path, name, flag, packing)
-    return InputFile(name, path, flag, packing, head)
-
-
-def _check_whole(path: Path, name: str, flag: str, packing: str) -> None:
-    """Unpacks a file to its end: the engine checks no checksums, and takes a cut zstd file as whole."""
-    import pyarrow as pa
-
-    try:
-        with pa.input_stream(str(path), compression=packing) as stream:
+        # The engine checks no checksums, and takes a cut zstd file as whole.
+        with file.stream() as stream:
             while stream.read(_HEAD_BYTES):
                 pass
-    except (OSError, pa.ArrowException) as error:
-        raise damaged(name, flag, packing) from error
-
-
-def _unpack(path: Path, name: str, flag: str, packing: str, size: int) -> bytes:
-    import pyarrow as pa
-
-    try:
-        with pa.input_stream(str(path), compression=_codec(packing)) as stream:
-            content: bytes = stream.read(None if size < 0 else size)
-            return content
-    except (OSError, pa.ArrowException) as error:
-        raise damaged(name, flag, packing) from error
-
-
-def _codec(packing: str) -> str | None:
-    return None if packing == "none" else packing
-
-
-def damaged(name: str, flag: str, packing: str) -> UserError:
-    """Returns the error for a packed file that is cut off or broken."""
-    kind = "" if packing == "none" else f"{packing} "
-    return UserError(f"{flag} {name} is a damaged {kind}file, perhaps cut off; copy or download it again")
+    return file
 
 
 def first_lines(file: InputFile, count: int) -> Sequence[str]:

@@ -239,16 +239,17 @@ def _by_columns(line: str, name: str, columns: Mapping[str, str]) -> Layout | No
     return None
 
 
+def _places(names: Sequence[str], accepted: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Finds the place of each role's column, from 0. Of two columns that could be it, none is taken."""
+    found = {role: [place for place, name in enumerate(names) if name in of] for role, of in accepted.items()}
+    return {role: places[0] for role, places in found.items() if len(places) == 1}
+
+
 def _with_header(
     name: str, line: str, delimiter: str, scale: tuple[float, float] | None = None
 ) -> Layout | None:
     names = [plain(field) for field in cut(line, delimiter)]
-    positions = {
-        role: names.index(found[0]) + 1
-        for role, accepted in NAMES.items()
-        # Of two columns that could be the movie, none is taken: the user is asked for --columns.
-        if len(found := [field for field in names if field in accepted]) == 1
-    }
+    positions = {role: place + 1 for role, place in _places(names, NAMES).items()}
     if not all(role in positions for role in REQUIRED):
         return None
     return Layout(name, delimiter, len(names), positions, header=True, scale=scale)
@@ -256,15 +257,10 @@ def _with_header(
 
 def _parquet(file: InputFile, columns: Mapping[str, str]) -> Layout:
     names = file.parquet_columns()
-    positions = {}
-    for role, accepted in NAMES.items():
-        found = [
-            place
-            for place, name in enumerate(names)
-            if (name == columns.get(role) if columns else plain(name) in accepted)
-        ]
-        if len(found) == 1:
-            positions[role] = found[0]
+    if columns:
+        positions = _places(names, {role: [name] for role, name in columns.items()})
+    else:
+        positions = _places([plain(name) for name in names], NAMES)
     missing = [role for role in (columns or REQUIRED) if role not in positions]
     if missing:
         raise UserError(

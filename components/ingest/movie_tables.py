@@ -3,13 +3,14 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.errors import UserError
-from components.ingest.inputs import InputFile, damaged, first_lines
+from components.ingest.inputs import InputFile, first_lines
 from components.ingest.layouts import DELIMITERS, cut, plain
 
 
@@ -34,11 +35,7 @@ class Catalogue:
     movie_ids: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     years: list[int | None] = field(default_factory=list)
-    counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(
-            ("without_id", "duplicate_ids", "without_title", "without_year"), 0
-        )
-    )
+    counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, movies: Iterable[Movie]) -> "Catalogue":
@@ -51,15 +48,12 @@ class Catalogue:
                 catalogue.counts["duplicate_ids"] += 1
             else:
                 seen.add(movie.movie_id)
-                catalogue._append(movie)
+                catalogue.movie_ids.append(movie.movie_id)
+                catalogue.titles.append(movie.title or movie.movie_id)
+                catalogue.years.append(movie.year)
+                catalogue.counts["without_title"] += not movie.title
+                catalogue.counts["without_year"] += movie.year is None
         return catalogue
-
-    def _append(self, movie: Movie) -> None:
-        self.movie_ids.append(movie.movie_id)
-        self.titles.append(movie.title or movie.movie_id)
-        self.years.append(movie.year)
-        self.counts["without_title"] += not movie.title
-        self.counts["without_year"] += movie.year is None
 
 
 def rated_movies(connection: Any) -> Catalogue:
@@ -129,11 +123,11 @@ def _movies(file: InputFile) -> Iterator[Movie]:
         return
     first = first_lines(file, 1)[0]
     if _PRIZE_LINE.fullmatch(first):
-        for line in _lines(file, "latin-1"):
+        for line in _lines(file):
             movie_id, year, title = (*line.split(",", 2), "", "")[:3]
             yield Movie(movie_id.strip(), title.strip(), _year(year.strip()))
     elif match := _MOVIELENS_LINE.match(first):
-        for line in _lines(file, "latin-1"):
+        for line in _lines(file):
             movie_id, title = (*line.split(match[1]), "")[:2]
             yield _with_year_in_title(movie_id.strip(), title.strip())
     else:
@@ -144,7 +138,10 @@ def _movies(file: InputFile) -> Iterator[Movie]:
 
 def _from_table(file: InputFile, header: Sequence[str], rows: Iterator[list[str]]) -> Iterator[Movie]:
     columns = _columns(file, header)
-    cell = _cell_reader(columns)
+
+    def cell(row: Sequence[str], role: str) -> str:
+        return row[columns[role]].strip() if columns[role] < len(row) else ""
+
     for row in filter(None, rows):
         movie_id, title = cell(row, "movie"), " ".join(cell(row, "title").split())
         if "year" in columns:
@@ -170,13 +167,6 @@ def _columns(file: InputFile, header: Sequence[str]) -> dict[str, int]:
     return columns
 
 
-def _cell_reader(columns: dict[str, int]) -> Callable[[Sequence[str], str], str]:
-    def cell(row: Sequence[str], role: str) -> str:
-        return row[columns[role]].strip() if columns[role] < len(row) else ""
-
-    return cell
-
-
 def _with_year_in_title(movie_id: str, title: str) -> Movie:
     match = _TITLE_WITH_YEAR.fullmatch(title)
     year = _year(match[2]) if match else None
@@ -191,7 +181,9 @@ def _year(text: str) -> int | None:
 
 def _text(file: InputFile, encoding: str) -> str:
     try:
-        text = file.read().decode(encoding)
+        with file.stream() as stream:
+            content: bytes = stream.read()
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UserError(
@@ -204,11 +196,11 @@ def _text(file: InputFile, encoding: str) -> str:
     return text
 
 
-def _lines(file: InputFile, fallback: str) -> Iterator[str]:
+def _lines(file: InputFile) -> Iterator[str]:
     try:
         text = _text(file, "utf-8-sig")
     except UserError:
-        text = _text(file, fallback)
+        text = _text(file, "latin-1")
     for line in text.split("\n"):
         if line.strip():
             yield line.rstrip("\r")
@@ -226,13 +218,10 @@ def _csv_rows(file: InputFile, delimiter: str) -> Iterator[list[str]]:
 
 
 def _parquet_rows(file: InputFile) -> Iterator[list[str]]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with file.intact():
         table = pq.read_table(file.path)
         rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise damaged(file.name, file.flag, file.packing) from error
     for row in rows:
         yield ["" if cell is None else str(cell) for cell in row]

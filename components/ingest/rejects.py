@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from components.ingest.database import one_row
 from components.ingest.inputs import InputFile
 
 
@@ -128,9 +128,19 @@ def _numbered(connection: Any, number: int) -> dict[int, RejectReason]:
     Blank lines are not counted, because the engine finds one between a CR and an LF where other line ends
     occur in the same file.
     """
-    first, after = _rows_of_file(connection, number)
+    first, after = one_row(
+        connection,
+        """
+        SELECT min(first_row) FILTER (file = $file), coalesce(min(first_row) FILTER (file > $file), $never)
+        FROM files
+        """,
+        {"file": number, "never": 1 << 62},
+    )
     bounds = {"first": first, "after": after}
-    blank = _column(connection, "SELECT row - $first FROM blank WHERE row >= $first AND row < $after", bounds)
+    blanks = connection.execute(
+        "SELECT row - $first FROM blank WHERE row >= $first AND row < $after ORDER BY row", bounds
+    ).fetchall()
+    blank = [row for (row,) in blanks]
     unread = connection.execute(
         "SELECT line, reason FROM unread WHERE file = ? ORDER BY line", [number]
     ).fetchall()
@@ -147,13 +157,3 @@ def _numbered(connection: Any, number: int) -> dict[int, RejectReason]:
         place = row - bisect.bisect_left(blank, row) + bisect.bisect_right(rows_before, row)
         found[place] = RejectReason(reason)
     return dict(sorted(found.items()))
-
-
-def _rows_of_file(connection: Any, number: int) -> tuple[int, int]:
-    """Returns the first row of a file and that of the next one."""
-    bounds = _column(connection, "SELECT first_row FROM files", {})
-    return list(pairwise([*bounds, 1 << 62]))[number]
-
-
-def _column(connection: Any, query: str, parameters: dict[str, int]) -> list[int]:
-    return sorted(value for (value,) in connection.execute(query, parameters).fetchall())

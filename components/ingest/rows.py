@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.ingest.database import one_row
-from components.ingest.inputs import InputFile, damaged
+from components.ingest.inputs import InputFile
 from components.ingest.layouts import Layout
 from components.ingest.rejects import RejectReason
 
@@ -129,7 +129,7 @@ def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_te
         source, parameters = _source(connection, file, layout)
         connection.execute(f"INSERT INTO rows SELECT {columns} FROM ({source})", parameters)
     except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
-        raise damaged(file.name, file.flag, file.packing) from error
+        raise file.damaged() from error
     if layout.header:
         connection.execute(
             f"""

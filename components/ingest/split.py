@@ -1,6 +1,7 @@
 """Classifies rows as kept or rejected, assigns them to train, validation and test, and samples each."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,24 +45,13 @@ def _keys(seed: int, name: str) -> tuple[int, int]:
     )
 
 
-def thresholds(settings: IngestSettings, given: bool) -> tuple[int, int]:
-    """Returns the hashes below which a row is for testing, and below which for validation.
-
-    Args:
-      settings: the fractions.
-      given: whether the test rows are those of a file; then no others are for testing.
-    """
-    test = 0.0 if given else settings.test_fraction
-    return int(test * HASHES), int((test + settings.validation_fraction * (1 - test)) * HASHES)
-
-
-def leave_last_out(connection: Any, given: bool) -> None:
+def _leave_last_out(connection: Any, given: bool) -> None:
     """Divides `classified` again: each user's last rating is for testing, the last but one for validation.
 
     A user with fewer than three ratings (two, where the test rows are given) keeps them all for training.
     Among ratings of one second the hash decides; a rating without a time is older than all others.
     """
-    places = (0, 1) if given else (1, 2)
+    test = 0 if given else 1
     _redivide(
         connection,
         """
@@ -75,17 +65,16 @@ def leave_last_out(connection: Any, given: bool) -> None:
         row_number() OVER (PARTITION BY user ORDER BY time DESC NULLS LAST, hash) AS age,
         count(*) OVER (PARTITION BY user) AS ratings
         """,
-        dict(zip(("test", "validation"), places, strict=True)),
+        {"test": test, "validation": test + 1},
     )
 
 
-def by_time(connection: Any, settings: IngestSettings, given: bool) -> None:
+def _by_time(connection: Any, settings: IngestSettings) -> None:
     """Divides `classified` again: the latest ratings are for testing, those before them for validation.
 
     Among ratings of one second the hash decides; a rating without a time is older than all others.
     """
-    test = 0.0 if given else settings.test_fraction
-    train = (1 - test) * (1 - settings.validation_fraction)
+    known = 1 - settings.test_fraction
     _redivide(
         connection,
         """
@@ -94,7 +83,7 @@ def by_time(connection: Any, settings: IngestSettings, given: bool) -> None:
         """
         row_number() OVER (ORDER BY time NULLS FIRST, hash) AS age, count(*) OVER () AS ratings
         """,
-        {"train": train, "known": 1 - test},
+        {"train": known * (1 - settings.validation_fraction), "known": known},
     )
 
 
@@ -127,18 +116,24 @@ def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> No
     for_test, split (0 train, 1 validation, 2 test), reason, and time if `rows` has it. rejected: row, reason.
     blank: row.
     """
+    (first_test_row,) = one_row(
+        connection, "SELECT coalesce(min(first_row) FILTER (for_test), ?) FROM files", [_NEVER]
+    )
+    given = first_test_row < _NEVER
+    if given:  # no other rows are for testing
+        settings = replace(settings, test_fraction=0.0)
     _number_users(connection, settings.seed)
     _reject(connection, scale)
     _join(connection, scale)
-    _find_duplicates(connection, settings)
+    _find_duplicates(connection, settings, first_test_row)
     if settings.min_movie_ratings > 1:
         _leave_out(connection, "movie", settings.min_movie_ratings)
     if settings.min_user_ratings > 1:
         _leave_out(connection, "user", settings.min_user_ratings)
     if settings.split == "leave-last-out":
-        leave_last_out(connection, _given(connection))
+        _leave_last_out(connection, given)
     elif settings.split == "time":
-        by_time(connection, settings, _given(connection))
+        _by_time(connection, settings)
 
 
 def _number_users(connection: Any, seed: int) -> None:
@@ -195,9 +190,10 @@ def _join(connection: Any, scale: Scale) -> None:
     connection.execute("DROP TABLE rows")
 
 
-def _find_duplicates(connection: Any, settings: IngestSettings) -> None:
+def _find_duplicates(connection: Any, settings: IngestSettings, first_test_row: int) -> None:
     """Keeps the last row of each user and movie. Test rows come last, so they replace all others."""
-    test_below, validation_below = thresholds(settings, _given(connection))
+    test = settings.test_fraction
+    not_train = test + settings.validation_fraction * (1 - test)
     connection.execute(
         f"""
         CREATE TABLE classified AS
@@ -217,7 +213,7 @@ def _find_duplicates(connection: Any, settings: IngestSettings) -> None:
             FROM (SELECT *, row >= $first_test_row AS for_test FROM keyed)
         )
         """,
-        {"test": test_below, "validation": validation_below, "first_test_row": _first_test_row(connection)},
+        {"test": int(test * HASHES), "validation": int(not_train * HASHES), "first_test_row": first_test_row},
     )
     connection.execute("DROP TABLE keyed")
     connection.execute("INSERT INTO rejected SELECT row, reason FROM classified WHERE reason > 0")
@@ -234,15 +230,6 @@ def _leave_out(connection: Any, of: str, least: int) -> None:
         """,
         [least],
     )
-
-
-def _first_test_row(connection: Any) -> int:
-    (row,) = one_row(connection, "SELECT min(first_row) FILTER (for_test) FROM files")
-    return _NEVER if row is None else int(row)
-
-
-def _given(connection: Any) -> bool:
-    return _first_test_row(connection) != _NEVER
 
 
 def take(connection: Any, settings: IngestSettings) -> SplitCounts:
