@@ -157,10 +157,7 @@ def print_verdict(run: Any, console: Console) -> None:
     try:
         text, tables = _read(registry, run.run_id)
     except UserError as error:
-        console.print(
-            f"the run's record is {place}; not read from here: {error}", soft_wrap=True, markup=False
-        )
-        return
+        text, tables = f"the run's record is {place}; not read from here: {error}", []
     for table in tables:
         console.print(Padding(table, (1, 0, 0, 0)))
     console.print(text or f"no record of the run at {place}, as seen from here", soft_wrap=True, markup=False)
@@ -168,7 +165,11 @@ def print_verdict(run: Any, console: Console) -> None:
 
 def _read(registry: str, run_id: str) -> tuple[str, list[Any]]:
     """Returns the outcome as a line ("" without a record), and the tables of the verdict if there is one."""
+    from components.documents import decode
+    from components.evaluate.console import verdict_tables
+    from components.evaluate.verdict import VERDICT_FILE, Verdict
     from components.registry.registry import Registry
+    from components.storage import NotFoundError
 
     runs = Registry(registry).runs
     record = runs.read(run_id)
@@ -176,17 +177,8 @@ def _read(registry: str, run_id: str) -> tuple[str, list[Any]]:
         return "", []
     version = f" {record.version}" if record.version else ""
     text = f"{record.outcome}{version}: {record.reason}"
-    return text, _tables(runs, run_id)
-
-
-def _tables(runs: Any, run_id: str) -> list[Any]:
-    from components.documents import decode
-    from components.evaluate.console import verdict_tables
-    from components.evaluate.verdict import VERDICT_FILE, Verdict
-    from components.storage import NotFoundError
-
     try:
         data = runs.document(run_id, VERDICT_FILE)
     except NotFoundError:  # the run failed before its verdict
-        return []
-    return verdict_tables(decode(data, Verdict, f"{VERDICT_FILE} of the run {run_id}"))
+        return text, []
+    return text, verdict_tables(decode(data, Verdict, f"{VERDICT_FILE} of the run {run_id}"))
