@@ -82,20 +82,15 @@ def pipeline_inputs() -> dict[str, Input]:
     """Returns the inputs of the checked-in pipeline by name, those that must be given first."""
     with CHECKED_IN.open(encoding="utf-8") as package:
         document = next(yaml.load_all(package, Loader=yaml.CSafeLoader))
-    found = [
-        Input(name, kind := _PYTHON_TYPES[spec["parameterType"]], _default(spec, kind), spec["description"])
-        for name, spec in document["root"]["inputDefinitions"]["parameters"].items()
-        if name not in RENAMED
-    ]
-    return {
-        declared.name: declared for declared in sorted(found, key=lambda one: one.default is not REQUIRED)
-    }
-
-
-def _default(spec: dict[str, Any], kind: type) -> Any:
-    if "defaultValue" not in spec:
-        return REQUIRED
-    return kind(spec["defaultValue"])  # YAML gives 0.0 as an integer
+    found = []
+    for name, spec in document["root"]["inputDefinitions"]["parameters"].items():
+        kind = _PYTHON_TYPES[spec["parameterType"]]
+        # YAML gives 0.0 as an integer.
+        default = kind(spec["defaultValue"]) if "defaultValue" in spec else REQUIRED
+        if name not in RENAMED:
+            found.append(Input(name, kind, default, spec["description"]))
+    found.sort(key=lambda one: one.default is not REQUIRED)
+    return {declared.name: declared for declared in found}
 
 
 def check_pipeline_inputs(values: Mapping[str, Any]) -> None:

@@ -79,8 +79,7 @@ class LocalPlan(Document):
     """A run on this machine.
 
     Attributes:
-      package: the compiled pipeline.
-      arguments: of the pipeline.
+      package: the file of the compiled pipeline, which gets the arguments.
       pipeline_root, cache_root: directories for the outputs of the steps, and for the cache.
       docker: arguments of the DockerRunner of KFP; None for its SubprocessRunner.
     """
@@ -104,12 +103,7 @@ def execute(plan: LocalPlan) -> None:
     else:
         require_outputs()
         runner = local.DockerRunner(**_with_mounts(plan.docker))
-    local.init(
-        runner,
-        pipeline_root=plan.pipeline_root,
-        enable_caching=True,
-        cache_root=plan.cache_root,
-    )
+    local.init(runner, pipeline_root=plan.pipeline_root, enable_caching=True, cache_root=plan.cache_root)
     package = for_one_machine(Path(plan.package).read_text("utf-8"), plan.arguments["image"])
     components.load_component_from_text(package)(**plan.arguments)
 

@@ -149,24 +149,22 @@ def run_pipeline(
 @contextmanager
 def _started(plan: Path, log: Path, outcomes: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Starts the runner in a new process group, and kills the group on exit."""
-    environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", OUTCOMES: str(outcomes)}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
             [sys.executable, "-m", "pipelines.local", str(plan)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", OUTCOMES: str(outcomes)},
             start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _follow(log: Path, process: subprocess.Popen[bytes]) -> Iterator[Event]:
