@@ -112,16 +112,17 @@ class Watch(ExitStack):
         self._started: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
+        title = REQUESTS[event.subject].display_name if event.subject in REQUESTS else event.subject
         if event.kind == "started":
             self._started[event.subject] = time.monotonic()
-            self._say(f"[bold]{_title(event.subject)}[/bold]")
+            self._say(f"[bold]{title}[/bold]")
         elif event.kind == "ended":
             seconds = time.monotonic() - self._started.get(event.subject, time.monotonic())
-            self._console.print(f"[green]✓[/green] {_title(event.subject)} [dim]{seconds:.1f} s[/dim]")
+            self._console.print(f"[green]✓[/green] {title} [dim]{seconds:.1f} s[/dim]")
         elif event.kind == "cached":
-            self._console.print(f"[green]✓[/green] {_title(event.subject)} [dim]as before (cached)[/dim]")
+            self._console.print(f"[green]✓[/green] {title} [dim]as before (cached)[/dim]")
         elif event.kind == "failed" and event.subject in REQUESTS:
-            self._console.print(f"[red]✗[/red] {_title(event.subject)}")
+            self._console.print(f"[red]✗[/red] {title}")
         elif event.kind == "progress":
             self._say(f"  {escape(event.subject)}")
         elif event.kind == "line":
@@ -138,7 +139,3 @@ class Watch(ExitStack):
 def _print(console: Console, text: str) -> None:
     """Prints a line as it is, whatever the width of the console."""
     console.print(text, highlight=False, soft_wrap=True)
-
-
-def _title(step: str) -> str:
-    return REQUESTS[step].display_name if step in REQUESTS else step

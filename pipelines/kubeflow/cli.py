@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pipelines.kubeflow.submit import Place, Started
 
 
-_STATUS = {"SUCCEEDED": 0, "CANCELED": 130}
 _INTERRUPTED = 130
+_STATUS = {"SUCCEEDED": 0, "CANCELED": _INTERRUPTED}
 
 
 @click.command(
@@ -236,11 +236,10 @@ def show(*, kubeflow: "Callable[[], Kubeflow]", name: str) -> None:
             ("version", seen.version),
             ("image", seen.image),
             ("last run", " ".join([seen.outcome, seen.run_url]).strip()),
-            *((key, str(value)) for key, value in sorted(seen.arguments.items()) if key != "image"),
+            *((key, value) for key, value in sorted(seen.arguments.items()) if key != "image"),
+            *(("next", line) for line in firing_lines(seen.firings)),
         ):
             click.echo(f"{title:<22}{text}")
-        for line in firing_lines(seen.firings):
-            click.echo(f"{'next':<22}{line}")
 
 
 @schedule.command(help="Stop starting runs of the schedule NAME, until it is resumed.")

@@ -230,9 +230,15 @@ def connect(access: Access) -> Kubeflow:
     try:
         health = sdk.healthzs.healthz_service_get_healthz()
     except ApiError as error:
-        if error.status == HTTPStatus.NOT_FOUND:
-            raise UserError(_not_found(sdk, access.host)) from error
-        raise
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        cause = "no Kubeflow Pipelines there (404); a full Kubeflow has it at https://HOST/pipeline"
+        if release := server_release(sdk):
+            cause = (
+                f"Kubeflow Pipelines {release} has no API v2beta1; upgrade it to 2.0 or later, or upload "
+                "what `twotower compile` writes to another"
+            )
+        raise UserError(f"--host {access.host}: {cause}") from error
     namespace = _namespace(access, bool(health.multi_user))
     return Kubeflow(sdk, access.host, access.pages or access.host, namespace)
 
@@ -316,18 +322,6 @@ def _sdk(access: Access) -> Any:
     api_client = sdk.runs.api_client  # shared by all of them
     api_client.rest_client = Transport(api_client.configuration, access.host)
     return sdk
-
-
-def _not_found(sdk: Any, host: str) -> str:
-    release = server_release(sdk)
-    if release:
-        return (
-            f"--host {host}: Kubeflow Pipelines {release} has no API v2beta1; upgrade it to 2.0 or later, or "
-            "upload what `twotower compile` writes to another"
-        )
-    return (
-        f"--host {host}: no Kubeflow Pipelines there (404); a full Kubeflow has it at https://HOST/pipeline"
-    )
 
 
 def _namespace(access: Access, multi_user: bool) -> str:

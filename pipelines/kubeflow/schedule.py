@@ -17,11 +17,7 @@ class Plan:
     """Desired state of a schedule.
 
     Attributes:
-      name: of the schedule.
-      trigger: when it fires.
-      experiment_id: the experiment that holds the runs.
-      pipeline_id: the pipeline that runs.
-      version_id: the version that runs; "" for the newest at each firing.
+      version_id: the version of the pipeline; "" for the newest at each firing.
       arguments: of the pipeline, typed.
       max_concurrency: the most runs at a time.
       service_account: account of the pods; "" for the default of the namespace.
@@ -245,15 +241,12 @@ class ScheduleView:
     """A schedule and its last run, as text.
 
     Attributes:
-      name: of the schedule.
       state: "on", "off", or "replacement cut off" after an interrupted `create`.
       trigger: the cron expression or the interval.
       version: "latest", or the name of the version that it is pinned to.
-      image: the image that the steps run on.
       age: since the schedule was created.
       outcome: of the newest run, and its age.
       run_url: the newest run's page; "" if there is none.
-      arguments: of the pipeline.
       firings: the next three times in UTC; none if it is off.
     """
 

@@ -181,9 +181,14 @@ def run_now(kubeflow: Kubeflow, name: str) -> str:
     schedule = existing(kubeflow, name)[0]
     reference = schedule.pipeline_version_reference
     if reference is not None and not reference.pipeline_version_id:
+        newest = next(kubeflow.versions(reference.pipeline_id), None)
+        if newest is None:
+            raise UserError(
+                f"the pipeline of schedule {name} has no version any more; repeat its "
+                "`twotower schedule create`"
+            )
         reference = V2beta1PipelineVersionReference(
-            pipeline_id=reference.pipeline_id,
-            pipeline_version_id=_newest(kubeflow, reference.pipeline_id, name),
+            pipeline_id=reference.pipeline_id, pipeline_version_id=newest.pipeline_version_id
         )
     run_name = f"{name} out of turn {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(4)}"
     body = V2beta1Run(
@@ -194,21 +199,11 @@ def run_now(kubeflow: Kubeflow, name: str) -> str:
         runtime_config=schedule.runtime_config,
         service_account=schedule.service_account,
     )
-
     run = get_or_create(
         lambda: kubeflow.run_named(run_name, schedule.experiment_id),
         lambda: kubeflow.sdk.runs.run_service_create_run(run=body),
     )
     return kubeflow.run_url(run.run_id)
-
-
-def _newest(kubeflow: Kubeflow, pipeline_id: str, name: str) -> str:
-    version = next(kubeflow.versions(pipeline_id), None)
-    if version is None:
-        raise UserError(
-            f"the pipeline of schedule {name} has no version any more; repeat its `twotower schedule create`"
-        )
-    return str(version.pipeline_version_id)
 
 
 def parse_arguments(texts: Sequence[str], inputs: Mapping[str, Input]) -> dict[str, Any]:
