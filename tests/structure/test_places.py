@@ -24,7 +24,7 @@ _ADDITIONS = {
         ],
         "pipelines/training.py": [
             ("    workers: int", "    dummy: int = 3,\n"),
-            ("                    workers=workers", "                    dummy=dummy,\n"),
+            ("                workers=workers", "                dummy=dummy,\n"),
         ],
     },
     "A setting": {
