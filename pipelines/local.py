@@ -28,7 +28,9 @@ def require_outputs() -> None:
 
     def run_and_look(self: docker_task_handler.DockerTaskHandler) -> status.Status:
         ended: status.Status = run(self)
-        if ended != status.Status.SUCCESS or _output_file(self.full_command).exists():
+        executor_input = json.loads(self.full_command[self.full_command.index("--executor_input") + 1])
+        # The executor of KFP writes this file last, for any step.
+        if ended != status.Status.SUCCESS or Path(executor_input["outputs"]["outputFile"]).exists():
             return ended
         log(
             f"a container of {self.image} ended without a word and left no outputs; look whether "
@@ -37,12 +39,6 @@ def require_outputs() -> None:
         return status.Status.FAILURE
 
     handler.run = run_and_look
-
-
-def _output_file(command: list[str]) -> Path:
-    """Returns the file that the executor of KFP writes last, for any step."""
-    executor_input = json.loads(command[command.index("--executor_input") + 1])
-    return Path(executor_input["outputs"]["outputFile"])
 
 
 # The exit status of a shell whose command was ended by a signal is the number of the signal plus this.
@@ -101,8 +97,14 @@ def execute(plan: LocalPlan) -> None:
         tell_signals()
         runner = local.SubprocessRunner(use_venv=False)
     else:
+        from docker.types import Mount
+
         require_outputs()
-        runner = local.DockerRunner(**_with_mounts(plan.docker))
+        mounts = [
+            Mount(target=path, source=path, type="bind", read_only=read_only)
+            for path, read_only in plan.docker["mounts"]
+        ]
+        runner = local.DockerRunner(**{**plan.docker, "mounts": mounts})
     local.init(runner, pipeline_root=plan.pipeline_root, enable_caching=True, cache_root=plan.cache_root)
     package = for_one_machine(Path(plan.package).read_text("utf-8"), plan.arguments["image"])
     components.load_component_from_text(package)(**plan.arguments)
@@ -122,16 +124,6 @@ def for_one_machine(package: str, image: str) -> str:
     for executor in documents[0]["deploymentSpec"]["executors"].values():
         executor["container"]["image"] = image
     return yaml.safe_dump_all(documents)
-
-
-def _with_mounts(arguments: dict[str, Any]) -> dict[str, Any]:
-    from docker.types import Mount
-
-    mounts = [
-        Mount(target=path, source=path, type="bind", read_only=read_only)
-        for path, read_only in arguments["mounts"]
-    ]
-    return {**arguments, "mounts": mounts}
 
 
 def _end_with_parent() -> None:

@@ -15,15 +15,12 @@ if TYPE_CHECKING:
     from pipelines.kubeflow.pods import PodSettings
 
 
-# What a cluster must be told and a laptop need not.
-_LOCAL_DEFAULTS = {"registry": "registry"}
-
-
 def pipeline_options(function: Callable[..., None]) -> Callable[..., None]:
     """Gives a command one flag for each input of the pipeline."""
     for declared in reversed(pipeline_inputs().values()):
-        local = _LOCAL_DEFAULTS.get(declared.name, declared.default)
-        function = flag_of(dataclasses.replace(declared, default=local))(function)
+        if declared.name == "registry":  # a cluster must be told, a laptop need not
+            declared = dataclasses.replace(declared, default="registry")
+        function = flag_of(declared)(function)
     return function
 
 

@@ -246,7 +246,9 @@ def show(*, kubeflow: "Callable[[], Kubeflow]", name: str) -> None:
 @click.argument("name")
 @connection_options
 def pause(*, kubeflow: "Callable[[], Kubeflow]", name: str) -> None:
-    _switch(kubeflow, name, on=False)
+    from pipelines.kubeflow.schedule import switch
+
+    switch(kubeflow(), name, on=False)
     click.echo(f"schedule {name} is off; a run in progress goes on")
 
 
@@ -254,7 +256,9 @@ def pause(*, kubeflow: "Callable[[], Kubeflow]", name: str) -> None:
 @click.argument("name")
 @connection_options
 def resume(*, kubeflow: "Callable[[], Kubeflow]", name: str) -> None:
-    _switch(kubeflow, name, on=True)
+    from pipelines.kubeflow.schedule import switch
+
+    switch(kubeflow(), name, on=True)
     click.echo(f"schedule {name} is on")
 
 
@@ -276,9 +280,3 @@ def run_now(*, kubeflow: "Callable[[], Kubeflow]", name: str) -> None:
     from pipelines.kubeflow.submit import run_now as start
 
     click.echo(start(kubeflow(), name))
-
-
-def _switch(kubeflow: "Callable[[], Kubeflow]", name: str, on: bool) -> None:
-    from pipelines.kubeflow.schedule import switch
-
-    switch(kubeflow(), name, on=on)

@@ -131,16 +131,14 @@ class Board(ExitStack):
         for task in tasks:
             if self._said.get(task.name) != task.state:
                 self._said[task.name] = task.state
-                self._console.print(self._line(task), highlight=False, soft_wrap=True)
+                line = f"{_SIGNS[task.mark]} {self._titles[task.name]} {_duration(task)}"
+                self._console.print(line.rstrip(), highlight=False, soft_wrap=True)
 
     def _table(self, state: str, tasks: list[TaskState]) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False, title=f"run {state}", title_justify="left")
         for task in tasks:
             table.add_row(_SIGNS[task.mark], self._titles[task.name], _duration(task))
         return table
-
-    def _line(self, task: TaskState) -> str:
-        return f"{_SIGNS[task.mark]} {self._titles[task.name]} {_duration(task)}".rstrip()
 
 
 def _duration(task: TaskState) -> str:

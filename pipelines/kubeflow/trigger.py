@@ -46,13 +46,10 @@ class _Field:
         span, slash, step_text = text.partition("/")
         step = int(step_text) if step_text.isascii() and step_text.isdigit() else 0
         low_text, dash, high_text = span.partition("-")
-        if span in ("*", "?"):
-            low: int | None = self.lowest
-            high: int | None = self.highest
-        else:
-            low = self.number(low_text)
-            # "5/10" is "from 5 on, every 10".
-            high = self.number(high_text) if dash else self.highest if slash else low
+        starred = span in ("*", "?")
+        low = self.lowest if starred else self.number(low_text)
+        # "5/10" is "from 5 on, every 10".
+        high = self.number(high_text) if dash else self.highest if starred or slash else low
         if low is None or high is None or (slash and step < 1):
             raise UserError(f"the cron's field {self.name} is {text!r}; {self._cure()}")
         if not self.lowest <= low <= high <= self.highest:
