@@ -124,6 +124,7 @@ def _shrink(of: Array, residuals: Array, counts: Array, noise: float, variance: 
 _ROWS_AT_ONCE = 1 << 20
 # Ratings that the movies' factors are learnt from; each movie has enough of them long before.
 _MAX_ROWS = 4_000_000
+_DIMENSION, _RIDGE, _ROUNDS = 16, 0.08, 6
 
 
 @_baseline(FACTORS)
@@ -134,26 +135,16 @@ class Factors:
     number of ratings, so that little-known users and movies stay close to their biases.
     """
 
-    def __init__(
-        self,
-        known: UserRatings,
-        movies: int,
-        dimension: int = 16,
-        ridge: float = 0.08,
-        sweeps: int = 6,
-        seed: int = 0,
-    ) -> None:
-        """Fits `dimension` factors to `known` in `sweeps` rounds, starting from random ones by `seed`."""
+    def __init__(self, known: UserRatings, movies: int) -> None:
         self._biases = fit_biases(known, movies)
         expected = self._biases.rate(known.owners, known.movies)
         residuals = dataclasses.replace(known, ratings=known.ratings - expected)
         by_user = _sample(residuals)
         by_movie = _transpose(by_user, movies)
-        generator = np.random.default_rng(seed)
-        self._movies = generator.normal(0, 0.1, (movies, dimension)).astype(np.float32)
-        for _ in range(sweeps):
-            self._movies = _solve(by_movie, _solve(by_user, self._movies, ridge), ridge)
-        self._users = _solve(residuals, self._movies, ridge)
+        self._movies = np.random.default_rng(0).normal(0, 0.1, (movies, _DIMENSION)).astype(np.float32)
+        for _ in range(_ROUNDS):
+            self._movies = _solve(by_movie, _solve(by_user, self._movies))
+        self._users = _solve(residuals, self._movies)
 
     def predict(self, batch: Batch) -> Predictions:
         users, movies = batch.users[batch.pairs.owners], batch.pairs.movies
@@ -175,7 +166,7 @@ def _transpose(ratings: UserRatings, movies: int) -> UserRatings:
     return UserRatings(columns.indices, columns.data, columns.indptr)
 
 
-def _solve(ratings: UserRatings, other: Array, ridge: float) -> Array:
+def _solve(ratings: UserRatings, other: Array) -> Array:
     """Solves for the factors of each user by least squares, given the movies'; or the other way round."""
     counts = ratings.counts
     factors = np.zeros((len(counts), other.shape[1]), np.float32)
@@ -186,18 +177,18 @@ def _solve(ratings: UserRatings, other: Array, ridge: float) -> Array:
         padded = counts[order] * np.arange(1, len(order) + 1)
         size = max(int(np.searchsorted(padded, _ROWS_AT_ONCE, side="right")), 1)
         batch, order = order[:size], order[size:]
-        factors[batch] = _solve_batch(ratings, other, batch, ridge)
+        factors[batch] = _solve_batch(ratings, other, batch)
     return factors
 
 
-def _solve_batch(ratings: UserRatings, other: Array, batch: Array, ridge: float) -> Array:
+def _solve_batch(ratings: UserRatings, other: Array, batch: Array) -> Array:
     counts = ratings.counts[batch]
     places = np.arange(counts[-1])
     inside = places < counts[:, None]
     positions = np.where(inside, ratings.offsets[batch][:, None] + places, 0)
     features = other[ratings.movies[positions]] * inside[:, :, None]
     gram = features.transpose(0, 2, 1) @ features
-    gram += (ridge * counts)[:, None, None] * np.eye(other.shape[1], dtype=np.float32)
+    gram += (_RIDGE * counts)[:, None, None] * np.eye(other.shape[1], dtype=np.float32)
     right = features.transpose(0, 2, 1) @ ratings.ratings[positions][:, :, None]
     solution: Array = np.linalg.solve(gram, right)[:, :, 0]
     return solution

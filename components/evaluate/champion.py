@@ -38,18 +38,19 @@ class DataChange:
 
     Attributes:
       rows_share: the number of ratings here / there.
-      mean_shift: the absolute difference of the mean ratings, in stars.
-      histogram_distance: the share of ratings that would have to be others for the two histograms to agree
-        (total variation distance), 0 to 1.
-      new_users, new_movies: the share of users, and of movies, with ratings here and none there, 0 to 1.
+      rating_mean_shift: the absolute difference of the mean ratings, in stars.
+      rating_histogram_distance: the share of ratings that would have to be others for the two histograms to
+        agree (total variation distance), 0 to 1.
+      new_users_share, new_movies_share: the share of users, and of movies, with ratings here that have none
+        there, 0 to 1.
       scale: the width of the rating scale here, in stars.
     """
 
     rows_share: float
-    mean_shift: float
-    histogram_distance: float
-    new_users: float
-    new_movies: float
+    rating_mean_shift: float
+    rating_histogram_distance: float
+    new_users_share: float
+    new_movies_share: float
     scale: float
 
     @classmethod
@@ -57,10 +58,10 @@ class DataChange:
         """Compares two summaries."""
         return cls(
             rows_share=here.ratings / champion.ratings if champion.ratings else float("inf"),
-            mean_shift=abs(here.rating_mean - champion.rating_mean),
-            histogram_distance=_distance(champion.rating_histogram, here.rating_histogram),
-            new_users=_new(champion.users, here.users),
-            new_movies=_new(champion.movies, here.movies),
+            rating_mean_shift=abs(here.rating_mean - champion.rating_mean),
+            rating_histogram_distance=_distance(champion.rating_histogram, here.rating_histogram),
+            new_users_share=_new(champion.users, here.users),
+            new_movies_share=_new(champion.movies, here.movies),
             scale=rating_scale[1] - rating_scale[0],
         )
 

@@ -201,30 +201,19 @@ def _compare(
     return rules.not_worse(metric, against, mine[metric], other[metric], interval, tolerance, part)
 
 
-# Metric, the bound's field, and the beginning of the sentence, by field of `DataChange`.
+# Field of `DataChange` -> that of its bound, and the beginning of the sentence.
 _DATA_RULES = {
-    "rows_share": (
-        "rows_share",
-        "min_rows_share",
-        "There are {:.1%} as many known ratings as the champion was trained on",
-    ),
-    "mean_shift": (
-        "rating_mean_shift",
+    "rows_share": ("min_rows_share", "There are {:.1%} as many known ratings as the champion was trained on"),
+    "rating_mean_shift": (
         "max_mean_shift",
         "The mean rating is {:.3f} stars from that of the champion's data",
     ),
-    "histogram_distance": (
-        "rating_histogram_distance",
+    "rating_histogram_distance": (
         "max_histogram_distance",
         "The histogram of ratings differs from that of the champion's data in {:.1%} of the ratings",
     ),
-    "new_users": (
-        "new_users_share",
-        "max_new_users",
-        "{:.1%} of the users have no rating in the champion's data",
-    ),
-    "new_movies": (
-        "new_movies_share",
+    "new_users_share": ("max_new_users", "{:.1%} of the users have no rating in the champion's data"),
+    "new_movies_share": (
         "max_new_movies",
         "{:.1%} of the rated movies have no rating in the champion's data",
     ),
@@ -233,15 +222,15 @@ _DATA_RULES = {
 
 def data_rules(data: DataChange | None, absence: str, bounds: DataBounds) -> Iterator[Rule]:
     """Holds `data` to the bounds; all rules are skipped where it is None, because of `absence`."""
-    for source, (metric, bound_field, start) in _DATA_RULES.items():
+    for metric, (bound_field, start) in _DATA_RULES.items():
         name = f"data_{metric}"
         comparison: Comparison = ">=" if bound_field.startswith("min_") else "<="
         if data is None:
             yield rules.skipped(name, metric, absence, comparison=comparison)
             continue
-        value, bound = getattr(data, source), getattr(bounds, bound_field)
+        value, bound = getattr(data, metric), getattr(bounds, bound_field)
         shown = f"{bound:.0%}"
-        if source == "mean_shift":
+        if metric == "rating_mean_shift":
             bound *= data.scale
             shown = f"{bound:.3f}"
         asked = "at least" if comparison == ">=" else "at most"

@@ -35,6 +35,7 @@ from components.evaluate.verdict import (
     Verdict,
 )
 from components.metrics import CALIBRATION_ERROR, CHALLENGER, CHAMPION
+from components.outputs import output_directory
 from components.progress import log
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.vocabulary import Vocabulary
@@ -57,11 +58,12 @@ class Evaluation:
     user_ids: Array
     sums: dict[str, UserSums]
 
-    def write(self, directory: Path) -> None:
-        """Writes the three files."""
-        write_document(directory / VERDICT_FILE, self.verdict)
-        write_document(directory / DETAILS_FILE, self.details)
-        write_user_sums(directory, self.user_ids, self.sums)
+    def write(self, output: str) -> None:
+        """Writes the three files into the directory `output`."""
+        with output_directory(output) as directory:
+            write_document(directory / VERDICT_FILE, self.verdict)
+            write_document(directory / DETAILS_FILE, self.details)
+            write_user_sums(directory, self.user_ids, self.sums)
 
 
 def evaluate_challenger(
@@ -109,11 +111,14 @@ def evaluate_challenger(
         comparison=comparison,
     )
     rules = list(decide(evidence, settings))
+    metrics = _finite(whole.metrics)
     verdict = Verdict(
         **conclude(rules, gate, scored=mine is not None)._asdict(),
         gate=cast(Gate, gate),
         rules=rules,
-        metrics=_by_role(_finite(whole.metrics)),
+        metrics=MeasuredMetrics(
+            challenger=metrics.pop(CHALLENGER, {}), champion=metrics.pop(CHAMPION, None), baselines=metrics
+        ),
         intervals=_intervals(whole),
         slices=[
             SliceMetrics(
@@ -201,12 +206,6 @@ def _trained_on(trained: DataSummary | None, held_out: HeldOut) -> int | None:
     """Counts the covered test rows that the challenger was trained on; None if none are covered."""
     overlap = Overlap.of(trained, held_out) if trained else None
     return overlap.trained if overlap and overlap.covered else None
-
-
-def _by_role(metrics: ValuesByScorer) -> MeasuredMetrics:
-    return MeasuredMetrics(
-        challenger=metrics.pop(CHALLENGER, {}), champion=metrics.pop(CHAMPION, None), baselines=metrics
-    )
 
 
 def _finite(metrics: Mapping[str, Mapping[str, float]]) -> ValuesByScorer:

@@ -9,7 +9,7 @@ import click
 from components.command import subcommand
 from components.declaration import Choice, Range
 from components.errors import UserError
-from components.outputs import output_directory, write_json
+from components.outputs import write_json
 from components.progress import log
 from components.step import step
 
@@ -94,8 +94,7 @@ def evaluate(
         seed=seed,
         cache=Path(interactions),
     )
-    with output_directory(output) as directory:
-        evaluation.write(directory)
+    evaluation.write(output)
     verdict = evaluation.verdict
     _log_metrics(verdict, metrics_path, metrics_metadata)
     log(verdict.reason)
@@ -180,8 +179,7 @@ def _evaluate_indexes(of_indexes: dict[str, str], inputs: dict[str, Any]) -> "Ev
         **compared._asdict(), settings=settings, gate=inputs["gate"], seed=inputs["seed"]
     )
     if inputs["output"]:
-        with output_directory(inputs["output"]) as directory:
-            evaluation.write(directory)
+        evaluation.write(inputs["output"])
     return evaluation
 
 

@@ -4,11 +4,10 @@ import html
 import json
 import re
 from collections.abc import Iterable
-from importlib import resources
 from typing import Any
 
 import msgspec
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from components import display
@@ -20,7 +19,7 @@ from components.step import StepRecord
 def environment(**options: Any) -> Environment:
     """Jinja environment for the templates of this package."""
     templates = Environment(
-        loader=FunctionLoader(_template),
+        loader=PackageLoader("components.report", ""),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -37,10 +36,6 @@ def environment(**options: Any) -> Environment:
         "setting": display.setting,
     }
     return templates
-
-
-def _template(name: str) -> str:
-    return resources.files("components.report").joinpath(name).read_text(encoding="utf-8")
 
 
 # In the order in which they end, as far as one waits for the other.

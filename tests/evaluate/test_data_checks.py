@@ -79,10 +79,10 @@ def test_the_change_of_data_is_counted_by_id():
     here = _summary({(0, 0): 3.0, (2, 2): 4.0, (3, 2): 5.0}, users=4, movies=3)
     change = DataChange.between(there, here, SCALE)
     assert change.rows_share == 0.75
-    assert change.mean_shift == 0
-    assert change.histogram_distance == pytest.approx(1 / 3)
-    assert change.new_users == pytest.approx(2 / 3)
-    assert change.new_movies == 0.5
+    assert change.rating_mean_shift == 0
+    assert change.rating_histogram_distance == pytest.approx(1 / 3)
+    assert change.new_users_share == pytest.approx(2 / 3)
+    assert change.new_movies_share == 0.5
     same = DataChange.between(there, there, SCALE)
     assert same == DataChange(1.0, 0.0, 0.0, 0.0, 0.0, 4.0)
 
@@ -97,10 +97,10 @@ def test_held_out_rows_that_a_model_was_trained_on_are_found():
 
 FIGURES = {
     "rows_share": ("data_rows_share", 0.8, -STEP),
-    "mean_shift": ("data_rating_mean_shift", 0.2, STEP),
-    "histogram_distance": ("data_rating_histogram_distance", 0.1, STEP),
-    "new_users": ("data_new_users_share", 0.9, STEP),
-    "new_movies": ("data_new_movies_share", 0.5, STEP),
+    "rating_mean_shift": ("data_rating_mean_shift", 0.2, STEP),
+    "rating_histogram_distance": ("data_rating_histogram_distance", 0.1, STEP),
+    "new_users_share": ("data_new_users_share", 0.9, STEP),
+    "new_movies_share": ("data_new_movies_share", 0.5, STEP),
 }
 
 
@@ -110,10 +110,10 @@ def test_each_rule_of_the_data_at_its_boundary(figure, side, verdict):
     name, bound, worse = FIGURES[figure]
     same = {
         "rows_share": 1.0,
-        "mean_shift": 0.0,
-        "histogram_distance": 0.0,
-        "new_users": 0.0,
-        "new_movies": 0.0,
+        "rating_mean_shift": 0.0,
+        "rating_histogram_distance": 0.0,
+        "new_users_share": 0.0,
+        "new_movies_share": 0.0,
     }
     change = DataChange(**{**same, figure: bound + side * worse}, scale=4.0)
     decided = {rule.name: rule for rule in data_rules(change, "", DataBounds())}
