@@ -140,7 +140,9 @@ class Factors:
         expected = self._biases.rate(known.owners, known.movies)
         residuals = dataclasses.replace(known, ratings=known.ratings - expected)
         by_user = _sample(residuals)
-        by_movie = _transpose(by_user, movies)
+        columns = by_user.csr(movies).tocsc()
+        # The same ratings grouped by movie, with users in the place of movies.
+        by_movie = UserRatings(columns.indices, columns.data, columns.indptr)
         self._movies = np.random.default_rng(0).normal(0, 0.1, (movies, _DIMENSION)).astype(np.float32)
         for _ in range(_ROUNDS):
             self._movies = _solve(by_movie, _solve(by_user, self._movies))
@@ -158,12 +160,6 @@ def _sample(ratings: UserRatings) -> UserRatings:
     if rows <= _MAX_ROWS:
         return ratings
     return ratings.select(np.linspace(0, users - 1, int(users * _MAX_ROWS / rows)).astype(np.int64))
-
-
-def _transpose(ratings: UserRatings, movies: int) -> UserRatings:
-    """Groups the same ratings by movie, with users in the place of movies."""
-    columns = ratings.csr(movies).tocsc()
-    return UserRatings(columns.indices, columns.data, columns.indptr)
 
 
 def _solve(ratings: UserRatings, other: Array) -> Array:

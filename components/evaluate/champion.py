@@ -162,9 +162,7 @@ class ChampionComparison:
     no_data: str = ""
 
 
-def comparison(
-    champion: Champion, held_out: HeldOut, names: Vocabulary, split: SplitSettings, ignored: bool
-) -> ChampionComparison:
+def comparison(champion: Champion, held_out: HeldOut, names: Vocabulary, ignored: bool) -> ChampionComparison:
     """Determines on which rows of `held_out` the champion can be compared with, if at all.
 
     A champion that says which rows it was trained on is compared on those that it was not; one that does
@@ -172,7 +170,6 @@ def comparison(
 
     Args:
       names: users and movies of the data at hand.
-      split: how the data at hand were split.
       ignored: whether the champion is to be left out.
     """
     record = champion.record
@@ -181,15 +178,11 @@ def comparison(
     if ignored:
         return ChampionComparison(record, absence="The champion was left out, as asked.")
     theirs = DataSummary.load(champion.model)
-    mismatch = split_mismatch(split_of(champion.model), split)
+    mismatch = split_mismatch(split_of(champion.model), held_out.split)
     opener = partial(open_model, champion.model)
     if theirs is None:
-        return ChampionComparison(
-            record,
-            None if mismatch else opener,
-            mismatch,
-            no_data="The champion does not say what its data were like.",
-        )
+        no_data = "The champion does not say what its data were like."
+        return ChampionComparison(record, None if mismatch else opener, mismatch, no_data=no_data)
     overlap = Overlap.of(theirs, held_out)
     here = DataSummary.of(held_out.known, names.user_ids, names.movie_ids, held_out.rating_scale)
     data = DataChange.between(theirs, here, held_out.rating_scale)

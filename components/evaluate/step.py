@@ -86,7 +86,7 @@ def evaluate(
     evaluation = evaluate_challenger(
         challenger=partial(open_model, Path(model)),
         trained=DataSummary.load(Path(model)),
-        comparison=comparison(Champion.load(champion), held_out, names, held_out.split, ignore_champion),
+        comparison=comparison(Champion.load(champion), held_out, names, ignore_champion),
         held_out=held_out,
         vocabulary=names,
         settings=settings,

@@ -73,19 +73,19 @@ def compare(first: Found, second: Found) -> Comparison:
     A difference is beyond chance where the gate has measured it on the same rows, because one was the
     other's champion; else where the intervals of both do not overlap, which is the more cautious.
     """
-    names = dict.fromkeys([*first.metrics, *second.metrics])
+    names = dict.fromkeys([*first.source.metrics, *second.source.metrics])
     return Comparison(
         first=first.name,
         second=second.name,
         same_rows=_rows(first) == _rows(second),
         metrics=[_difference(name, first, second) for name in names],
-        settings=_differing(first.settings, second.settings),
+        settings=_differing(first.source.settings, second.source.settings),
         data=_differing(_data(first), _data(second)),
     )
 
 
 def _difference(metric: str, first: Found, second: Found) -> Difference:
-    one, other = first.metrics.get(metric), second.metrics.get(metric)
+    one, other = first.source.metrics.get(metric), second.source.metrics.get(metric)
     mine, theirs = (
         found.verdict.interval(CHALLENGER, metric) if found.verdict else None for found in (first, second)
     )
@@ -129,14 +129,15 @@ def _paired(metric: str, first: Found, second: Found) -> Interval | None:
 def _rows(found: Found) -> tuple[Any, ...]:
     """Identifies the test rows; for a run whose verdict is gone, by the input alone."""
     verdict = found.verdict
-    return found.fingerprint, *((verdict.split, verdict.test_rows, verdict.test_users) if verdict else ())
+    measured = (verdict.split, verdict.test_rows, verdict.test_users) if verdict else ()
+    return found.source.fingerprint, *measured
 
 
 def _data(found: Found) -> dict[str, Any]:
     verdict = plain(found.verdict) if found.verdict else {}
     of_verdict = {name: verdict[name] for name in _VERDICT if verdict}
     of_data = {name: found.statistics[name] for name in _DATA if name in found.statistics}
-    return {"fingerprint": found.fingerprint, **dict(_flat(of_verdict)), **dict(_flat(of_data))}
+    return {"fingerprint": found.source.fingerprint, **dict(_flat(of_verdict)), **dict(_flat(of_data))}
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

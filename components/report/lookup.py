@@ -41,27 +41,8 @@ class Found:
     statistics: dict[str, Any]
 
     @property
-    def key(self) -> str:
-        """The directory that its documents lie in, from the registry's root."""
-        return f"{'versions' if self.manifest else 'runs'}/{self.name}"
-
-    @property
-    def metrics(self) -> dict[str, float | None]:
-        """The model's on the test rows; None where one is not finite."""
-        return self._source.metrics
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Of the training."""
-        return self._source.settings
-
-    @property
-    def fingerprint(self) -> str:
-        """Identifies the input files; "" if it is not known."""
-        return self._source.fingerprint
-
-    @property
-    def _source(self) -> Manifest | RunRecord:
+    def source(self) -> Manifest | RunRecord:
+        """The document that states its metrics, settings and fingerprint."""
         source = self.manifest or self.record
         assert source is not None, "a run has a record"
         return source

@@ -33,7 +33,7 @@ class ReportInputs:
 
     Attributes:
       verdict, details: of the evaluation.
-      model: model.json; empty if the model does not have one.
+      model: model.json; None if the model does not have one.
       training_log: one entry for each validation, in order.
       statistics: statistics.json of the dataset.
       rejects: the first rows of rejects.csv.
@@ -102,32 +102,21 @@ _LIBRARIES = ("tensorflow", "tensorflow-recommenders", "numpy", "kfp")
 
 def render(inputs: ReportInputs) -> str:
     """Renders the whole page as HTML. It loads nothing, runs no script and has no link."""
-    return (
-        environment(autoescape=True)
-        .get_template("page.html")
-        .render(
-            head=headline(inputs.verdict, inputs.details, inputs.training_log),
-            curves=charts.training_curves(inputs.training_log, inputs.kept),
-            **facts(inputs),
-            **_pictures(inputs),
-        )
-    )
+    page = environment(autoescape=True).get_template("page.html")
+    return page.render(**facts(inputs), **_pictures(inputs))
 
 
 def facts(inputs: ReportInputs) -> dict[str, Any]:
     """Collects the content that the page and the model card share."""
     verdict = inputs.verdict
     return {
-        "verdict": verdict,
+        **vars(inputs),
+        "head": headline(verdict, inputs.details, inputs.training_log),
         "cards": tables.cards(verdict),
         "table": tables.metrics(verdict),
         "slices": tables.slices(verdict),
         "lengths": tables.lengths(inputs.details.top_k),
         "lists": tables.lists(verdict, inputs.details),
-        "users": inputs.details.users,
-        "model": inputs.model,
-        "statistics": inputs.statistics,
-        "rejects": inputs.rejects,
         "data_rules": [rule for rule in verdict.rules if rule.group == "data"],
         "steps": table(inputs.steps),
         "versions": _versions(),
@@ -146,6 +135,7 @@ def _pictures(inputs: ReportInputs) -> dict[str, Any]:
             card["metric"]: charts.standings(METRICS[card["metric"]], card["standings"])
             for card in tables.cards(verdict)
         },
+        "curves": charts.training_curves(inputs.training_log, inputs.kept),
         "retrieval": [charts.top_k_curve(details.top_k)] if details.top_k.accuracy else [],
         "stars": stars,
         "by_slice": [
@@ -178,5 +168,4 @@ def _versions() -> dict[str, str]:
 def render_card(inputs: ReportInputs) -> str:
     """Renders the card as Markdown, without text from the ratings and movie files, which could be markup."""
     card = environment(autoescape=False).get_template("model_card.md.j2")
-    head = headline(inputs.verdict, inputs.details, inputs.training_log)
-    return card.render(head=head, **facts(inputs))
+    return card.render(**facts(inputs))

@@ -118,7 +118,7 @@ def local_page(registry: Registry, found: Found, output: str = "") -> str:
     Raises:
       UserError: if it has no page.
     """
-    key = f"{found.key}/{_PAGE}"
+    key = f"{'versions' if found.manifest else 'runs'}/{found.name}/{_PAGE}"
     place = registry.storage.uri(key)
     try:
         registry.storage.stat(key)
