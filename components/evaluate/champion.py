@@ -129,14 +129,12 @@ class Champion:
         if not path:
             return cls(_NO_CHAMPION, None)
         directory, marker = Path(path), Path(path) / CHAMPION_FILE
+        cure = "name what `twotower champion` wrote, or a Model"
         if (directory / SAVED_MODEL).is_dir():
             return cls(ComparedChampion(exists=True, version=directory.name), directory)
         if not marker.is_file():
-            raise UserError(
-                f"--champion {path} holds neither {CHAMPION_FILE} nor {SAVED_MODEL}/; "
-                "name what `twotower champion` wrote, or a Model"
-            )
-        served = read_document(marker, ServedChampion, "name what `twotower champion` wrote, or a Model")
+            raise UserError(f"--champion {path} holds neither {CHAMPION_FILE} nor {SAVED_MODEL}/; {cure}")
+        served = read_document(marker, ServedChampion, cure)
         record = ComparedChampion(exists=served.exists, version=served.version, sequence=served.sequence)
         return cls(record, directory / _MODEL if served.exists else None)
 

@@ -2,7 +2,8 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -61,8 +62,6 @@ class HeldOut:
       rating_scale: the least and the greatest rating that the data allow, in stars.
       population: the number of users with pairs; more than n if only a sample of them is measured.
       fingerprint, split: of the data that the pairs come from, for the verdict.
-      user_of_pair: int32 [p], the place in `users` of each pair's user.
-      listed: int64 [s], the places in `users` of a sample whose lists of recommendations are measured.
     """
 
     users: Array
@@ -74,14 +73,17 @@ class HeldOut:
     population: int
     fingerprint: str = ""
     split: SplitSettings = _UNKNOWN_SPLIT
-    user_of_pair: Array = field(init=False, repr=False)
-    listed: Array = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def user_of_pair(self) -> Array:
+        """The place in `users` of each pair's user, int32 [p]."""
+        return self.pairs.owners
+
+    @cached_property
+    def listed(self) -> Array:
+        """The places in `users` of a sample whose lists of recommendations are measured, int64 [s]."""
         count = len(self.users)
-        object.__setattr__(self, "user_of_pair", self.pairs.owners)
-        evenly = np.linspace(0, count - 1, min(count, _LISTED_USERS)).astype(np.int64)
-        object.__setattr__(self, "listed", np.unique(evenly))
+        return np.linspace(0, count - 1, min(count, _LISTED_USERS)).astype(np.int64)
 
     @classmethod
     def test_of(cls, interactions: Interactions, vocabulary: Vocabulary) -> Self:

@@ -31,13 +31,11 @@ def compared(verdict: Verdict, metric: str) -> dict[str, float]:
 
 def cards(verdict: Verdict) -> list[dict[str, Any]]:
     """Collects the gate's metrics in people's units, with what stands beside them."""
-    return [card for metric in GATE_METRICS if (card := _card(verdict, metric))]
+    measured = [(metric, compared(verdict, metric.name)) for metric in GATE_METRICS]
+    return [_card(verdict, metric, values) for metric, values in measured if CHALLENGER in values]
 
 
-def _card(verdict: Verdict, metric: Metric) -> dict[str, Any] | None:
-    values = compared(verdict, metric.name)
-    if CHALLENGER not in values:
-        return None
+def _card(verdict: Verdict, metric: Metric, values: Mapping[str, float]) -> dict[str, Any]:
     mine = values[CHALLENGER]
     if metric.in_stars:
         lead = f"{metric.figure(mine)} stars off"
