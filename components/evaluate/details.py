@@ -187,12 +187,15 @@ def details(
         return Details()
     ratings = {name: one.ratings for name, one in answers.items() if one.ratings is not None}
     lists = {name: one.lists for name, one in answers.items() if one.lists is not None}
+    curves = {
+        name: [float(np.mean(one.unseen_ranks < k)) for k in _CURVE]
+        for name, one in answers.items()
+        if one.unseen_ranks is not None
+    }
     counts = np.bincount(held_out.known.movies, minlength=len(held_out.movie_ids))
     challenger = answers.get(CHALLENGER)
     return Details(
-        top_k=TopKCurve(
-            k=list(_CURVE), accuracy={name: curve for name, one in answers.items() if (curve := _curve(one))}
-        ),
+        top_k=TopKCurve(k=list(_CURVE), accuracy=curves),
         calibration={name: found.buckets for name, found in calibrations.items()},
         residuals={
             name: _residuals(ratings[name], held_out.pairs.ratings)
@@ -207,11 +210,6 @@ def details(
         long_tail={name: _long_tail(of_scorer, counts) for name, of_scorer in lists.items()},
         users=[] if challenger is None else _users(challenger, held_out, vocabulary),
     )
-
-
-def _curve(answers: Answers) -> list[float]:
-    ranks = answers.unseen_ranks
-    return [] if ranks is None else [float(np.mean(ranks < k)) for k in _CURVE]
 
 
 def _residuals(stars: Array, given: Array) -> list[Residual]:

@@ -54,7 +54,7 @@ def score(scorer: Scorer, held_out: HeldOut, title: str) -> Answers:
 def _score_batch(scorer: Scorer, batch: Batch, rating_scale: tuple[float, float]) -> Answers:
     predictions = scorer.predict(batch)
     scores, ratings, columns = predictions
-    answers = Answers(non_finite_users=int(np.count_nonzero(_has_non_finite(predictions, batch))))
+    answers = Answers(non_finite_users=_count_non_finite(predictions, batch))
     if scores is not None:
         every, unseen = ranks(scores, batch.pairs, batch.history, columns)
         lists = best_unseen(scores, batch.history, batch.listed, columns)
@@ -74,8 +74,8 @@ def _concatenate(batches: list[Answers]) -> Answers:
     return Answers(**columns, non_finite_users=sum(one.non_finite_users for one in batches))
 
 
-def _has_non_finite(predictions: Predictions, batch: Batch) -> Array:
-    """Marks the users of the batch with an answer that is no finite number, bool [n]."""
+def _count_non_finite(predictions: Predictions, batch: Batch) -> int:
+    """Counts the users of the batch with an answer that is no finite number."""
     bad = np.zeros(len(batch.users), np.bool_)
     if predictions.retrieval is not None:
         # The maximum is NaN if one score is; -inf stands for "not to be recommended".
@@ -84,7 +84,7 @@ def _has_non_finite(predictions: Predictions, batch: Batch) -> Array:
         bad |= np.isnan(best) | np.isposinf(best)
     if predictions.ratings is not None:
         bad[batch.pairs.owners[~np.isfinite(predictions.ratings)]] = True
-    return bad
+    return int(np.count_nonzero(bad))
 
 
 class ModelScorer:
