@@ -77,6 +77,7 @@ def test_show_tells_the_story_of_a_version(tmp_path: Path, promote) -> None:
         "no longer",
         f"in the place of {first}",
         f"by {first} (rollback)",
+        "no champion on record",
         "it likes [sequels] only",
         "all rules pass",
         "run-2",
