@@ -116,8 +116,4 @@ def subcommand(
 
 def command_of(step: Callable[..., Any]) -> click.Command:
     """Returns the subcommand of a step that people call as the pipeline does."""
-
-    def run(**arguments: Any) -> None:
-        step(**arguments)
-
-    return subcommand(step)(run)
+    return subcommand(step)(step)

@@ -101,9 +101,8 @@ def decode(data: bytes, kind: type[D], source: str, cure: str = "") -> D:
 
 def encode(document: Document) -> bytes:
     """Returns `document` as indented JSON. NaN and infinity are refused (ValueError)."""
-    text = json.dumps(
-        _builtins(document), indent=2, ensure_ascii=False, allow_nan=False, default=_timestamp_text
-    )
+    values = msgspec.to_builtins(document, builtin_types=(datetime,), enc_hook=_number)
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False, default=_timestamp_text)
     return f"{text}\n".encode()
 
 
@@ -126,10 +125,6 @@ def schema(kind: type[Document]) -> dict[str, Any]:
 def now() -> datetime:
     """Returns the present time in UTC."""
     return datetime.now(UTC)
-
-
-def _builtins(document: Document) -> Any:
-    return msgspec.to_builtins(document, builtin_types=(datetime,), enc_hook=_number)
 
 
 def _number(value: Any) -> float:

@@ -14,12 +14,9 @@ def available_cpus(root: str = "/") -> int:
     Args:
       root: where the files of the control groups (versions 1 and 2) are looked for.
     """
-    quotas = [_quota(*text.split()) for text in _read(root, "cpu.max")]
-    for quota, period in zip(
-        _read(root, "cpu.cfs_quota_us", "cpu"), _read(root, "cpu.cfs_period_us", "cpu"), strict=False
-    ):
-        quotas.append(_quota(quota, period))
-    return max(1, math.ceil(min([len(os.sched_getaffinity(0)), *quotas])))
+    version_1 = map(_quota, _read(root, "cpu.cfs_quota_us", "cpu"), _read(root, "cpu.cfs_period_us", "cpu"))
+    version_2 = (_quota(*text.split()) for text in _read(root, "cpu.max"))
+    return max(1, math.ceil(min([len(os.sched_getaffinity(0)), *version_1, *version_2])))
 
 
 def memory_limit(root: str = "/") -> int:

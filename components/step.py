@@ -188,13 +188,10 @@ def step_records(directories: Iterable[str | Path]) -> list[StepRecord]:
             file = read_document(Path(directory) / STEP_FILE, _StepFile)
         except (UserError, ValueError):  # ValueError: the path holds a NUL
             continue
-        for record in (*file.before, _own(file)):
+        own = StepRecord(step=file.step, seconds=file.seconds, peak_memory_bytes=file.peak_memory_bytes)
+        for record in (*file.before, own):
             records.setdefault(record.step, record)
     return list(records.values())
-
-
-def _own(file: StepRecord) -> StepRecord:
-    return StepRecord(step=file.step, seconds=file.seconds, peak_memory_bytes=file.peak_memory_bytes)
 
 
 def so_far() -> StepRecord:

@@ -56,10 +56,11 @@ class DataChange:
     @classmethod
     def between(cls, champion: DataSummary, here: DataSummary, rating_scale: tuple[float, float]) -> Self:
         """Compares two summaries."""
+        theirs, ours = champion.figures, here.figures
         return cls(
-            rows_share=here.ratings / champion.ratings if champion.ratings else float("inf"),
-            rating_mean_shift=abs(here.rating_mean - champion.rating_mean),
-            rating_histogram_distance=_distance(champion.rating_histogram, here.rating_histogram),
+            rows_share=ours.ratings / theirs.ratings if theirs.ratings else float("inf"),
+            rating_mean_shift=abs(ours.rating_mean - theirs.rating_mean),
+            rating_histogram_distance=_distance(theirs.rating_histogram, ours.rating_histogram),
             new_users_share=_new(champion.users, here.users),
             new_movies_share=_new(champion.movies, here.movies),
             scale=rating_scale[1] - rating_scale[0],

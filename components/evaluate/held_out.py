@@ -213,7 +213,6 @@ def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) ->
         ]
         timed = any("time" in layout.positions for _, layout in files)
         with database(scratch, _MEMORY_GB) as connection:
-            rows.create_macros(connection)
             rows.create_tables(connection, timed)
             for file, layout in files:
                 rows.append(connection, file, layout, timed, for_test=True)

@@ -100,7 +100,6 @@ class Examined:
     """The content of a RatingsDataset of the input files.
 
     Attributes:
-      statistics: its statistics.
       rejects: the rows that are not kept.
       refusal: why there can be no such dataset; None if there can.
     """
@@ -170,7 +169,6 @@ def prepare(connection: Any, sources: InputSources, settings: IngestSettings, di
 
 
 def _read(connection: Any, sources: InputSources) -> None:
-    rows.create_macros(connection)
     rows.create_tables(connection, sources.timed)
     first_test_file = len(sources.ratings) - sources.test_files
     for number, (file, layout) in enumerate(sources.ratings):

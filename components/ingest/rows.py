@@ -40,27 +40,23 @@ _MACROS = r"""
 """
 
 
-def create_macros(connection: Any) -> None:
-    """Defines the macros that `CUT` calls."""
-    connection.execute(_MACROS)
-
-
-def scan_parameters(file: InputFile) -> dict[str, str]:
+def _scan_parameters(file: InputFile) -> dict[str, str]:
     """Returns the parameters of `SCAN`."""
     # Without it, the engine drops the text after a lone CR in a file whose first line ends with CRLF.
     line_end = file.line_end.replace("\r", r"\r").replace("\n", r"\n")
     return {"path": str(file.path), "packing": file.packing, "never": _NEVER, "line_end": line_end}
 
 
-def cut_parameters(layout: Layout) -> dict[str, str]:
+def _cut_parameters(layout: Layout) -> dict[str, str]:
     """Returns the parameters of `CUT`."""
     # A tab around a field is no part of it, unless it is the delimiter.
     tab = '"' if layout.delimiter == "\t" else "\t"
-    if not layout.quoted:
-        return {"delimiter": layout.delimiter, "tab": tab, "whole": "", "field": ""}
-    delimiter = re.escape(layout.delimiter)
-    field = rf'("(?:[^"]|"")*"|[^"{delimiter}][^{delimiter}]*|){delimiter}'
-    return {"delimiter": layout.delimiter, "tab": tab, "whole": f"(?:{field})+", "field": field}
+    whole = field = ""
+    if layout.quoted:
+        delimiter = re.escape(layout.delimiter)
+        field = rf'("(?:[^"]|"")*"|[^"{delimiter}][^{delimiter}]*|){delimiter}'
+        whole = f"(?:{field})+"
+    return {"delimiter": layout.delimiter, "tab": tab, "whole": whole, "field": field}
 
 
 # Class of a line: the first rule that it breaks.
@@ -96,12 +92,13 @@ _UNREAD = f"""
 
 
 def create_tables(connection: Any, timed: bool) -> None:
-    """Makes the empty tables `rows`, `files` and `unread`.
+    """Makes the empty tables `rows`, `files` and `unread`, and the macros that `append` needs.
 
     rows: one row a line: user_id and movie_id (strings), rating (float32), reason (a `RejectReason`) and, if
     `timed`, time (int64, seconds since 1970). files: for each file its name, its first row in `rows` and
     whether it is for testing. unread: the lines that no string can hold, and their reasons.
     """
+    connection.execute(_MACROS)
     connection.execute(
         f"""
         CREATE TABLE rows (
@@ -121,8 +118,9 @@ def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_te
     """
     import duckdb
 
-    (number,) = one_row(connection, "SELECT count(*) FROM files")
-    (first_row,) = one_row(connection, "SELECT count(*) FROM rows")
+    number, first_row = one_row(
+        connection, "SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM rows)"
+    )
     connection.execute("INSERT INTO files VALUES (?, ?, ?, ?)", [number, file.name, first_row, for_test])
     columns = f"user_id, movie_id, rating, {_REASON}{', time' if timed else ''}"
     try:
@@ -151,7 +149,7 @@ def _source(connection: Any, file: InputFile, layout: Layout) -> tuple[str, dict
     if file.is_parquet:
         connection.register("parquet_rows", _parquet_reader(file, layout))
         return _parquet_query(timed), parameters
-    parameters |= {**scan_parameters(file), **cut_parameters(layout), **layout.positions}
+    parameters |= {**_scan_parameters(file), **_cut_parameters(layout), **layout.positions}
     if "movie" in layout.positions:
         return _lines_query(movie_line="false", movie_id="fields[$movie]", timed=timed), parameters
     _number_prize_heads(connection, file)
@@ -203,7 +201,7 @@ def _number_prize_heads(connection: Any, file: InputFile) -> None:
         SELECT row_number() OVER () AS head, trim(rtrim(trim(line), ':')) AS movie_id
         FROM {SCAN} WHERE {_MOVIE_LINE}
         """,
-        scan_parameters(file),
+        _scan_parameters(file),
     )
     connection.execute("DELETE FROM reject_errors")
 

@@ -19,6 +19,8 @@ SAMPLES_FILE = "data.npz"
 
 Hashes = npt.NDArray[np.uint64]
 
+# The sets that are sampled.
+_SETS = ("users", "movies", "rows")
 _SAMPLE = 1 << 18
 _LEVELS = 200
 _USERS_AT_ONCE = 1 << 14
@@ -56,8 +58,14 @@ class HashSample:
         return np.isin(hashes, self.hashes)
 
 
-class _Figures(Document):
-    """The part of a `DataSummary` for people and programs, data.json."""
+class DataFigures(Document):
+    """The part of a `DataSummary` for people and programs, data.json.
+
+    Attributes:
+      ratings: their number.
+      rating_mean: in stars.
+      rating_histogram: level in stars, as text -> number of ratings.
+    """
 
     _written_by = "twotower train"
 
@@ -72,16 +80,11 @@ class DataSummary:
     """Summary of the ratings that a model may have read: training and validation together.
 
     Attributes:
-      ratings: their number.
-      rating_mean: in stars.
-      rating_histogram: level in stars, as text -> number of ratings.
       users, movies: hashes of the ids of those that have ratings.
       rows: hashes of (user, movie).
     """
 
-    ratings: int
-    rating_mean: float
-    rating_histogram: dict[str, int]
+    figures: DataFigures
     users: HashSample
     movies: HashSample
     rows: HashSample
@@ -97,23 +100,26 @@ class DataSummary:
         """Summarises `known`, whose users are `user_ids` and whose movies are `movie_ids`."""
         users, movies = id_hashes(user_ids), id_hashes(movie_ids)
         rated = np.bincount(known.movies, minlength=len(movies)) > 0
-        return cls(
+        figures = DataFigures(
             ratings=len(known.movies),
             rating_mean=float(np.mean(known.ratings, dtype=np.float64)) if len(known.ratings) else 0.0,
             rating_histogram=_histogram(known.ratings, rating_scale),
+        )
+        return cls(
+            figures=figures,
             users=HashSample.of([users[known.counts > 0]]),
             movies=HashSample.of([movies[rated]]),
-            rows=HashSample.of(_row_hashes_in_parts(known, users, movies)),
+            rows=HashSample.of(
+                row_hashes(users[part][known[part].owners], movies[known[part].movies])
+                for part in chunks(known.users, _USERS_AT_ONCE)
+            ),
         )
 
     def save(self, directory: Path) -> None:
-        """Writes data.json, for people and programs, and data.npz with the samples."""
-        figures = _Figures(
-            ratings=self.ratings, rating_mean=self.rating_mean, rating_histogram=self.rating_histogram
-        )
-        write_document(directory / SUMMARY_FILE, figures)
+        """Writes data.json with the figures and data.npz with the samples."""
+        write_document(directory / SUMMARY_FILE, self.figures)
         arrays: dict[str, Any] = {}
-        for name in ("users", "movies", "rows"):
+        for name in _SETS:
             sample: HashSample = getattr(self, name)
             arrays |= {name: sample.hashes, f"{name}_bound": np.asarray(sample.bound)}
         np.savez(directory / SAMPLES_FILE, **arrays)
@@ -122,15 +128,12 @@ class DataSummary:
     def load(cls, directory: Path) -> Self | None:
         """Reads the summary in `directory`; None if it holds none that this version can read."""
         try:
-            figures = read_document(directory / SUMMARY_FILE, _Figures)
+            figures = read_document(directory / SUMMARY_FILE, DataFigures)
             with (directory / SAMPLES_FILE).open("rb") as source, np.load(source) as arrays:
-                users, movies, rows = (
-                    HashSample(arrays[name], np.uint64(arrays[f"{name}_bound"]))
-                    for name in ("users", "movies", "rows")
-                )
+                samples = [HashSample(arrays[name], np.uint64(arrays[f"{name}_bound"])) for name in _SETS]
         except (UserError, OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
-        return cls(figures.ratings, figures.rating_mean, figures.rating_histogram, users, movies, rows)
+        return cls(figures, *samples)
 
 
 def id_hashes(ids: Iterable[Any]) -> Hashes:
@@ -146,12 +149,6 @@ def row_hashes(users: Hashes, movies: Hashes) -> Hashes:
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     finished: Hashes = mixed ^ (mixed >> np.uint64(31))
     return finished
-
-
-def _row_hashes_in_parts(known: UserRatings, users: Hashes, movies: Hashes) -> Iterable[Hashes]:
-    for part in chunks(known.users, _USERS_AT_ONCE):
-        rows = known[part]
-        yield row_hashes(users[part][rows.owners], movies[rows.movies])
 
 
 def _histogram(ratings: npt.NDArray[np.float32], rating_scale: tuple[float, float]) -> dict[str, int]:

@@ -164,7 +164,6 @@ class Interactions:
     Attributes:
       training_users: users 0 to training_users - 1 have training rows; the others, up to `users` - 1, have
         validation or test rows only.
-      users, movies: their numbers.
       rating_scale: the least and the greatest rating that the data allow, in stars.
       rating_mean: the mean of the training ratings, in stars.
       split_settings: how the ratings were divided.
