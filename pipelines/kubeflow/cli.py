@@ -99,9 +99,6 @@ def doctor(*, kubeflow: "Callable[[], Kubeflow]", pods: "PodSettings", place: "P
     sys.exit(1 if ill else 0)
 
 
-# Width at which a schedule takes one line, for programs that read the list.
-_ONE_LINE = 250
-
 _KILL_RUNNING = click.option(
     "--kill-running",
     is_flag=True,
@@ -214,8 +211,8 @@ def list_schedules(*, kubeflow: "Callable[[], Kubeflow]") -> None:
         seen = view(connection, one, now(), alone=count[one.display_name] == 1)
         rows.append((seen.name, seen.state, seen.trigger, seen.version, seen.image, seen.age, seen.outcome))
     console = Console()
-    if not console.is_terminal:
-        console.width = _ONE_LINE
+    if not console.is_terminal:  # programs read a schedule from one line
+        console.width = 250
     headers = ("name", "state", "when (UTC)", "version", "image", "age", "last run")
     console.print(table("", headers, rows))
 

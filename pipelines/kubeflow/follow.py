@@ -112,7 +112,6 @@ class Board(ExitStack):
     """Shows the steps of a run; called with the run as the server has it.
 
     Args:
-      console: the console to print to.
       titles: the title of each step, in the order of the pipeline.
     """
 

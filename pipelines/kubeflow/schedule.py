@@ -190,7 +190,7 @@ def _create_disabled(kubeflow: Kubeflow, plan: Plan, before: Sequence[Any]) -> A
 
 def _older(kubeflow: Kubeflow, schedule: Any, before: Sequence[Any]) -> list[Any]:
     """Lists the other schedules of the name. Raises `UserError` if one is newer: the last caller wins."""
-    known = {one.recurring_run_id for one in (schedule, *before)}
+    known = {one.recurring_run_id for one in before}
     same_name = named(kubeflow, schedule.display_name)
     others = [one for one in same_name if one.recurring_run_id != schedule.recurring_run_id]
     if any(_age(one) > _age(schedule) and one.recurring_run_id not in known for one in others):
