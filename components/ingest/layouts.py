@@ -40,11 +40,6 @@ class Layout:
     header: bool
     scale: tuple[float, float] | None = None
 
-    @property
-    def quoted(self) -> bool:
-        """True if a field may be in quotes."""
-        return self.delimiter != "::"
-
 
 def plain(name: str) -> str:
     """Returns a column's name without case, spaces and punctuation."""

@@ -52,7 +52,7 @@ def _cut_parameters(layout: Layout) -> dict[str, str]:
     # A tab around a field is no part of it, unless it is the delimiter.
     tab = '"' if layout.delimiter == "\t" else "\t"
     whole = field = ""
-    if layout.quoted:
+    if layout.delimiter != "::":  # fields may be in quotes
         delimiter = re.escape(layout.delimiter)
         field = rf'("(?:[^"]|"")*"|[^"{delimiter}][^{delimiter}]*|){delimiter}'
         whole = f"(?:{field})+"

@@ -95,10 +95,8 @@ def matches(pattern: str) -> list[str]:
     Raises:
       UserError: if the bucket cannot be listed.
     """
-    return _remote_matches(pattern) if is_remote(pattern) else _local_matches(pattern)
-
-
-def _local_matches(pattern: str) -> list[str]:
+    if is_remote(pattern):
+        return _remote_matches(pattern)
     path = Path(pattern)
     start = Path(path.anchor or ".")
     return sorted(str(match) for match in start.glob(str(path.relative_to(path.anchor))) if match.is_file())

@@ -9,13 +9,7 @@ from components.step import step
 
 
 @step
-def vocabulary(
-    *,
-    dataset: str,
-    vocabulary_output: str,
-    output: str,
-    memory_gb: MemoryGb = 1.5,
-) -> None:
+def vocabulary(*, dataset: str, vocabulary_output: str, output: str, memory_gb: MemoryGb = 1.5) -> None:
     """Numbers the users and movies of a ratings dataset, and writes its ratings as integers.
 
     Args:

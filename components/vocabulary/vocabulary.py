@@ -187,9 +187,9 @@ def write_interactions(
     write_document(directory / INTERACTIONS_FILE, summary)
 
 
-def _batches(connection: Any, file: Path) -> Iterator[Any]:
-    """Yields the rows of one split as Arrow batches of user, movie, rating, sorted by user, then movie."""
-    rows = connection.sql(
+def _batches(connection: Any, file: Path) -> Any:
+    """Reads the rows of one split as Arrow batches of user, movie, rating, sorted by user, then movie."""
+    return connection.sql(
         """
         SELECT numbered_users.index AS user, numbered_movies.index AS movie, rating
         FROM read_parquet(?) AS split
@@ -198,8 +198,7 @@ def _batches(connection: Any, file: Path) -> Iterator[Any]:
         ORDER BY numbered_users.index, numbered_movies.index
         """,
         params=[str(file)],
-    )
-    yield from rows.to_arrow_reader(_BATCH)
+    ).to_arrow_reader(_BATCH)
 
 
 def _write_split(
