@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -31,14 +31,17 @@ TOP_K = 100
 _SCORES_AT_ONCE = 1 << 24
 
 
-class Predictor(Protocol):
-    """A model in training, over the rows of its own tables. `users`: user indices int64 [n]."""
+class Predictor(NamedTuple):
+    """Predictions of a model in training, over the rows of its own tables.
 
-    def scores(self, users: Array, history: UserRatings) -> Array:
-        """Returns retrieval scores, float32 [n, movies]."""
+    Attributes:
+      scores: (users, history) -> retrieval scores, float32 [n, movies]; `users`: user indices int64 [n].
+      ratings: (users, history, asked) -> predictions of `asked`, none of which is in `history`, float32 [p],
+        in the model's scale.
+    """
 
-    def ratings(self, users: Array, history: UserRatings, asked: UserRatings) -> Array:
-        """Returns predictions of `asked`, none of which is in `history`: float32 [p], model's scale."""
+    scores: Callable[[Array, UserRatings], Any]
+    ratings: Callable[[Array, UserRatings, UserRatings], Any]
 
 
 class ValidationMetrics(NamedTuple):
@@ -91,9 +94,8 @@ class ValidationSample:
         for part in chunks(len(places), size):
             users = self.users[places[part]]
             history, asked = self.known.select(places[part]), self.held_out.select(places[part])
-            errors = np.clip(model.ratings(users, history, asked), *self.bounds) - np.clip(
-                asked.ratings, *self.bounds
-            )
+            predicted = np.asarray(model.ratings(users, history, asked))
+            errors = np.clip(predicted, *self.bounds) - np.clip(asked.ratings, *self.bounds)
             squares += float(np.sum(np.square(errors, dtype=np.float64)))
             hits += _hits(model.scores(users, history), history, asked)
             total += len(errors)
@@ -188,6 +190,11 @@ class State:
     best_line: int = 0
     best_score: float = -math.inf
 
+    @property
+    def kept(self) -> LogEntry:
+        """The validation whose weights were kept."""
+        return self.log[self.best_line]
+
 
 @dataclass
 class Training:
@@ -233,7 +240,7 @@ class Training:
             while state.step < self.steps and len(state.log) - 1 - state.best_line < self.patience:
                 losses = self._interval(step, batches, state, progress)
                 if self._validate(state, losses):
-                    best = self._values(self._weights)
+                    best = [weight.numpy() for weight in self._weights]
                 self._save(state, best)
         for variable, value in zip(self._weights, best, strict=True):
             variable.assign(value)
@@ -246,13 +253,14 @@ class Training:
         started = time.monotonic()
         self.model.reset_metrics()
         results: dict[str, Any] = {}
+        note = str(state.log[-1]) if state.log else ""
         for _ in range(min(self.interval, self.steps - state.step)):
             try:
                 results = step(next(batches))
             except tf.errors.InvalidArgumentError as error:  # a matrix full of NaN has no inverse
                 raise _divergence(state.step) from error
             state.step += 1
-            progress.advance(1, self._note(state))
+            progress.advance(1, note)
         strategy = tf.distribute.get_strategy()
         losses = {name: float(strategy.experimental_local_results(results[name])[0]) for name in LOSSES}
         state.seconds += time.monotonic() - started
@@ -277,10 +285,6 @@ class Training:
         if better:
             state.best_score, state.best_line = score, len(state.log) - 1
         return better
-
-    @staticmethod
-    def _note(state: State) -> str:
-        return str(state.log[-1]) if state.log else ""
 
     def _compile_step(self, signature: tuple[Any, ...]) -> Callable[[Any], Any]:
         """Returns the training step, which takes each replica's share of a batch."""
@@ -324,16 +328,12 @@ class Training:
     def _variables(self) -> list[Any]:
         return [*self._weights, *self.model.optimizer.variables]
 
-    @staticmethod
-    def _values(variables: list[Any]) -> list[Array]:
-        return [variable.numpy() for variable in variables]
-
     def _restore(self) -> tuple[State, list[Array]]:
         saved = self.checkpoints.restore() if self.checkpoints else None
         # A volume may show one worker an older file than another.
         require_same(saved[1]["step"] if saved else 0)
         if saved is None:
-            return State(), self._values(self._weights)
+            return State(), [weight.numpy() for weight in self._weights]
         arrays, notes = saved
         for number, variable in enumerate(self._variables):
             variable.assign(arrays[f"variable_{number}"])
@@ -343,7 +343,7 @@ class Training:
     def _save(self, state: State, best: list[Array]) -> None:
         if self.checkpoints is None or this_worker().number > 0:
             return
-        arrays = {f"variable_{number}": value for number, value in enumerate(self._values(self._variables))}
+        arrays = {f"variable_{number}": value.numpy() for number, value in enumerate(self._variables)}
         arrays |= {f"best_{number}": value for number, value in enumerate(best)}
         self.checkpoints.save(arrays, {**vars(state), "log": [plain(entry) for entry in state.log]})
 

@@ -129,11 +129,6 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         """Returns the mean of the query towers' outputs for each user, float32 [n, dimension]."""
         return mean(queries(history, candidates.table().vectors) for queries, candidates in self.towers)
 
-    def set_popularity(self, counts: Any) -> None:
-        """Sets the movies' popularity from `counts`, int64 [movies], the ratings of each."""
-        for tower in self.candidates:
-            tower.set_popularity(counts)
-
     @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def scores(self, history: Batch) -> tf.Tensor:
         """Returns the retrieval score of every movie in the tables, float32 [n, movies]."""

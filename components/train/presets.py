@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,10 @@ from components.machine import memory_limit
 from components.outputs import output_directory
 from components.progress import log
 from components.train import scoring
-from components.train.artifact import TENSORBOARD, LogEntry, ModelRecord, write_log, write_record
+from components.train.artifact import TENSORBOARD, ModelRecord, write_log, write_record
 from components.train.fit import (
     Checkpoints,
+    Predictor,
     State,
     Training,
     ValidationSample,
@@ -97,26 +98,19 @@ def digest(interactions: Interactions, years: npt.NDArray[np.int32]) -> str:
     return sha.hexdigest()
 
 
-@dataclass(frozen=True)
-class Fitted:
+class Fitted(NamedTuple):
     """A trained model.
 
     Attributes:
       scoring: makes a module with the methods `query`, `candidates` and `rate`, outside of the strategy's
         scope: its variables are no replicas'.
       settings: as they were used, every default filled in.
-      log: one entry for each validation.
-      kept: the entry whose weights were kept.
-      steps: all training steps.
-      seconds: spent in them.
+      state: at the end, with the steps and seconds of the final refit.
     """
 
     scoring: Callable[[], tf.Module]
     settings: Settings | NotebookSettings
-    log: list[LogEntry]
-    kept: LogEntry
-    steps: int
-    seconds: float
+    state: State
 
 
 def make_model(
@@ -133,6 +127,7 @@ def make_model(
     with strategy.scope():
         fitted = _FITS[request.preset](Job(rows, names, request.seed, request.checkpoint_root), settings)
         chief = this_worker().number == 0
+    state = fitted.state
     record = ModelRecord(
         preset=request.preset,
         settings=dataclasses.asdict(fitted.settings),
@@ -142,15 +137,15 @@ def make_model(
         rating_scale=rows.rating_scale,
         movies=rows.movies,
         training_users=rows.training_users,
-        steps=fitted.steps,
-        seconds=round(fitted.seconds, 3),
-        validation_rmse=fitted.kept.validation_rmse,
-        validation_top_100_accuracy_unseen=fitted.kept.validation_top_100_accuracy_unseen,
+        steps=state.step,
+        seconds=round(state.seconds, 3),
+        validation_rmse=state.kept.validation_rmse,
+        validation_top_100_accuracy_unseen=state.kept.validation_top_100_accuracy_unseen,
     )
     if chief:
         with output_directory(output) as directory:
-            write_log(directory, fitted.log)
-            write_tensorboard(fitted.log, directory / TENSORBOARD)
+            write_log(directory, state.log)
+            write_tensorboard(state.log, directory / TENSORBOARD)
             scoring.save(fitted.scoring(), directory / scoring.SAVED_MODEL)
             write_record(directory, record)
             summary = DataSummary.of(rows.known(), names.user_ids, names.movie_ids, rows.rating_scale)
@@ -168,22 +163,19 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     memory = int(gather_from_workers(memory_limit()).min())
     settings = resolve(settings, train.counts, len(catalogue.known_counts), memory)
     model = initial_model(job, settings, catalogue)
-    stopped = fit_with_early_stopping(job, settings, model, catalogue)
-    kept, last = stopped.log[stopped.best_line], State()
+    state = fit_with_early_stopping(job, settings, model, catalogue)
     left = held_out.counts[_validation_users(job, settings)].sum()
     if settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum():
-        steps = max(round(kept.step * settings.final_refit), 1)
-        last = refit(job, settings, model, catalogue, steps)
+        last = refit(job, settings, model, catalogue, max(round(state.kept.step * settings.final_refit), 1))
+        state.step += last.step
+        state.seconds += last.seconds
     movie_ids = job.vocabulary.movie_ids
     return Fitted(
         scoring=lambda: ScoringModule(
             model.towers, model.rating_head, catalogue, movie_ids, rows.rating_scale
         ),
         settings=settings,
-        log=stopped.log,
-        kept=kept,
-        steps=stopped.step + last.step,
-        seconds=stopped.seconds + last.seconds,
+        state=state,
     )
 
 
@@ -215,6 +207,10 @@ def fit_with_early_stopping(
         scale=catalogue.scale,
         bounds=catalogue.bounds(rows.rating_scale),
     )
+    predictor = Predictor(
+        scores=lambda _, history: model.scores(_tensors(history)),
+        ratings=lambda _, history, asked: model.ratings(_tensors(history), _tensors(asked)),
+    )
     _compile(model, settings, settings.learning_rate, settings.warmup_steps, settings.steps)
     counts = batches.counts
     log_estimate(model, settings, len(catalogue.known_counts), counts.sum() / np.count_nonzero(counts))
@@ -225,7 +221,7 @@ def fit_with_early_stopping(
         steps=settings.steps,
         interval=max(settings.steps // settings.validations, 1),
         checkpoints=job.checkpoints("search", settings),
-        measure=lambda: validation.measure(_HistoryPredictor(model)),
+        measure=lambda: validation.measure(predictor),
         score=both_tasks if len(validation.users) else None,
         patience=settings.patience,
     ).run()
@@ -235,7 +231,8 @@ def refit(job: Job, settings: Settings, model: TwoTower, catalogue: RatedCatalog
     """Goes on with all known rows while the learning rate falls to 0; the last weights are kept."""
     parts = [job.interactions.split("train"), job.interactions.split("validation")]
     batches = UserBatches(catalogue, parts, settings.batch_users, settings.batch_ratings, job.seed + 1)
-    model.set_popularity(catalogue.known_counts)
+    for tower in model.candidates:
+        tower.set_popularity(catalogue.known_counts)
     rate = settings.final_refit_rate * settings.learning_rate
     _compile(model, settings, rate, settings.warmup_steps // 2, steps)
     return Training(
@@ -261,6 +258,16 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
     validation = ValidationSample(
         train.select(users), held_out.select(users), users, rows.movies, 1.0, rows.rating_scale
     )
+
+    def known_rows(users: Array) -> Array:
+        return np.minimum(users, rows.training_users)
+
+    predictor = Predictor(
+        scores=lambda users, _: model.scores(known_rows(users)),
+        ratings=lambda users, _, asked: model.ratings(
+            np.repeat(known_rows(users), asked.counts), asked.movies
+        ),
+    )
     state = Training(
         title="train",
         model=model,
@@ -268,16 +275,13 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
         steps=batches.steps() * settings.epochs,
         interval=batches.steps(),
         checkpoints=job.checkpoints("notebook", settings),
-        measure=lambda: validation.measure(_IdPredictor(model, rows.training_users)),
+        measure=lambda: validation.measure(predictor),
     ).run()
     known = job.vocabulary.user_ids[: rows.training_users]
     return Fitted(
         scoring=lambda: NotebookScoring(model, known, job.vocabulary.movie_ids, rows.rating_scale),
         settings=settings,
-        log=state.log,
-        kept=state.log[state.best_line],
-        steps=state.step,
-        seconds=state.seconds,
+        state=state,
     )
 
 
@@ -294,33 +298,6 @@ def _compile(model: TwoTower, settings: Settings, rate: float, warmup_steps: int
     adam = RowAdam if settings.retrieval_loss == IN_BATCH else FusedAdam
     schedule = WarmupCosine(rate, warmup_steps, steps)
     model.compile(optimizer=adam(schedule, model.tower_variables, settings.tower_rate))
-
-
-class _HistoryPredictor:
-    """Predictions of the default model, by history."""
-
-    def __init__(self, model: TwoTower) -> None:
-        self._model = model
-
-    def scores(self, users: Array, history: UserRatings) -> Array:
-        return np.asarray(self._model.scores(_tensors(history)))
-
-    def ratings(self, users: Array, history: UserRatings, asked: UserRatings) -> Array:
-        return np.asarray(self._model.ratings(_tensors(history), _tensors(asked)))
-
-
-class _IdPredictor:
-    """Predictions of the notebook's model, by user."""
-
-    def __init__(self, model: NotebookModel, unknown: int) -> None:
-        self._model, self._unknown = model, unknown
-
-    def scores(self, users: Array, history: UserRatings) -> Array:
-        return np.asarray(self._model.scores(np.minimum(users, self._unknown)))
-
-    def ratings(self, users: Array, history: UserRatings, asked: UserRatings) -> Array:
-        rows = np.repeat(np.minimum(users, self._unknown), asked.counts)
-        return np.asarray(self._model.ratings(rows, asked.movies))
 
 
 def _tensors(ratings: UserRatings) -> tuple[tf.Tensor, ...]:

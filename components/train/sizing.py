@@ -111,20 +111,13 @@ def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: fl
     # Vectors of every rating of a batch.
     vectors = 4 * settings.batch_ratings * (2 * settings.dimension + 10 * settings.rating_weights)
     memory = _BASE_BYTES + _COPIES * 4 * parameters + scores + vectors
-    step = _step_seconds(settings, columns, ratings_a_user) + _PARAMETER * parameters
+    ratings = min(settings.batch_users * ratings_a_user, settings.batch_ratings)
+    # The softmax multiplies three times in all.
+    softmax = 3.0 * settings.batch_users * columns * settings.dimension
+    retrieval = settings.ensemble_size * (_QUERY_TOWER * ratings + _MULTIPLICATION * softmax)
+    step = _RATING_HEAD * ratings + retrieval + _REST + _PARAMETER * parameters
     seconds = settings.steps * step / available_cpus()
     log(
         f"{parameters:,} parameters; at most {settings.steps:,} steps of {settings.batch_users:,} users, "
         f"about {size(memory)} of memory and {duration(seconds)} on {available_cpus()} idle processors"
     )
-
-
-def _step_seconds(settings: Settings, columns: int, ratings_a_user: float) -> float:
-    """Returns one processor's time for a step without the parameters' share.
-
-    The softmax multiplies three times in all.
-    """
-    ratings = min(settings.batch_users * ratings_a_user, settings.batch_ratings)
-    softmax = 3.0 * settings.batch_users * columns * settings.dimension
-    retrieval = settings.ensemble_size * (_QUERY_TOWER * ratings + _MULTIPLICATION * softmax)
-    return _RATING_HEAD * ratings + retrieval + _REST
