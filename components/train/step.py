@@ -60,16 +60,8 @@ def train(
 
 
 @subcommand(train)
-@click.option(
-    "--retrieval-loss",
-    default="",
-    help="`top-k` places, `full` or `in-batch` softmax, as the setting `retrieval_loss`; the default depends "
-    "on the catalogue.",
-)
-def train_command(retrieval_loss: str, output: str, train_settings: dict[str, Any], **inputs: Any) -> None:
-    if retrieval_loss:
-        train_settings = {**train_settings, "retrieval_loss": retrieval_loss}
-    summary = train(output=output, train_settings=train_settings, **inputs)
+def train_command(output: str, **inputs: Any) -> None:
+    summary = train(output=output, **inputs)
     click.echo(f"{output}: {summary.steps:,} steps in {summary.seconds:.0f} s")
     if summary.validation_rmse is not None:
         click.echo(
