@@ -32,11 +32,10 @@ class Range:
         return self.least <= value <= self.greatest
 
     def __str__(self) -> str:
+        least, greatest = (f"{bound:,.15g}" for bound in (self.least, self.greatest))
         if math.isinf(self.greatest):
-            return f"{'more than' if self.exclusive else 'at least'} {self.least:g}"
-        if self.exclusive:
-            return f"between {self.least:g} and {self.greatest:g}"
-        return f"{self.least:g} to {self.greatest:g}"
+            return f"{'more than' if self.exclusive else 'at least'} {least}"
+        return f"between {least} and {greatest}" if self.exclusive else f"{least} to {greatest}"
 
 
 class Choice:

@@ -5,7 +5,6 @@ python docs/settings.py          # write it anew; a test fails when it is stale
 
 from pathlib import Path
 
-from components.declaration import Choice
 from components.train.settings import OLD_NAMES, PRESETS, NotebookSettings, Setting, Settings, declarations
 
 TARGET = Path(__file__).with_name("settings.md")
@@ -30,7 +29,8 @@ def reference() -> str:
 
 def _table(settings: Settings | NotebookSettings) -> str:
     rows = [
-        f"| `{name}` | {_default(setting)} | {_values(kind, setting)} | {setting.unit} | {setting.meaning} |"
+        f"| `{name}` | {_default(setting)} | {'whole number, ' if kind is int else ''}{setting.limits} | "
+        f"{setting.unit} | {setting.meaning} |"
         for name, kind, setting in declarations(settings)
     ]
     return "\n".join(["| setting | default | values | unit | meaning |", "|---|---|---|---|---|", *rows])
@@ -38,14 +38,6 @@ def _table(settings: Settings | NotebookSettings) -> str:
 
 def _default(setting: Setting) -> str:
     return f"*by size*: {setting.by_size}" if setting.by_size else f"{setting.default:,}"
-
-
-def _values(kind: type, setting: Setting) -> str:
-    if isinstance(setting.limits, Choice):
-        return str(setting.limits)
-    least, greatest = setting.limits.least, setting.limits.greatest
-    numbers = f"{least:,} to {greatest:,}" if kind is int else f"{least:g} to {greatest:g}"
-    return f"{'whole number, ' if kind is int else ''}{numbers}"
 
 
 if __name__ == "__main__":
