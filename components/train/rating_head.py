@@ -112,9 +112,9 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     them (Lim & Teh 2007, variational matrix factorisation).
     """
 
-    def __init__(self, movies: int, dimension: int, weights: int, **options: Any) -> None:
+    def __init__(self, movies: int, dimension: int, weights: int) -> None:
         """Args: `dimension`: of the candidate tower's vectors; `weights`: K, at least 2."""
-        super().__init__(**options)
+        super().__init__()
         self.features = GaussianTable(movies, weights - 1, _FEATURE_SPREAD, name="features")
         self.biases = GaussianTable(movies, 1, _BIAS_SPREAD, name="biases")
         self.user_deviation = self._constant("user_deviation", [], _USER_DEVIATION)
@@ -145,13 +145,13 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     def posterior(self, history: ChunkedRatings, movies: ItemFactors) -> UserPosterior:
         """Returns each user's posterior given the visible ratings of `history`, whose movies are `movies`."""
         features = movies.features * history.visible[..., tf.newaxis]
-        uncertainty = history.sum_visible(movies.variances)
+        uncertainty = history.sum_weighted(movies.variances, history.visible)
         information = history.sum_by_user(tf.matmul(features, features, transpose_a=True))
         residuals = movies.residuals(history.ratings)[:, tf.newaxis]
         return UserPosterior(
             covariance=tf.linalg.inv(tf.linalg.diag(1.0 + uncertainty) + information),
             evidence=history.sum_by_user(tf.squeeze(tf.matmul(residuals, features), axis=1)),
-            prior=history.sum_visible(movies.prior),
+            prior=history.sum_weighted(movies.prior, history.visible),
             counts=history.counts,
         )
 

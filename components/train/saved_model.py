@@ -1,8 +1,7 @@
 """Scoring SavedModel of the default model: its signatures, and the tables that they read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +13,7 @@ from components.train.towers import (
     Candidates,
     CandidateTower,
     ChunkedRatings,
+    Chunks,
     QueryTower,
     chunk_ratings,
     cut_into_chunks,
@@ -39,7 +39,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         super().__init__(name="scoring")
         table = Candidates.mean([candidates.table() for _, candidates in towers])
         factors = rating_head.table(table.vectors)
-        self._encoder = ServingEncoder.of(towers, rating_head, factors)
+        self._encoder = ServingEncoder(towers, rating_head, factors)
         self._mean, self._scale, self._bounds = catalogue.mean, catalogue.scale, rating_scale
         self._tables = int(catalogue.rows.max()) + 1
         # A constant, so that TensorFlow reads a history once when `query` and `rate` are asked together.
@@ -112,12 +112,12 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
 
         Only of histories that name no movie twice, and none outside the catalogue.
         """
-        users = self._encoder.encode(
+        queries, factors, counts = self._encoder.encode(
             tf.gather(self._rows_or_last, history_movie),
             (history_rating - self._mean) / self._scale,
             history_row_splits,
         )
-        return {"query": _append_one(users.query, users.counts), "taste": users.factors}
+        return {"query": _append_one(queries, counts), "taste": factors}
 
     @tf.function(input_signature=[], autograph=False)  # type: ignore[untyped-decorator]
     def rating_candidates(self) -> Outputs:
@@ -193,15 +193,12 @@ def ranking_table(known: Candidates, catalogue: RatedCatalogue) -> tuple[Any, An
     The last component is the learned deviation from popularity; a query's is 1, or 0 for an empty history.
     Movies without ratings have the least deviation and nothing else.
     """
-    deviation, table = (known.biases - known.popularity).numpy(), known.vectors.numpy()
-    rated = catalogue.rows >= 0
-    vectors = np.zeros((len(rated), table.shape[1] + 1), np.float32)
-    vectors[rated, :-1] = table
-    vectors[rated, -1] = deviation
-    vectors[~rated, -1] = min(0.0, float(deviation.min()))
-    biases = np.zeros(len(rated), np.float32)
-    biases[rated] = known.popularity.numpy()
-    return vectors, biases
+    deviation = (known.biases - known.popularity).numpy()
+    vectors = np.column_stack([known.vectors, deviation])
+    return (
+        _of_all_movies(catalogue, vectors, min(0.0, float(deviation.min()))),
+        _of_all_movies(catalogue, known.popularity.numpy(), 0.0),
+    )
 
 
 def rating_table(head: RatingHead, factors: ItemFactors, catalogue: RatedCatalogue) -> tuple[Any, Any]:
@@ -209,30 +206,23 @@ def rating_table(head: RatingHead, factors: ItemFactors, catalogue: RatedCatalog
 
     They give what `RatingHead.predict` gives for a pair that is not visible, and `predict_unknown`.
     """
-    rated = catalogue.rows >= 0
-    vectors = np.zeros((len(rated), factors.features.shape[1]), np.float32)
-    vectors[rated] = factors.noise * factors.features
-    vectors[~rated, -1] = head.user_deviation
-    biases = np.full(len(rated), np.mean(factors.biases), np.float32)
-    biases[rated] = factors.biases
-    return catalogue.scale * vectors, catalogue.mean + catalogue.scale * biases
+    features, biases = (factors.noise * factors.features).numpy(), factors.biases.numpy()
+    return (
+        catalogue.scale * _of_all_movies(catalogue, features, head.user_deviation.numpy()),
+        catalogue.mean + catalogue.scale * _of_all_movies(catalogue, biases, np.mean(biases)),
+    )
 
 
-class UserEncoding(NamedTuple):
-    """Output of the serving encoder for n users.
+def _of_all_movies(catalogue: RatedCatalogue, rated: Any, last: Any) -> Any:
+    """Returns values [M, ...] of the whole catalogue, given those of the rated movies, float32.
 
-    Attributes:
-      query: float32 [n, dimension], by which movies are ranked.
-      factors: float32 [n, K], of the rating head.
-      counts: float32 [n], ratings that were read.
+    Those of a movie without ratings are zeros, except the last one (or the only one), which is `last`.
     """
+    unrated = np.zeros_like(rated[:1])
+    unrated[..., -1] = last
+    return np.concatenate([rated, unrated])[catalogue.rows]
 
-    query: tf.Tensor
-    factors: tf.Tensor
-    counts: tf.Tensor
 
-
-@dataclass(frozen=True)
 class ServingEncoder:
     """Query towers and rating head with export tables: what depends on movies alone, computed once.
 
@@ -246,36 +236,26 @@ class ServingEncoder:
       factors: the rating head's tables of as many movies, with the same last row.
     """
 
-    towers: list[QueryTower]
-    vectors: tf.Variable
-    rating_embeddings: tf.Variable
-    rating_head: RatingHead
-    factors: ItemFactors
-
-    @classmethod
-    def of(
-        cls, towers: Sequence[tuple[QueryTower, CandidateTower]], head: RatingHead, factors: ItemFactors
-    ) -> Self:
+    def __init__(
+        self, towers: Sequence[tuple[QueryTower, CandidateTower]], head: RatingHead, factors: ItemFactors
+    ) -> None:
         """Makes the export tables of trained layers; `factors` are those of all movies."""
         vectors = tf.concat([candidates.table().vectors for _, candidates in towers], axis=1)
         rating_embeddings = tf.concat([queries.rating_embeddings for queries, _ in towers], axis=1)
         noise = tf.Variable(factors.noise, trainable=False, name="noise")
         tables = {name: table for name, table in factors._asdict().items() if name != "noise"}
-        return cls(
-            towers=[queries for queries, _ in towers],
-            vectors=_export_table(vectors, "rated_vectors"),
-            rating_embeddings=_export_table(rating_embeddings, "rating_embeddings"),
-            rating_head=head,
-            factors=ItemFactors(
-                **{name: _export_table(table, name) for name, table in tables.items()}, noise=noise
-            ),
-        )
+        self.towers = [queries for queries, _ in towers]
+        self.vectors = _export_table(vectors, "rated_vectors")
+        self.rating_embeddings = _export_table(rating_embeddings, "rating_embeddings")
+        self.rating_head = head
+        exported = {name: _export_table(table, name) for name, table in tables.items()}
+        self.factors = ItemFactors(**exported, noise=noise)
 
     def query(self, history: ChunkedRatings) -> tf.Tensor:
         """Returns the mean of the ensemble's queries, float32 [n, dimension]."""
         return self._finish(pool_history(history, self.vectors, self.rating_embeddings), history.counts)
 
-    def encode(self, rows: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) -> UserEncoding:
+    def encode(self, rows: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Reads n histories, none of which has a movie twice.
 
         Gives what `query` and `RatingHead.posterior` give, in fewer operations, of which a small request's
@@ -285,6 +265,10 @@ class ServingEncoder:
           rows: int32 [h], the movies' rows in the tables; the last row for a movie that is not to be read.
           ratings: float32 [h], centred and scaled.
           row_splits: int64 [n + 1].
+
+        Returns:
+          The queries, float32 [n, dimension], by which movies are ranked; the users' factors of the rating
+          head, float32 [n, K]; and the number of ratings that were read, float32 [n].
         """
         owner, users, nothing = owners(row_splits), tf.size(row_splits) - 1, tf.shape(self.vectors)[0] - 1
 
@@ -296,12 +280,12 @@ class ServingEncoder:
 
         factors = self.factors
         read = _in_chunks(rows, ratings, row_splits, nothing)
-        counts = read.sum_by_user(tf.reduce_sum(read.visible, axis=1))
+        counts = read.counts
         means = tf.math.divide_no_nan(read.sum_by_user(tf.reduce_sum(read.ratings, axis=1)), counts)
-        above_mean = (read.ratings - tf.gather(means, read.row)[:, tf.newaxis]) * read.visible
-        rating_embeddings = gather(self.rating_embeddings, read.rows)
-        features = gather(factors.features, read.rows)
-        residuals = (read.ratings - tf.gather(factors.biases, read.rows)) / factors.noise
+        above_mean = (read.ratings - tf.gather(means, read.chunks.row)[:, tf.newaxis]) * read.visible
+        rating_embeddings = gather(self.rating_embeddings, read.movies)
+        features = gather(factors.features, read.movies)
+        residuals = (read.ratings - tf.gather(factors.biases, read.movies)) / factors.noise
         information = read.sum_by_user(tf.matmul(features, features, transpose_a=True))
         posterior = UserPosterior(
             covariance=tf.linalg.inv(tf.linalg.diag(1.0 + total(factors.variances)) + information),
@@ -310,7 +294,7 @@ class ServingEncoder:
             counts=counts,
         )
         sums = total(self.vectors) + read.sum_weighted(rating_embeddings, above_mean)
-        return UserEncoding(self._finish(sums, counts), posterior.user_factors(), counts)
+        return self._finish(sums, counts), posterior.user_factors(), counts
 
     def _finish(self, sums: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
         """Returns the mean query, given sums [n, ensemble_size * dimension] over `counts` [n] ratings."""
@@ -336,34 +320,14 @@ def owners(row_splits: tf.Tensor) -> tf.Tensor:
     return tf.searchsorted(row_splits[1:], entries, side="right")
 
 
-class _ServingChunks(NamedTuple):
-    """Ratings of `users` users in chunks, as `ChunkedRatings`, which takes more operations to make.
-
-    Attributes:
-      row: int32 [c], the user that each chunk belongs to.
-      rows: int32 [c, CHUNK_LENGTH]; the row of zeros in empty slots.
-      ratings: float32 [c, CHUNK_LENGTH]; 0 in empty slots and of movies that are not to be read.
-      visible: float32 [c, CHUNK_LENGTH], 1 for the others.
-    """
-
-    users: tf.Tensor
-    row: tf.Tensor
-    rows: tf.Tensor
-    ratings: tf.Tensor
-    visible: tf.Tensor
-
-    def sum_by_user(self, values: tf.Tensor) -> tf.Tensor:
-        """Adds up the values [c, ...] of each user's chunks: [n, ...]."""
-        return tf.math.unsorted_segment_sum(values, self.row, self.users)
-
-    def sum_weighted(self, values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Adds up values [c, CHUNK_LENGTH, K] times weights [c, CHUNK_LENGTH] of each user: [n, K]."""
-        return self.sum_by_user(tf.squeeze(tf.matmul(weights[:, tf.newaxis], values), axis=1))
-
-
 def _in_chunks(
-    rows: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor, nothing: tf.Tensor
-) -> _ServingChunks:
+    movies: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor, nothing: tf.Tensor
+) -> ChunkedRatings:
+    """Lays ragged ratings out in chunks, in fewer operations than `chunk_ratings`.
+
+    Ratings of the movie `nothing` are not visible and are read as 0. It fills empty slots too. No entry can
+    be spread or collected: the chunks' `slot` is left out.
+    """
     starts = tf.ragged.range(row_splits[:-1], row_splits[1:], CHUNK_LENGTH)
     splits = tf.concat([starts.values, row_splits[-1:]], axis=0)
 
@@ -371,12 +335,12 @@ def _in_chunks(
         ragged = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
         return ragged.to_tensor(empty, shape=[None, CHUNK_LENGTH])
 
-    in_chunks = spread(rows, nothing)
+    in_chunks = spread(movies, nothing)
     visible = tf.cast(in_chunks < nothing, tf.float32)
-    return _ServingChunks(
+    return ChunkedRatings(
+        chunks=Chunks(owners(starts.row_splits), slot=None, present=visible),
         users=tf.size(row_splits) - 1,
-        row=owners(starts.row_splits),
-        rows=in_chunks,
+        movies=in_chunks,
         ratings=spread(ratings, 0.0) * visible,
         visible=visible,
     )

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+Array = npt.NDArray[Any]
+
 # Ratings in a chunk. A user's last chunk is half empty on average, so longer ones waste more.
 CHUNK_LENGTH = 64
 
@@ -87,10 +89,6 @@ class ChunkedRatings(NamedTuple):
         places = self.chunks.row[:, tf.newaxis] * movies + self.movies
         flat = tf.reshape(values, [-1]), tf.reshape(places, [-1])
         return tf.reshape(tf.math.unsorted_segment_sum(*flat, self.users * movies), [self.users, movies])
-
-    def sum_visible(self, values: tf.Tensor) -> tf.Tensor:
-        """Adds up the values [c, L, K] of each user's visible ratings: [n, K]."""
-        return self.sum_weighted(values, self.visible)
 
     def sum_weighted(self, values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Adds up values [c, L, K] times weights [c, L] of each user: [n, K]."""
@@ -196,13 +194,7 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
     order exactly.
     """
 
-    def __init__(
-        self,
-        vectors: npt.NDArray[np.float32],
-        counts: npt.NDArray[np.int64],
-        years: npt.NDArray[np.int32],
-        **options: Any,
-    ) -> None:
+    def __init__(self, vectors: Array, counts: Array, years: Array) -> None:
         """Creates the tables.
 
         Args:
@@ -210,7 +202,7 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
           counts: ratings of each movie, int64 [movies].
           years: int32 [movies], of each movie, counted from 1; 0 where not known.
         """
-        super().__init__(**options)
+        super().__init__()
         movies, dimension = vectors.shape
         self.popularity = self.add_weight(
             name="popularity", shape=[movies], initializer="zeros", trainable=False
@@ -225,8 +217,8 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
         )
         self.deviation = self.add_weight(name="deviation", shape=[movies], initializer="zeros")
 
-    def set_popularity(self, counts: npt.NDArray[np.int64]) -> None:
-        """Sets the popularity from `counts`, the ratings of each movie."""
+    def set_popularity(self, counts: Array) -> None:
+        """Sets the popularity from `counts`, int64 [movies], the ratings of each movie."""
         self.popularity.assign(np.log1p(counts))
 
     def table(self, subset: RowSubset = ALL_ROWS) -> Candidates:
@@ -248,10 +240,8 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     hidden layer makes it a denoising autoencoder (Wu et al. 2016, CDAE; Liang et al. 2018, Mult-DAE).
     """
 
-    def __init__(
-        self, movies: int, dimension: int, hidden_units: int, dropout: float, **options: Any
-    ) -> None:
-        super().__init__(**options)
+    def __init__(self, movies: int, dimension: int, hidden_units: int, dropout: float) -> None:
+        super().__init__()
         self.rating_embeddings = self.add_weight(
             name="rating_embeddings", shape=[movies, dimension], initializer="zeros"
         )

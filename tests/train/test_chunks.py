@@ -28,5 +28,5 @@ def test_sums_go_to_the_user_of_the_rating():
     read = chunk_ratings(tf.constant(movies), tf.constant(np.ones(43, np.float32)), tf.constant(row_splits))
     read = read.with_visible(tf.ones_like(read.visible))
     np.testing.assert_array_equal(read.counts, [40, 0, 3])
-    sums = read.sum_visible(read.ratings[..., tf.newaxis] * [1.0, 2.0])
+    sums = read.sum_weighted(read.ratings[..., tf.newaxis] * [1.0, 2.0], read.visible)
     np.testing.assert_array_equal(sums, [[40, 80], [0, 0], [3, 6]])
