@@ -82,24 +82,17 @@ class ValidationSample:
         if not len(self.users):
             return ValidationMetrics(None, None)
         number, workers = this_worker()
-        squares, hits, total = sum_over_workers(
-            self._sums(model, np.arange(number, len(self.users), workers))
-        ).tolist()
-        return ValidationMetrics((squares / total) ** 0.5 * self.scale, hits / total)
-
-    def _sums(self, model: Predictor, places: Array) -> Array:
-        """Returns squared errors, hits and ratings of the users at `places` of `users`, float64 [3]."""
-        squares, hits, total = 0.0, 0, 0
-        size = max(1, min(256, _SCORES_AT_ONCE // self.movies))
-        for part in chunks(len(places), size):
-            users = self.users[places[part]]
-            history, asked = self.known.select(places[part]), self.held_out.select(places[part])
+        own = np.arange(number, len(self.users), workers)
+        sums = np.zeros(3)  # squared errors, hits, ratings
+        for part in chunks(len(own), max(1, min(256, _SCORES_AT_ONCE // self.movies))):
+            users = self.users[own[part]]
+            history, asked = self.known.select(own[part]), self.held_out.select(own[part])
             predicted = np.asarray(model.ratings(users, history, asked))
             errors = np.clip(predicted, *self.bounds) - np.clip(asked.ratings, *self.bounds)
-            squares += float(np.sum(np.square(errors, dtype=np.float64)))
-            hits += _hits(model.scores(users, history), history, asked)
-            total += len(errors)
-        return np.array([squares, hits, total], np.float64)
+            hits = _hits(model.scores(users, history), history, asked)
+            sums += np.sum(np.square(errors, dtype=np.float64)), hits, len(errors)
+        squares, hits, total = sum_over_workers(sums).tolist()
+        return ValidationMetrics((squares / total) ** 0.5 * self.scale, hits / total)
 
 
 def _hits(scores: Array, history: UserRatings, asked: UserRatings) -> int:

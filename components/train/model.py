@@ -7,7 +7,6 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.train.rating_head import RatingHead
-from components.train.replicas import replica_loss, replica_number
 from components.train.settings import IN_BATCH, TOP_K, Settings
 from components.train.towers import (
     ALL_ROWS,
@@ -82,7 +81,8 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         self._retrieval_mean.update_state(retrieval)
         rating = self._rating_loss(batches[0], Candidates.mean(tables).vectors, subset)
         loss = settings.retrieval_weight * retrieval + settings.rating_weight * rating
-        return replica_loss(loss + self._regularisation(subset))
+        # The gradients of all replicas are added up; so the regularisation, the same in all, counts once.
+        return (loss + self._regularisation(subset)) / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _rating_loss(self, batch: ChunkedRatings, vectors: tf.Tensor, subset: RowSubset) -> tf.Tensor:
         """Returns the negative evidence lower bound per rating, in units of squared error, float32 []."""
@@ -148,7 +148,8 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
 
     def _step_seed(self) -> tf.Tensor:
         """Returns int32 [2], of seed, step and replica alone: a resumed training repeats its draws."""
-        seed = self._seed + _BETWEEN_REPLICAS * replica_number()
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = self._seed + _BETWEEN_REPLICAS * replica
         return tf.stack([2 * tf.cast(self.optimizer.iterations, tf.int32), seed])
 
     def _hide(self, batch: ChunkedRatings, seed: tf.Tensor) -> ChunkedRatings:
@@ -213,9 +214,9 @@ class TopKRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[mis
     (score - threshold) / T. So movies near it fall as others rise (Berrada et al. 2018; Patel et al. 2022).
     """
 
-    def __init__(self, k: int, temperature: float, **options: Any) -> None:
+    def __init__(self, k: int, temperature: float) -> None:
         """Args: `k`: at most the number of movies. `temperature`: in units of scores, above 0."""
-        super().__init__(**options)
+        super().__init__()
         self._k, self._temperature = k, temperature
 
     def call(self, candidates: Candidates, queries: tf.Tensor, history: ChunkedRatings) -> tf.Tensor:
@@ -263,9 +264,9 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
     the same movie hidden twice removed from the negatives. For catalogues too large for a full softmax.
     """
 
-    def __init__(self, pairs: int, **options: Any) -> None:
+    def __init__(self, pairs: int) -> None:
         """Args: `pairs`: at most so many hidden movies of a batch are used, to bound the score matrix."""
-        super().__init__(**options)
+        super().__init__()
         self._pairs = pairs
         # In a function of its own, since TFRS needs AutoGraph and the training step does without.
         self._task = tf.function(tfrs.tasks.Retrieval(remove_accidental_hits=True))

@@ -1,7 +1,7 @@
 """Distribution of a training over the GPUs of this process, or over several workers.
 
 The strategies are TensorFlow's own. Each replica trains on a share of every batch (`share_out`), and the
-optimizer adds up the gradients of all replicas; so each divides its loss by their number (`replica_loss`).
+optimizer adds up the gradients of all replicas; so each divides its loss by their number (`compute_loss`).
 """
 
 import json
@@ -85,8 +85,13 @@ def replicas(preset: str) -> Iterator[tf.distribute.Strategy]:
         log(f"worker {worker.number} of {worker.of}: waiting for the others")
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         yield strategy
+        # No worker ends before all are done, the chief with writing: else the others would lose it. One sum
+        # is enough to meet; the second one keeps the first worker to leave from breaking the connection while
+        # the first sum is still on its way to another.
         with strategy.scope():
-            _wait_for_all()
+            sum_over_workers(np.ones(1))
+            with suppress(*_LOST):
+                sum_over_workers(np.ones(1))
     except (*_LOST, OutOfStepError) as error:
         _exit(worker, error)
 
@@ -119,19 +124,6 @@ def this_worker() -> Worker:
     return worker_of_tf_config() if together else Worker(0, 1)
 
 
-def replica_loss(loss: tf.Tensor) -> tf.Tensor:
-    """Returns a replica's part of a loss that is a mean, since the gradients of all parts are added up.
-
-    Terms that do not depend on the replica's share, such as a regularisation, count once this way.
-    """
-    return loss / tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def replica_number() -> Any:
-    """Returns the number of the replica that a step runs on, int32 []."""
-    return tf.distribute.get_replica_context().replica_id_in_sync_group
-
-
 def sum_over_workers(values: Array) -> Array:
     """Returns the sum over all workers of `values` [n]: the same for each of them, to the last bit."""
     strategy, (_, workers) = tf.distribute.get_strategy(), this_worker()
@@ -159,17 +151,6 @@ def require_same(value: float) -> None:
     """Raises `OutOfStepError` in every worker unless `value` is the same in all of them."""
     if len(set(gather_from_workers(value))) > 1:
         raise OutOfStepError("the workers have read different checkpoints")
-
-
-def _wait_for_all() -> None:
-    """Waits until every worker is done, the chief with writing, before the first one ends.
-
-    Else the others would lose it. One sum is enough to meet; the second one keeps the first worker to leave
-    from breaking the connection while the first sum is still on its way to another.
-    """
-    sum_over_workers(np.ones(1))
-    with suppress(*_LOST):
-        sum_over_workers(np.ones(1))
 
 
 def _exit(worker: Worker, error: Exception) -> NoReturn:
