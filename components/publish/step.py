@@ -1,14 +1,21 @@
 """The steps `publish`, `refuse`, `skip` and `notify`, with which a run ends, and their subcommands."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import click
 
 from components.command import subcommand
+from components.documents import now, plain
 from components.errors import UserError
 from components.outputs import output_directory, write_json
 from components.progress import log
+from components.publish.finished_run import find_card, read_finished_run
+from components.publish.notify import call_webhook, complete_record
+from components.publish.publish import publish_run
+from components.registry.registry import Registry
+from components.registry.run_records import REFUSED, SKIPPED, RunRecord, SeenChampion
 from components.step import step
 
 # Stands for the champion that the verdict names.
@@ -71,10 +78,6 @@ def publish(
       UserError: if an artifact is broken, the verdict says not to publish, the registry cannot be written,
         or it is forced without a reason.
     """
-    from components.publish.finished_run import find_card, read_finished_run
-    from components.publish.publish import publish_run
-    from components.registry.registry import Registry
-
     if force and not reason.strip():
         raise UserError("--force needs --reason TEXT: the champion log keeps why the verdict was overruled")
     if reason and not force:
@@ -133,13 +136,6 @@ def refuse(
       UserError: if an artifact is broken or the registry cannot be written; or with `fail`, once all is
         written.
     """
-    from tempfile import TemporaryDirectory
-
-    from components.documents import plain
-    from components.publish.finished_run import read_finished_run
-    from components.registry.registry import Registry
-    from components.registry.run_records import REFUSED
-
     run = read_finished_run(run_id, evaluation, report, model, dataset)
     reason, failing = run.verdict.reason, run.verdict.failing
     log(reason)
@@ -173,9 +169,6 @@ def skip(*, registry: str, run_id: str, version: str, sequence: int, fingerprint
     Raises:
       UserError: if the registry cannot be written.
     """
-    from components.registry.registry import Registry
-    from components.registry.run_records import SKIPPED, RunRecord, SeenChampion
-
     reason = f"the champion {version} was trained on the same input; run without skip_unchanged to train anew"
     log(f"skipped: {reason}")
     record = RunRecord(
@@ -207,8 +200,6 @@ def notify(*, status_state: str, status_error: str = "", registry: str, run_id: 
       registry: Registry: a directory or gs:// prefix.
       run_id: Pipeline run.
     """
-    from components.publish.notify import call_webhook, complete_record
-
     text = complete_record(registry, run_id, status_state, status_error)
     log(text)
     call_webhook(text)
@@ -220,6 +211,4 @@ def notify_command(**inputs: Any) -> None:
 
 
 def _run_id_by_time() -> str:
-    from components.documents import now
-
     return f"by-hand-{now():%Y%m%d-%H%M%S-%f}"

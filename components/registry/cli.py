@@ -1,18 +1,21 @@
 """The subcommands `versions`, `runs`, `rollback`, `prune` and `verify`."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from components.display import figure, table
+from components.documents import plain
+from components.errors import UserError
 from components.metrics import GATE_METRICS
+from components.registry import maintenance, run_records
+from components.registry.registry import Registry
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
-
-    from components.registry.registry import Registry
-    from components.registry.run_records import RunRecord
 
 registry_option = click.option(
     "--registry", default="registry", help="The registry: a directory or gs:// prefix."
@@ -25,16 +28,11 @@ def versions(registry: str) -> None:
     """Lists the versions in a registry, newest first; the champion is marked."""
     from rich.console import Console
 
-    from components.registry.registry import Registry
-
     Console().print(_versions_table(Registry(registry)))
 
 
-def _versions_table(registry: "Registry") -> "Table":
+def _versions_table(registry: Registry) -> "Table":
     """One row a version; `*` marks the champion, and a number is a place in the champion log."""
-    from components.display import figure, table
-    from components.errors import UserError
-
     ids = registry.versions.ids()
     if not ids:
         raise UserError(
@@ -68,12 +66,7 @@ def _versions_table(registry: "Registry") -> "Table":
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 def runs(registry: str, limit: int, as_json: bool) -> None:
     """Lists the runs in a registry, latest first: how each ended, and why."""
-    import json
-
     from rich.console import Console
-
-    from components.documents import plain
-    from components.registry.registry import Registry
 
     records = Registry(registry).runs.newest_first()[:limit]
     if as_json:
@@ -83,14 +76,10 @@ def runs(registry: str, limit: int, as_json: bool) -> None:
         Console().print(part, highlight=False)
 
 
-def _runs_list(records: Sequence["RunRecord"], root: str) -> Iterator["RenderableType"]:
+def _runs_list(records: Sequence[run_records.RunRecord], root: str) -> Iterator["RenderableType"]:
     """Two entries a run: when and how it ended with its figures, and why. Fits into 80 columns."""
     from rich.padding import Padding
     from rich.text import Text
-
-    from components.display import figure
-    from components.errors import UserError
-    from components.registry import run_records
 
     if not records:
         raise UserError(
@@ -123,8 +112,6 @@ def rollback(version: str, registry: str, reason: str) -> None:
 
     `twotower versions` lists the versions. To undo a rollback, name the version that was served before.
     """
-    from components.registry.registry import Registry
-
     entry = Registry(registry).rollback(version, reason)
     click.echo(
         f"the champion is {entry.version}, number {entry.sequence} in the log; served before: "
@@ -141,15 +128,11 @@ def prune(registry: str, keep: int, dry_run: bool) -> None:
 
     A version that was never champion is deleted when it is a day old.
     """
-    from components.registry.maintenance import prunable
-    from components.registry.maintenance import prune as carry_out
-    from components.registry.registry import Registry
-
     store = Registry(registry)
-    pruning = prunable(store, keep)
+    pruning = maintenance.prunable(store, keep)
     verb = "would delete" if dry_run else "deleted"
     if not dry_run:
-        carry_out(store, pruning)
+        maintenance.prune(store, pruning)
     for version, size in pruning.versions.items():
         click.echo(f"{verb} {version}, {size / 1e6:,.1f} MB")
     for sequence in pruning.serving:
@@ -167,11 +150,7 @@ def prune(registry: str, keep: int, dry_run: bool) -> None:
 )
 def verify(registry: str, download: bool) -> None:
     """Compares every file of every version, and of what a server loads, with its checksum."""
-    from components.errors import UserError
-    from components.registry.maintenance import verify as compare
-    from components.registry.registry import Registry
-
-    found = compare(Registry(registry), download)
+    found = maintenance.verify(Registry(registry), download)
     for fault in found.faults:
         click.echo(fault)
     if found.faults:

@@ -8,6 +8,9 @@ from components.command import subcommand
 from components.documents import write_document
 from components.outputs import output_directory
 from components.progress import log
+from components.registry.champion_log import CHAMPION_FILE, ServedChampion
+from components.registry.registry import Registry
+from components.registry.versions import MODEL
 from components.step import step
 
 
@@ -42,10 +45,6 @@ def champion(
     Raises:
       UserError: if the registry cannot be written, or the champion is missing or corrupt.
     """
-    from components.registry.champion_log import CHAMPION_FILE, ServedChampion
-    from components.registry.registry import Registry
-    from components.registry.versions import MODEL
-
     store = Registry(registry)
     store.storage.check_writable()
     entry = store.champion_log.latest()
