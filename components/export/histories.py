@@ -140,10 +140,9 @@ class EncodedUsers(NamedTuple):
 
 
 class HistoryEncoder:
-    """Encodes any history, by the signatures that every scoring model has."""
+    """Encodes any history, by the signatures that every loaded scoring SavedModel has."""
 
     def __init__(self, scoring: Any) -> None:
-        """Args: `scoring`: the loaded scoring SavedModel."""
         self._scoring = scoring
 
     def encode(self, user_id: tf.Tensor, history: History) -> EncodedUsers:

@@ -26,20 +26,12 @@ class RatingCounts(Document):
 
 
 class SearchMeasurement(Document, omit_defaults=True):
-    """Recall and median latencies of both kinds of search; empty if nothing was measured.
-
-    Attributes:
-      queries: number of queries.
-      recall_at_100: share of the best 100 movies that ScaNN finds.
-      leaves: parts into which ScaNN divides the movies.
-      leaves_searched_share: share of the leaves that each query searches.
-      brute_force_p50_ms, scann_p50_ms: latency of one query.
-    """
+    """Recall, and median latencies of one query, of both kinds of search; empty if nothing was measured."""
 
     queries: int = 0
-    recall_at_100: float = 0.0
-    leaves: int = 0
-    leaves_searched_share: float = 0.0
+    recall_at_100: float = 0.0  # share of the best 100 movies that ScaNN finds
+    leaves: int = 0  # parts into which ScaNN divides the movies
+    leaves_searched_share: float = 0.0  # share of the leaves that each query searches
     brute_force_p50_ms: float = 0.0
     scann_p50_ms: float = 0.0
 
@@ -59,21 +51,13 @@ class SourceModel(Document, omit_defaults=True):
 
 
 class IndexValidation(Document):
-    """Result of the comparison of an index with its model, in a fresh process.
+    """Result of the comparison of an index with its model, in a fresh process."""
 
-    Attributes:
-      users: users that the index was asked about.
-      answers: figures that were compared.
-      largest_difference: between the figures of the index and those of the model.
-      load_seconds: time to load the index.
-      recommend_p50_ms, recommend_p99_ms: latency of `serving_default` for one user.
-    """
-
-    users: int
-    answers: int
-    largest_difference: float
+    users: int  # that the index was asked about
+    answers: int  # figures that were compared
+    largest_difference: float  # between the figures of the index and those of the model
     load_seconds: float
-    recommend_p50_ms: float
+    recommend_p50_ms: float  # latency of `serving_default` for one user
     recommend_p99_ms: float
 
 
@@ -97,48 +81,30 @@ class Signature(Document):
 
 
 class IndexManifest(Document, kw_only=True):
-    """Content of manifest.json.
-
-    Attributes:
-      search: the kind of search, `search_reason` why it was chosen, and `search_measured` its measurement.
-      movies, users, training_users: numbers of movies, of users, and of users with training ratings.
-      ratings: numbers of ratings.
-      rating_scale: the least and the greatest rating, in stars.
-      dimension: of the candidate vectors.
-      bytes: size of the SavedModel.
-      fingerprint: identifies the input files.
-      split: how the ratings were divided.
-      model: the model that the index serves.
-      validation: the comparison with that model.
-      signatures: inputs and outputs by signature.
-    """
+    """Content of manifest.json."""
 
     _written_by: ClassVar[str] = "twotower export"
 
     format: Literal[1] = 1
     search: Literal["brute-force", "scann"]
-    search_reason: str = ""
+    search_reason: str = ""  # why that kind of search was chosen
     search_measured: SearchMeasurement = NOT_MEASURED
     movies: int
     users: int
-    training_users: int
+    training_users: int  # those of `users` with training ratings
     ratings: RatingCounts
-    rating_scale: tuple[float, float]
-    dimension: int
-    bytes: int
-    fingerprint: str
-    split: SplitSettings
+    rating_scale: tuple[float, float]  # the least and the greatest rating, in stars
+    dimension: int  # of the candidate vectors
+    bytes: int  # size of the SavedModel
+    fingerprint: str  # identifies the input files
+    split: SplitSettings  # how the ratings were divided
     model: SourceModel
     validation: IndexValidation
-    signatures: dict[str, Signature]
+    signatures: dict[str, Signature]  # by name
 
 
 def read_manifest(index: str | Path) -> IndexManifest:
-    """Reads the manifest of the index at `index`.
-
-    Raises:
-      UserError: if there is no index, or its manifest cannot be read.
-    """
+    """Reads the manifest of an index. Raises `UserError` if there is none, or it cannot be read."""
     directory = Path(index)
     if not directory.is_dir():
         raise UserError(f"there is no index at {directory}; export one with `twotower export`")

@@ -26,15 +26,10 @@ _SHARES = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 
 @dataclass(frozen=True)
 class SampleQueries:
-    """Queries of real users, each with the movies to exclude.
+    """Queries of real users, each with the movies to exclude."""
 
-    Attributes:
-      queries: float32 [n, d].
-      history: the known ratings of these users.
-    """
-
-    queries: npt.NDArray[np.float32]
-    history: UserRatings
+    queries: npt.NDArray[np.float32]  # float32 [n, d]
+    history: UserRatings  # the known ratings of these users
 
     @classmethod
     def of(cls, scoring: Any, known: UserRatings) -> "SampleQueries":
@@ -55,20 +50,12 @@ class SampleQueries:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The search of an index.
-
-    Attributes:
-      kind: "brute-force" or "scann".
-      best: finds the best movies, as `BiasedBruteForce.best`.
-      parts: the objects that hold the variables of the search.
-      why: the reason for the choice, a sentence.
-      measured: recall and latencies.
-    """
+    """The search of an index."""
 
     kind: Literal["brute-force", "scann"]
-    best: Callable[..., Scores]
-    parts: list[Any]
-    why: str
+    best: Callable[..., Scores]  # finds the best movies, as `BiasedBruteForce.best`
+    parts: list[Any]  # the objects that hold the variables of the search
+    why: str  # the reason for the choice, a sentence
     measured: SearchMeasurement = NOT_MEASURED
 
 

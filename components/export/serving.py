@@ -31,31 +31,19 @@ from components.vocabulary.vocabulary import Vocabulary, load_encoded
 
 @dataclass(frozen=True)
 class Inputs:
-    """Model, Vocabulary and Interactions of one run.
-
-    Attributes:
-      model: the Model directory; `scoring` is its SavedModel, `source` the part of its record that the
-        manifest of an index repeats.
-      names: the users and movies.
-      interactions: the ratings: `known` are those of training and validation, `held_out` those of the test
-        split.
-    """
+    """Model, Vocabulary and Interactions of one run."""
 
     model: Path
     scoring: ScoringModel
     source: SourceModel
     names: Vocabulary
     interactions: Interactions
-    known: UserRatings
-    held_out: UserRatings
+    known: UserRatings  # the ratings of training and validation
+    held_out: UserRatings  # those of the test split
 
     @classmethod
     def load(cls, model: str, vocabulary: str, interactions: str) -> Self:
-        """Reads the three directories.
-
-        Raises:
-          UserError: if one is damaged, or they have different users or movies.
-        """
+        """Reads the directories. Raises `UserError` if one is damaged, or their users or movies differ."""
         record = read_record(model)
         source = SourceModel(preset=record.preset, settings=record.settings, fingerprint=record.fingerprint)
         rows, names = load_encoded(interactions, vocabulary)

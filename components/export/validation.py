@@ -22,15 +22,10 @@ from components.vocabulary.interactions import UserRatings
 
 @dataclass(frozen=True)
 class Sample:
-    """Sample of users with their histories.
+    """Sample of users with their histories."""
 
-    Attributes:
-      user_ids: strings [n]; the last one is the id of no user.
-      histories: the ratings of these users for each value of the input `ratings`.
-    """
-
-    user_ids: list[str]
-    histories: dict[str, UserRatings]
+    user_ids: list[str]  # strings [n]; the last one is the id of no user
+    histories: dict[str, UserRatings]  # the ratings of these users for each value of the input `ratings`
 
 
 def draw_sample(user_ids: npt.NDArray[Any], known: UserRatings, held_out: UserRatings) -> Sample:

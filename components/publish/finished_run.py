@@ -20,23 +20,14 @@ CARD = "model_card.md"
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that has its verdict.
-
-    Attributes:
-      run_id: the pipeline run.
-      verdict: the evaluation's.
-      settings: preset and settings of the training; empty if the model is not at hand.
-      rows: of the ratings files; unknown if the dataset is not at hand.
-      steps: the records of the steps that made the artifacts at hand, in order.
-      files: the documents of the run record, by their name in it.
-    """
+    """A run that has its verdict."""
 
     run_id: str
-    verdict: Verdict
-    settings: dict[str, Any]
-    rows: RowCounts
-    steps: list[StepRecord]
-    files: dict[str, Path]
+    verdict: Verdict  # the evaluation's
+    settings: dict[str, Any]  # preset and settings of the training; empty if the model is not at hand
+    rows: RowCounts  # of the ratings files; unknown if the dataset is not at hand
+    steps: list[StepRecord]  # the records of the steps that made the artifacts at hand, in order
+    files: dict[str, Path]  # the documents of the run record, by their name in it
 
     @property
     def provenance(self) -> Provenance:
@@ -91,10 +82,11 @@ def read_finished_run(
     check_run_id(run_id)
     artifacts = [Path(path) for path in (dataset, model, evaluation, index) if path]
     page = _report(report)
+    verdict, record = load_verdict(evaluation), read_record(model) if model else None
     return FinishedRun(
         run_id=run_id,
-        verdict=load_verdict(evaluation),
-        settings=_settings(model) if model else {},
+        verdict=verdict,
+        settings={"preset": record.preset, **record.settings} if record else {},
         rows=_rows(dataset) if dataset else RowCounts(),
         steps=in_order([*steps_of(_text(page)), *step_records(artifacts)]),
         files={
@@ -103,11 +95,6 @@ def read_finished_run(
             **({STATISTICS_FILE: Path(dataset) / STATISTICS_FILE} if dataset else {}),
         },
     )
-
-
-def _settings(model: str) -> dict[str, Any]:
-    record = read_record(model)
-    return {"preset": record.preset, **record.settings}
 
 
 def _rows(dataset: str) -> RowCounts:

@@ -65,11 +65,7 @@ def _failure(registry: Registry, state: str, error: str, run_id: str) -> RunReco
 
 
 def _sentence(record: RunRecord) -> str:
-    words = [f"run {record.run_id} {record.outcome}"]
-    if record.version:
-        words.append(record.version)
     figures = {metric.name: record.metrics.get(metric.name) for metric in GATE_METRICS}
-    known = [f"{name} {value:.4f}" for name, value in figures.items() if value is not None]
-    if known:
-        words.append(f"({', '.join(known)})")
-    return f"{' '.join(words)}: {record.reason}"
+    known = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
+    words = ["run", record.run_id, record.outcome, record.version, f"({known})" if known else ""]
+    return f"{' '.join(filter(None, words))}: {record.reason}"

@@ -64,21 +64,14 @@ class Recommendations:
 
     Rows with fewer than k movies are padded: movie_id and title "", year 0, rating 0.0 and the least finite
     float32 as the score.
-
-    Attributes:
-      movie_id, title: str objects [n, k].
-      year: int32 [n, k]; 0 = unknown.
-      score: float32 [n, k], comparable for one user only.
-      rating: float32 [n, k], predicted, in stars.
-      known_user: bool [n]; an unknown user gets the most popular movies.
     """
 
-    movie_id: Strings
-    title: Strings
-    year: npt.NDArray[np.int32]
-    score: npt.NDArray[np.float32]
-    rating: npt.NDArray[np.float32]
-    known_user: npt.NDArray[np.bool_]
+    movie_id: Strings  # str objects [n, k]
+    title: Strings  # str objects [n, k]
+    year: npt.NDArray[np.int32]  # int32 [n, k]; 0 = unknown
+    score: npt.NDArray[np.float32]  # float32 [n, k], comparable for one user only
+    rating: npt.NDArray[np.float32]  # float32 [n, k], predicted, in stars
+    known_user: npt.NDArray[np.bool_]  # bool [n]; an unknown user gets the most popular movies
 
     def movies(self, row: int) -> list[dict[str, Any]]:
         """Returns the movies for one user without the padding: movie_id, title, year, score, rating."""
@@ -95,11 +88,7 @@ class PublishedIndex:
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
-        """Loads the index at `directory`.
-
-        Raises:
-          UserError: if there is no index, it is damaged or of another format, or it lacks its ScaNN.
-        """
+        """Loads the index at `directory`. Raises `UserError` as `load_index` does."""
         return cls(*load_index(directory))
 
     def recommend(
@@ -181,7 +170,13 @@ class PublishedIndex:
         Raises:
           UserError: if the user is unknown.
         """
-        return self.histories([user_id])[0] or self._refuse_unknown(user_id)
+        ratings = self.histories([user_id])[0]
+        if not ratings:
+            some = ", ".join(self.user_ids[:3])
+            raise UserError(
+                f'no ratings of a user "{user_id}" are known; known users are, for example, {some}'
+            )
+        return ratings
 
     def histories(self, user_ids: Sequence[str]) -> list[list[dict[str, Any]]]:
         """Does `history` for several users; empty for an unknown one."""
@@ -197,11 +192,7 @@ class PublishedIndex:
         return movies_of(answer, 0, "similarity")
 
     def find_movie(self, text: str) -> dict[str, Any]:
-        """Finds the movie with an id or title: movie_id, title, year.
-
-        Raises:
-          UserError: if there is none, or more than one.
-        """
+        """Finds a movie by id or title: movie_id, title, year. Raises `UserError` as `Titles.find` does."""
         return self._movie(self._titles.find(text))
 
     @cached_property
@@ -230,10 +221,6 @@ class PublishedIndex:
     def _titles(self) -> Titles:
         return Titles(*self._catalogue.values())
 
-    def _refuse_unknown(self, user_id: str) -> Any:
-        some = ", ".join(self.user_ids[:3])
-        raise UserError(f'no ratings of a user "{user_id}" are known; known users are, for example, {some}')
-
     def _ask(self, signature: str, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
         return {name: decoded(value.numpy()) for name, value in self._call(signature, **inputs).items()}
 
@@ -255,19 +242,12 @@ _POOL = 100
 
 @dataclass(frozen=True)
 class Showcase:
-    """A user with the movies that this user rated best and the movies that the index recommends.
-
-    Attributes:
-      user_id: the user.
-      rated: number of movies that the user rated.
-      liked: the best rated ones, with movie_id, title, year and rating.
-      recommended: movie_id, title, year, score and predicted rating: of the 100 movies with the best scores,
-        those with the highest predicted ratings.
-    """
+    """A user with the movies that this user rated best and the movies that the index recommends."""
 
     user_id: str
-    rated: int
-    liked: list[dict[str, Any]]
+    rated: int  # number of movies that the user rated
+    liked: list[dict[str, Any]]  # the best rated ones, with movie_id, title, year and rating
+    # Of the 100 movies with the best scores those with the highest predicted ratings, with their score too.
     recommended: list[dict[str, Any]]
 
 

@@ -24,44 +24,27 @@ class SupersededError(Exception):
 
 
 class ChampionEntry(Document):
-    """One change of the champion.
-
-    Attributes:
-      sequence: its place in the log: 1, 2, 3, …
-      version: the version that became champion.
-      previous: the champion before it; "" for the first.
-      why: "published", "forced" (published against the verdict) or "rollback".
-      reason: given by the person who forced it or rolled back; "" for none.
-      run_id: the pipeline run that published it; "" for a rollback.
-      time: when.
-    """
+    """One change of the champion."""
 
     format: Literal[1] = 1
-    sequence: int
-    version: str
-    previous: str
-    why: str
-    reason: str
-    run_id: str
+    sequence: int  # its place in the log: 1, 2, 3, …
+    version: str  # the version that became champion
+    previous: str  # the champion before it; "" for the first
+    why: str  # "published", "forced" (published against the verdict) or "rollback"
+    reason: str  # given by the person who forced it or rolled back; "" for none
+    run_id: str  # the pipeline run that published it; "" for a rollback
     time: Timestamp
 
 
 class ServedChampion(Document):
-    """`champion.json`, which the step `champion` writes: the champion at that time.
-
-    Attributes:
-      exists: whether there was one; if so, the directory `model` beside the file is its Model.
-      version: its id; "" for none.
-      sequence: its place in the champion log; 0 for none.
-      registry: the registry that was read.
-    """
+    """`champion.json`, which the step `champion` writes: the champion at that time."""
 
     _written_by: ClassVar[str] = "twotower champion"
 
-    exists: bool
-    version: str = ""
-    sequence: int = 0
-    registry: str = ""
+    exists: bool  # whether there was one; if so, the directory `model` beside the file is its Model
+    version: str = ""  # its id; "" for none
+    sequence: int = 0  # its place in the champion log; 0 for none
+    registry: str = ""  # the registry that was read
 
 
 class ChampionLog:

@@ -13,19 +13,12 @@ from components.storage import StoredFile
 
 @dataclass(frozen=True)
 class Pruning:
-    """Versions and copies to delete.
+    """Versions and copies to delete."""
 
-    Attributes:
-      sequence: the end of the champion log when they were selected.
-      versions: id -> bytes, oldest first.
-      serving: the champions, by place in the log, whose copies for a server go.
-      kept: the versions that stay.
-    """
-
-    sequence: int
-    versions: dict[str, int]
-    serving: list[int]
-    kept: list[str]
+    sequence: int  # the end of the champion log when they were selected
+    versions: dict[str, int]  # id -> bytes, oldest first
+    serving: list[int]  # the champions, by place in the log, whose copies for a server go
+    kept: list[str]  # the versions that stay
 
 
 def prunable(registry: Registry, keep: int) -> Pruning:
@@ -97,21 +90,13 @@ def _size(registry: Registry, version: str) -> int:
 
 @dataclass(frozen=True)
 class Verification:
-    """Result of the verification of a registry.
-
-    Attributes:
-      versions: how many.
-      served: how many copies of champions for a server.
-      files: in all of these.
-      bytes: of these files.
-      faults: one line for each file or entry that is missing or wrong.
-    """
+    """Result of the verification of a registry: how much was compared, and what is wrong."""
 
     versions: int
-    served: int
+    served: int  # copies of champions for a server
     files: int
     bytes: int
-    faults: list[str]
+    faults: list[str]  # one line for each file or entry that is missing or wrong
 
 
 def verify(registry: Registry, download: bool = False) -> Verification:

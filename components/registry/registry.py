@@ -108,11 +108,22 @@ class Registry:
           UserError: if there is no such version, it is not whole, or the champion changed meanwhile.
         """
         champion = self.champion(" to roll back from; publish a version first")
-        version = version or self._before(champion)
+        listing = f"`twotower versions --registry {self.root}`"
+        version = version or self.champion_log.before_present()
+        if not version:
+            raise UserError(
+                f"no champion came before {champion.version}; name the version to serve: {listing} lists them"
+            )
         if version != champion.version:
             self.versions.check(version)
             self.finish_serving()
-            champion = self._append_rollback(champion, version, reason)
+            try:
+                champion = self.champion_log.append(champion.sequence, version, ROLLBACK, "", reason)
+            except SupersededError as error:
+                raise UserError(
+                    f"the champion of {self.root} changed meanwhile; look at {listing} and repeat the "
+                    "rollback if it is still wanted"
+                ) from error
         self.serving.complete(champion)
         return champion
 
@@ -137,24 +148,6 @@ class Registry:
         """Deletes the remains of publishers that were killed more than a day ago."""
         self.versions.remove_partial()
         self.storage.remove_unfinished(_UNFINISHED_SECONDS)
-
-    def _before(self, champion: ChampionEntry) -> str:
-        version = self.champion_log.before_present()
-        if not version:
-            raise UserError(
-                f"no champion came before {champion.version}; name the version to serve: "
-                f"`twotower versions --registry {self.root}` lists them"
-            )
-        return version
-
-    def _append_rollback(self, champion: ChampionEntry, version: str, reason: str) -> ChampionEntry:
-        try:
-            return self.champion_log.append(champion.sequence, version, ROLLBACK, run_id="", reason=reason)
-        except SupersededError as error:
-            raise UserError(
-                f"the champion of {self.root} changed meanwhile; look at "
-                f"`twotower versions --registry {self.root}` and repeat the rollback if it is still wanted"
-            ) from error
 
 
 # A few versions of a few registries; each may take gigabytes.

@@ -29,63 +29,37 @@ _CURE = "restore it from a backup, or delete it"
 
 
 class SeenChampion(Document, omit_defaults=True):
-    """The champion that a run was compared with.
+    """The champion that a run was compared with."""
 
-    Attributes:
-      version: its id; "" if the registry was empty, None if the run did not come to a comparison.
-      sequence: its place in the champion log; 0 and None as above.
-    """
-
-    version: str | None = None
-    sequence: int | None = None
+    version: str | None = None  # "" if the registry was empty, None if the run did not come to a comparison
+    sequence: int | None = None  # its place in the champion log; 0 and None likewise
 
 
 class RowCounts(Document, omit_defaults=True):
-    """The rows of the ratings files of a run; None where the data were not at hand.
-
-    Attributes:
-      read: all rows.
-      kept: those in the dataset.
-      rejected: those that no rating could be made of.
-    """
+    """The rows of the ratings files of a run; None where the data were not at hand."""
 
     read: int | None = None
-    kept: int | None = None
-    rejected: int | None = None
+    kept: int | None = None  # those in the dataset
+    rejected: int | None = None  # those that no rating could be made of
 
 
 class RunRecord(Document):
-    """A run's `run.json`. Fields of steps that a failed run did not reach are empty.
-
-    Attributes:
-      run_id: the pipeline run.
-      outcome: "published", "refused", "superseded", "failed" or "skipped".
-      reason: one sentence.
-      version: the version that it made; "" if none.
-      sequence: the version's place in the champion log; 0 if it is not in it.
-      blessed: whether the gate's rules all passed.
-      champion: the champion that the gate compared with.
-      metrics: the model's on the test rows, by name; None where the figure is not finite.
-      settings: of the training.
-      fingerprint: identifies the input files.
-      rows: of the ratings.
-      steps: all steps up to the one that wrote the record.
-      time: when the record was written.
-    """
+    """A run's `run.json`. Fields of steps that a failed run did not reach are empty."""
 
     format: Literal[1] = 1
     run_id: str
-    outcome: str
-    reason: str
-    version: str = ""
-    sequence: int = 0
-    blessed: bool = False
-    champion: SeenChampion = SeenChampion()
+    outcome: str  # "published", "refused", "superseded", "failed" or "skipped"
+    reason: str  # one sentence
+    version: str = ""  # the version that it made; "" if none
+    sequence: int = 0  # the version's place in the champion log; 0 if it is not in it
+    blessed: bool = False  # whether the gate's rules all passed
+    champion: SeenChampion = SeenChampion()  # the champion that the gate compared with
+    # On the test rows, by name; None where the figure is not finite.
     metrics: dict[str, float | None] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    fingerprint: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)  # of the training
+    fingerprint: str = ""  # identifies the input files
     rows: RowCounts = RowCounts()
-    steps: list[StepRecord] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list)  # all steps up to the one that wrote the record
     time: Timestamp = field(default_factory=now)
 
     def __post_init__(self) -> None:

@@ -19,35 +19,21 @@ from components.train.settings import current_names
 
 
 class GateDecision(Document):
-    """The gate's decision on a version.
+    """The gate's decision on a version."""
 
-    Attributes:
-      blessed: whether all rules passed.
-      gate: "enforce" or "report", which publishes whatever could be measured.
-      reason: one sentence.
-    """
-
-    blessed: bool = False
-    gate: str = ""
-    reason: str = ""
+    blessed: bool = False  # whether all rules passed
+    gate: str = ""  # "enforce" or "report", which publishes whatever could be measured
+    reason: str = ""  # one sentence
 
 
 class Provenance(Document):
-    """The origin of a version: the part of its manifest that the run knows.
-
-    Attributes:
-      run_id: the pipeline run that made it.
-      fingerprint: identifies the input files.
-      settings: of the training.
-      metrics: the model's on the test rows, by name; None where the figure is not finite.
-      verdict: the gate's.
-    """
+    """The origin of a version: the part of its manifest that the run knows."""
 
     format: Literal[1] = 1
     run_id: str
-    fingerprint: str
-    settings: dict[str, Any]
-    metrics: dict[str, float | None]
+    fingerprint: str  # identifies the input files
+    settings: dict[str, Any]  # of the training
+    metrics: dict[str, float | None]  # on the test rows, by name; None where the figure is not finite
     verdict: GateDecision
 
     def __post_init__(self) -> None:
@@ -55,17 +41,11 @@ class Provenance(Document):
 
 
 class Manifest(Provenance):
-    """A version's `manifest.json`.
-
-    Attributes:
-      version: its id.
-      created: when.
-      files: by their path within the version.
-    """
+    """A version's `manifest.json`."""
 
     version: str
     created: Timestamp
-    files: dict[str, StoredFile]
+    files: dict[str, StoredFile]  # by their path within the version
 
     def part(self, directory: str, last: Sequence[str] = ()) -> dict[str, StoredFile]:
         """Returns the files in `directory` ("" for all) by their path in it, those named in `last` last."""
@@ -133,20 +113,12 @@ class Versions:
         self._each_file(version, part, self._storage.stat)
 
     def download(self, version: str, part: str, target: Path) -> None:
-        """Copies the directory `part` of a version to the local directory `target`.
-
-        Raises:
-          UserError: if a file of it is missing or not as published.
-        """
+        """Copies `part` of a version to the local directory `target`. Raises `UserError` as `check` does."""
         start = len(_key(version, f"{part}/"))
         self._each_file(version, part, lambda key: self._storage.download_file(key, target / key[start:]))
 
     def copy(self, version: str, part: str, directory: str, last: Sequence[str]) -> None:
-        """Copies the directory `part` of a version to `directory` of the registry, files of `last` last.
-
-        Raises:
-          UserError: if a file of it is missing or not as published.
-        """
+        """Copies `part` of a version to another directory, files of `last` last; raises as `check` does."""
         start, copy = len(_key(version, f"{part}/")), self._storage.copy_file
         self._each_file(version, part, lambda key: copy(key, f"{directory}/{key[start:]}"), last)
 
@@ -156,8 +128,7 @@ class Versions:
         """Yields one line for each file that is missing or differs from the published one.
 
         Args:
-          version: its id.
-          part: the directory of it whose files are compared; "" for all.
+          part: the directory of the version whose files are compared; "" for all.
           look: called with the key of each file.
           directory: where to look for the files of `part`; "" for their place in the version.
           last: the files of `part` to come to after the others.

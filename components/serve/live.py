@@ -22,12 +22,7 @@ _WAITING = 256
 
 
 class Answerer:
-    """A process with a loaded index.
-
-    Attributes:
-      source: the index that it serves.
-      metadata: the body of the answer to `/metadata`.
-    """
+    """A process with a loaded index; `metadata` is the body of the answer to `/metadata`."""
 
     def __init__(
         self,
@@ -118,18 +113,12 @@ class Answerer:
 
 
 class Live:
-    """The index that is served: the champion, or one that belongs to no registry.
-
-    Attributes:
-      current: the process that answers. A request reads it once, and so uses one index throughout.
-      loading: number of the champion that is being loaded beside it; 0 for none.
-      failure: number of the champion that could not be loaded, and the reason; None for none.
-    """
+    """The index that is served: the champion, or one that belongs to no registry."""
 
     def __init__(self, current: Answerer, registry: Registry | None) -> None:
-        self.current = current
-        self.loading = 0
-        self.failure: tuple[int, str] | None = None
+        self.current = current  # answers; a request reads it once, and so uses one index throughout
+        self.loading = 0  # number of the champion that is being loaded beside it; 0 for none
+        self.failure: tuple[int, str] | None = None  # the champion that could not be loaded, and the reason
         self._registry = registry
         self._retiring = set[asyncio.Task[None]]()
 

@@ -21,17 +21,11 @@ _STEPS = 10
 
 @dataclass(frozen=True)
 class Question:
-    """Query of the address.
+    """Query of the address."""
 
-    Attributes:
-      user: a user's id; "" for none.
-      find: words of a title; "" for none.
-      picks: movie id -> stars, given by a visitor who is not a known user.
-    """
-
-    user: str
-    find: str
-    picks: dict[str, float]
+    user: str  # a user's id; "" for none
+    find: str  # words of a title; "" for none
+    picks: dict[str, float]  # movie id -> stars, given by a visitor who is not a known user
 
     @classmethod
     def of(cls, query: Iterable[tuple[str, str]]) -> "Question":

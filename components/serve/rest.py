@@ -26,11 +26,7 @@ _DT = {
 
 
 class RequestError(Exception):
-    """A request that cannot be answered; the message names the faulty part and the cure.
-
-    Attributes:
-      status: the HTTP status.
-    """
+    """A request that cannot be answered; the message names the faulty part and the cure."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -39,17 +35,11 @@ class RequestError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A parsed request.
-
-    Attributes:
-      signature: the signature to call.
-      inputs: its inputs as nested lists and scalars, of the right types and shapes.
-      by_rows: true if inputs and outputs are in rows ("instances"), false if in columns ("inputs").
-    """
+    """A parsed request."""
 
     signature: str
-    inputs: dict[str, Any]
-    by_rows: bool
+    inputs: dict[str, Any]  # nested lists and scalars, of the right types and shapes
+    by_rows: bool  # true if inputs and outputs are in rows ("instances"), false if in columns ("inputs")
 
 
 def read_call(body: bytes, index: ServedIndex) -> Call:

@@ -16,15 +16,10 @@ _WARM_UP_ROWS = 3
 
 
 class Spec(NamedTuple):
-    """Type of an input or output of a signature.
+    """Type of an input or output of a signature."""
 
-    Attributes:
-      dtype: its name in TensorFlow: "string", "int32", "float32" and the like.
-      shape: sizes; None for any size.
-    """
-
-    dtype: str
-    shape: tuple[int | None, ...]
+    dtype: str  # its name in TensorFlow: "string", "int32", "float32" and the like
+    shape: tuple[int | None, ...]  # sizes; None for any size
 
 
 class ServedIndex(PublishedIndex):
@@ -93,16 +88,10 @@ class ServedIndex(PublishedIndex):
 
 @dataclass(frozen=True)
 class Served:
-    """The served index.
+    """The served index."""
 
-    Attributes:
-      number: the champion's number in the champion log; 1 for an index without registry.
-      version: its id in the registry; "" for an index without registry.
-      index: the loaded index.
-    """
-
-    number: int
-    version: str
+    number: int  # the champion's number in the champion log; 1 for an index without registry
+    version: str  # its id in the registry; "" for an index without registry
     index: ServedIndex
 
 

@@ -39,17 +39,11 @@ READY, FAILED = 1, 2
 
 
 class Frame(NamedTuple):
-    """A message.
+    """A message."""
 
-    Attributes:
-      number: number of the question; 0 for a message about the process itself.
-      kind: the kind of question or message; in an answer, the HTTP status.
-      body: content, less than 4 GB.
-    """
-
-    number: int
-    kind: int
-    body: bytes
+    number: int  # of the question; 0 for a message about the process itself
+    kind: int  # of the question or message; in an answer, the HTTP status
+    body: bytes  # less than 4 GB
 
 
 def pack(frame: Frame) -> bytes:
@@ -82,21 +76,13 @@ _THREADS = max(2, min(8, available_cpus()))
 
 @dataclass(frozen=True)
 class Source:
-    """An index to serve.
+    """An index to serve."""
 
-    Attributes:
-      name: the name of the model in the paths.
-      number: the champion's number in the champion log; 1 for an index without registry.
-      registry: a directory or gs:// prefix; "" for none.
-      version: the id in the registry.
-      index: the directory of an index without registry; "" for none.
-    """
-
-    name: str
-    number: int
-    registry: str = ""
-    version: str = ""
-    index: str = ""
+    name: str  # of the model in the paths
+    number: int  # the champion's number in the champion log; 1 for an index without registry
+    registry: str = ""  # a directory or gs:// prefix; "" for none
+    version: str = ""  # the id in the registry
+    index: str = ""  # the directory of an index without registry; "" for none
 
 
 def main() -> None:
