@@ -75,6 +75,7 @@ def table(
     columns: Sequence[str],
     rows: Iterable[Sequence[Any]] = (),
     numbers: Sequence[str] = (),
+    whole: Sequence[str] = (),
     ruled: bool = False,
 ) -> "Table":
     """A `rich.table.Table` that fits 80 columns: long texts are folded, figures never.
@@ -82,6 +83,7 @@ def table(
     Args:
       rows: cells that are strings are taken literally, not as markup; others are shown as `rich` does.
       numbers: the columns that are aligned to the right.
+      whole: further columns that are never folded, such as ids that people copy.
       ruled: draws a line below the header.
     """
     from rich import box
@@ -97,7 +99,12 @@ def table(
     )
     for name in columns:
         is_number = name in numbers
-        result.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+        result.add_column(
+            name,
+            justify="right" if is_number else "left",
+            no_wrap=is_number or name in whole,
+            overflow="fold",
+        )
     for row in rows:
         result.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
     return result

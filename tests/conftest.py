@@ -17,6 +17,11 @@ from typing import NamedTuple
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread for each worker: thread pools that share the processors wait for each other most of the time.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Fixtures that load TensorFlow or start a process; a test that takes one belongs to its tier.
 _HEAVY_FIXTURES = {
     **dict.fromkeys(("gcs_server", "published", "publishers", "small_disk"), "process"),

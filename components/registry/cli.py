@@ -32,7 +32,7 @@ def versions(registry: str) -> None:
 
 
 def _versions_table(registry: Registry) -> "Table":
-    """One row a version; `*` marks the champion, and a number is a place in the champion log."""
+    """One row a version; `*` marks the champion, and the number is its last place in the champion log."""
     ids = registry.versions.ids()
     if not ids:
         raise UserError(
@@ -40,8 +40,8 @@ def _versions_table(registry: Registry) -> "Table":
         )
     places = {entry.version: entry.sequence for entry in registry.champion_log.entries()}
     champion = max(places, key=places.__getitem__, default="")
-    columns = ("", "version", "champion", *(metric.short for metric in GATE_METRICS), "gate", "run")
-    shown = table(f"versions in {registry.root}", columns, ruled=True)
+    columns = ("", "version", "number", *(metric.short for metric in GATE_METRICS), "gate", "run")
+    shown = table(f"versions in {registry.root}", columns, whole=["version"], ruled=True)
     shown.caption = "* served now"
     for version in reversed(ids):
         manifest = registry.versions.manifest(version)
@@ -49,9 +49,9 @@ def _versions_table(registry: Registry) -> "Table":
         shown.add_row(
             "*" if served else "",
             version,
-            f"no. {places[version]}" if version in places else "never",
+            str(places.get(version, "-")),
             *(figure(manifest.metrics.get(metric.name)) for metric in GATE_METRICS),
-            "passed" if manifest.verdict.blessed else "not passed",
+            "passed" if manifest.verdict.blessed else "failed",
             manifest.run_id,
             style="bold green" if served else None,
         )
