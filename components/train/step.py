@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import click
 
 from components.command import subcommand
-from components.declaration import Choice, Range
+from components.declaration import Choice, Range, say_renamed
 from components.step import step
 from components.train.artifact import ModelRecord
 from components.train.settings import PRESETS, TrainRequest, check_shared_place, check_workers
@@ -60,8 +60,12 @@ def train(
 
 
 @subcommand(train)
-def train_command(output: str, **inputs: Any) -> None:
-    summary = train(output=output, **inputs)
+@click.option("--retrieval-loss", default="", hidden=True)
+def train_command(output: str, train_settings: dict[str, Any], retrieval_loss: str, **inputs: Any) -> None:
+    if retrieval_loss:
+        say_renamed("--retrieval-loss", "the setting retrieval_loss of --train-settings")
+        train_settings = {**train_settings, "retrieval_loss": retrieval_loss}
+    summary = train(output=output, train_settings=train_settings, **inputs)
     click.echo(f"{output}: {summary.steps:,} steps in {summary.seconds:.0f} s")
     if summary.validation_rmse is not None:
         click.echo(
