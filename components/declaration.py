@@ -54,19 +54,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Input:
-    """An input of a step or of the pipeline.
-
-    Attributes:
-      default: REQUIRED if a value must be given.
-      help: the text for people.
-      limits: the values that are accepted; None accepts all of the type.
-    """
+    """An input of a step or of the pipeline."""
 
     name: str
     type: type
-    default: Any
-    help: str
-    limits: Range | Choice | None = None
+    default: Any  # REQUIRED if a value must be given
+    help: str  # the text for people
+    limits: Range | Choice | None = None  # the values that are accepted; None accepts all of the type
 
     @property
     def flag(self) -> str:

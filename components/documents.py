@@ -40,14 +40,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, metaclass=_DocumentTyp
     declare are ignored: a newer release may have added them. A field with a default may be absent. A field
     `format: Literal[1] = 1` (or `schema_version`) states the version of the layout: another one, or none, is
     refused by name.
-
-    Attributes:
-      _aliases: earlier names of fields, by which older releases wrote them: old name -> field.
-      _written_by: the command that writes the document, for the cure in messages.
     """
 
+    # Earlier names of fields, by which older releases wrote them: old name -> field.
     _aliases: ClassVar[dict[str, str]] = {}
-    _written_by: ClassVar[str] = ""
+    _written_by: ClassVar[str] = ""  # the command that writes the document, for the cure in messages
 
 
 D = TypeVar("D", bound=Document)

@@ -15,31 +15,19 @@ from components.display import sentence
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A figure that models are compared in.
+    """A figure that models are compared in."""
 
-    Attributes:
-      family: the name in files; "{}" stands for `k`.
-      k: the length of the list, for a metric of lists of one length.
-      label: within a sentence.
-      short: heads a row or a column on a terminal; "" leaves the metric out there.
-      unit: of a value.
-      better: the better direction; "" if neither is.
-      range: the least and the greatest value.
-      over: what it is a mean over; a metric over lists or buckets is no sum of what single users add to it.
-      root: whether it is the square root of that mean.
-      rule: begins the names of the gate's rules about it; "" if there are none.
-    """
-
-    family: str
-    k: int = 0
-    label: str
-    short: str = ""
-    unit: Literal["share", "stars", "movies", "bits"] = "share"
-    better: Literal["more", "less", ""] = "more"
-    range: tuple[float, float] = (0.0, 1.0)
+    family: str  # the name in files; "{}" stands for `k`
+    k: int = 0  # the length of the list, for a metric of lists of one length
+    label: str  # within a sentence
+    short: str = ""  # heads a row or a column on a terminal; "" leaves the metric out there
+    unit: Literal["share", "stars", "movies", "bits"] = "share"  # of a value
+    better: Literal["more", "less", ""] = "more"  # the better direction; "" if neither is
+    range: tuple[float, float] = (0.0, 1.0)  # the least and the greatest value
+    # What it is a mean over; a metric over lists or buckets is no sum of what single users add to it.
     over: Literal["rows", "users", "lists", "buckets"] = "rows"
-    root: bool = False
-    rule: str = ""
+    root: bool = False  # whether it is the square root of that mean
+    rule: str = ""  # begins the names of the gate's rules about it; "" if there are none
 
     @property
     def name(self) -> str:
@@ -164,29 +152,20 @@ FACTORS = "factors"
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A simple or well-known method that stands beside the challenger.
+    """A simple or well-known method that stands beside the challenger."""
 
-    Attributes:
-      name: in files.
-      label: within a sentence.
-      short: where it stands alone; in a picture or at the head of a column of the page.
-      column: heads a column of a terminal's table, in eight letters.
-      gate_metric: the metric in which the challenger must not be worse; "" for none. Only baselines without
-        anything to tune have one: a tuned method of a single purpose may win by a hair, and that is no reason
-        to go on serving last month's model.
-      stands_in: whether it is what the challenger is shown beside, in that metric, without a champion.
-      pictured: whether it is drawn in pictures that all scorers would crowd.
-      look: colour and dashes of its line in pictures.
-    """
-
-    name: str
-    label: str
-    short: str = ""
-    column: str
+    name: str  # in files
+    label: str  # within a sentence
+    short: str = ""  # where it stands alone; in a picture or at the head of a column of the page
+    column: str  # heads a column of a terminal's table, in eight letters
+    # The metric in which the challenger must not be worse; "" for none. Only baselines without anything to
+    # tune have one: a tuned method of a single purpose may win by a hair, and that is no reason to go on
+    # serving last month's model.
     gate_metric: str = ""
+    # Whether it is what the challenger is shown beside, in that metric, without a champion.
     stands_in: bool = False
-    pictured: bool = False
-    look: tuple[str, str] = ("baseline", "-")
+    pictured: bool = False  # whether it is drawn in pictures that all scorers would crowd
+    look: tuple[str, str] = ("baseline", "-")  # colour and dashes of its line in pictures
 
 
 _tuned = partial(Baseline, pictured=True, look=("second", "--"))

@@ -34,17 +34,11 @@ R = TypeVar("R")
 
 
 class StepRecord(Document):
-    """Time and memory that a step took.
-
-    Attributes:
-      step: its name.
-      seconds: its duration.
-      peak_memory_bytes: the most memory that its process has held.
-    """
+    """Time and memory that a step took."""
 
     step: str
     seconds: float
-    peak_memory_bytes: int
+    peak_memory_bytes: int  # the most memory that its process has held
 
 
 class _StepFile(StepRecord):
@@ -54,22 +48,14 @@ class _StepFile(StepRecord):
 
 
 class StepOutcome(StepRecord):
-    """End of a step, for programs: the last line of its log, and a file in the directory OUTCOMES.
-
-    Attributes:
-      status: "mistake" if the user can mend it: exit status 2.
-      error: one line; "" if the step succeeded.
-      run_record: place of the run record that the step wrote; "" if it wrote none.
-      outcome: the run's outcome in that record.
-      version: the version that the run made; "" if none.
-    """
+    """End of a step, for programs: the last line of its log, and a file in the directory OUTCOMES."""
 
     format: Literal[1] = 1
-    status: Literal["succeeded", "mistake", "failed"]
-    error: str = ""
-    run_record: str = ""
-    outcome: str = ""
-    version: str = ""
+    status: Literal["succeeded", "mistake", "failed"]  # "mistake" if the user can mend it: exit status 2
+    error: str = ""  # one line; "" if the step succeeded
+    run_record: str = ""  # place of the run record that the step wrote; "" if it wrote none
+    outcome: str = ""  # the run's outcome in that record
+    version: str = ""  # the version that the run made; "" if none
 
 
 @dataclass
@@ -195,11 +181,7 @@ def step_records(directories: Iterable[str | Path]) -> list[StepRecord]:
 
 
 def so_far() -> StepRecord:
-    """Returns the record of the step that is running, as if it ended now.
-
-    Raises:
-      LookupError: if no step is running.
-    """
+    """Returns the record of the running step, as if it ended now. Raises `LookupError` if none is."""
     return _RUNNING.get().record()
 
 

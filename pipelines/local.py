@@ -72,19 +72,13 @@ def _signal(status: int) -> str:
 
 
 class LocalPlan(Document):
-    """A run on this machine.
+    """A run on this machine."""
 
-    Attributes:
-      package: the file of the compiled pipeline, which gets the arguments.
-      pipeline_root, cache_root: directories for the outputs of the steps, and for the cache.
-      docker: arguments of the DockerRunner of KFP; None for its SubprocessRunner.
-    """
-
-    package: str
+    package: str  # the file of the compiled pipeline, which gets the arguments
     arguments: dict[str, Any]
-    pipeline_root: str
+    pipeline_root: str  # directory for the outputs of the steps
     cache_root: str
-    docker: dict[str, Any] | None
+    docker: dict[str, Any] | None  # arguments of the DockerRunner of KFP; None for its SubprocessRunner
 
 
 def execute(plan: LocalPlan) -> None:

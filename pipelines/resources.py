@@ -7,25 +7,18 @@ from kfp import dsl, kubernetes
 
 @dataclass(frozen=True)
 class Request:
-    """Resource request of a step.
+    """Resource request of a step."""
 
-    Attributes:
-        display_name: Name of the step on the pages of Kubeflow.
-        cpu: Processors, in the notation of Kubernetes.
-        memory: Memory limit, in the notation of Kubernetes. A constant, since KFP does not pass a parameter
-            that is used only here into the sub-graph of the exit handler.
-        hours: Time limit.
-        retries: Number of times that a failed step is started again. 0 where the step itself retries the
-            failures that a new pod could cure, and the usual failure is bad input.
-        cached: Reuse an earlier result for the same inputs. False for steps that read or write anything
-            outside the pipeline.
-    """
-
-    display_name: str
-    cpu: str = "1"
+    display_name: str  # name of the step on the pages of Kubeflow
+    cpu: str = "1"  # processors, in the notation of Kubernetes
+    # Memory limit, in the notation of Kubernetes. A constant, since KFP does not pass a parameter that is
+    # used only here into the sub-graph of the exit handler.
     memory: str = "2Gi"
-    hours: float = 1
+    hours: float = 1  # time limit
+    # Times that a failed step is started again. 0 where the step itself retries the failures that a new pod
+    # could cure, and the usual failure is bad input.
     retries: int = 0
+    # Reuse an earlier result for the same inputs; not for steps that read or write outside the pipeline.
     cached: bool = True
 
 

@@ -75,19 +75,12 @@ _WRITTEN = ("registry", "checkpoint_root")
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of a run.
+    """Outcome of a run."""
 
-    Attributes:
-        record: Directory of the run record, "" if the run ended before there was one.
-        log: File with the output of KFP and the steps.
-        errors: Messages of the steps about mistakes of the user.
-        failed: Steps that failed.
-    """
-
-    record: str
-    log: Path
-    errors: tuple[str, ...]
-    failed: tuple[str, ...]
+    record: str  # directory of the run record, "" if the run ended before there was one
+    log: Path  # file with the output of KFP and the steps
+    errors: tuple[str, ...]  # messages of the steps about mistakes of the user
+    failed: tuple[str, ...]  # steps that failed
 
 
 def run_pipeline(

@@ -24,14 +24,10 @@ class UserSums:
 
     A metric is sum(column) / sum(rows), or the mean of the column over users, or the square root of that, as
     its entry in `METRICS` says.
-
-    Attributes:
-      rows: int64 [n], held-out pairs of each user.
-      columns: metric -> float64 [n]; only the metrics that the scorer has.
     """
 
-    rows: Array
-    columns: dict[str, Array]
+    rows: Array  # int64 [n], held-out pairs of each user
+    columns: dict[str, Array]  # metric -> float64 [n]; only the metrics that the scorer has
 
     def metrics(self) -> dict[str, float]:
         """The metrics over all users; NaN if a prediction was."""
@@ -55,20 +51,14 @@ def _mean(metric: Metric, sums: Array, totals: Mapping[str, Array]) -> Array:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Metrics on some rows: their values, and the same under random weightings of the users.
-
-    Attributes:
-      rows, users: the number of rows, and of the users that they are of.
-      metrics: scorer -> metric -> value.
-      draws: scorer -> metric -> float32 [resamples], of the metrics that are sums over users; draws of two
-        scorers are paired.
-      intervals: scorer -> metric -> 95% interval, of the other metrics.
-    """
+    """Metrics on some rows: their values, and the same under random weightings of the users."""
 
     rows: int = 0
-    users: int = 0
-    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    users: int = 0  # the users that the rows are of
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # scorer -> metric -> value
+    # Scorer -> metric -> float32 [resamples], of metrics that are sums over users; paired between scorers.
     draws: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    # Scorer -> metric -> 95% interval, of the other metrics.
     intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
 
     def interval(self, scorer: str, metric: str) -> Interval | None:

@@ -34,24 +34,15 @@ Opener = Callable[[], "ScoringModel"]
 
 @dataclass(frozen=True)
 class DataChange:
-    """Differences of the known ratings from those that the champion was trained on.
+    """Differences of the known ratings from those that the champion was trained on."""
 
-    Attributes:
-      rows_share: the number of ratings here / there.
-      rating_mean_shift: the absolute difference of the mean ratings, in stars.
-      rating_histogram_distance: the share of ratings that would have to be others for the two histograms to
-        agree (total variation distance), 0 to 1.
-      new_users_share, new_movies_share: the share of users, and of movies, with ratings here that have none
-        there, 0 to 1.
-      scale: the width of the rating scale here, in stars.
-    """
-
-    rows_share: float
-    rating_mean_shift: float
+    rows_share: float  # the number of ratings here / there
+    rating_mean_shift: float  # the absolute difference of the mean ratings, in stars
+    # Total variation distance, 0 to 1: the share of ratings to change for the two histograms to agree.
     rating_histogram_distance: float
-    new_users_share: float
-    new_movies_share: float
-    scale: float
+    new_users_share: float  # the share of users with ratings here that have none there, 0 to 1
+    new_movies_share: float  # the same of movies
+    scale: float  # the width of the rating scale here, in stars
 
     @classmethod
     def between(cls, champion: DataSummary, here: DataSummary, rating_scale: tuple[float, float]) -> Self:
@@ -69,17 +60,11 @@ class DataChange:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Held-out pairs that a model was trained on, by the sample of its training rows.
+    """Held-out pairs that a model was trained on, by the sample of its training rows."""
 
-    Attributes:
-      covered: the number of pairs that the sample covers, so that it is known whether they were trained on.
-      trained: the number of those that the model was trained on.
-      not_trained_on: bool [p], the covered pairs that it was not trained on.
-    """
-
-    covered: int
-    trained: int
-    not_trained_on: Array
+    covered: int  # the number of pairs of which the sample knows whether they were trained on
+    trained: int  # the number of those that the model was trained on
+    not_trained_on: Array  # bool [p], the covered pairs that it was not trained on
 
     @classmethod
     def of(cls, trained: DataSummary, held_out: HeldOut) -> Self:
@@ -110,15 +95,10 @@ _ENOUGH_COVERED = 1000
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that is served now.
+    """The model that is served now."""
 
-    Attributes:
-      record: its entry in the verdict.
-      model: its Model directory; None if there is none.
-    """
-
-    record: ComparedChampion
-    model: Path | None
+    record: ComparedChampion  # its entry in the verdict
+    model: Path | None  # its Model directory; None if there is none
 
     @classmethod
     def load(cls, path: str) -> Self:
@@ -142,23 +122,14 @@ class Champion:
 
 @dataclass(frozen=True)
 class ChampionComparison:
-    """Conditions under which the challenger is compared with the champion.
+    """Conditions under which the challenger is compared with the champion."""
 
-    Attributes:
-      record: the champion's entry in the verdict.
-      opener: opens the champion; None if there is no comparison.
-      absence: why there is no comparison; "" if there is one.
-      part: the only rows to compare on, where the champion was trained on others of the test rows; else None.
-      data: the differences from the champion's data; None if they are not known.
-      no_data: why they are not known.
-    """
-
-    record: ComparedChampion = _NO_CHAMPION
-    opener: Opener | None = None
-    absence: str = ""
-    part: Slice | None = None
-    data: DataChange | None = None
-    no_data: str = ""
+    record: ComparedChampion = _NO_CHAMPION  # the champion's entry in the verdict
+    opener: Opener | None = None  # opens the champion; None if there is no comparison
+    absence: str = ""  # why there is no comparison; "" if there is one
+    part: Slice | None = None  # the only rows to compare on, where the champion was trained on the others
+    data: DataChange | None = None  # the differences from the champion's data; None if they are not known
+    no_data: str = ""  # why they are not known
 
 
 def comparison(champion: Champion, held_out: HeldOut, names: Vocabulary, ignored: bool) -> ChampionComparison:

@@ -73,52 +73,38 @@ class ExampleUser(Document):
 
 
 class Details(Document, omit_defaults=True):
-    """Tables and examples for the report: the document details.json.
-
-    Attributes:
-      top_k: accuracy by the length of the list.
-      calibration: by scorer, buckets of about equally many predictions.
-      residuals: by scorer, the errors for each rating.
-      lists: by scorer, metrics of its lists of the best 10.
-      long_tail: by scorer, the share of its lists in each tenth of the known ratings, the most rated first.
-      users: some users, from the least to the most active.
-    """
+    """Tables and examples for the report: the document details.json."""
 
     _written_by = "twotower evaluate"
 
-    top_k: TopKCurve = msgspec.field(default_factory=TopKCurve)
+    top_k: TopKCurve = msgspec.field(default_factory=TopKCurve)  # accuracy by the length of the list
+    # By scorer, buckets of about equally many predictions.
     calibration: dict[str, list[CalibrationBucket]] = msgspec.field(default_factory=dict)
+    # By scorer, the errors for each rating.
     residuals: dict[str, list[Residual]] = msgspec.field(default_factory=dict)
+    # By scorer, metrics of its lists of the best 10.
     lists: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
+    # By scorer, the share of its lists in each tenth of the known ratings, the most rated first.
     long_tail: dict[str, list[float]] = msgspec.field(default_factory=dict)
-    users: list[ExampleUser] = msgspec.field(default_factory=list)
+    users: list[ExampleUser] = msgspec.field(default_factory=list)  # from the least to the most active
 
 
 DETAILS_FILE = "details.json"
 
 
 def load_details(evaluation_dir: str | Path) -> Details:
-    """Reads the details in an Evaluation directory; empty ones if it has none.
-
-    Raises:
-      UserError: if they are broken.
-    """
+    """Reads the details in an Evaluation directory, if it has any. Raises `UserError` if they are broken."""
     file = Path(evaluation_dir) / DETAILS_FILE
     return read_document(file, Details) if file.exists() else Details()
 
 
 class Calibration(NamedTuple):
-    """Calibration of a scorer's ratings.
+    """Calibration of a scorer's ratings."""
 
-    Attributes:
-      buckets: of about equally many predictions.
-      error: the mean over rows of |predicted - given| of their bucket, in stars; NaN without predictions.
-      interval: the 95% interval of `error`, or None.
-    """
-
-    buckets: list[CalibrationBucket]
+    buckets: list[CalibrationBucket]  # of about equally many predictions
+    # The mean over rows of |predicted - given| of their bucket, in stars; NaN without predictions.
     error: float
-    interval: Interval | None
+    interval: Interval | None  # the 95% interval of `error`, or None
 
 
 def calibration(stars: Array, held_out: HeldOut) -> Calibration:

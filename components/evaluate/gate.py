@@ -71,22 +71,13 @@ class GateSettings:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The input of the gate.
+    """The input of the gate."""
 
-    Attributes:
-      whole: the metrics on all test rows.
-      slices: the metrics on parts of them, by the slice's name.
-      failures: challenger or champion -> why it could not be scored.
-      non_finite_users: the number of users with an answer of the challenger that is no finite number.
-      trained_on: the number of held-out rows that the challenger was itself trained on, of those that its
-        sample covers; None if it covers none.
-      comparison: whether, and on which rows, the challenger is compared with the champion.
-    """
-
-    whole: Resampled
-    slices: Mapping[str, Resampled] = field(default_factory=dict)
-    failures: Mapping[str, str] = field(default_factory=dict)
-    non_finite_users: int = 0
+    whole: Resampled  # the metrics on all test rows
+    slices: Mapping[str, Resampled] = field(default_factory=dict)  # by name, those on parts of them
+    failures: Mapping[str, str] = field(default_factory=dict)  # model -> why it could not be scored
+    non_finite_users: int = 0  # users with an answer of the challenger that is no finite number
+    # Held-out rows that the challenger was trained on, of those that its sample covers; None without such.
     trained_on: int | None = None
     comparison: ChampionComparison = field(default_factory=ChampionComparison)
 

@@ -32,47 +32,28 @@ _UNKNOWN_SPLIT = SplitSettings(kind="", seed=0, validation_fraction=0.0, test_fr
 
 @dataclass(frozen=True)
 class Batch:
-    """Some users with their known and their held-out ratings.
+    """Some users with their known and their held-out ratings."""
 
-    Attributes:
-      users: int64 [n], user indices.
-      user_ids: str objects [n].
-      history: the known ratings of the n users.
-      pairs: their held-out ratings.
-      listed: the rows of the users whose lists of best movies are wanted.
-    """
-
-    users: Array
-    user_ids: Array
-    history: UserRatings
-    pairs: UserRatings
-    listed: Array
+    users: Array  # int64 [n], user indices
+    user_ids: Array  # str objects [n]
+    history: UserRatings  # the known ratings of the n users
+    pairs: UserRatings  # their held-out ratings
+    listed: Array  # the rows of the users whose lists of best movies are wanted
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The pairs of one split, grouped by user; users without pairs are left out.
+    """The pairs of one split, grouped by user; users without pairs are left out."""
 
-    Attributes:
-      users: int64 [n], user indices.
-      user_ids: str objects [n].
-      pairs: the held-out ratings of the n users, p in all.
-      known: the ratings that may be read, of every user of the data (by user index).
-      movie_ids: str objects [M], the catalogue.
-      rating_scale: the least and the greatest rating that the data allow, in stars.
-      population: the number of users with pairs; more than n if only a sample of them is measured.
-      fingerprint, split: of the data that the pairs come from, for the verdict.
-    """
-
-    users: Array
-    user_ids: Array
-    pairs: UserRatings
-    known: UserRatings
-    movie_ids: Array
-    rating_scale: tuple[float, float]
-    population: int
-    fingerprint: str = ""
-    split: SplitSettings = _UNKNOWN_SPLIT
+    users: Array  # int64 [n], user indices
+    user_ids: Array  # str objects [n]
+    pairs: UserRatings  # the held-out ratings of the n users, p in all
+    known: UserRatings  # the ratings that may be read, of every user of the data (by user index)
+    movie_ids: Array  # str objects [M], the catalogue
+    rating_scale: tuple[float, float]  # the least and the greatest rating that the data allow, in stars
+    population: int  # the number of users with pairs; more than n if only a sample of them is measured
+    fingerprint: str = ""  # of the data that the pairs come from, for the verdict
+    split: SplitSettings = _UNKNOWN_SPLIT  # of the same data
 
     @cached_property
     def user_of_pair(self) -> Array:
@@ -128,15 +109,10 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Slice:
-    """Some of the held-out pairs.
+    """Some of the held-out pairs."""
 
-    Attributes:
-      name: stable, for programs, such as "light_users".
-      pairs: bool [p].
-    """
-
-    name: str
-    pairs: Array
+    name: str  # stable, for programs, such as "light_users"
+    pairs: Array  # bool [p]
 
 
 # The most rated movies that together hold this share of the known ratings are the head, the next the middle.

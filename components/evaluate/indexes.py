@@ -28,36 +28,23 @@ _USERS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class IndexedModel:
-    """The model, catalogue and ratings of an exported index.
+    """The model, catalogue and ratings of an exported index."""
 
-    Attributes:
-      scoring: the model that the index serves.
-      movie_ids, titles: str objects [M], the catalogue; years: int32 [M], 0 where unknown.
-      trained: the ratings that the model may have been trained on.
-      held_out: the test rows.
-      rating_scale: in stars.
-      fingerprint, split: of the data.
-    """
-
-    scoring: "ScoringModel"
-    movie_ids: Array
-    titles: Array
-    years: Array
-    trained: NamedRatings
-    held_out: NamedRatings
-    rating_scale: tuple[float, float]
-    fingerprint: str
-    split: SplitSettings
+    scoring: "ScoringModel"  # the model that the index serves
+    movie_ids: Array  # str objects [M], the catalogue
+    titles: Array  # str objects [M]
+    years: Array  # int32 [M], 0 where unknown
+    trained: NamedRatings  # the ratings that the model may have been trained on
+    held_out: NamedRatings  # the test rows
+    rating_scale: tuple[float, float]  # in stars
+    fingerprint: str  # of the data
+    split: SplitSettings  # of the data
     # The signatures hold the loaded object's variables only weakly.
     _loaded: Any = field(repr=False)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Reads the index at `directory`.
-
-        Raises:
-          UserError: if there is none, or it cannot be loaded.
-        """
+        """Reads the index at `directory`. Raises `UserError` if there is none, or it cannot be loaded."""
         from components.train import scoring
 
         manifest, loaded = load_index(directory)

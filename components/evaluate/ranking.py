@@ -27,14 +27,10 @@ class Columns:
 
     A model scores all movies alike that it knows nothing of. In a catalogue most of which nobody has rated,
     that leaves a fraction of the arithmetic.
-
-    Attributes:
-      of_movie: int32 [M].
-      sizes: int64 [C], the number of movies that share each column.
     """
 
-    of_movie: Array
-    sizes: Array
+    of_movie: Array  # int32 [M]
+    sizes: Array  # int64 [C], the number of movies that share each column
 
     @classmethod
     def each(cls, movies: int) -> Self:
@@ -66,21 +62,13 @@ class Predictions(NamedTuple):
 
 @dataclass(frozen=True)
 class Answers:
-    """A scorer's answers per pair, for some users' held-out pairs.
+    """A scorer's answers per pair, for some users' held-out pairs."""
 
-    Attributes:
-      ranks: int32 [p], every movie a candidate; None if the scorer does not rank.
-      unseen_ranks: int32 [p], the user's known movies left out.
-      ratings: float32 [p], predicted stars, clipped to the scale; None if the scorer does not rate.
-      lists: int32 [s, k], the best unseen movies of the users `HeldOut.listed`, -1 for none.
-      non_finite_users: the number of users with an answer that is no finite number.
-    """
-
-    ranks: Array | None = None
-    unseen_ranks: Array | None = None
-    ratings: Array | None = None
-    lists: Array | None = None
-    non_finite_users: int = 0
+    ranks: Array | None = None  # int32 [p], every movie a candidate; None if the scorer does not rank
+    unseen_ranks: Array | None = None  # int32 [p], the user's known movies left out
+    ratings: Array | None = None  # float32 [p], stars, clipped to the scale; None if the scorer does not rate
+    lists: Array | None = None  # int32 [s, k], the best unseen movies of `HeldOut.listed`, -1 for none
+    non_finite_users: int = 0  # users with an answer that is no finite number
 
 
 def ranks(

@@ -28,32 +28,19 @@ IntervalsByScorer = dict[str, dict[str, Interval | None]]
 
 
 class Rule(Document):
-    """One rule of the gate with its outcome.
+    """One rule of the gate with its outcome."""
 
-    Attributes:
-      name: stable, for programs.
-      model: the model that the rule is about.
-      metric: what was measured; "" if the rule is about none.
-      comparison: what `value` has to be to `bound`; "" if the rule is about no number.
-      value: measured of the challenger; None if it could not be, or is not finite.
-      bound: the number set, or the measured value of `against`.
-      verdict: the outcome.
-      why: one sentence for people.
-      against: the scorer that the challenger is compared with, or "".
-      difference: value - bound, where there is an `against`.
-      interval: the 95% interval of the difference if there is an `against`, else of the value.
-    """
-
-    name: Annotated[str, Meta(pattern="^[a-z0-9_]+$")]
-    model: Literal["challenger"] = "challenger"
-    metric: str = ""
-    comparison: Comparison = ""
-    value: float | None = None
-    bound: float | None = None
+    name: Annotated[str, Meta(pattern="^[a-z0-9_]+$")]  # stable, for programs
+    model: Literal["challenger"] = "challenger"  # the model that the rule is about
+    metric: str = ""  # what was measured; "" if the rule is about none
+    comparison: Comparison = ""  # what `value` has to be to `bound`; "" if the rule is about no number
+    value: float | None = None  # measured of the challenger; None if it could not be, or is not finite
+    bound: float | None = None  # the number set, or the measured value of `against`
     verdict: Outcome
-    why: Annotated[str, Meta(min_length=1)]
-    against: str = ""
-    difference: float | None = None
+    why: Annotated[str, Meta(min_length=1)]  # one sentence for people
+    against: str = ""  # the scorer that the challenger is compared with, or ""
+    difference: float | None = None  # value - bound, where there is an `against`
+    # The 95% interval of the difference if there is an `against`, else of the value.
     interval: Interval | None = None
 
     @property
@@ -88,17 +75,11 @@ class SliceMetrics(Document):
 
 
 class ComparedChampion(Document):
-    """The champion that the challenger was compared with.
-
-    Attributes:
-      exists: whether there is one.
-      version: its id; "" if there is none, or it has no name.
-      sequence: its place in the champion log; 0 for none.
-    """
+    """The champion that the challenger was compared with."""
 
     exists: bool
-    version: str = ""
-    sequence: Count = 0
+    version: str = ""  # its id; "" if there is none, or it has no name
+    sequence: Count = 0  # its place in the champion log; 0 for none
 
 
 class Verdict(Document):
@@ -147,9 +128,5 @@ class Verdict(Document):
 
 
 def load_verdict(evaluation_dir: str | Path) -> Verdict:
-    """Reads the verdict in an Evaluation directory.
-
-    Raises:
-      UserError: if there is none that this version can read.
-    """
+    """Reads the verdict of an Evaluation. Raises `UserError` if there is none that this version can read."""
     return read_document(Path(evaluation_dir) / VERDICT_FILE, Verdict)

@@ -61,17 +61,11 @@ _Draw = Callable[Concatenate[Axes, P], None]
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing with its words.
-
-    Attributes:
-      title: what it shows.
-      note: how to read it.
-      svg: the drawing, which has no title of its own.
-    """
+    """A drawing with its words."""
 
     title: str
-    note: str
-    svg: Markup
+    note: str  # how to read it
+    svg: Markup  # the drawing, which has no title of its own
 
 
 def drawn(title: str, note: str, draw: Callable[[Figure], None], size: tuple[float, float] = SIZE) -> Picture:

@@ -30,41 +30,27 @@ CHANCE = "chance"
 
 
 class Difference(Document):
-    """One metric of both.
-
-    Attributes:
-      metric: its name.
-      first, second: the values; None where one is not finite or not known.
-      first_interval, second_interval: the 95% intervals; None where not known.
-      by: second - first; None where one is not known.
-      better: "first" or "second"; "chance" if that may be all; "" if neither direction is better.
-    """
+    """One metric of both."""
 
     metric: str
-    first: float | None
+    first: float | None  # None where it is not finite or not known
     second: float | None
-    first_interval: Interval | None
+    first_interval: Interval | None  # 95%; None where not known
     second_interval: Interval | None
-    by: float | None
-    better: str
+    by: float | None  # second - first; None where one is not known
+    better: str  # "first" or "second"; "chance" if that may be all; "" if neither direction is better
 
 
 class Comparison(Document):
-    """Two runs or versions.
+    """Two runs or versions."""
 
-    Attributes:
-      first, second: their ids.
-      same_rows: whether they were measured on the same test rows; else the metrics can hardly be compared.
-      metrics: those of either.
-      settings, data: what differs: name -> value of the first and of the second, None for none.
-    """
-
-    first: str
+    first: str  # id of a run or version
     second: str
+    # Whether they were measured on the same test rows; else the metrics can hardly be compared.
     same_rows: bool
-    metrics: list[Difference]
-    settings: dict[str, tuple[Any, Any]]
-    data: dict[str, tuple[Any, Any]]
+    metrics: list[Difference]  # those of either
+    settings: dict[str, tuple[Any, Any]]  # those that differ: name -> value of both, None for none
+    data: dict[str, tuple[Any, Any]]  # likewise
 
 
 def compare(first: Found, second: Found) -> Comparison:

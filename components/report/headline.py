@@ -87,36 +87,22 @@ def _rating_hints(verdict: Verdict, training_log: Sequence[LogEntry]) -> Iterato
 
 @dataclass(frozen=True)
 class DecidingRule:
-    """A rule of the headline.
+    """A rule of the headline."""
 
-    Attributes:
-      text: its outcome in people's units.
-      rule: its name.
-      exact: the rule's own sentence.
-    """
-
-    text: str
+    text: str  # its outcome in people's units
     rule: str
-    exact: str
+    exact: str  # the rule's own sentence
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The first lines about a run.
+    """The first lines about a run."""
 
-    Attributes:
-      state: colours the headline.
-      title: what was decided.
-      reasons: the rules that decided.
-      more: the number of other failing rules, as a sentence; "" if there are none.
-      hints: probable causes of a failure.
-    """
-
-    state: Literal["pass", "warn", "fail"]
-    title: str
-    reasons: list[DecidingRule]
-    more: str
-    hints: list[str]
+    state: Literal["pass", "warn", "fail"]  # its colour
+    title: str  # what was decided
+    reasons: list[DecidingRule]  # the rules that decided
+    more: str  # the number of other failing rules, as a sentence; "" if there are none
+    hints: list[str]  # probable causes of a failure
 
 
 def headline(

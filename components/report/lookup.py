@@ -24,21 +24,13 @@ _CURE = "restore it from a backup, or delete it"
 
 @dataclass(frozen=True)
 class Found:
-    """A run or a version, with what the registry knows of it.
+    """A run or a version, with what the registry knows of it."""
 
-    Attributes:
-      name: its id.
-      manifest: the version's; None for a run.
-      record: of the run, or of the run that made the version; None if there is none.
-      verdict: of the gate; None if there is none.
-      statistics: of the data; empty if they were not kept.
-    """
-
-    name: str
-    manifest: Manifest | None
-    record: RunRecord | None
-    verdict: Verdict | None
-    statistics: dict[str, Any]
+    name: str  # its id
+    manifest: Manifest | None  # the version's; None for a run
+    record: RunRecord | None  # of the run, or of the run that made the version; None if there is none
+    verdict: Verdict | None  # of the gate; None if there is none
+    statistics: dict[str, Any]  # of the data; empty if they were not kept
 
     @property
     def source(self) -> Manifest | RunRecord:
@@ -135,23 +127,15 @@ def _statistics(registry: Registry, run_id: str) -> dict[str, Any]:
 
 
 class VersionSummary(Document):
-    """The origin of a version, the champion that it was compared with, and the times when it was served.
+    """The origin of a version, the champion that it was compared with, and the times when it was served."""
 
-    Attributes:
-      manifest: the version's own.
-      served_now: whether it is the champion.
-      places: its entries in the champion log.
-      replaced_by: the entry by which it was replaced the last time; None if it is the champion or never was.
-      record: of the run that made it; None if there is none.
-      verdict: of the gate on it; None if there is none.
-    """
-
-    manifest: Manifest
-    served_now: bool
-    places: list[ChampionEntry]
+    manifest: Manifest  # the version's own
+    served_now: bool  # whether it is the champion
+    places: list[ChampionEntry]  # its entries in the champion log
+    # The entry by which it was replaced the last time; None if it is the champion or never was.
     replaced_by: ChampionEntry | None
-    record: RunRecord | None
-    verdict: Verdict | None
+    record: RunRecord | None  # of the run that made it; None if there is none
+    verdict: Verdict | None  # of the gate on it; None if there is none
 
     @property
     def compared_with(self) -> str:

@@ -29,24 +29,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """All that the page and the model card are made of.
+    """All that the page and the model card are made of."""
 
-    Attributes:
-      verdict, details: of the evaluation.
-      model: model.json; None if the model does not have one.
-      training_log: one entry for each validation, in order.
-      statistics: statistics.json of the dataset.
-      rejects: the first rows of rejects.csv.
-      steps: the records of the steps up to the evaluation, in order.
-    """
-
-    verdict: Verdict
-    details: Details
-    model: ModelRecord | None
-    training_log: list[LogEntry]
-    statistics: Statistics
-    rejects: list[dict[str, str]]
-    steps: list[StepRecord]
+    verdict: Verdict  # of the evaluation
+    details: Details  # of the evaluation
+    model: ModelRecord | None  # model.json; None if the model does not have one
+    training_log: list[LogEntry]  # one entry for each validation, in order
+    statistics: Statistics  # statistics.json of the dataset
+    rejects: list[dict[str, str]]  # the first rows of rejects.csv
+    steps: list[StepRecord]  # the records of the steps up to the evaluation, in order
 
     @classmethod
     def load(cls, evaluation: str, model: str, dataset: str, identity: str = "") -> Self:

@@ -132,11 +132,7 @@ def local_page(registry: Registry, found: Found, output: str = "") -> str:
 
 
 def show(page: str) -> None:
-    """Shows a local page in the user's browser.
-
-    Raises:
-      UserError: if there is none that can be started.
-    """
+    """Shows a local page in the user's browser. Raises `UserError` if there is none that can be started."""
     if not webbrowser.open(Path(page).resolve().as_uri()):
         raise UserError(f"no browser could be started here; copy {page} to where there is one")
 

@@ -192,23 +192,14 @@ _ACTIVITY_SPREAD = 1.0
 
 @dataclass(frozen=True)
 class World:
-    """Users and movies, with preferences by genre.
+    """Users and movies, with preferences by genre."""
 
-    Attributes:
-      genres: int8 [movies], an index into `GENRES`.
-      popularity: float32 [movies], relative; 0 for movies that nobody rates.
-      movie_bias: float32 [movies], stars.
-      user_bias: float32 [users], stars.
-      preferences: float32 [users, genres], standard normal: how much a user likes a genre.
-      activity: int64 [users], number of movies that each user rates.
-    """
-
-    genres: npt.NDArray[np.int8]
-    popularity: Floats
-    movie_bias: Floats
-    user_bias: Floats
-    preferences: Floats
-    activity: npt.NDArray[np.int64]
+    genres: npt.NDArray[np.int8]  # int8 [movies], an index into `GENRES`
+    popularity: Floats  # float32 [movies], relative; 0 for movies that nobody rates
+    movie_bias: Floats  # float32 [movies], stars
+    user_bias: Floats  # float32 [users], stars
+    preferences: Floats  # float32 [users, genres], standard normal: how much a user likes a genre
+    activity: npt.NDArray[np.int64]  # int64 [users], number of movies that each user rates
 
 
 def create(random: Generator, users: int, movies: int, rated_movies: int, ratings: int) -> World:

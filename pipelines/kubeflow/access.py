@@ -23,25 +23,15 @@ _IN_CLUSTER_VARIABLE = "KUBERNETES_SERVICE_HOST"
 
 @dataclass(frozen=True)
 class Access:
-    """Address and credentials of Kubeflow Pipelines.
+    """Address and credentials of Kubeflow Pipelines."""
 
-    Attributes:
-      host: URL of the API, or of the UI that forwards to the API.
-      namespace: the namespace of the user; "" on a server without namespaces.
-      token_file: a file with a bearer token, read again for every request, since tokens are rotated.
-      token: a bearer token; "" if there is none.
-      cookies: the value of the header Cookie, as Dex's login page sets it; "" if there is none.
-      ca_cert: a file with the certificates of the authority to trust; "" for the usual ones.
-      pages: URL of the web pages, where it is not `host`.
-    """
-
-    host: str
-    namespace: str = ""
-    token_file: str = ""
-    token: str = field(default="", repr=False)
-    cookies: str = field(default="", repr=False)
-    ca_cert: str = ""
-    pages: str = ""
+    host: str  # URL of the API, or of the UI that forwards to the API
+    namespace: str = ""  # the namespace of the user; "" on a server without namespaces
+    token_file: str = ""  # with a bearer token; read again for every request, since tokens are rotated
+    token: str = field(default="", repr=False)  # bearer token
+    cookies: str = field(default="", repr=False)  # the header Cookie, as Dex's login page sets it
+    ca_cert: str = ""  # file with the certificates of the authority to trust; "" for the usual ones
+    pages: str = ""  # URL of the web pages, where it is not `host`
 
 
 def access(

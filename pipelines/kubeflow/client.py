@@ -168,20 +168,13 @@ FINISHED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"}
 
 @dataclass(frozen=True)
 class Kubeflow:
-    """Connection to a server of Kubeflow Pipelines.
+    """Connection to a server of Kubeflow Pipelines."""
 
-    Attributes:
-      sdk: the `kfp.Client`; its attributes `runs`, `pipelines`, `experiments`, `recurring_runs` and
-        `pipeline_uploads` hold the generated calls of the API v2beta1.
-      host: the URL of the API.
-      pages: the URL of the web pages.
-      namespace: the namespace of the user; "" on a server for one user.
-    """
-
+    # `kfp.Client`; its `runs`, `pipelines`, … and `pipeline_uploads` hold the generated calls of API v2beta1.
     sdk: Any
-    host: str
-    pages: str
-    namespace: str
+    host: str  # URL of the API
+    pages: str  # URL of the web pages
+    namespace: str  # the namespace of the user; "" on a server for one user
 
     def experiment(self, name: str) -> Any | None:
         """Finds the experiment called `name`."""

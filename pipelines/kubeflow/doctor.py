@@ -23,11 +23,7 @@ Kind = Literal["secret", "persistent_volume_claim", "service_account"]
 
 
 class Cluster:
-    """A namespace of the cluster that kubectl would use.
-
-    Raises:
-      UserError: if there is no configuration.
-    """
+    """A namespace of the cluster that kubectl would use. Raises `UserError` if there is no configuration."""
 
     def __init__(self, namespace: str) -> None:
         from kubernetes import client
@@ -38,11 +34,7 @@ class Cluster:
         self._core = client.CoreV1Api(client.ApiClient(configuration))
 
     def has(self, kind: Kind, name: str) -> bool:
-        """Returns true if the namespace has this object.
-
-        Raises:
-          UserError: if the cluster does not answer, or denies access.
-        """
+        """Looks for an object. Raises `UserError` if the cluster does not answer, or denies access."""
         from kubernetes.client.exceptions import ApiException
 
         read = getattr(self._core, f"read_namespaced_{kind}")

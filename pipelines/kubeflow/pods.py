@@ -27,34 +27,19 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 @dataclass(frozen=True)
 class PodSettings:
-    """Settings of the pods, as the flags give them.
+    """Settings of the pods, as the flags give them."""
 
-    Attributes:
-      image: the default of the input `image`, which all steps run on; "" keeps that of the pipeline.
-      node_selectors: "KEY=VALUE": run on nodes with this label only.
-      tolerations: "KEY[=VALUE][:EFFECT]": run on nodes with this taint too.
-      image_pull_secrets: names of the secrets that the image is pulled with.
-      volumes: "CLAIM:PATH": mount this persistent volume claim at this path.
-      gcs_secret: "SECRET[:KEY]": the secret with the key file of a Google Cloud service account.
-      webhook_secret: "SECRET[:KEY]": the secret with the URL of the webhook. A run works without it.
-      accelerator: "RESOURCE[:COUNT]": the accelerators that the training step requests.
-    """
-
-    image: str = ""
-    node_selectors: tuple[str, ...] = ()
-    tolerations: tuple[str, ...] = ()
-    image_pull_secrets: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
-    gcs_secret: str = ""
-    webhook_secret: str = ""
-    accelerator: str = ""
+    image: str = ""  # the default of the input `image`, which all steps run on; "" keeps that of the pipeline
+    node_selectors: tuple[str, ...] = ()  # "KEY=VALUE": run on nodes with this label only
+    tolerations: tuple[str, ...] = ()  # "KEY[=VALUE][:EFFECT]": run on nodes with this taint too
+    image_pull_secrets: tuple[str, ...] = ()  # names of the secrets that the image is pulled with
+    volumes: tuple[str, ...] = ()  # "CLAIM:PATH": mount this persistent volume claim at this path
+    gcs_secret: str = ""  # "SECRET[:KEY]": the secret with the key file of a Google Cloud service account
+    webhook_secret: str = ""  # "SECRET[:KEY]": likewise, with the URL of the webhook; runs work without it
+    accelerator: str = ""  # "RESOURCE[:COUNT]": the accelerators that the training step requests
 
     def apply(self, package: str) -> str:
-        """Adds these settings to the compiled pipeline `package`, YAML.
-
-        Raises:
-          UserError: if a setting cannot be read.
-        """
+        """Adds these to the compiled pipeline `package`, YAML. Raises `UserError` if one cannot be read."""
         if self == PodSettings():
             return package
         of_every_step, of_notify = self._of_every_step(), self._of_notify()

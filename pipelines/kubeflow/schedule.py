@@ -14,25 +14,17 @@ from pipelines.kubeflow.trigger import Trigger, trigger_of
 
 @dataclass(frozen=True)
 class Plan:
-    """Desired state of a schedule.
-
-    Attributes:
-      version_id: the version of the pipeline; "" for the newest at each firing.
-      arguments: of the pipeline, typed.
-      max_concurrency: the most runs at a time.
-      service_account: account of the pods; "" for the default of the namespace.
-      pipeline_root: place of the outputs of the steps; "" for the default of the server.
-    """
+    """Desired state of a schedule."""
 
     name: str
     trigger: Trigger
     experiment_id: str
     pipeline_id: str
-    version_id: str = ""
-    arguments: dict[str, Any] = field(default_factory=dict)
-    max_concurrency: int = 1
-    service_account: str = ""
-    pipeline_root: str = ""
+    version_id: str = ""  # the version of the pipeline; "" for the newest at each firing
+    arguments: dict[str, Any] = field(default_factory=dict)  # of the pipeline, typed
+    max_concurrency: int = 1  # the most runs at a time
+    service_account: str = ""  # account of the pods; "" for the default of the namespace
+    pipeline_root: str = ""  # place of the outputs of the steps; "" for the default of the server
 
     def to_api(self) -> Any:
         """Returns the schedule as the API has it, disabled."""
@@ -128,11 +120,7 @@ def create(kubeflow: Kubeflow, plan: Plan, *, kill_running: bool = False) -> Cre
 
 
 def delete(kubeflow: Kubeflow, name: str, *, kill_running: bool = False) -> None:
-    """Deletes the schedule called `name`.
-
-    Raises:
-      UserError: if there is none, or a run in progress would be killed.
-    """
+    """Deletes the schedule `name`. Raises `UserError` if there is none, or that would kill a run."""
     schedules = existing(kubeflow, name)
     if not kill_running:
         _refuse_to_kill(kubeflow, schedules, f"twotower schedule delete {name}")
@@ -238,28 +226,18 @@ def _delete(kubeflow: Kubeflow, schedule: Any) -> None:
 
 @dataclass(frozen=True)
 class ScheduleView:
-    """A schedule and its last run, as text.
-
-    Attributes:
-      state: "on", "off", or "replacement cut off" after an interrupted `create`.
-      trigger: the cron expression or the interval.
-      version: "latest", or the name of the version that it is pinned to.
-      age: since the schedule was created.
-      outcome: of the newest run, and its age.
-      run_url: the newest run's page; "" if there is none.
-      firings: the next three times in UTC; none if it is off.
-    """
+    """A schedule and its last run, as text."""
 
     name: str
-    state: str
-    trigger: str
-    version: str
+    state: str  # "on", "off", or "replacement cut off" after an interrupted `create`
+    trigger: str  # the cron expression or the interval
+    version: str  # "latest", or the name of the version that it is pinned to
     image: str
-    age: str
-    outcome: str
-    run_url: str
+    age: str  # since the schedule was created
+    outcome: str  # of the newest run, and its age
+    run_url: str  # the newest run's page; "" if there is none
     arguments: dict[str, Any]
-    firings: list[datetime]
+    firings: list[datetime]  # the next three times in UTC; none if it is off
 
 
 def view(kubeflow: Kubeflow, schedule: Any, now: datetime, *, alone: bool = True) -> ScheduleView:

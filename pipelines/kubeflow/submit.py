@@ -74,19 +74,12 @@ def digest(package: Path) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Names on the server under which runs are started.
+    """Names on the server under which runs are started."""
 
-    Attributes:
-      pipeline: the name that the pipeline is uploaded under.
-      experiment: the name of the experiment that holds the runs.
-      service_account: the Kubernetes service account of the pods; "" for the default of the namespace.
-      pipeline_root: place of the outputs of the steps; "" for the default of the server.
-    """
-
-    pipeline: str
-    experiment: str
-    service_account: str = ""
-    pipeline_root: str = ""
+    pipeline: str  # name that the pipeline is uploaded under
+    experiment: str  # name of the experiment that holds the runs
+    service_account: str = ""  # of the pods, in Kubernetes; "" for the default of the namespace
+    pipeline_root: str = ""  # place of the outputs of the steps; "" for the default of the server
 
 
 @dataclass(frozen=True)

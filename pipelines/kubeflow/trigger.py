@@ -152,15 +152,10 @@ _SHORTEST = 60
 
 @dataclass(frozen=True)
 class Trigger:
-    """Trigger of a schedule: exactly one of `cron` and `seconds` is set.
-
-    Attributes:
-      cron: the expression.
-      seconds: the interval, which begins when the schedule is created.
-    """
+    """Trigger of a schedule: exactly one of `cron` and `seconds` is set."""
 
     cron: Cron | None = None
-    seconds: int = 0
+    seconds: int = 0  # the interval, which begins when the schedule is created
 
     def __str__(self) -> str:
         return self.cron.text if self.cron is not None else f"every {interval_text(self.seconds)}"
@@ -190,11 +185,7 @@ class Trigger:
 
 
 def parse_trigger(cron: str, every: str) -> Trigger:
-    """Parses the flags --cron and --every.
-
-    Raises:
-      UserError: if not exactly one of them is given, or it cannot be read.
-    """
+    """Parses --cron and --every. Raises `UserError` unless exactly one is given and can be read."""
     if bool(cron) == bool(every):
         raise UserError("give one of --cron '0 0 3 * * *' and --every 6h")
     return Trigger(cron=parse_cron(cron)) if cron else Trigger(seconds=_parse_interval(every))

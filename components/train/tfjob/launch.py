@@ -192,14 +192,10 @@ _MODE = "ReadWriteMany"
 
 @dataclass(frozen=True)
 class OwnPod:
-    """The pod of this step, and the API that it reaches.
-
-    Attributes:
-      manifest: as the API gives it.
-    """
+    """The pod of this step, and the API that it reaches."""
 
     api: Api
-    manifest: dict[str, Any]
+    manifest: dict[str, Any]  # as the API gives it
 
     @classmethod
     def find(cls, workers: int) -> "OwnPod":
