@@ -22,34 +22,21 @@ Scale = tuple[float, float]
 
 @dataclass(frozen=True)
 class IngestSettings:
-    """Settings of `twotower ingest`, whose flags have the same names; the step has checked their ranges.
+    """Settings of `twotower ingest`, whose flags have the same names; the step has checked their ranges."""
 
-    Attributes:
-      format: name of a layout; "" finds each file's own.
-      columns: role (user, movie, rating, time) -> the name or the number, from 1, of its column; empty for
-        the layouts that are known.
-      rating_scale: least and greatest rating; None finds it in the data.
-      split: random, leave-last-out or time.
-      seed: decides the random division.
-      test_fraction: share of all rows.
-      validation_fraction: share of the rows that are not for testing.
-      max_train_rows, max_test_rows: 0 sets no bound.
-      min_user_ratings, min_movie_ratings: users and movies with fewer kept ratings are left out.
-      max_reject_rate: share of the rows.
-    """
-
-    format: str
+    format: str  # name of a layout; "" finds each file's own
+    # Role (user, movie, rating, time) -> name or number, from 1, of its column; empty for the known layouts.
     columns: dict[str, str]
-    rating_scale: Scale | None
-    split: str
-    seed: int
-    test_fraction: float
-    validation_fraction: float
-    max_train_rows: int
-    max_test_rows: int
-    min_user_ratings: int
-    min_movie_ratings: int
-    max_reject_rate: float
+    rating_scale: Scale | None  # least and greatest rating; None finds it in the data
+    split: str  # random, leave-last-out or time
+    seed: int  # decides the random division
+    test_fraction: float  # share of all rows
+    validation_fraction: float  # share of the rows that are not for testing
+    max_train_rows: int  # 0 sets no bound
+    max_test_rows: int  # likewise
+    min_user_ratings: int  # users with fewer kept ratings are left out
+    min_movie_ratings: int  # likewise movies
+    max_reject_rate: float  # share of the rows
 
 
 class SplitSettings(Document):
@@ -77,33 +64,16 @@ class SplitCounts(Document):
 
 
 class MovieTableCounts(Document):
-    """Corrected rows of the movie table.
+    """Corrected rows of the movie table."""
 
-    Attributes:
-      without_id: left out.
-      duplicate_ids: left out; the first one stays.
-      without_title: their id is their title.
-      without_year: their year is unknown.
-    """
-
-    without_id: int = 0
-    duplicate_ids: int = 0
-    without_title: int = 0
-    without_year: int = 0
+    without_id: int = 0  # left out
+    duplicate_ids: int = 0  # left out; the first one stays
+    without_title: int = 0  # their id is their title
+    without_year: int = 0  # their year is unknown
 
 
 class Statistics(Document):
-    """Statistics of a RatingsDataset, statistics.json; docs/layouts.md explains them.
-
-    Attributes:
-      rejected_by_reason: reason -> rows.
-      movies, movies_rated: of the whole catalogue, and those that have ratings.
-      rating_mean: in stars; None without ratings.
-      rating_histogram: rating in stars, as text -> rows.
-      ratings_per_user, ratings_per_movie: quantile, as text -> number of ratings.
-      time_span: first and last time, in seconds since 1970; None where no row has one.
-      seconds: duration of the step.
-    """
+    """Statistics of a RatingsDataset, statistics.json; docs/layouts.md explains them."""
 
     _written_by = "twotower ingest"
 
@@ -111,25 +81,25 @@ class Statistics(Document):
     rows_read: int
     rows_kept: int
     rows_rejected: int
-    rejected_by_reason: dict[str, int]
+    rejected_by_reason: dict[str, int]  # reason -> rows
     duplicates: int
     rows_left_out: int
-    movies: int
+    movies: int  # of the whole catalogue
     movie_table: MovieTableCounts
     rating_scale: Scale
     splits: SplitCounts
     split: SplitSettings
     users: int
-    movies_rated: int
+    movies_rated: int  # those that have ratings
     share_of_movies_rated: float
     density: float
-    rating_mean: float | None
-    rating_histogram: dict[str, int]
-    ratings_per_user: dict[str, int]
-    ratings_per_movie: dict[str, int]
-    time_span: tuple[int, int] | None
+    rating_mean: float | None  # in stars; None without ratings
+    rating_histogram: dict[str, int]  # rating in stars, as text -> rows
+    ratings_per_user: dict[str, int]  # quantile, as text -> number of ratings
+    ratings_per_movie: dict[str, int]  # likewise
+    time_span: tuple[int, int] | None  # first and last time, in seconds since 1970; None where no row has one
     fingerprint: str
-    seconds: float
+    seconds: float  # duration of the step
 
 
 @dataclass(frozen=True)
@@ -147,11 +117,7 @@ class RatingsDataset:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Opens the dataset at `path`.
-
-        Raises:
-          UserError: if `path` is not a whole dataset that this version can read.
-        """
+        """Opens a dataset. Raises `UserError` if it is not a whole one that this version can read."""
         directory = Path(path)
         dataset = cls(directory, read_document(directory / STATISTICS_FILE, Statistics))
         for file in (dataset.movies, *map(dataset.split, SPLITS)):
@@ -177,11 +143,7 @@ _MISTAKES = 0.01
 
 
 def parse_scale(text: str) -> tuple[float, float] | None:
-    """Reads `--rating-scale LEAST,GREATEST`; "" is None.
-
-    Raises:
-      UserError: if it is not of that form.
-    """
+    """Reads `--rating-scale LEAST,GREATEST`; "" is None. Raises `UserError` if it is not of that form."""
     if not text:
         return None
     try:

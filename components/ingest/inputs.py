@@ -21,19 +21,12 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 
 @dataclass(frozen=True)
 class InputFile:
-    """An input file.
+    """An input file."""
 
-    Attributes:
-      name: as the user named it, for messages and rejects.csv.
-      path: its local path.
-      flag: the flag that named it, for messages.
-      packing: none, gzip, zstd or parquet.
-    """
-
-    name: str
+    name: str  # as the user named it, for messages and rejects.csv
     path: Path
-    flag: str
-    packing: str
+    flag: str  # that named it, for messages
+    packing: str  # none, gzip, zstd or parquet
 
     @property
     def is_parquet(self) -> bool:
@@ -171,11 +164,7 @@ def first_lines(file: InputFile, count: int) -> Sequence[str]:
 
 
 def fingerprint_of(ratings: str, movies: str, test_ratings: str) -> str:
-    """Returns a string that changes when one of the files does, or another one is named.
-
-    Raises:
-      UserError: if a file is absent.
-    """
+    """Returns a string that changes with the files or their names. Raises `UserError` if one is absent."""
     lines = []
     for flag, text in (("--ratings", ratings), ("--movies", movies), ("--test-ratings", test_ratings)):
         if text:

@@ -21,24 +21,16 @@ DELIMITERS = ("::", "\t", ",", ";", "|")
 
 @dataclass(frozen=True)
 class Layout:
-    """Division of the lines of a ratings file into fields.
+    """Division of the lines of a ratings file into fields."""
 
-    Attributes:
-      name: name for people.
-      delimiter: what stands between two fields; "" in a Parquet file.
-      fields: how many fields a line has.
-      positions: role (user, movie, rating, time) -> its field, from 1, or in a Parquet file its column, from
-        0. Without a movie, lines `MOVIE:` stand above the ratings of each movie (the Netflix Prize).
-      header: true if the first line names the columns.
-      scale: least and greatest rating, where the layout says so.
-    """
-
-    name: str
-    delimiter: str
-    fields: int
+    name: str  # for people
+    delimiter: str  # what stands between two fields; "" in a Parquet file
+    fields: int  # how many fields a line has
+    # Role (user, movie, rating, time) -> its field, from 1, or in a Parquet file its column, from 0.
+    # Without a movie, lines `MOVIE:` stand above the ratings of each movie (the Netflix Prize).
     positions: dict[str, int]
-    header: bool
-    scale: tuple[float, float] | None = None
+    header: bool  # true if the first line names the columns
+    scale: tuple[float, float] | None = None  # least and greatest rating, where the layout says so
 
 
 def plain(name: str) -> str:

@@ -24,18 +24,12 @@ class Movie(NamedTuple):
 
 @dataclass
 class Catalogue:
-    """Movies, each id once.
-
-    Attributes:
-      movie_ids, titles: one string a movie; a movie without a title has its id for one.
-      years: one year a movie, None where unknown.
-      counts: corrected rows, the fields of `MovieTableCounts`.
-    """
+    """Movies, each id once."""
 
     movie_ids: list[str] = field(default_factory=list)
-    titles: list[str] = field(default_factory=list)
-    years: list[int | None] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+    titles: list[str] = field(default_factory=list)  # a movie without a title has its id for one
+    years: list[int | None] = field(default_factory=list)  # None where unknown
+    counts: Counter[str] = field(default_factory=Counter)  # corrected rows, the fields of `MovieTableCounts`
 
     @classmethod
     def of(cls, movies: Iterable[Movie]) -> "Catalogue":
@@ -106,11 +100,7 @@ _LONGEST_FIELD = 1 << 20
 
 
 def read(file: InputFile) -> Catalogue:
-    """Reads a movie table.
-
-    Raises:
-      UserError: if the file is no such table, or holds no movie.
-    """
+    """Reads a movie table. Raises `UserError` if the file is no such table, or holds no movie."""
     catalogue = Catalogue.of(_movies(file))
     if not catalogue.movie_ids:
         raise UserError(f"{file.flag} {file.name} has a header but no movies; name a table with movies")

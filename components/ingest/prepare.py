@@ -30,11 +30,7 @@ from components.progress import log
 
 
 def read_settings(*, columns: str, rating_scale: str, format: str, **others: Any) -> IngestSettings:
-    """Reads the settings of `ingest` from its flags.
-
-    Raises:
-      UserError: if `columns` or `rating_scale` is not of the form that is asked for.
-    """
+    """Reads the settings from the flags. Raises `UserError` as `parse_columns` and `parse_scale` do."""
     return IngestSettings(
         format=format,
         columns=layouts.parse_columns(columns, format),
@@ -45,19 +41,12 @@ def read_settings(*, columns: str, rating_scale: str, format: str, **others: Any
 
 @dataclass(frozen=True)
 class InputSources:
-    """The input files, opened, with their layouts.
+    """The input files, opened, with their layouts."""
 
-    Attributes:
-      ratings: each ratings file with its layout; those of the test split come last.
-      test_files: number of files of the test split.
-      movies: the movie table; None if there is none.
-      fingerprint: identifies the files.
-    """
-
-    ratings: Sequence[tuple[InputFile, Layout]]
-    test_files: int
-    movies: InputFile | None
-    fingerprint: str
+    ratings: Sequence[tuple[InputFile, Layout]]  # each with its layout; those of the test split come last
+    test_files: int  # number of files of the test split
+    movies: InputFile | None  # the movie table; None if there is none
+    fingerprint: str  # identifies the files
 
     @property
     def timed(self) -> bool:
@@ -97,16 +86,11 @@ def open_sources(
 
 @dataclass(frozen=True)
 class Examined:
-    """The content of a RatingsDataset of the input files.
-
-    Attributes:
-      rejects: the rows that are not kept.
-      refusal: why there can be no such dataset; None if there can.
-    """
+    """The content of a RatingsDataset of the input files."""
 
     statistics: Statistics
-    rejects: Rejects
-    refusal: str | None
+    rejects: Rejects  # the rows that are not kept
+    refusal: str | None  # why there can be no such dataset; None if there can
 
 
 def examine(connection: Any, sources: InputSources, settings: IngestSettings, rejects_file: Path) -> Examined:

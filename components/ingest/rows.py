@@ -111,11 +111,7 @@ def create_tables(connection: Any, timed: bool) -> None:
 
 
 def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_test: bool) -> None:
-    """Appends every line of `file` to `rows`, in their order.
-
-    Raises:
-      UserError: if the file is cut off or broken.
-    """
+    """Appends all lines to `rows`, in their order. Raises `UserError` if the file is cut off or broken."""
     import duckdb
 
     number, first_row = one_row(

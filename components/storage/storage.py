@@ -74,15 +74,10 @@ class CorruptError(UserError):
 
 
 class StoredFile(Document, kw_only=False):
-    """Size and checksum of a file, which identify its content.
+    """Size and checksum of a file, which identify its content."""
 
-    Attributes:
-      size: bytes.
-      crc32c: four big-endian bytes in base64, as `gcloud storage hash` shows them.
-    """
-
-    size: int
-    crc32c: str
+    size: int  # bytes
+    crc32c: str  # four big-endian bytes in base64, as `gcloud storage hash` shows them
 
 
 class RunningChecksum:

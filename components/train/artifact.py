@@ -19,60 +19,41 @@ TENSORBOARD = "tensorboard"
 
 
 class ModelRecord(Document, kw_only=True):
-    """The content of model.json.
-
-    Attributes:
-      settings: the preset's settings by their present names, every default filled in.
-      split: how the ratings were divided.
-      fingerprint: of the input files; "" if unknown.
-      rating_scale: the least and the greatest rating, in stars.
-      movies, training_users: the model's catalogue, and the users that it was trained on.
-      steps, seconds: all training steps, and the time spent in them.
-      validation_rmse: in stars, of the weights that were kept; None without validation rows.
-      validation_top_100_accuracy_unseen: 0 to 1, likewise.
-    """
+    """The content of model.json."""
 
     _written_by: ClassVar[str] = "twotower train"
 
     format: Literal[1] = 1
     preset: str
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # the preset's settings by their present names, every default filled in
     seed: int
-    split: SplitSettings
-    fingerprint: str
-    rating_scale: tuple[float, float]
-    movies: int
-    training_users: int
-    steps: int
-    seconds: float
-    validation_rmse: float | None
-    validation_top_100_accuracy_unseen: float | None
+    split: SplitSettings  # how the ratings were divided
+    fingerprint: str  # of the input files; "" if unknown
+    rating_scale: tuple[float, float]  # the least and the greatest rating, in stars
+    movies: int  # in its catalogue
+    training_users: int  # whose ratings it was trained on
+    steps: int  # all training steps
+    seconds: float  # spent in them
+    validation_rmse: float | None  # in stars, of the weights that were kept; None without validation rows
+    validation_top_100_accuracy_unseen: float | None  # 0 to 1, likewise
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "settings", current_names(self.settings))
 
 
 class LogEntry(Document):
-    """One line of the training log: a validation.
-
-    Attributes:
-      step: training steps before it.
-      seconds: spent in them.
-      retrieval_loss: mean per rating since the last line, in nats, or in the units of scores for `top-k`.
-      rating_loss: mean squared error per rating since the last line, in units of the variance of the training
-        ratings, for both presets. Its root times their standard deviation is an error in stars.
-      validation_rmse: in stars; None without validation rows.
-      validation_top_100_accuracy_unseen: 0 to 1, likewise.
-    """
+    """One line of the training log: a validation."""
 
     _written_by: ClassVar[str] = "twotower train"
 
-    step: int
-    seconds: float
-    retrieval_loss: float
+    step: int  # training steps before it
+    seconds: float  # spent in them
+    retrieval_loss: float  # mean per rating since the last line, in nats; for `top-k` in units of scores
+    # Mean squared error per rating since the last line, in units of the variance of the training ratings, for
+    # both presets. Its root times their standard deviation is an error in stars.
     rating_loss: float
-    validation_rmse: float | None
-    validation_top_100_accuracy_unseen: float | None
+    validation_rmse: float | None  # in stars; None without validation rows
+    validation_top_100_accuracy_unseen: float | None  # 0 to 1, likewise
 
     def __str__(self) -> str:
         text = f"losses per rating: retrieval {self.retrieval_loss:.3f}, rating {self.rating_loss:.3f}"
@@ -85,11 +66,7 @@ class LogEntry(Document):
 
 
 def read_record(model: str | Path) -> ModelRecord:
-    """Reads model.json of the Model directory `model`.
-
-    Raises:
-      UserError: if it is absent, broken or of another format.
-    """
+    """Reads model.json. Raises `UserError` if it is absent, broken or of another format."""
     return read_document(Path(model) / MODEL_FILE, ModelRecord)
 
 
@@ -99,11 +76,7 @@ def write_record(model: str | Path, record: ModelRecord) -> None:
 
 
 def read_log(model: str | Path) -> list[LogEntry]:
-    """Reads the training log of the Model directory `model`; empty if it has none.
-
-    Raises:
-      UserError: if a line is broken.
-    """
+    """Reads the training log; empty if there is none. Raises `UserError` if a line is broken."""
     file = Path(model) / LOG_FILE
     lines = file.read_bytes().splitlines() if file.is_file() else []
     return [decode(line, LogEntry, f"{file}, line {number}") for number, line in enumerate(lines, start=1)]

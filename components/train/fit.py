@@ -32,15 +32,12 @@ _SCORES_AT_ONCE = 1 << 24
 
 
 class Predictor(NamedTuple):
-    """Predictions of a model in training, over the rows of its own tables.
+    """Predictions of a model in training, over the rows of its own tables."""
 
-    Attributes:
-      scores: (users, history) -> retrieval scores, float32 [n, movies]; `users`: user indices int64 [n].
-      ratings: (users, history, asked) -> predictions of `asked`, none of which is in `history`, float32 [p],
-        in the model's scale.
-    """
-
+    # (users int64 [n], history) -> retrieval scores, float32 [n, movies].
     scores: Callable[[Array, UserRatings], Any]
+    # (users, history, asked) -> predictions of `asked`, none of which is in `history`, float32 [p], in the
+    # model's scale.
     ratings: Callable[[Array, UserRatings, UserRatings], Any]
 
 
@@ -56,22 +53,14 @@ class ValidationMetrics(NamedTuple):
 
 @dataclass(frozen=True)
 class ValidationSample:
-    """Validation ratings of a sample of users, and the ratings of these users that may be read.
+    """Validation ratings of a sample of users, and the ratings of these users that may be read."""
 
-    Attributes:
-      known, held_out: training and validation ratings of these n users, in the model's rows and scale.
-      users: int64 [n], their indices.
-      movies: rows of the model's tables.
-      scale: stars per unit of the model's ratings.
-      bounds: the rating scale in the model's units.
-    """
-
-    known: UserRatings
-    held_out: UserRatings
-    users: Array
-    movies: int
-    scale: float
-    bounds: tuple[float, float]
+    known: UserRatings  # training ratings of these n users, in the model's rows and scale
+    held_out: UserRatings  # their validation ratings, likewise
+    users: Array  # int64 [n], their indices
+    movies: int  # rows of the model's tables
+    scale: float  # stars per unit of the model's ratings
+    bounds: tuple[float, float]  # the rating scale in the model's units
 
     def measure(self, model: Predictor) -> ValidationMetrics:
         """Measures `model` on every validation rating of the users.
@@ -168,19 +157,12 @@ LOSSES = ("retrieval_loss", "rating_loss")
 
 @dataclass
 class State:
-    """State of a training: what a checkpoint holds besides the variables.
-
-    Attributes:
-      step: steps done.
-      seconds: time spent in steps, over all processes that worked on it.
-      log: one entry for each validation.
-      best_line, best_score: the validation with the highest score so far, and that score.
-    """
+    """State of a training: what a checkpoint holds besides the variables."""
 
     step: int = 0
-    seconds: float = 0.0
-    log: list[LogEntry] = field(default_factory=list)
-    best_line: int = 0
+    seconds: float = 0.0  # time spent in steps, over all processes that worked on it
+    log: list[LogEntry] = field(default_factory=list)  # one entry for each validation
+    best_line: int = 0  # the validation with the highest score so far
     best_score: float = -math.inf
 
     @property
@@ -195,28 +177,19 @@ class Training:
 
     With several workers, each runs all of this; losses and metrics are sums over all workers, so they take
     the same decisions. Only the chief writes checkpoints, which all of them read.
-
-    Attributes:
-      title: for the progress.
-      model: compiled; its variables exist, made in the strategy's scope.
-      batches: the batches from a step on.
-      steps, interval: how many steps, and how many between two validations.
-      checkpoints: where to save after every interval; None saves nowhere.
-      measure: returns both metrics on the validation rows; None measures nothing.
-      score: of the metrics, the greater the better; the weights of the best validation are kept, or the last
-        ones if None.
-      patience: the training ends after so many validations in a row without a better score.
     """
 
-    title: str
-    model: Any
-    batches: Callable[[int], Iterator[Any]]
+    title: str  # for the progress
+    model: Any  # compiled; its variables exist, made in the strategy's scope
+    batches: Callable[[int], Iterator[Any]]  # the batches from a step on
     steps: int
-    interval: int
-    checkpoints: Checkpoints | None = None
+    interval: int  # steps between two validations
+    checkpoints: Checkpoints | None = None  # where to save after every interval; None saves nowhere
+    # Both metrics on the validation rows; None measures nothing.
     measure: Callable[[], ValidationMetrics] | None = None
+    # The greater the better; the weights of the best validation are kept, or the last ones if None.
     score: Callable[[ValidationMetrics], float] | None = None
-    patience: int = 1 << 30
+    patience: int = 1 << 30  # the training ends after so many validations in a row without a better score
 
     def run(self) -> State:
         """Trains to the end, or from the last checkpoint to the end; leaves the kept weights in the model.

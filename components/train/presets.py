@@ -61,17 +61,12 @@ _CHECKPOINT_FORMAT = 2
 
 @dataclass(frozen=True)
 class Job:
-    """Data and identity of a training.
-
-    Attributes:
-      seed: decides the order of training and the initial weights.
-      checkpoint_root: a directory or gs:// prefix; "" keeps no checkpoints.
-    """
+    """Data and identity of a training."""
 
     interactions: Interactions
     vocabulary: Vocabulary
-    seed: int
-    checkpoint_root: str
+    seed: int  # decides the order of training and the initial weights
+    checkpoint_root: str  # a directory or gs:// prefix; "" keeps no checkpoints
 
     def checkpoints(self, phase: str, settings: Settings | NotebookSettings) -> Checkpoints | None:
         """Returns the checkpoint of a phase ("search", "settle" or "notebook"); None if none are kept."""
@@ -99,18 +94,13 @@ def digest(interactions: Interactions, years: npt.NDArray[np.int32]) -> str:
 
 
 class Fitted(NamedTuple):
-    """A trained model.
+    """A trained model."""
 
-    Attributes:
-      scoring: makes a module with the methods `query`, `candidates` and `rate`, outside of the strategy's
-        scope: its variables are no replicas'.
-      settings: as they were used, every default filled in.
-      state: at the end, with the steps and seconds of the final refit.
-    """
-
+    # Makes a module with the methods `query`, `candidates` and `rate`, outside of the strategy's scope: its
+    # variables are no replicas'.
     scoring: Callable[[], tf.Module]
-    settings: Settings | NotebookSettings
-    state: State
+    settings: Settings | NotebookSettings  # as they were used, every default filled in
+    state: State  # at the end, with the steps and seconds of the final refit
 
 
 def make_model(

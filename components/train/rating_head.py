@@ -46,19 +46,12 @@ _NOISE = 0.75
 
 
 class UserPosterior(NamedTuple):
-    """Posterior of each user's K factors given the visible ratings, a Gaussian.
+    """Posterior of each user's K factors given the visible ratings, a Gaussian."""
 
-    Attributes:
-      covariance: float32 [n, K, K].
-      evidence: float32 [n, K], the sum of the visible movies' features times their ratings.
-      prior: float32 [n, K], the sum of the visible movies' prior vectors.
-      counts: float32 [n], the number of visible ratings.
-    """
-
-    covariance: tf.Tensor
-    evidence: tf.Tensor
-    prior: tf.Tensor
-    counts: tf.Tensor
+    covariance: tf.Tensor  # float32 [n, K, K]
+    evidence: tf.Tensor  # float32 [n, K], the sum of the visible movies' features times their ratings
+    prior: tf.Tensor  # float32 [n, K], the sum of the visible movies' prior vectors
+    counts: tf.Tensor  # float32 [n], the number of visible ratings
 
     def user_factors(self) -> tf.Tensor:
         """Returns the mean of the factors given all visible ratings, float32 [n, K]."""
@@ -67,23 +60,14 @@ class UserPosterior(NamedTuple):
 
 
 class ItemFactors(NamedTuple):
-    """Parameters of the rating head for some movies, in units in which a rating's noise has variance 1.
+    """Parameters of the rating head for some movies, in units in which a rating's noise has variance 1."""
 
-    Attributes:
-      features: float32 [c, L, K], means; the last one is the constant, whose factor is the user's bias.
-      variances: float32 [c, L, K], of the features; 0 for the constant.
-      prior: float32 [c, L, K], what having rated the movie, whatever the stars, adds to a user's prior.
-      biases: float32 [c, L], the movie's mean rating, centred and scaled.
-      bias_variances: float32 [c, L], of the biases.
-      noise: float32 [], the standard deviation of the noise, in units of `biases`.
-    """
-
-    features: tf.Tensor
-    variances: tf.Tensor
-    prior: tf.Tensor
-    biases: tf.Tensor
-    bias_variances: tf.Tensor
-    noise: tf.Tensor
+    features: tf.Tensor  # float32 [c, L, K], means; the last is the constant, whose factor is the user's bias
+    variances: tf.Tensor  # float32 [c, L, K], of the features; 0 for the constant
+    prior: tf.Tensor  # float32 [c, L, K], what having rated the movie, whatever the stars, adds to the prior
+    biases: tf.Tensor  # float32 [c, L], the movie's mean rating, centred and scaled
+    bias_variances: tf.Tensor  # float32 [c, L], of the biases
+    noise: tf.Tensor  # float32 [], the standard deviation of the noise, in units of `biases`
 
     def gather(self, rows: tf.Tensor) -> "ItemFactors":
         """Returns the movies `rows` [c, L] of a whole table, whose shapes have [movies] for [c, L]."""

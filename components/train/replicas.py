@@ -49,15 +49,10 @@ class OutOfStepError(Exception):
 
 
 class Worker(NamedTuple):
-    """One of the processes that train together.
+    """One of the processes that train together."""
 
-    Attributes:
-      number: 0 is the chief, who writes everything that is written.
-      of: number of workers.
-    """
-
-    number: int
-    of: int
+    number: int  # 0 is the chief, who writes everything that is written
+    of: int  # number of workers
 
 
 @contextmanager
@@ -97,11 +92,7 @@ def replicas(preset: str) -> Iterator[tf.distribute.Strategy]:
 
 
 def worker_of_tf_config() -> Worker:
-    """Returns this process's place among the workers of TF_CONFIG; one of one without it.
-
-    Raises:
-      UserError: if TF_CONFIG cannot be read.
-    """
+    """Reads this worker's place from TF_CONFIG; one of one without it. Raises `UserError` if it is broken."""
     text = os.environ.get("TF_CONFIG", "")
     try:
         config = json.loads(text or "{}")

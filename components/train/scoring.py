@@ -65,11 +65,7 @@ class ScoringModel:
 
     @classmethod
     def load(cls, model_dir: str | Path) -> Self:
-        """Loads the Model directory `model_dir`.
-
-        Raises:
-          UserError: if it holds no SavedModel with the signatures query, candidates and rate.
-        """
+        """Loads a Model. Raises `UserError` if it has no SavedModel with query, candidates and rate."""
         directory = Path(model_dir) / SAVED_MODEL
         if not (directory / "saved_model.pb").is_file():
             raise UserError(

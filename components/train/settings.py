@@ -44,21 +44,13 @@ def first_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Setting(NamedTuple):
-    """Declaration of a training setting, beside its name and type.
+    """Declaration of a training setting, beside its name and type."""
 
-    Attributes:
-      default: the value; 0 or "" where `by_size` says how the data decides.
-      limits: the values that are accepted.
-      meaning: one or two sentences for docs/settings.md.
-      unit: of the value; "" for a plain number.
-      by_size: the values that the size of the data gives; "" where `default` is a value itself.
-    """
-
-    default: Any
-    limits: Range | Choice
-    meaning: str
-    unit: str = ""
-    by_size: str = ""
+    default: Any  # the value; 0 or "" where `by_size` says how the data decides
+    limits: Range | Choice  # the values that are accepted
+    meaning: str  # one or two sentences for docs/settings.md
+    unit: str = ""  # of the value; "" for a plain number
+    by_size: str = ""  # the values that the size of the data gives; "" where `default` is a value itself
 
 
 def _setting(default: Any, limits: Range | Choice, meaning: str, **more: Any) -> Any:
@@ -244,11 +236,7 @@ def override(settings: S, values: Mapping[str, Any]) -> S:
 
 
 def _convert(name: str, value: Any, kind: type, setting: Setting) -> Any:
-    """Returns `value` as the type `kind`.
-
-    Raises:
-      UserError: if it cannot be one, or is out of range.
-    """
+    """Returns `value` as the type `kind`. Raises `UserError` if it cannot be one, or is out of range."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     right = {int: number and value == int(value), float: number, str: isinstance(value, str)}[kind]
     if not right:

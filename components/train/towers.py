@@ -14,17 +14,11 @@ CHUNK_LENGTH = 64
 
 
 class Chunks(NamedTuple):
-    """Places of the entries of a ragged batch whose rows are cut into chunks of `CHUNK_LENGTH`.
+    """Places of the entries of a ragged batch whose rows are cut into chunks of `CHUNK_LENGTH`."""
 
-    Attributes:
-      row: int32 [c], the row of the batch that each chunk belongs to, ascending.
-      slot: int32 [t], the place of each entry in a flattened [c, CHUNK_LENGTH] tensor.
-      present: float32 [c, CHUNK_LENGTH], 1 where a slot holds an entry.
-    """
-
-    row: tf.Tensor
-    slot: tf.Tensor
-    present: tf.Tensor
+    row: tf.Tensor  # int32 [c], the row of the batch that each chunk belongs to, ascending
+    slot: tf.Tensor  # int32 [t], the place of each entry in a flattened [c, CHUNK_LENGTH] tensor
+    present: tf.Tensor  # float32 [c, CHUNK_LENGTH], 1 where a slot holds an entry
 
     def spread(self, values: tf.Tensor) -> tf.Tensor:
         """Lays [t] values out as [c, CHUNK_LENGTH]; empty slots hold 0."""
@@ -54,21 +48,13 @@ def cut_into_chunks(row_splits: tf.Tensor) -> Chunks:
 
 
 class ChunkedRatings(NamedTuple):
-    """Ratings of n users in chunks of L (see `Chunks`), which the model reads or is asked to predict.
+    """Ratings of n users in chunks of L (see `Chunks`), which the model reads or is asked to predict."""
 
-    Attributes:
-      chunks: the layout; c chunks.
-      users: int32 [], n.
-      movies: int32 [c, L], rows of the embedding tables; 0 in empty slots.
-      ratings: float32 [c, L], centred and scaled (see `RatedCatalogue`); 0 in empty slots.
-      visible: float32 [c, L], 1 where the rating may be read, 0 where it is hidden or the slot is empty.
-    """
-
-    chunks: Chunks
-    users: tf.Tensor
-    movies: tf.Tensor
-    ratings: tf.Tensor
-    visible: tf.Tensor
+    chunks: Chunks  # the layout; c chunks
+    users: tf.Tensor  # int32 [], n
+    movies: tf.Tensor  # int32 [c, L], rows of the embedding tables; 0 in empty slots
+    ratings: tf.Tensor  # float32 [c, L], centred and scaled (see `RatedCatalogue`); 0 in empty slots
+    visible: tf.Tensor  # float32 [c, L], 1 where the rating may be read, 0 where hidden or the slot is empty
 
     @property
     def counts(self) -> tf.Tensor:
@@ -122,14 +108,10 @@ class RowSubset(NamedTuple):
 
     Where a step needs few of very many movies, it reads and changes these rows only: a step then takes as
     long as its batch is large, however many movies there are.
-
-    Attributes:
-      rows: int32 [u], rows of the tables, each once; None for all of them.
-      weights: float32 [u], one over the probability that a batch has the movie.
     """
 
-    rows: tf.Tensor | None = None
-    weights: tf.Tensor | None = None
+    rows: tf.Tensor | None = None  # int32 [u], rows of the tables, each once; None for all of them
+    weights: tf.Tensor | None = None  # float32 [u], one over the probability that a batch has the movie
 
     def of(self, table: tf.Tensor) -> tf.Tensor:
         """Returns the rows of `table`, [movies, ...]: [u, ...]."""
@@ -163,17 +145,11 @@ def subset_of(movies: tf.Tensor, shares: tf.Tensor | None = None) -> tuple[RowSu
 
 
 class Candidates(NamedTuple):
-    """Output of the candidate tower.
+    """Output of the candidate tower."""
 
-    Attributes:
-      vectors: float32 [movies, dimension].
-      biases: float32 [movies], added to every user's score.
-      popularity: float32 [movies], log(count + 1), the part of the biases that is not learned.
-    """
-
-    vectors: tf.Tensor
-    biases: tf.Tensor
-    popularity: tf.Tensor
+    vectors: tf.Tensor  # float32 [movies, dimension]
+    biases: tf.Tensor  # float32 [movies], added to every user's score
+    popularity: tf.Tensor  # float32 [movies], log(count + 1), the part of the biases that is not learned
 
     def scores(self, queries: tf.Tensor) -> tf.Tensor:
         """Returns the score of every movie for each query: [n, dimension] -> [n, movies]."""

@@ -109,21 +109,13 @@ def _moments(ratings: Array) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class UserBatches:
-    """Batches of whole users; an epoch has every user with ratings once, in a random order of its own.
+    """Batches of whole users; an epoch has every user with ratings once, in a random order of its own."""
 
-    Attributes:
-      catalogue: encodes the ratings.
-      parts: ratings of the same users; those of all parts are trained on.
-      users: at most so many users a batch.
-      size: at most so many ratings a batch; of a user with more, a random part is taken.
-      seed: decides every order.
-    """
-
-    catalogue: RatedCatalogue
-    parts: Sequence[UserRatings]
-    users: int
-    size: int
-    seed: int
+    catalogue: RatedCatalogue  # encodes the ratings
+    parts: Sequence[UserRatings]  # ratings of the same users; those of all parts are trained on
+    users: int  # at most so many users a batch
+    size: int  # at most so many ratings a batch; of a user with more, a random part is taken
+    seed: int  # decides every order
 
     @property
     def counts(self) -> Array:

@@ -29,15 +29,10 @@ _LARGEST = np.uint64(2**64 - 1)
 
 @dataclass(frozen=True)
 class HashSample:
-    """Bottom-k sample of a set: its least hashes (Cohen & Kaplan 2007). Small sets are held whole.
+    """Bottom-k sample of a set: its least hashes (Cohen & Kaplan 2007). Small sets are held whole."""
 
-    Attributes:
-      hashes: uint64, ascending, each once.
-      bound: a hash up to this one is in the set only if it is among `hashes`.
-    """
-
-    hashes: Hashes
-    bound: np.uint64
+    hashes: Hashes  # uint64, ascending, each once
+    bound: np.uint64  # a hash up to this one is in the set only if it is among `hashes`
 
     @classmethod
     def of(cls, parts: Iterable[Hashes], size: int = _SAMPLE) -> Self:
@@ -59,35 +54,24 @@ class HashSample:
 
 
 class DataFigures(Document):
-    """The part of a `DataSummary` for people and programs, data.json.
-
-    Attributes:
-      ratings: their number.
-      rating_mean: in stars.
-      rating_histogram: level in stars, as text -> number of ratings.
-    """
+    """The part of a `DataSummary` for people and programs, data.json."""
 
     _written_by = "twotower train"
 
     format: Literal[1] = 1
     ratings: int
-    rating_mean: float
-    rating_histogram: dict[str, int]
+    rating_mean: float  # in stars
+    rating_histogram: dict[str, int]  # level in stars, as text -> number of ratings
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """Summary of the ratings that a model may have read: training and validation together.
-
-    Attributes:
-      users, movies: hashes of the ids of those that have ratings.
-      rows: hashes of (user, movie).
-    """
+    """Summary of the ratings that a model may have read: training and validation together."""
 
     figures: DataFigures
-    users: HashSample
-    movies: HashSample
-    rows: HashSample
+    users: HashSample  # hashes of the ids of those that have ratings
+    movies: HashSample  # likewise
+    rows: HashSample  # hashes of (user, movie)
 
     @classmethod
     def of(

@@ -38,16 +38,11 @@ class UserRatings:
 
     In a split, movies ascend within each user; `join` puts the rows of one part after those of the other.
     The arrays may be memory-mapped. None of the methods copies more than it returns.
-
-    Attributes:
-      movies: int32 [ratings], movie indices.
-      ratings: float32 [ratings], in stars unless the code says otherwise.
-      offsets: int64 [users + 1], ascending from 0; a model's signatures call them row splits.
     """
 
-    movies: npt.NDArray[np.int32]
-    ratings: npt.NDArray[np.float32]
-    offsets: npt.NDArray[np.int64]
+    movies: npt.NDArray[np.int32]  # int32 [ratings], movie indices
+    ratings: npt.NDArray[np.float32]  # float32 [ratings], in stars unless the code says otherwise
+    offsets: npt.NDArray[np.int64]  # int64 [users + 1], ascending from 0; row splits in a model's signatures
 
     @classmethod
     def group(cls, owners: npt.ArrayLike, movies: npt.ArrayLike, ratings: npt.ArrayLike, users: int) -> Self:
@@ -159,33 +154,20 @@ class InteractionsSummary(Document):
 
 @dataclass(frozen=True)
 class Interactions:
-    """The ratings of all splits, over one numbering of users and movies (see `Vocabulary`).
+    """The ratings of all splits, over one numbering of users and movies (see `Vocabulary`)."""
 
-    Attributes:
-      training_users: users 0 to training_users - 1 have training rows; the others, up to `users` - 1, have
-        validation or test rows only.
-      rating_scale: the least and the greatest rating that the data allow, in stars.
-      rating_mean: the mean of the training ratings, in stars.
-      split_settings: how the ratings were divided.
-      fingerprint: identifies the input files; "" if unknown.
-    """
-
-    training_users: int
+    training_users: int  # the first so many users have training rows, the others validation or test rows only
     users: int
     movies: int
-    rating_scale: Scale
-    rating_mean: float
-    split_settings: SplitSettings
-    fingerprint: str
+    rating_scale: Scale  # the least and the greatest rating that the data allow, in stars
+    rating_mean: float  # of the training ratings, in stars
+    split_settings: SplitSettings  # how the ratings were divided
+    fingerprint: str  # identifies the input files; "" if unknown
     _splits: dict[str, UserRatings] = field(repr=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Opens the interactions at `path`; the arrays are mapped, not read.
-
-        Raises:
-          UserError: if `path` is not whole, or not consistent with itself.
-        """
+        """Maps the arrays at `path`. Raises `UserError` if they are not whole, or not consistent."""
         directory = Path(path)
         summary = read_document(directory / SUMMARY_FILE, InteractionsSummary)
         return cls(

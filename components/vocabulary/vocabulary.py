@@ -34,30 +34,17 @@ class VocabularySummary(Document):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Users and movies by index.
+    """Users and movies by index."""
 
-    Attributes:
-      user_ids: str objects [users]. First the `training_users` who have training rows, then those who
-        occur in validation or test rows only.
-      movie_ids: str objects [movies], the whole catalogue in the order of the movie table.
-      titles: str objects [movies].
-      years: int32 [movies]; 0 where unknown.
-      training_users: how many of the users have training rows.
-    """
-
-    user_ids: npt.NDArray[np.object_]
-    movie_ids: npt.NDArray[np.object_]
-    titles: npt.NDArray[np.object_]
-    years: npt.NDArray[np.int32]
-    training_users: int
+    user_ids: npt.NDArray[np.object_]  # str objects [users]; the first `training_users` have training rows
+    movie_ids: npt.NDArray[np.object_]  # str objects [movies], the whole catalogue in the movie table's order
+    titles: npt.NDArray[np.object_]  # str objects [movies]
+    years: npt.NDArray[np.int32]  # int32 [movies]; 0 where unknown
+    training_users: int  # the others have validation or test rows only
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Reads the vocabulary at `path`.
-
-        Raises:
-          UserError: if `path` is not a whole vocabulary that this version can read.
-        """
+        """Reads a vocabulary. Raises `UserError` if it is not a whole one that this version can read."""
         directory = Path(path)
         summary = read_document(directory / SUMMARY_FILE, VocabularySummary)
         users = _columns(directory / USERS_FILE, ["user_id"])
