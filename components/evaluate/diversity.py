@@ -31,14 +31,11 @@ class Diversity:
         self._raters = _raters(known, movies)
         self._sampled_counts = np.bitwise_count(self._raters).sum(axis=1, dtype=np.int64)
 
-    def measure(self, lists: Array) -> dict[str, float]:
-        """Metric -> value for `lists`, int32 [s, k], -1 for none; empty if nothing is recommended."""
-        return self._metrics(lists, self.similarities(lists))
-
-    def intervals(self, lists: Array) -> dict[str, Interval]:
-        """Metric -> its 95% interval over users; empty if there are too few of them."""
+    def measure(self, lists: Array) -> tuple[dict[str, float], dict[str, Interval]]:
+        """Returns the metrics of `lists`, and their 95% intervals over users; none if those are too few."""
         similarities = self.similarities(lists)
-        return jackknife(lambda kept: self._metrics(lists[kept], similarities[kept]), len(lists))
+        intervals = jackknife(lambda kept: self.metrics(lists[kept], similarities[kept]), len(lists))
+        return self.metrics(lists, similarities), intervals
 
     def similarities(self, lists: Array) -> Array:
         """The mean cosine similarity of two movies of each list, float64 [s]; NaN for under two movies.
@@ -60,7 +57,8 @@ class Diversity:
         cosines: Array = np.divide(common, lengths, out=np.zeros(len(one)), where=lengths > 0)
         return cosines
 
-    def _metrics(self, lists: Array, similarities: Array) -> dict[str, float]:
+    def metrics(self, lists: Array, similarities: Array) -> dict[str, float]:
+        """Metric -> value for `lists`, int32 [s, k], -1 for none; empty if nothing is recommended."""
         shown = lists[lists >= 0]
         if len(shown) == 0:
             return {}

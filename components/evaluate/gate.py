@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
@@ -82,16 +81,8 @@ class Evidence:
     comparison: ChampionComparison = field(default_factory=ChampionComparison)
 
 
-class Conclusion(NamedTuple):
-    """The conclusion of the rules: `blessed`, `publish` and `reason` of the verdict."""
-
-    blessed: bool
-    publish: bool
-    reason: str
-
-
-def conclude(decided: Sequence[Rule], gate: str, scored: bool) -> Conclusion:
-    """Concludes from all rules whether the model is good enough, and whether it is published.
+def conclude(decided: Sequence[Rule], gate: str, scored: bool) -> tuple[bool, bool, str]:
+    """Concludes from all rules whether the model is good enough, whether it is published, and why.
 
     Args:
       gate: "enforce" publishes a model that no rule fails; "report" publishes one that could be scored.
@@ -103,10 +94,10 @@ def conclude(decided: Sequence[Rule], gate: str, scored: bool) -> Conclusion:
         others = len(failed) - 1
         more = f" {others} more {'rule fails' if others == 1 else 'rules fail'}." if others else ""
         start = "Published although it would be refused" if publish else "Refused"
-        return Conclusion(False, publish, f"{start} ({failed[0].name}): {failed[0].why}{more}")
+        return False, publish, f"{start} ({failed[0].name}): {failed[0].why}{more}"
     passed = {rule.name: rule for rule in decided if rule.verdict == PASS}
     telling = next((passed[name].why for name in _TELLING if name in passed), "every rule passes.")
-    return Conclusion(True, publish, f"Good enough: {telling}")
+    return True, publish, f"Good enough: {telling}"
 
 
 def decide(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:

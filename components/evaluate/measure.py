@@ -111,9 +111,12 @@ def evaluate_challenger(
         comparison=comparison,
     )
     rules = list(decide(evidence, settings))
+    blessed, publish, reason = conclude(rules, gate, scored=mine is not None)
     metrics = _finite(whole.metrics)
     verdict = Verdict(
-        **conclude(rules, gate, scored=mine is not None)._asdict(),
+        blessed=blessed,
+        publish=publish,
+        reason=reason,
         gate=cast(Gate, gate),
         rules=rules,
         metrics=MeasuredMetrics(
@@ -197,8 +200,9 @@ def _with_other_metrics(
     diversity = Diversity(held_out.known, len(held_out.movie_ids))
     for name, one in answers.items():
         if one.lists is not None:
-            metrics[name] |= diversity.measure(one.lists)
-            intervals[name] |= diversity.intervals(one.lists)
+            of_lists, intervals_of_lists = diversity.measure(one.lists)
+            metrics[name] |= of_lists
+            intervals[name] |= intervals_of_lists
     return replace(whole, metrics=metrics, intervals=intervals)
 
 

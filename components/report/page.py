@@ -93,8 +93,8 @@ _LIBRARIES = ("tensorflow", "tensorflow-recommenders", "numpy", "kfp")
 
 def render(inputs: ReportInputs) -> str:
     """Renders the whole page as HTML. It loads nothing, runs no script and has no link."""
-    page = environment(autoescape=True).get_template("page.html")
-    return page.render(**facts(inputs), **_pictures(inputs))
+    page, shared = environment(autoescape=True).get_template("page.html"), facts(inputs)
+    return page.render(**shared, **_pictures(inputs, shared["cards"]))
 
 
 def facts(inputs: ReportInputs) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def facts(inputs: ReportInputs) -> dict[str, Any]:
     }
 
 
-def _pictures(inputs: ReportInputs) -> dict[str, Any]:
+def _pictures(inputs: ReportInputs, cards: list[dict[str, Any]]) -> dict[str, Any]:
     """Draws the pictures that there are figures for, by the part of the page that they stand in."""
     verdict, details, statistics = inputs.verdict, inputs.details, inputs.statistics
     calibration, tail = _pictured(details.calibration), _pictured(details.long_tail)
@@ -123,8 +123,7 @@ def _pictures(inputs: ReportInputs) -> dict[str, Any]:
         stars.append(charts.residuals(details.residuals))
     return {
         "standings": {
-            card["metric"]: charts.standings(METRICS[card["metric"]], card["standings"])
-            for card in tables.cards(verdict)
+            card["metric"]: charts.standings(METRICS[card["metric"]], card["standings"]) for card in cards
         },
         "curves": charts.training_curves(inputs.training_log, inputs.kept),
         "retrieval": [charts.top_k_curve(details.top_k)] if details.top_k.accuracy else [],

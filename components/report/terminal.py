@@ -26,10 +26,6 @@ _STYLES = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}
 _ENDS = {"fail": "✗ rules that fail", "pass": "✓ rules that pass", "skipped": "– rules skipped"}
 
 
-def _title(metric: Metric) -> str:
-    return "Stars off (RMSE)" if metric.in_stars else f"Finds of 100 ({metric.short})"
-
-
 def run_summary(record: RunRecord, verdict: Verdict) -> Iterator[RenderableType]:
     """Yields how a run ended and why, its data, its metrics beside the others', its rules, and its time."""
     head = headline(verdict)
@@ -42,7 +38,8 @@ def run_summary(record: RunRecord, verdict: Verdict) -> Iterator[RenderableType]
         yield f"{rows.read:,} rows read, {rows.kept:,} kept, {rows.rejected:,} rejected"
     for metric in GATE_METRICS:
         if of_scorers := compared(verdict, metric.name):
-            yield Text(f"{_title(metric)}: ") + _ranking(of_scorers, metric)
+            title = "Stars off (RMSE)" if metric.in_stars else f"Finds of 100 ({metric.short})"
+            yield Text(f"{title}: ") + _ranking(of_scorers, metric)
     yield from _rules(verdict.rules)
     if record.steps:
         yield _took(record.steps)

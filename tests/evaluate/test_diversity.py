@@ -15,12 +15,12 @@ HALVES = {(user, movie): 3.0 for movie, raters in enumerate((8, 4, 2, 1)) for us
 
 
 def test_one_movie_for_all_is_as_narrow_as_lists_can_be():
-    same = Diversity(grouped(HALVES, 8), 4).measure(np.array([[0], [0]]))
+    same, _ = Diversity(grouped(HALVES, 8), 4).measure(np.array([[0], [0]]))
     assert same == {"coverage": 0.25, "gini": 0.75, "popularity_rank": 1.0, "novelty": 0.0}
 
 
 def test_every_movie_once_is_as_wide_as_lists_can_be():
-    every = Diversity(grouped(HALVES, 8), 4).measure(np.array([[0, 1], [2, 3]]))
+    every, _ = Diversity(grouped(HALVES, 8), 4).measure(np.array([[0, 1], [2, 3]]))
     assert every["coverage"] == 1
     assert every["gini"] == pytest.approx(0)
     assert every["popularity_rank"] == 2.5
@@ -30,13 +30,13 @@ def test_every_movie_once_is_as_wide_as_lists_can_be():
 
 
 def test_nothing_recommended_has_no_figures():
-    assert Diversity(grouped(HALVES, 8), 4).measure(np.full((2, 3), -1)) == {}
+    assert Diversity(grouped(HALVES, 8), 4).measure(np.full((2, 3), -1)) == ({}, {})
 
 
 def test_movies_as_often_rated_as_another_share_the_better_rank():
     known = {(0, 0): 1.0, (1, 0): 1.0, (0, 1): 1.0, (1, 2): 1.0}
     diversity = Diversity(grouped(known, 2), 4)
-    ranks = [diversity.measure(np.array([[movie]]))["popularity_rank"] for movie in range(4)]
+    ranks = [diversity.measure(np.array([[movie]]))[0]["popularity_rank"] for movie in range(4)]
     assert ranks == [1, 2, 2, 4]
 
 
@@ -77,8 +77,9 @@ def test_the_interval_of_a_figure_of_lists_holds_what_other_users_lists_give(nam
         keys = np.log(chances) + random.gumbel(size=(400, 200))
         return np.argsort(-keys, axis=1)[:, :5]
 
-    truth = np.mean([diversity.measure(lists())[name] for _ in range(300)])
-    intervals = [diversity.intervals(lists())[name] for _ in range(100)]
+    samples = [lists() for _ in range(300)]
+    truth = np.mean([diversity.metrics(one, diversity.similarities(one))[name] for one in samples])
+    intervals = [diversity.measure(lists())[1][name] for _ in range(100)]
     held = np.mean([low <= truth <= high for low, high in intervals])
     assert held >= 0.9  # of coverage, nearer 1: the interval is wider than it need be, never narrower
     widths = [high - low for low, high in intervals]

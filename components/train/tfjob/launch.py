@@ -135,7 +135,9 @@ def follow(api: Api, name: str, workers: int) -> None:
             if (key := (condition["type"], condition.get("lastTransitionTime", ""))) not in logged:
                 logged.add(key)
                 log(f"TFJob {name}: {condition['type'].lower()}: {condition.get('message', '')}")
-        for line in _since(last, _progress(_last_lines(api, name, 0))):
+        lines = [line.removeprefix(PREFIX) for line in _last_lines(api, name, 0) if line.startswith(PREFIX)]
+        # The chief's lines for people after the one that was last logged; all if it is not among them.
+        for line in lines[lines.index(last) + 1 :] if last in lines else lines:
             log(last := line)
         states = {condition["type"]: condition for condition in conditions}
         if "Succeeded" in states:
@@ -163,16 +165,6 @@ def _conditions(api: Api, name: str) -> list[dict[str, Any]]:
 
 def _last_lines(api: Api, name: str, worker: int) -> list[str]:
     return api.last_lines(f"{name}-worker-{worker}", CONTAINER, _LINES)
-
-
-def _progress(lines: list[str]) -> list[str]:
-    """The lines for people, without their prefix."""
-    return [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
-
-
-def _since(last: str, lines: list[str]) -> Iterator[str]:
-    """Yields the lines after the one that was last logged; all of them if it is not among them."""
-    yield from lines[lines.index(last) + 1 :] if last in lines else lines
 
 
 def _failure(api: Api, name: str, workers: int, message: str) -> str:
