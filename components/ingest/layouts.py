@@ -182,27 +182,22 @@ def layout_of(file: InputFile, name: str, columns: Mapping[str, str]) -> Layout:
         )
     layout = _by_columns(lines[0], name, columns) if columns else _by_name(lines[0], name)
     if layout is None:
-        raise UserError(
-            f"{file.flag} {file.name} {_misfit(name, columns)}: its first line is {lines[0][:80]!r}; "
-            f"{_cure(name, columns)}"
-        )
+        problem, cure = _misfit(name, columns)
+        raise UserError(f"{file.flag} {file.name} {problem}: its first line is {lines[0][:80]!r}; {cure}")
     if layout.header and len(lines) < 2:
         raise UserError(f"{file.flag} {file.name} has a header but no rows; name a file with ratings")
     return layout
 
 
-def _misfit(name: str, columns: Mapping[str, str]) -> str:
-    if columns or not name:
-        return "has no columns for user, movie and rating"
-    return f"is not in the layout of --format {name}"
-
-
-def _cure(name: str, columns: Mapping[str, str]) -> str:
+def _misfit(name: str, columns: Mapping[str, str]) -> tuple[str, str]:
+    """Says why no layout fits, and the cure."""
+    if name and not columns:
+        cure = "leave --format out to have the layout found, or name another file"
+        return f"is not in the layout of --format {name}", cure
+    cure = "name them with --columns user=…,movie=…,rating=…"
     if columns:
-        return f"no such columns: --columns {','.join(f'{role}={of}' for role, of in columns.items())}"
-    if name:
-        return "leave --format out to have the layout found, or name another file"
-    return "name them with --columns user=…,movie=…,rating=…"
+        cure = f"no such columns: --columns {','.join(f'{role}={of}' for role, of in columns.items())}"
+    return "has no columns for user, movie and rating", cure
 
 
 def _by_name(line: str, name: str) -> Layout | None:
