@@ -20,6 +20,7 @@ from components.train.towers import (
     gather,
     mean,
     pool_history,
+    sum_rows,
 )
 from components.train.training_data import RatedCatalogue
 
@@ -274,9 +275,7 @@ class ServingEncoder:
 
         def total(table: tf.Tensor) -> tf.Tensor:
             """Adds up the rows of `table` [movies, K] of each user: [n, K]."""
-            return tf.raw_ops.SparseSegmentSumWithNumSegments(
-                data=table, indices=rows, segment_ids=owner, num_segments=users
-            )
+            return sum_rows(table, rows, owner, users)
 
         factors = self.factors
         read = _in_chunks(rows, ratings, row_splits, nothing)

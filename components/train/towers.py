@@ -307,7 +307,8 @@ def gather(table: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     def gathered(table: tf.Tensor) -> Any:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             order, sorted_rows = _by_row(rows)
-            return _sums(tf.reshape(upstream, [-1, table.shape[1]]), order, sorted_rows, tf.shape(table)[0])
+            flat = tf.reshape(upstream, [-1, table.shape[1]])
+            return sum_rows(flat, order, sorted_rows, tf.shape(table)[0])
 
         return tf.gather(table, rows), gradient
 
@@ -333,9 +334,9 @@ def pool(table: tf.Tensor, rows: tf.Tensor, owners: tf.Tensor, users: tf.Tensor)
             order, sorted_rows = _by_row(rows)
             padded = tf.pad(upstream, [[0, 1], [0, 0]])
             by_row = tf.gather(tf.reshape(owners, [-1]), order)
-            return _sums(padded, by_row, sorted_rows, tf.shape(table)[0])
+            return sum_rows(padded, by_row, sorted_rows, tf.shape(table)[0])
 
-        return _sums(table, tf.boolean_mask(rows, read), tf.boolean_mask(owners, read), users), gradient
+        return sum_rows(table, tf.boolean_mask(rows, read), tf.boolean_mask(owners, read), users), gradient
 
     return summed(tf.convert_to_tensor(table))
 
@@ -352,7 +353,7 @@ def _by_row(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return order, tf.gather(flat, order)
 
 
-def _sums(data: tf.Tensor, indices: tf.Tensor, segments: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+def sum_rows(data: tf.Tensor, indices: tf.Tensor, segments: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     """Adds up the rows `indices` of `data` by the segment of each, ascending: [number, K]."""
     return tf.raw_ops.SparseSegmentSumWithNumSegments(
         data=data, indices=indices, segment_ids=segments, num_segments=number
