@@ -40,12 +40,9 @@ class IngestSettings:
 
 
 class SplitSettings(Document):
-    """Kind of the split ("given", random, leave-last-out or time), seed and fractions.
+    """Kind, seed and fractions of the split."""
 
-    "given" is a ready-made test split.
-    """
-
-    kind: str
+    kind: str  # random, leave-last-out, time, or "given": a ready-made test split
     seed: int
     validation_fraction: float
     test_fraction: float

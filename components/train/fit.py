@@ -42,13 +42,10 @@ class Predictor(NamedTuple):
 
 
 class ValidationMetrics(NamedTuple):
-    """RMSE in stars, and top-100 accuracy among the movies that the user has no training rating of.
+    """Metrics on the validation rows; None without such rows."""
 
-    None without validation rows.
-    """
-
-    rmse: float | None
-    top_100_accuracy_unseen: float | None
+    rmse: float | None  # in stars
+    top_100_accuracy_unseen: float | None  # among the movies that the user has no training rating of
 
 
 @dataclass(frozen=True)
