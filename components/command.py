@@ -11,11 +11,7 @@ from components.declaration import REQUIRED, Choice, Input, inputs_of, say_renam
 
 
 class Subcommand(click.Command):
-    """A command that also accepts the earlier names of its flags, for one release.
-
-    Args:
-      renamed: earlier flag -> flag.
-    """
+    """A command that accepts earlier names of its flags for one release; `renamed`: earlier -> flag."""
 
     def __init__(self, *arguments: Any, renamed: Mapping[str, str] = {}, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -162,8 +162,7 @@ class Baseline:
     # tune have one: a tuned method of a single purpose may win by a hair, and that is no reason to go on
     # serving last month's model.
     gate_metric: str = ""
-    # Whether it is what the challenger is shown beside, in that metric, without a champion.
-    stands_in: bool = False
+    stands_in: bool = False  # whether the challenger is shown beside it, in that metric, without a champion
     pictured: bool = False  # whether it is drawn in pictures that all scorers would crowd
     look: tuple[str, str] = ("baseline", "-")  # colour and dashes of its line in pictures
 

@@ -102,8 +102,7 @@ class Calibration(NamedTuple):
     """Calibration of a scorer's ratings."""
 
     buckets: list[CalibrationBucket]  # of about equally many predictions
-    # The mean over rows of |predicted - given| of their bucket, in stars; NaN without predictions.
-    error: float
+    error: float  # mean over rows of |predicted - given| of their bucket, in stars; NaN without predictions
     interval: Interval | None  # the 95% interval of `error`, or None
 
 
@@ -164,11 +163,7 @@ def details(
     held_out: HeldOut,
     vocabulary: Vocabulary,
 ) -> Details:
-    """Collects tables and examples; empty where there was nothing to score.
-
-    Args:
-      answers, metrics, calibrations: by scorer.
-    """
+    """Collects tables and examples from what is known by scorer; empty where there was nothing to score."""
     if not answers:
         return Details()
     ratings = {name: one.ratings for name, one in answers.items() if one.ratings is not None}

@@ -37,25 +37,19 @@ class DataBounds:
     Wide, since data may well grow and change; a file that was cut off or mixed up is far beyond.
     """
 
-    # Least number of ratings, as a share of the champion's.
-    min_rows_share: float = 0.8
-    # Greatest shift of the mean rating, as a share of the rating scale's width.
-    max_mean_shift: float = 0.05
-    # Greatest share of the ratings in which the histograms differ.
-    max_histogram_distance: float = 0.1
-    # Greatest shares of the users and of the rated movies that the champion had no rating of.
-    max_new_users: float = 0.9
-    max_new_movies: float = 0.5
+    min_rows_share: float = 0.8  # number of ratings, as a share of the champion's
+    max_mean_shift: float = 0.05  # of the mean rating, as a share of the rating scale's width
+    max_histogram_distance: float = 0.1  # share of the ratings in which the histograms differ
+    max_new_users: float = 0.9  # share of the users that the champion had no rating of
+    max_new_movies: float = 0.5  # the same of the rated movies
 
 
 @dataclass(frozen=True)
 class GateSettings:
     """Bounds of the gate."""
 
-    # Least top-100 accuracy among unseen movies, 0 to 1; 0 sets no bound.
-    min_top_100_accuracy: float = 0.0
-    # Greatest RMSE, in stars; 0 sets no bound.
-    max_rmse: float = 0.0
+    min_top_100_accuracy: float = 0.0  # among unseen movies, 0 to 1; 0 sets no bound
+    max_rmse: float = 0.0  # in stars; 0 sets no bound
     # How much worse than the champion's a metric may be beyond the interval. The interval covers the choice
     # of test users only; the same model trained with another seed differs by about this much.
     champion_tolerance: float = 0.003

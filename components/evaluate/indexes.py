@@ -39,8 +39,7 @@ class IndexedModel:
     rating_scale: tuple[float, float]  # in stars
     fingerprint: str  # of the data
     split: SplitSettings  # of the data
-    # The signatures hold the loaded object's variables only weakly.
-    _loaded: Any = field(repr=False)
+    _loaded: Any = field(repr=False)  # the signatures hold the loaded object's variables only weakly
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -18,11 +18,7 @@ USERS_FILE = "users.parquet"
 
 
 def user_sums(answers: Answers, held_out: HeldOut, pairs: Array | None = None) -> UserSums:
-    """Adds up the metrics over each user's pairs.
-
-    Args:
-      pairs: bool [p], those that count, for the gate's metrics alone; None for all metrics on all pairs.
-    """
+    """Adds up the metrics over each user's pairs; with `pairs`, bool [p], the gate's over those alone."""
     columns: dict[str, Array] = {}
     for metric in METRICS.values():
         source, function = FUNCTIONS.get(metric.family, ("", None))

@@ -123,11 +123,7 @@ def _heading(metric: Metric) -> str:
 
 
 def standings(metric: Metric, of_scorers: Mapping[str, tuple[float, Interval]]) -> Picture:
-    """Draws a metric of every scorer, the best uppermost, each with its interval.
-
-    Args:
-      of_scorers: value and interval by scorer, in people's units.
-    """
+    """Draws a metric of every scorer, the best uppermost: value and interval, in people's units."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()

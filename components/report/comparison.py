@@ -46,8 +46,7 @@ class Comparison(Document):
 
     first: str  # id of a run or version
     second: str
-    # Whether they were measured on the same test rows; else the metrics can hardly be compared.
-    same_rows: bool
+    same_rows: bool  # measured on the same test rows; else the metrics can hardly be compared
     metrics: list[Difference]  # those of either
     settings: dict[str, tuple[Any, Any]]  # those that differ: name -> value of both, None for none
     data: dict[str, tuple[Any, Any]]  # likewise

@@ -33,11 +33,7 @@ _DECIDING = 2
 
 
 def hints(verdict: Verdict, details: Details, training_log: Sequence[LogEntry]) -> Iterator[str]:
-    """Yields symptoms of a failing model, a sentence each; none for a model that passes.
-
-    Args:
-      training_log: one entry for each validation.
-    """
+    """Yields symptoms of a failing model, a sentence each; none for a model that passes."""
     metrics = {rule.metric for rule in verdict.failing}
     ranks, rates = TOP_100_UNSEEN in metrics, RMSE in metrics
     if ranks and not rates:
@@ -108,11 +104,7 @@ class Headline:
 def headline(
     verdict: Verdict, details: Details | None = None, training_log: Sequence[LogEntry] = ()
 ) -> Headline:
-    """Makes the headline of a verdict.
-
-    Args:
-      details, training_log: for the hints.
-    """
+    """Makes the headline of a verdict; `details` and `training_log` are for the hints."""
     failing = verdict.failing
     left = len(failing) - _DECIDING
     state: Literal["pass", "warn", "fail"]

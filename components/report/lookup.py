@@ -87,8 +87,7 @@ def _choose(name: str, ids: Iterable[str], root: str) -> str:
 
 def _version(registry: Registry, version: str) -> Found:
     manifest = registry.versions.manifest(version)
-    record = _record(registry, manifest)
-    return _found(registry, version, manifest, record)
+    return _found(registry, version, manifest, _record(registry, manifest))
 
 
 def _record(registry: Registry, manifest: Manifest) -> RunRecord | None:
@@ -132,8 +131,7 @@ class VersionSummary(Document):
     manifest: Manifest  # the version's own
     served_now: bool  # whether it is the champion
     places: list[ChampionEntry]  # its entries in the champion log
-    # The entry by which it was replaced the last time; None if it is the champion or never was.
-    replaced_by: ChampionEntry | None
+    replaced_by: ChampionEntry | None  # the last time; None if it is the champion or never was
     record: RunRecord | None  # of the run that made it; None if there is none
     verdict: Verdict | None  # of the gate on it; None if there is none
 

@@ -214,11 +214,7 @@ class Kubeflow:
 
 
 def connect(access: Access) -> Kubeflow:
-    """Connects to a Kubeflow Pipelines 2.
-
-    Raises:
-      UserError: if nothing answers at the host, it is of an older version, or a namespace is needed.
-    """
+    """Connects to Kubeflow Pipelines 2. Raises `UserError` if none answers, or a namespace is needed."""
     sdk = _sdk(access)
     try:
         health = sdk.healthzs.healthz_service_get_healthz()

@@ -97,11 +97,7 @@ def parse_image(name: str) -> Image:
 
 
 def is_there(name: str) -> bool | None:
-    """Returns true if the registry has the image; None if it asks for credentials.
-
-    Raises:
-      urllib3.exceptions.HTTPError: if the registry cannot be reached from here.
-    """
+    """Looks the image up in its registry; None if that asks for credentials. Raises urllib3's `HTTPError`."""
     image = parse_image(name)
     scheme = "http" if image.registry.partition(":")[0] in ("localhost", "127.0.0.1") else "https"
     url = f"{scheme}://{image.registry}/v2/{image.repository}/manifests/{image.reference}"

@@ -109,11 +109,7 @@ _SIGNS = {
 
 
 class Board(ExitStack):
-    """Shows the steps of a run; called with the run as the server has it.
-
-    Args:
-      titles: the title of each step, in the order of the pipeline.
-    """
+    """Shows the steps of a run, called with the run as the server has it; `titles` in pipeline order."""
 
     def __init__(self, console: Console, titles: Mapping[str, str]) -> None:
         super().__init__()

@@ -241,11 +241,7 @@ class ScheduleView:
 
 
 def view(kubeflow: Kubeflow, schedule: Any, now: datetime, *, alone: bool = True) -> ScheduleView:
-    """Describes a schedule as text.
-
-    Args:
-      alone: true if no other schedule has its name.
-    """
+    """Describes a schedule as text; it is `alone` if no other one has its name."""
     runs = runs_of(kubeflow, schedule)
     on = schedule.status == _ENABLED
     trigger = trigger_of(schedule.trigger)

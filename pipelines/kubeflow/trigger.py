@@ -163,9 +163,7 @@ class Trigger:
     def firings(self, after: datetime, last: datetime) -> Iterator[datetime]:
         """Yields the times after `after` at which it fires, in UTC.
 
-        Args:
-          after: usually the current time.
-          last: the last firing, or else the creation of the schedule: an interval begins there.
+        An interval begins with the `last` firing, or else with the creation of the schedule.
         """
         if self.cron is not None:
             yield from self.cron.after(after)
