@@ -82,14 +82,7 @@ class Input:
             raise UserError(f"{self.flag} {shown}: give {self._expected()}")
 
     def parse(self, text: str, label: str = "") -> Any:
-        """Returns the value that `text` stands for.
-
-        Args:
-          label: what stands before `text` in messages; by default the flag.
-
-        Raises:
-          UserError: if it stands for none.
-        """
+        """Returns the value of `text`; a `UserError` begins with `label`, by default the flag."""
         label = label or f"{self.flag} "
         if self.type is dict:
             return _json_object(text, label)

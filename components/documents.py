@@ -70,11 +70,9 @@ def read_document(path: str | Path, kind: type[D], cure: str = "") -> D:
 
 
 def decode(data: bytes, kind: type[D], source: str, cure: str = "") -> D:
-    """Returns the document of type `kind` in `data`.
+    """Returns the document of type `kind` in `data`, JSON in UTF-8.
 
     Args:
-      data: JSON in UTF-8.
-      kind: the document's type.
       source: where `data` comes from, for the message.
       cure: for the message; "" names the command that writes the document.
 

@@ -213,11 +213,8 @@ class Ease:
     ) -> None:
         """Fits the model to `known`.
 
-        Args:
-          movies: the size of the catalogue.
-          regularisation: added to the diagonal of the matrix of counts; None for 1000, the best for 6,040
-            users (MovieLens 1M), and less for fewer.
-          max_movies: how many movies the model covers.
+        `regularisation` is added to the diagonal of the matrix of counts; None for 1000, the best for 6,040
+        users (MovieLens 1M), and less for fewer.
         """
         counts = np.bincount(known.movies, minlength=movies)
         order = np.argsort(-counts, kind="stable")

@@ -83,7 +83,6 @@ def resample_parts(
 
     Args:
       parts: some parts of the same users' rows -> scorer -> its sums. All are under the same weights.
-      seed: decides the weights.
     """
     users = next((len(one.rows) for sums in parts.values() for one in sums.values()), 0)
     generator = np.random.default_rng(seed)

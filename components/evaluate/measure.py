@@ -227,11 +227,7 @@ def _intervals(measured: Resampled) -> IntervalsByScorer:
 
 
 def _score_baselines(held_out: HeldOut, cache: Path | None) -> dict[str, Answers]:
-    """Returns the baselines' answers, from the file in `cache` or computed and kept there.
-
-    Args:
-      cache: a directory of the data; None keeps nothing. One that cannot be written is no failure.
-    """
+    """Returns the baselines' answers, computed or kept in the directory `cache`, if that can be written."""
     known, movies = held_out.known, len(held_out.movie_ids)
     fits = applicable(known)
     file, key = (cache / CACHE_FILE if cache else None), _cache_key(held_out)

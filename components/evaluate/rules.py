@@ -36,11 +36,7 @@ def finite(non_finite_users: int, users: int) -> Rule:
 
 
 def not_trained_on(trained_on: int | None) -> Rule:
-    """The model may not have been trained on the rows that it is measured on.
-
-    Args:
-      trained_on: on how many of them it was, of those that its sample covers; None if it covers none.
-    """
+    """The model may not have been trained on the test rows: `trained_on` counts those, None if not known."""
     name, metric = "unread_test_rows", "trained_test_rows"
     if trained_on is None:
         return skipped(name, metric, "The model does not say which rows it was trained on.", comparison="<=")
@@ -86,12 +82,7 @@ def bounded(name: str, metric: str, value: float, bound: float, interval: Interv
 
 
 def within(name: str, metric: str, value: float, bound: float, comparison: Comparison, why: str) -> Rule:
-    """A figure of the data, which may reach its bound.
-
-    Args:
-      comparison: what the value has to be to the bound.
-      why: what was found, as the beginning of a sentence.
-    """
+    """A figure of the data, which may reach its bound; `why` says what was found, as a sentence begins."""
     rule = _hold(name, metric, value, comparison, bound, f"{why}.")
     if rule.verdict == PASS:
         return rule

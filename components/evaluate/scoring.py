@@ -66,7 +66,6 @@ def _score_batch(scorer: Scorer, batch: Batch, rating_scale: tuple[float, float]
 
 def _concatenate(batches: list[Answers]) -> Answers:
     """Puts the answers of consecutive batches together."""
-
     columns: dict[str, Any] = {}
     for name in ("ranks", "unseen_ranks", "ratings", "lists"):
         if arrays := [array for one in batches if (array := getattr(one, name)) is not None]:

@@ -45,9 +45,6 @@ class ReportInputs:
 
         Only the evaluation and the dataset must be whole: a broken model is reported like any other.
 
-        Args:
-          identity: may be "".
-
         Raises:
           UserError: if there is no verdict or no dataset.
         """

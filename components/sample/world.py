@@ -233,11 +233,7 @@ def _activity(random: Generator, users: int, most: int, total: int) -> npt.NDArr
 
 
 def rate(random: Generator, world: World) -> tuple[Integers, Integers, Integers]:
-    """Lets every user choose movies and rate them.
-
-    Returns:
-      users int32, movies int32 and stars int8 [ratings], sorted by movie, as the Netflix files are.
-    """
+    """Draws ratings: users int32, movies int32 and stars int8 [ratings], sorted by movie as Netflix's are."""
     rated = np.flatnonzero(world.popularity)
     chosen = choices(random, world.preferences, world.activity, world.genres[rated], world.popularity[rated])
     blocks = []

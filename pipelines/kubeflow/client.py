@@ -31,16 +31,11 @@ _LONGEST_MESSAGE = 300
 
 
 class ApiError(UserError):
-    """A request that did not succeed.
-
-    Attributes:
-      status: the HTTP status, or 0 without a complete answer: then it is unknown whether the request was
-        carried out.
-    """
+    """A request that did not succeed."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
-        self.status = status
+        self.status = status  # of HTTP; 0 without a complete answer: the request may have been carried out
 
     @property
     def passing(self) -> bool:
@@ -53,10 +48,6 @@ class Transport(RESTClientObject):  # type: ignore[misc]  # kfp_server_api is un
 
     A GET is repeated for some ten seconds. Other requests are not, since they may have been carried out
     although the answer was lost: see `get_or_create`.
-
-    Args:
-      configuration: of the generated client.
-      host: as the user gave it, for messages.
     """
 
     def __init__(self, configuration: Any, host: str) -> None:
@@ -65,7 +56,7 @@ class Transport(RESTClientObject):  # type: ignore[misc]  # kfp_server_api is un
             total=None, connect=0, read=0, redirect=0, status=0, other=0, raise_on_redirect=False
         )
         super().__init__(configuration)
-        self._host = host
+        self._host = host  # as the user gave it, for messages
 
     def request(self, method: str, url: str, **arguments: Any) -> Any:
         """Returns an answer whose body is a JSON object. Raises `ApiError`."""

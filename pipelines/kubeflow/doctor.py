@@ -146,10 +146,7 @@ def examine(
 ) -> Iterator[Finding]:
     """Yields one finding after the other; ends early where the further checks would be pointless.
 
-    Args:
-      connect: connects to Kubeflow, or raises `UserError`.
-      pods: settings of the pods, whose secrets and volumes must exist.
-      image: the image that the steps run on.
+    `connect` may raise `UserError`; the secrets and volumes of `pods` must exist.
     """
     try:
         kubeflow = connect()

@@ -44,10 +44,7 @@ class TaskState(NamedTuple):
 def follow(
     kubeflow: Kubeflow, run_id: str, show: Callable[[Any], None], pause: float = _SECONDS_BETWEEN_LOOKS
 ) -> Any:
-    """Fetches a run repeatedly and calls `show` with it, until the run has ended.
-
-    Returns:
-      The run.
+    """Fetches a run repeatedly and calls `show` with it, until it has ended; returns it.
 
     Raises:
       UserError: if the server refuses the request, or has not answered for ten minutes.

@@ -94,10 +94,7 @@ class Created:
 
 
 def create(kubeflow: Kubeflow, plan: Plan, *, kill_running: bool = False) -> Created:
-    """Makes the plan the only schedule of its name, and enables it.
-
-    Args:
-      kill_running: replace a schedule although that kills its runs in progress.
+    """Makes the plan the only schedule of its name, and enables it; with `kill_running` it may kill runs.
 
     Raises:
       UserError: if a run in progress would be killed, somebody else creates the same name at the same

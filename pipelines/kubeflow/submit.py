@@ -161,10 +161,7 @@ def _unfinished(kubeflow: Kubeflow, experiment_id: str, mark: str) -> Any | None
 
 
 def run_now(kubeflow: Kubeflow, name: str) -> str:
-    """Starts a run with the version, the inputs and the experiment of the schedule called `name`.
-
-    Returns:
-      The URL of the page of the run.
+    """Starts a run with version, inputs and experiment of the schedule `name`; returns the URL of its page.
 
     Raises:
       UserError: if there is no such schedule, or its pipeline has no version any more.
