@@ -1,8 +1,8 @@
 """Client of the Kubernetes API for the pod of a step."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -59,49 +59,31 @@ class Api:
         return cls(client.ApiClient(configuration), namespace)
 
     def pod(self, name: str) -> Object:
-        with _refusals():
-            found = self._core.read_namespaced_pod(name, self.namespace, _request_timeout=_TIME_LIMIT)
-        return self._plain(found)
+        return self._plain(_call(self._core.read_namespaced_pod, name, self.namespace))
 
     def claim(self, name: str) -> Object:
         """Returns a persistent volume claim."""
-        read = self._core.read_namespaced_persistent_volume_claim
-        with _refusals():
-            found = read(name, self.namespace, _request_timeout=_TIME_LIMIT)
-        return self._plain(found)
+        return self._plain(_call(self._core.read_namespaced_persistent_volume_claim, name, self.namespace))
 
     def last_lines(self, pod: str, container: str, lines: int) -> list[str]:
         """Returns the last lines of a container's log; none if it has not started."""
+        read, which = self._core.read_namespaced_pod_log, {"container": container, "tail_lines": lines}
         try:
-            with _refusals():
-                text = self._core.read_namespaced_pod_log(
-                    pod, self.namespace, container=container, tail_lines=lines, _request_timeout=_TIME_LIMIT
-                )
+            return str(_call(read, pod, self.namespace, **which) or "").splitlines()
         except UserError:
             return []  # a log is no reason to fail
-        return str(text or "").splitlines()
 
     def create_job(self, manifest: Object) -> None:
-        with _refusals():
-            self._custom.create_namespaced_custom_object(
-                *self._jobs, body=manifest, _request_timeout=_TIME_LIMIT
-            )
+        _call(self._custom.create_namespaced_custom_object, *self._jobs, body=manifest)
 
     def job(self, name: str) -> Object:
-        with _refusals():
-            return dict(
-                self._custom.get_namespaced_custom_object(*self._jobs, name, _request_timeout=_TIME_LIMIT)
-            )
+        return dict(_call(self._custom.get_namespaced_custom_object, *self._jobs, name))
 
     def delete_job(self, name: str) -> None:
         """Deletes a job and its pods, if it exists."""
-        try:
-            with _refusals():
-                self._custom.delete_namespaced_custom_object(
-                    *self._jobs, name, propagation_policy="Foreground", _request_timeout=_TIME_LIMIT
-                )
-        except MissingError:
-            return
+        delete = self._custom.delete_namespaced_custom_object
+        with suppress(MissingError):
+            _call(delete, *self._jobs, name, propagation_policy="Foreground")
 
     @property
     def _jobs(self) -> tuple[str, str, str, str]:
@@ -111,13 +93,12 @@ class Api:
         return dict(self._client.sanitize_for_serialization(found))
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turns errors of the API into errors that name a cure."""
+def _call(method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Calls the API; turns its errors into errors that name a cure."""
     from kubernetes.client.exceptions import ApiException
 
     try:
-        yield
+        return method(*arguments, **options, _request_timeout=_TIME_LIMIT)
     except ApiException as error:
         message = _message(error)
         match error.status:
