@@ -102,11 +102,7 @@ class Champion:
 
     @classmethod
     def load(cls, path: str) -> Self:
-        """Reads the artifact or Model at `path`; "" stands for no champion.
-
-        Raises:
-          UserError: if it is neither an artifact of the step `champion` nor a Model.
-        """
+        """Reads the artifact or Model at `path`; "" for no champion. Raises `UserError` if it is neither."""
         if not path:
             return cls(_NO_CHAMPION, None)
         directory, marker = Path(path), Path(path) / CHAMPION_FILE

@@ -145,11 +145,7 @@ class VersionSummary(Document):
 
 
 def version_summary(registry: Registry, version: str = "") -> VersionSummary:
-    """Collects all that the registry holds about a version; "" stands for the champion.
-
-    Raises:
-      UserError: if there is no such version, or a document about it is corrupt.
-    """
+    """Collects what the registry has of a version, "" for the champion. Raises `UserError` if it has none."""
     entries = registry.champion_log.entries()
     if not version and not entries:
         raise UserError(

@@ -41,9 +41,7 @@ class ReportInputs:
 
     @classmethod
     def load(cls, evaluation: str, model: str, dataset: str, identity: str = "") -> Self:
-        """Reads the directories that the steps wrote.
-
-        Only the evaluation and the dataset must be whole: a broken model is reported like any other.
+        """Reads the directories that the steps wrote; a broken model is reported like any other.
 
         Raises:
           UserError: if there is no verdict or no dataset.

@@ -37,10 +37,8 @@ class Version:
 def upload(kubeflow: Kubeflow, package: Path, pipeline: str) -> Version:
     """Uploads the compiled `package` as a version of the pipeline called `pipeline`, unless it is there.
 
-    Interrupted, it leaves a pipeline without that version, which the next call completes.
-
-    Raises:
-      UserError: if the server refuses it.
+    Interrupted, it leaves a pipeline without that version, which the next call completes. Raises `UserError`
+    if the server refuses it.
     """
     from kfp_server_api import V2beta1Pipeline
 
