@@ -60,7 +60,7 @@ def train(
 
 
 @subcommand(train)
-@click.option("--retrieval-loss", default="", hidden=True)
+@click.option("--retrieval-loss", default="", hidden=True, help="Earlier name of the setting.")
 def train_command(output: str, train_settings: dict[str, Any], retrieval_loss: str, **inputs: Any) -> None:
     if retrieval_loss:
         say_renamed("--retrieval-loss", "the setting retrieval_loss of --train-settings")

@@ -139,7 +139,7 @@ def asked(world):
     """Queries, and the rows and movies that they exclude."""
     questions = world[2]
     rows = np.repeat(np.arange(USERS, dtype=np.int64), 20)
-    return tf.constant(questions.queries), tf.constant(rows), tf.constant(questions.history[0])
+    return tf.constant(questions.queries), tf.constant(rows), tf.constant(questions.history.movies)
 
 
 def test_scann_finds_nearly_all_with_exact_scores_and_nothing_excluded(scann, asked, world):

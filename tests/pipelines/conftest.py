@@ -13,7 +13,7 @@ from components.sample.step import sample
 TWOTOWER = [sys.executable, "-m", "pipelines.cli"]
 
 # Few steps: these tests look at the pipeline, not at the model.
-_SETTINGS = '{"steps": 60}'
+_SETTINGS = '{"steps": 60, "ensemble_size": 1}'
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ SETTINGS = {
     "dimension": 16,
     "hidden_units": 32,
     "rating_weights": 6,
+    "ensemble_size": 1,
     "batch_users": 32,
     "final_refit": 0,
 }

@@ -17,6 +17,7 @@ SETTINGS = {
     "dimension": 8,
     "hidden_units": 16,
     "rating_weights": 4,
+    "ensemble_size": 1,
 }
 
 
