@@ -20,10 +20,8 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 def output_directory(path: str | Path) -> Iterator[Path]:
     """Yields an empty directory that becomes `path` when the block ends without an exception.
 
-    An earlier output at `path` is replaced; after an exception it is left as it was.
-
-    Raises:
-      UserError: if nothing can be written there, or the disk fills up.
+    An earlier output at `path` is replaced; after an exception it is left as it was. Raises `UserError` if
+    nothing can be written there, or the disk fills up.
     """
     target = Path(path)
     staging = directory_beside(target)

@@ -205,8 +205,7 @@ def _flag(parameter: str) -> str:
 def docker_arguments(arguments: dict[str, Any], outcomes: Path) -> dict[str, Any]:
     """Returns the arguments of the DockerRunner: inputs are mounted read-only, outputs belong to the caller.
 
-    Raises:
-      UserError: if an input is missing, or no Docker engine answers.
+    Raises `UserError` if an input is missing, or no Docker engine answers.
     """
     _require_engine()
     mounts: dict[str, bool] = {}

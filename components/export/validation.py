@@ -77,10 +77,8 @@ def validate(
     """Compares the answers of the index about `sample` with those of the model, and sends `requests`.
 
     The scores and ratings of an approximate `search` must be exact; the recall is measured in search.py.
-
-    Raises:
-      UserError: if the index cannot be loaded without this project's code, if its answers differ from
-        those of the model, or if the median answer takes longer than `max_latency_ms`.
+    Raises `UserError` if the index cannot be loaded without this project's code, if its answers differ from
+    those of the model, or if the median answer takes longer than `max_latency_ms`.
     """
     pairs = _pairs(scoring, sample)
     questions = _questions(scoring, sample, pairs, requests)

@@ -21,10 +21,8 @@ MemoryGb = Annotated[float, Range(0.7)]
 def scratch_directory(output: str | Path) -> Iterator[Path]:
     """Yields an empty directory beside `output` that is removed at the end.
 
-    The user chose that disk to be big enough; /tmp is often memory.
-
-    Raises:
-      UserError: if nothing can be written beside `output`.
+    The user chose that disk to be big enough; /tmp is often memory. Raises `UserError` if nothing can be
+    written beside `output`.
     """
     scratch = directory_beside(Path(output), "scratch.")
     try:

@@ -106,8 +106,7 @@ class InputFile:
 def names(text: str, flag: str) -> list[str]:
     """Lists the files that `text` names: paths or gs:// URIs, several by comma or pattern.
 
-    Raises:
-      UserError: if a pattern matches nothing, or `text` is empty.
+    Raises `UserError` if a pattern matches nothing, or `text` is empty.
     """
     found: list[str] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
@@ -123,8 +122,7 @@ def names(text: str, flag: str) -> list[str]:
 def open_all(text: str, flag: str, scratch: Path) -> list[InputFile]:
     """Opens every file that `text` names and reads its first bytes; gs:// objects are copied to `scratch`.
 
-    Raises:
-      UserError: if a file is absent, a directory, empty, unreadable or not text.
+    Raises `UserError` if a file is absent, a directory, empty, unreadable or not text.
     """
     return [_open(name, flag, scratch) for name in names(text, flag)]
 

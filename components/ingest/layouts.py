@@ -60,8 +60,7 @@ def is_number(text: str) -> bool:
 def parse_columns(text: str, format: str = "") -> dict[str, str]:
     """Reads `--columns user=…,movie=…,rating=…[,time=…]`.
 
-    Raises:
-      UserError: if it is not of that form, or `--format` names a layout whose columns are known.
+    Raises `UserError` if it is not of that form, or `--format` names a layout whose columns are known.
     """
     columns: dict[str, str] = {}
     for word in filter(None, text.split(",")):

@@ -64,8 +64,7 @@ def open_sources(
 ) -> InputSources:
     """Opens the input files and finds their layouts; gs:// objects are copied to `scratch`.
 
-    Raises:
-      UserError: if one of them cannot be used.
+    Raises `UserError` if one of them cannot be used.
     """
     tables = inputs.open_all(movies, "--movies", scratch) if movies else []
     if len(tables) > 1:
@@ -96,8 +95,7 @@ class Examined:
 def examine(connection: Any, sources: InputSources, settings: IngestSettings, rejects_file: Path) -> Examined:
     """Reads, classifies and divides all rows into tables of `connection`; lists the rejects in a file.
 
-    Raises:
-      UserError: if a file cannot be read.
+    Raises `UserError` if a file cannot be read.
     """
     started = time.monotonic()
     catalogue = movie_tables.read(sources.movies) if sources.movies else None
@@ -139,8 +137,7 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
 def prepare(connection: Any, sources: InputSources, settings: IngestSettings, directory: Path) -> Statistics:
     """Writes all files of a RatingsDataset but its statistics, which it returns.
 
-    Raises:
-      UserError: if a file cannot be read, too many rows are rejected, or too few are left.
+    Raises `UserError` if a file cannot be read, too many rows are rejected, or too few are left.
     """
     examined = examine(connection, sources, settings, directory / REJECTS_FILE)
     if examined.refusal:

@@ -76,8 +76,7 @@ def read_finished_run(
 ) -> FinishedRun:
     """Reads the results of a run from its artifacts; "" stands for one that is not at hand.
 
-    Raises:
-      UserError: if a document is missing or broken, or `run_id` cannot name a directory.
+    Raises `UserError` if a document is missing or broken, or `run_id` cannot name a directory.
     """
     check_run_id(run_id)
     artifacts = [Path(path) for path in (dataset, model, evaluation, index) if path]
@@ -105,8 +104,7 @@ def _rows(dataset: str) -> RowCounts:
 def find_card(model_card: str, run: FinishedRun) -> Path | None:
     """Finds the model card: `model_card` or, if that is "", the one beside the page, if there is one.
 
-    Raises:
-      UserError: if `model_card` does not exist.
+    Raises `UserError` if `model_card` does not exist.
     """
     card = Path(model_card) if model_card else run.files[REPORT].with_name(CARD)
     if card.is_file():

@@ -65,10 +65,8 @@ def write_recommendations(
     """Writes the k best movies for each of `users`, in their order, to the Parquet file `output`.
 
     Finished parts are kept beside `output` until it is complete: the same call, repeated after a kill,
-    resumes after the last part. Memory use does not depend on the number of users.
-
-    Raises:
-      UserError: if `output` cannot be written.
+    resumes after the last part. Memory use does not depend on the number of users. Raises `UserError` if
+    `output` cannot be written.
     """
     target = Path(output)
     if target.is_dir():
@@ -94,8 +92,7 @@ def write_recommendations(
 def read_users(source: str, index: PublishedIndex) -> list[str]:
     """Reads the users of the file `source`, one id a line; returns all users of `index` for "all".
 
-    Raises:
-      UserError: if there is no such file, or no user in it.
+    Raises `UserError` if there is no such file, or no user in it.
     """
     if source == "all":
         return index.user_ids

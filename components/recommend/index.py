@@ -167,8 +167,7 @@ class PublishedIndex:
     def history(self, user_id: str) -> list[dict[str, Any]]:
         """Returns the ratings of the user: movie_id, title, year, rating and held_out, the best rated first.
 
-        Raises:
-          UserError: if the user is unknown.
+        Raises `UserError` if the user is unknown.
         """
         ratings = self.histories([user_id])[0]
         if not ratings:

@@ -29,8 +29,7 @@ class Titles:
     def find(self, text: str) -> int:
         """Finds the row of the movie with the id `text`, or else of the one movie with that title.
 
-        Raises:
-          UserError: if there is none (the nearest titles are named), or more than one (all are listed).
+        Raises `UserError` if there is none (the nearest titles are named), or more than one (all are listed).
         """
         if text in self._row_of:
             return self._row_of[text]

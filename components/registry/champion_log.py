@@ -90,10 +90,8 @@ class ChampionLog:
     ) -> ChampionEntry:
         """Makes `version` the champion, if the log still ends at `expected_sequence` (0: is empty).
 
-        Of any number of callers at once, one succeeds: they all create the same file.
-
-        Raises:
-          SupersededError: if the log ends elsewhere.
+        Of any number of callers at once, one succeeds: they all create the same file. Raises
+        `SupersededError` if the log ends elsewhere.
         """
         latest = self.latest()
         if (latest.sequence if latest else 0) != expected_sequence:

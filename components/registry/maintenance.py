@@ -56,10 +56,8 @@ def prunable(registry: Registry, keep: int) -> Pruning:
 def prune(registry: Registry, pruning: Pruning) -> None:
     """Deletes what `prunable` has found, and what killed publishers left a day ago or earlier.
 
-    May be killed at any time: what it has begun to delete no reader sees, and the next call goes on.
-
-    Raises:
-      UserError: if the champion has changed since.
+    May be killed at any time: what it has begun to delete no reader sees, and the next call goes on. Raises
+    `UserError` if the champion has changed since.
     """
     # A server may hold on to the copy before, if the newest one was never completed.
     registry.complete_serving()

@@ -37,10 +37,8 @@ class Serving:
     def complete(self, entry: ChampionEntry) -> None:
         """Copies this champion's index to its place, unless it is there.
 
-        What a killed publisher left is overwritten file by file; callers at once write the same bytes.
-
-        Raises:
-          UserError: if a file of the version is missing or not as published, or cannot be copied.
+        What a killed publisher left is overwritten file by file; callers at once write the same bytes. Raises
+        `UserError` if a file of the version is missing or not as published, or cannot be copied.
         """
         if self.is_complete(entry):
             return

@@ -43,8 +43,7 @@ class Found:
 def find(registry: Registry, name: str = "") -> Found:
     """Finds a run or version by its id or the beginning of it, or `champion`; "" for the run that ended last.
 
-    Raises:
-      UserError: if there is no such run or version, or more than one; or a document of it is corrupt.
+    Raises `UserError` if there is no such run or version, or more than one; or a document of it is corrupt.
     """
     root = registry.root
     if not name:

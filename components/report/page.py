@@ -43,8 +43,7 @@ class ReportInputs:
     def load(cls, evaluation: str, model: str, dataset: str, identity: str = "") -> Self:
         """Reads the directories that the steps wrote; a broken model is reported like any other.
 
-        Raises:
-          UserError: if there is no verdict or no dataset.
+        Raises `UserError` if there is no verdict or no dataset.
         """
         data = RatingsDataset.load(dataset)
         return cls(

@@ -126,8 +126,7 @@ class Live:
     async def start(cls, name: str, index: str, registry: str) -> "Live":
         """Serves the directory `index` or, if that is "", the champion of `registry`.
 
-        Raises:
-          UserError: if there is none, or it is broken.
+        Raises `UserError` if there is none, or it is broken.
         """
         if index:
             return cls(await Answerer.start(Source(name, 1, index=index)), None)

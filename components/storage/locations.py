@@ -17,8 +17,7 @@ _GCS_SCHEME = "gs://"
 def open_storage(root: str) -> Storage:
     """Opens the storage whose keys are paths below `root`, a local directory or `gs://bucket/prefix`.
 
-    Raises:
-      UserError: if `root` is neither, or there are no credentials for Google Cloud.
+    Raises `UserError` if `root` is neither, or there are no credentials for Google Cloud.
     """
     if is_remote(root):
         # The client library takes most of a second to load.
@@ -42,10 +41,7 @@ def identity(uri: str) -> str:
     """Returns a string that changes when the file at `uri` does.
 
     It has the file's size in bytes and modification time in nanoseconds, or in Google Cloud Storage its
-    generation and CRC32C.
-
-    Raises:
-      UserError: if there is no file at `uri`.
+    generation and CRC32C. Raises `UserError` if there is no file at `uri`.
     """
     if not is_remote(uri):
         status = _local_file(uri).stat()
@@ -59,8 +55,7 @@ def identity(uri: str) -> str:
 def fetch(uri: str, directory: str | Path) -> Path:
     """Makes the content of `uri` a local file: a copy below `directory`, or the local path itself.
 
-    Raises:
-      UserError: if there is no file at `uri`, or it cannot be read.
+    Raises `UserError` if there is no file at `uri`, or it cannot be read.
     """
     if not is_remote(uri):
         return _local_file(uri)
@@ -92,8 +87,7 @@ def is_pattern(name: str) -> bool:
 def matches(pattern: str) -> list[str]:
     """Lists the files that match, sorted by name: `*`, `?` and `[…]` within a directory, `**` across them.
 
-    Raises:
-      UserError: if the bucket cannot be listed.
+    Raises `UserError` if the bucket cannot be listed.
     """
     if is_remote(pattern):
         return _remote_matches(pattern)

@@ -34,8 +34,7 @@ _CURES = {
 def staged(path: Path) -> Iterator[Path]:
     """Yields a name beside `path` to write to and to move into place, and removes it at the end.
 
-    Raises:
-      UserError: if the file system refuses.
+    Raises `UserError` if the file system refuses.
     """
     staging = path.with_name(staging_name())
     try:
@@ -134,10 +133,7 @@ class Storage(ABC):
         """Creates the file; of any number of callers at once, one succeeds.
 
         `data` must be unique to the caller (contain a run id, say): by it, a caller whose answer was lost on
-        the network recognises its own file.
-
-        Raises:
-          AlreadyExistsError: if the file is there already.
+        the network recognises its own file. Raises `AlreadyExistsError` if the file is there already.
         """
 
     @abstractmethod

@@ -191,8 +191,7 @@ class Training:
     def run(self) -> State:
         """Trains to the end, or from the last checkpoint to the end; leaves the kept weights in the model.
 
-        Raises:
-          UserError: if a loss is not finite.
+        Raises `UserError` if a loss is not finite.
         """
         self.model.optimizer.build(self.model.trainable_variables)
         state, best = self._restore()

@@ -62,10 +62,8 @@ def replicas(preset: str) -> Iterator[tf.distribute.Strategy]:
     It is TensorFlow's default for one device, `MirroredStrategy` for several GPUs, and
     `MultiWorkerMirroredStrategy` where TF_CONFIG names several workers. When a worker is lost, the process
     ends with the status `LOST_WORKER`, to be started again and go on from the checkpoint. Nothing else could
-    be done: TensorFlow's collective operations do not recover, and the other workers wait in them.
-
-    Raises:
-      UserError: if TF_CONFIG cannot be read, or names workers for a preset that needs one process.
+    be done: TensorFlow's collective operations do not recover, and the other workers wait in them. Raises
+    `UserError` if TF_CONFIG cannot be read, or names workers for a preset that needs one process.
     """
     worker = worker_of_tf_config()
     check_workers(worker.of, preset)

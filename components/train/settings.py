@@ -218,10 +218,8 @@ def declarations(settings: Settings | NotebookSettings) -> Iterator[tuple[str, t
 def override(settings: S, values: Mapping[str, Any]) -> S:
     """Returns `settings` with the fields named in `values` replaced; earlier names are accepted.
 
-    JSON makes 24 into 24.0 on its way through a pipeline; whole numbers become integers again.
-
-    Raises:
-      UserError: if a name is unknown, or a value is not of the setting's type or out of its range.
+    JSON makes 24 into 24.0 on its way through a pipeline; whole numbers become integers again. Raises
+    `UserError` if a name is unknown, or a value is not of the setting's type or out of its range.
     """
     for name in OLD_NAMES.keys() & values.keys():
         log(f"--train-settings: {name} is now called {OLD_NAMES[name]}")

@@ -66,8 +66,7 @@ class Vocabulary:
 def load_encoded(interactions: str | Path, vocabulary: str | Path) -> tuple[Interactions, Vocabulary]:
     """Opens interactions with the vocabulary that numbers them.
 
-    Raises:
-      UserError: if one is not whole, or they are of different runs.
+    Raises `UserError` if one is not whole, or they are of different runs.
     """
     rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
     if (len(names.user_ids), len(names.movie_ids)) != (rows.users, rows.movies):
@@ -152,8 +151,7 @@ def write_interactions(
 ) -> None:
     """Writes every split of `dataset` by the numbered users and movies.
 
-    Raises:
-      UserError: if a rating is of a movie that is not in the catalogue, or stands there twice.
+    Raises `UserError` if a rating is of a movie that is not in the catalogue, or stands there twice.
     """
     statistics, sums = dataset.statistics, {}
     rows = dict(statistics.splits.items())

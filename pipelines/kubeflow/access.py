@@ -45,10 +45,8 @@ def access(
     """Combines flags, environment and pod.
 
     Of the credentials the first of these is used: `token_file`, the token of the environment, `cookies_file`,
-    the cookies of the environment, the service account of the pod.
-
-    Raises:
-      UserError: if there is no host, or a file or a value cannot be used.
+    the cookies of the environment, the service account of the pod. Raises `UserError` if there is no host, or
+    a file or a value cannot be used.
     """
     pages = environment.get(_PAGES_VARIABLE, "").rstrip("/")
     found = Access(_host(host, environment), namespace, ca_cert=ca_cert, pages=pages)

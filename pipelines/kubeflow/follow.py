@@ -46,8 +46,7 @@ def follow(
 ) -> Any:
     """Fetches a run repeatedly and calls `show` with it, until it has ended; returns it.
 
-    Raises:
-      UserError: if the server refuses the request, or has not answered for ten minutes.
+    Raises `UserError` if the server refuses the request, or has not answered for ten minutes.
     """
     last_answer, lost = time.monotonic(), False
     while True:

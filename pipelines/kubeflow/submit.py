@@ -161,8 +161,7 @@ def _unfinished(kubeflow: Kubeflow, experiment_id: str, mark: str) -> Any | None
 def run_now(kubeflow: Kubeflow, name: str) -> str:
     """Starts a run with version, inputs and experiment of the schedule `name`; returns the URL of its page.
 
-    Raises:
-      UserError: if there is no such schedule, or its pipeline has no version any more.
+    Raises `UserError` if there is no such schedule, or its pipeline has no version any more.
     """
     from kfp_server_api import V2beta1PipelineVersionReference, V2beta1Run
 
@@ -197,9 +196,8 @@ def run_now(kubeflow: Kubeflow, name: str) -> str:
 def parse_arguments(texts: Sequence[str], inputs: Mapping[str, Input]) -> dict[str, Any]:
     """Parses `name=value` texts into values of the types of the inputs.
 
-    Raises:
-      UserError: if a text is not of that form, names no parameter or one twice, if a value is not of the
-        parameter's type, or if a parameter without default is missing.
+    Raises `UserError` if a text is not of that form, names no parameter or one twice, if a value is not of
+    the parameter's type, or if a parameter without default is missing.
     """
     values: dict[str, Any] = {}
     for text in texts:
@@ -228,8 +226,7 @@ def _nearest(name: str, inputs: Mapping[str, Input]) -> str:
 def check_image(name: str) -> None:
     """Checks the name of the image, and warns if it names no registry.
 
-    Raises:
-      UserError: if the tag of the image can move, since KFP reuses results for the same image name.
+    Raises `UserError` if the tag of the image can move, since KFP reuses results for the same image name.
     """
     tag = name.rpartition("/")[2].partition("@")[0].partition(":")[2]
     if "@sha256:" not in name and tag in ("", "latest"):

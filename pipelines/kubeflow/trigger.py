@@ -109,9 +109,8 @@ class Cron:
 def parse_cron(text: str) -> Cron:
     """Parses a cron expression.
 
-    Raises:
-      UserError: if it does not have six fields (the message translates five fields), a field cannot be read,
-        or its time never occurs.
+    Raises `UserError` if it does not have six fields (the message translates five fields), a field cannot be
+    read, or its time never occurs.
     """
     parts = text.split()
     if text.strip().startswith("@") or len(parts) == 5:

@@ -124,8 +124,7 @@ _LINES = 50
 def follow(api: Api, name: str, workers: int) -> None:
     """Waits for the end of the job, and logs its conditions and the chief's log.
 
-    Raises:
-      UserError: if the job failed, with the message of the worker that ended it, or was deleted.
+    Raises `UserError` if the job failed, with the message of the worker that ended it, or was deleted.
     """
     logged: set[tuple[str, str]] = set()
     last = ""
@@ -256,10 +255,8 @@ def train_in_pods(
 
     Inputs and Model go through a directory below the checkpoint root, which all pods must share, also because
     a worker that is started again resumes from there. Job and directory are removed in any case, also when
-    this process is told to end; the checkpoint stays for the next try.
-
-    Raises:
-      UserError: if the place is not shared, the cluster refuses, or the training fails.
+    this process is told to end; the checkpoint stays for the next try. Raises `UserError` if the place is not
+    shared, the cluster refuses, or the training fails.
     """
     pod.check_shared(workers, request.checkpoint_root)
     name = pod.job_name

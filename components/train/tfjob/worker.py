@@ -71,8 +71,7 @@ class Exchange:
 def work(place: str) -> None:
     """Trains the staged request of `place` with the other workers; the chief uploads the Model.
 
-    Raises:
-      UserError: as the step `train`.
+    Raises `UserError` as the step `train` does.
     """
     from components.train.presets import make_model
     from components.train.replicas import replicas
