@@ -53,11 +53,8 @@ D = TypeVar("D", bound=Document)
 def read_document(path: str | Path, kind: type[D], cure: str = "") -> D:
     """Reads the file at `path` as a document of type `kind`.
 
-    Args:
-      cure: for the message, if the document is absent or broken; "" names the command that writes it.
-
-    Raises:
-      UserError: if there is no such file, or `decode` refuses its content.
+    `cure` is for the message, if the document is absent or broken; "" names the command that writes it.
+    Raises `UserError` if there is no such file, or `decode` refuses its content.
     """
     try:
         data = Path(path).read_bytes()

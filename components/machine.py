@@ -11,8 +11,7 @@ _CGROUPS = "sys/fs/cgroup"
 def available_cpus(root: str = "/") -> int:
     """Returns the number of processors, at least 1: by affinity and by the CPU quota of the control groups.
 
-    Args:
-      root: where the files of the control groups (versions 1 and 2) are looked for.
+    The files of the control groups (versions 1 and 2) are looked for in `root`.
     """
     version_1 = map(_quota, _read(root, "cpu.cfs_quota_us", "cpu"), _read(root, "cpu.cfs_period_us", "cpu"))
     version_2 = (_quota(*text.split()) for text in _read(root, "cpu.max"))
@@ -34,8 +33,7 @@ def _quota(quota: str, period: str = "100000") -> float:
 def _read(root: str, name: str, controller: str = "") -> Iterator[str]:
     """Reads the file `name` of this process's control group and of every group above it.
 
-    Args:
-      controller: of version 1; "" for version 2.
+    `controller` is one of version 1; "" for version 2.
     """
     mount = Path(root, _CGROUPS, controller)
     for group in _groups(root, controller):

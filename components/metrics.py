@@ -139,7 +139,6 @@ METRICS = {
 GATE_METRICS = tuple(metric for metric in METRICS.values() if metric.rule)
 LIST_METRICS = tuple(metric for metric in METRICS.values() if metric.over == "lists")
 
-
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 POPULARITY = "popularity"

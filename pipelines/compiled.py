@@ -71,7 +71,6 @@ _PYTHON_TYPES: dict[str, type] = {
     "STRUCT": dict,
 }
 
-
 # Inputs by their names of the last release: old name -> name. The compiled pipeline accepts both, since
 # schedules exist that send the old ones.
 RENAMED = {"index": "index_kind", "batch": "batch_k"}

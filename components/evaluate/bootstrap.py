@@ -79,10 +79,8 @@ def resample_parts(
     """Computes every metric of every scorer, and the same under random weightings of the users.
 
     The weights are exponential (the Bayesian bootstrap, Rubin 1981), not counts of draws: it has the same
-    limit, and a sum of weights is never 0 however few the users are.
-
-    Args:
-      parts: some parts of the same users' rows -> scorer -> its sums. All are under the same weights.
+    limit, and a sum of weights is never 0 however few the users are. `parts` are some parts of the same
+    users' rows -> scorer -> its sums; all are under the same weights.
     """
     users = next((len(one.rows) for sums in parts.values() for one in sums.values()), 0)
     generator = np.random.default_rng(seed)
@@ -132,9 +130,8 @@ def group_of(users: int) -> Array:
 def jackknife(figures: Callable[[Array], dict[str, float]], users: int) -> dict[str, Interval]:
     """95% intervals of figures by the jackknife with a group deleted at a time (Shao & Tu 1995, 2.3).
 
-    Args:
-      figures: the figures of those users for which its argument, bool [users], is true.
-      users: with fewer than a few to a group there are no intervals.
+    `figures` gives those of the users for which its argument, bool [users], is true. With fewer `users` than
+    a few to a group there are no intervals.
     """
     if users < 2 * GROUPS:
         return {}

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-
 _NO_CHAMPION = ComparedChampion(exists=False)
 
 # Opens a model, or raises whatever a broken one does.
@@ -131,12 +130,9 @@ class ChampionComparison:
 def comparison(champion: Champion, held_out: HeldOut, names: Vocabulary, ignored: bool) -> ChampionComparison:
     """Determines on which rows of `held_out` the champion can be compared with, if at all.
 
-    A champion that says which rows it was trained on is compared on those that it was not; one that does
-    not say, only if its data were split as those at hand.
-
-    Args:
-      names: users and movies of the data at hand.
-      ignored: whether the champion is to be left out.
+    A champion that says which rows it was trained on is compared on those that it was not; one that does not
+    say, only if its data were split as those at hand. `names` are the users and movies of the data at hand;
+    `ignored` leaves the champion out.
     """
     record = champion.record
     if champion.model is None:
@@ -161,9 +157,8 @@ def comparison(champion: Champion, held_out: HeldOut, names: Vocabulary, ignored
 def split_mismatch(champion: SplitSettings | None, challenger: SplitSettings) -> str:
     """States why the champion may have trained on these test rows; "" if nothing suggests it.
 
-    Args:
-      champion: the split that the champion was trained with; None if it is not known.
-      challenger: the split of the data at hand.
+    `champion` is the split that the champion was trained with, None if it is not known; `challenger` that of
+    the data at hand.
     """
     if champion is None:
         return "The champion does not say how its data were split: it may have trained on these test rows."

@@ -78,9 +78,8 @@ class Evidence:
 def conclude(decided: Sequence[Rule], gate: str, scored: bool) -> tuple[bool, bool, str]:
     """Concludes from all rules whether the model is good enough, whether it is published, and why.
 
-    Args:
-      gate: "enforce" publishes a model that no rule fails; "report" publishes one that could be scored.
-      scored: whether the challenger could be scored at all.
+    The gate "enforce" publishes a model that no rule fails; "report" publishes one that could be `scored` at
+    all.
     """
     failed = [rule for rule in decided if rule.verdict == FAIL]
     publish = not failed or (gate == REPORT and scored)

@@ -26,7 +26,6 @@ _LISTED_USERS = 2000
 _MOST_SCORES = 20_000_000_000
 _FEWEST_USERS = 10_000
 
-
 _UNKNOWN_SPLIT = SplitSettings(kind="", seed=0, validation_fraction=0.0, test_fraction=0.0)
 
 
@@ -124,10 +123,7 @@ def slices(held_out: HeldOut, years: Array) -> list[Slice]:
 
     New users have no known rating; of the others, light ones are the third with the fewest, heavy ones the
     third with the most. The head are the most rated movies that hold half of the known ratings, the middle
-    those that hold the next 30%, the tail all others.
-
-    Args:
-      years: int32 [M], 0 where unknown.
+    those that hold the next 30%, the tail all others. `years` is int32 [M], 0 where unknown.
     """
     of_users = held_out.known.counts[held_out.users]
     low, high = np.quantile(of_users[of_users > 0], [1 / 3, 2 / 3]) if of_users.any() else (0, 0)

@@ -105,15 +105,13 @@ def compare_indexes(index: str, against: str, registry: str, ratings: str, colum
     """Prepares the evaluation of the model of an index beside that of another one.
 
     Both read the same: the ratings that either may have been trained on. Neither is measured on any of these.
+    Raises `UserError` if something cannot be read, or no row is left to measure on.
 
     Args:
       index: an index directory, a version of `registry`, or "champion" for the one that it serves.
       against: likewise; "" for none.
       ratings: files of held-out ratings; "" for the test rows that the indexes hold.
       columns: of these files, where their layout is not known.
-
-    Raises:
-      UserError: if something cannot be read, or no row is left to measure on.
     """
     mine = IndexedModel.load(_directory(index, registry))
     theirs = IndexedModel.load(_directory(against, registry)) if against else None

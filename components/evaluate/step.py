@@ -130,9 +130,7 @@ _OF_A_MODEL = ("model", "interactions", "vocabulary", "output")
     help="Held-out ratings to measure indexes on, a file or several; by default, their test rows.",
 )
 @click.option(
-    "--columns",
-    default="",
-    help="Columns of these ratings in another layout: user=…,movie=…,rating=….",
+    "--columns", default="", help="Columns of these ratings in another layout: user=…,movie=…,rating=…."
 )
 @click.option("--registry", default="registry", help="With --index, the registry of the versions.")
 def evaluate_command(**inputs: Any) -> None:

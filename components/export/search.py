@@ -64,12 +64,8 @@ def choose(
 ) -> Chosen:
     """Returns the search of the kind `asked`; for "auto", ScaNN where it is faster and finds 99%.
 
-    Args:
-      vectors: float32 [M, d], and biases: float32 [M].
-      sample: draws the queries to measure with; not called if nothing is measured.
-
-    Raises:
-      UserError: if ScaNN is asked for and cannot be used.
+    `vectors` is float32 [M, d], `biases` float32 [M]. `sample` draws the queries to measure with; it is not
+    called if nothing is measured. Raises `UserError` if ScaNN is asked for and cannot be used.
     """
     exact = BiasedBruteForce().index_with_bias(vectors, biases)
 

@@ -35,12 +35,8 @@ def scratch_directory(output: str | Path) -> Iterator[Path]:
 def database(scratch: Path, memory_gb: float) -> Iterator[Any]:
     """Yields a DuckDB connection that spills into `scratch`.
 
-    Args:
-      scratch: An empty directory.
-      memory_gb: What the whole process may hold, in GB (10^9 bytes).
-
-    Raises:
-      UserError: if `memory_gb` is too small for the data, or the disk is full.
+    `scratch` is an empty directory; the whole process may hold `memory_gb` GB (10^9 bytes). Raises
+    `UserError` if `memory_gb` is too small for the data, or the disk is full.
     """
     limit = int(memory_gb * 1e9) - _OUTSIDE_THE_ENGINE
     import duckdb

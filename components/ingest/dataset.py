@@ -210,10 +210,8 @@ _LEVELS = 200
 def measure(connection: Any, movies: int, scale: Scale) -> dict[str, Any]:
     """Measures the rows in `taken`: the fields of `Statistics` from `users` to `time_span`.
 
-    Args:
-      connection: holds the view `taken`.
-      movies: how many there are in the catalogue.
-      scale: the least and the greatest rating, in stars.
+    `connection` holds the view `taken`; `movies` is their number in the catalogue, `scale` the least and the
+    greatest rating, in stars.
     """
     rows, mean = one_row(connection, "SELECT count(*), avg(rating::DOUBLE) FROM taken")
     users, per_user = _counts(connection, "user")

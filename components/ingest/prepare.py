@@ -162,11 +162,8 @@ def describe(
 ) -> tuple[InputSources, Examined]:
     """Reads the files as `ingest` does, spilling to the directory for temporary files (TMPDIR).
 
-    Returns:
-      The files, and the content of a RatingsDataset of them, or why there can be none.
-
-    Raises:
-      UserError: if a file cannot be read.
+    Returns the files, and the content of a RatingsDataset of them, or why there can be none. Raises
+    `UserError` if a file cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="twotower-describe-") as directory:
         scratch = Path(directory)

@@ -44,7 +44,6 @@ class RejectReason(IntEnum):
 # Normal in real logs, so they are listed and counted, but do not make a file bad.
 HARMLESS = frozenset({RejectReason.DUPLICATE, RejectReason.ALSO_IN_TEST})
 
-
 _COLUMNS = ("file", "line", "reason", "text")
 _LONGEST_TEXT = 1000
 

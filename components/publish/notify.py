@@ -13,7 +13,6 @@ from components.registry.run_records import FAILED, RunRecord
 
 _TIMEOUT_SECONDS = 10.0
 
-
 # A site's own, and often secret: so not a parameter, which every reader of a run can see.
 WEBHOOK = "TWOTOWER_WEBHOOK"
 

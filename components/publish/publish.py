@@ -23,12 +23,8 @@ def publish_run(
 ) -> RunRecord:
     """Makes `index` a version, the version the champion unless another came first, and records the run.
 
-    Args:
-      champion_sequence: the end of the champion log when the verdict was taken.
-      forced: why the version becomes the champion whatever the verdict says; "" keeps to the verdict.
-
-    Returns:
-      The run record.
+    `champion_sequence` is the end of the champion log when the verdict was taken; `forced` is why the version
+    becomes the champion whatever the verdict says, "" keeps to the verdict. Returns the run record.
     """
     with TemporaryDirectory() as pages:
         store.clean()

@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 def version_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that name the index."""
     options = [
-        click.option(
-            "--registry",
-            default="registry",
-            show_default=True,
-            help="Registry: a directory or gs://bucket/prefix.",
-        ),
+        click.option("--registry", default="registry", help="Registry: a directory or gs://bucket/prefix."),
         click.option("--version", default="", show_default="the champion", help="Version in the registry."),
         click.option(
             "--index", default="", show_default=False, help="Index directory to read instead of a registry."
@@ -57,14 +52,10 @@ _known = click.option(
     "--known",
     type=click.Choice(KNOWN),
     default="all",
-    show_default=True,
     help="Ratings of the user that are read: all, or those of training and validation.",
 )
 
-
-_k = click.option(
-    "-k", "--k", default=10, show_default=True, type=click.IntRange(min=1), help="Number of movies."
-)
+_k = click.option("-k", "--k", default=10, type=click.IntRange(min=1), help="Number of movies.")
 
 
 @click.command(cls=Subcommand, renamed=OLD_NAMES)
@@ -78,7 +69,6 @@ _k = click.option(
     "--order",
     type=click.Choice(["score", "rating"]),
     default="score",
-    show_default=True,
     help="Order by retrieval score, or the best 100 of these by predicted rating.",
 )
 @_reads_an_index

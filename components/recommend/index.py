@@ -253,11 +253,7 @@ class Showcase:
 def showcase(index: str | Path, k: int = 5) -> Showcase:
     """Picks a user of the index at `index` whose number, mean and spread of ratings are typical.
 
-    Args:
-      k: number of liked and number of recommended movies to show.
-
-    Raises:
-      UserError: if the index cannot be loaded.
+    `k` liked and `k` recommended movies are shown. Raises `UserError` if the index cannot be loaded.
     """
     published = PublishedIndex.load(index)
     user_id, history = _typical_user(published)

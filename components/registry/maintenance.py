@@ -26,13 +26,8 @@ def prunable(registry: Registry, keep: int) -> Pruning:
 
     What `twotower rollback` goes back to is kept too, and a version less than a day old that was never
     champion: its publisher may be at work. A server's copies are kept of the versions that are kept, one
-    each.
-
-    Args:
-      keep: how many champions, the served one among them; at least 1.
-
-    Raises:
-      UserError: if the champion log is corrupt.
+    each. The served champion is among the `keep`, at least 1. Raises `UserError` if the champion log is
+    corrupt.
     """
     newest_place = {entry.version: entry.sequence for entry in registry.champion_log.entries()}
     newest_first = sorted(newest_place, key=newest_place.__getitem__, reverse=True)
@@ -101,10 +96,7 @@ def verify(registry: Registry, download: bool = False) -> Verification:
     """Compares all versions, and all that a server can load, with the manifests; reads the champion log.
 
     The bytes of a local registry are read. Google Cloud Storage keeps the checksums of the bytes that it
-    keeps, and these are compared.
-
-    Args:
-      download: whether the bytes are read from Google Cloud Storage too.
+    keeps, and these are compared. With `download` the bytes are read from Google Cloud Storage too.
     """
     sizes: list[int] = []
 

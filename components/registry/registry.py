@@ -180,14 +180,9 @@ def published_index(registry_root: str, version: str = "") -> Path:
     """Returns a local directory with the index of a version, each file checked against its checksum.
 
     An index in Google Cloud Storage is downloaded once, to ~/.cache/twotower or, if that is set, to the
-    directory TWOTOWER_CACHE, where a few are kept.
-
-    Args:
-      registry_root: a directory or gs:// prefix.
-      version: the version's id; "" for the champion.
-
-    Raises:
-      UserError: if there is no such version, or a file of it is missing or corrupt.
+    directory TWOTOWER_CACHE, where a few are kept. `registry_root` is a directory or gs:// prefix, `version`
+    an id; "" for the champion. Raises `UserError` if there is no such version, or a file of it is missing or
+    corrupt.
     """
     registry = Registry(registry_root)
     advice = "; name another registry, or publish a version by `twotower run`"

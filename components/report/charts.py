@@ -54,7 +54,6 @@ _STYLE = {
 # Inches at 72 dots each; narrow, so that the text can still be read where the picture fills a phone.
 SIZE = (4.4, 2.9)
 
-
 P = ParamSpec("P")
 _Draw = Callable[Concatenate[Axes, P], None]
 

@@ -1,7 +1,7 @@
 """Finds runs and versions by id or prefix, and collects all that is recorded of one version."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from components.display import figure, table
 from components.documents import Document, decode, plain
 from components.errors import UserError
-from components.evaluate.verdict import VERDICT_FILE, Rule, Verdict
+from components.evaluate.verdict import VERDICT_FILE, Verdict
 from components.metrics import CHAMPION, short
 from components.registry.champion_log import ChampionEntry
 from components.registry.registry import Registry
@@ -55,10 +55,7 @@ def find(registry: Registry, name: str = "") -> Found:
         return _found(registry, records[0].run_id, None, records[0])
     runs, versions = registry.runs.ids(), registry.versions.ids()
     if name == CHAMPION and CHAMPION not in runs:
-        entry = registry.champion_log.latest()
-        if entry is None:
-            raise UserError(f"{root} has no champion; name a run or a version")
-        return _version(registry, entry.version)
+        return _version(registry, registry.champion("; name a run or a version").version)
     chosen = _choose(name, [*versions, *runs], root)
     if chosen in versions:
         return _version(registry, chosen)
@@ -167,8 +164,11 @@ def version_summary(registry: Registry, version: str = "") -> VersionSummary:
 
 def summary_tables(summary: VersionSummary) -> list[RenderableType]:
     """Returns the facts of the version, its metrics beside those of the others, and the rules of its gate."""
-    rules = [_rules(summary.verdict.rules)] if summary.verdict else []
-    return [_facts(summary), _metrics(summary), *rules]
+    tables: list[RenderableType] = [_facts(summary), _metrics(summary)]
+    if summary.verdict:
+        rows = ((rule.verdict, rule.name, rule.why) for rule in summary.verdict.rules)
+        tables.append(table("rules of the gate", ("", "rule", "why"), rows))
+    return tables
 
 
 def _facts(summary: VersionSummary) -> Table:
@@ -218,8 +218,3 @@ def _metrics(summary: VersionSummary) -> Table:
         for metric in summary.manifest.metrics
     )
     return table("on the test rows", ("metric", *columns), rows)
-
-
-def _rules(rules: Sequence[Rule]) -> Table:
-    rows = ((rule.verdict, rule.name, rule.why) for rule in rules)
-    return table("rules of the gate", ("", "rule", "why"), rows)

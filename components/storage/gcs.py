@@ -36,11 +36,8 @@ _TOO_MANY_REQUESTS = 429
 def _one_line(uri: str, bucket: str, deadline_seconds: float, needs_object: bool = True) -> Iterator[None]:
     """Turns errors that the user can cure into a `UserError`; a failed precondition is left to the caller.
 
-    Args:
-      uri: the object or the prefix of the request.
-      bucket: the bucket's name.
-      deadline_seconds: time for which a request is repeated.
-      needs_object: true if "not found" means the object, else it means the bucket.
+    `uri` is the object or the prefix of the request, which is repeated for `deadline_seconds`. `needs_object`
+    is true if "not found" means the object, else it means the bucket, named `bucket`.
     """
     try:
         yield

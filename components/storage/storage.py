@@ -17,7 +17,6 @@ from components.outputs import FULL_DISK
 
 _CHUNK_BYTES = 1 << 20
 
-
 # Prefix of the names of files that are being written. No reader sees them.
 STAGING_PREFIX = ".twotower-"
 
@@ -152,9 +151,8 @@ class Storage(ABC):
     def read_back(self, key: str) -> StoredFile:
         """Returns size and checksum, from reading the whole file.
 
-        Raises:
-          NotFoundError: if there is no such file.
-          CorruptError: if its bytes do not have the checksum that the storage has.
+        Raises `NotFoundError` if there is no such file, `CorruptError` if its bytes do not have the checksum
+        that the storage has.
         """
 
     @abstractmethod
@@ -186,8 +184,7 @@ class Storage(ABC):
     ) -> dict[str, StoredFile]:
         """Copies all files below the local directory `source` in, those named in `last` after the others.
 
-        Returns:
-          The files, by their path from `source`.
+        Returns the files, by their path from `source`.
         """
         names = [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
         return {

@@ -96,9 +96,8 @@ def _hits(scores: Array, history: UserRatings, asked: UserRatings) -> int:
 def draw_validation_users(counts: Array, ratings: int, seed: int) -> Array:
     """Draws the users whose validation rows decide which weights are kept, bool [users].
 
-    Args:
-      counts: validation rows of each user, int64 [users].
-      ratings: as many users as have about so many rows together, or half of all rows if that is less.
+    `counts` are each user's validation rows, int64 [users]. Those drawn have about `ratings` rows together,
+    or half of all rows if that is less.
     """
     order = np.random.default_rng(seed).permutation(np.flatnonzero(counts))
     enough = min(ratings, -(-int(counts.sum()) // 2))

@@ -117,11 +117,7 @@ class NotebookScoring(tf.Module):  # type: ignore[misc]
     def candidates(self) -> Outputs:
         """Every movie's id, vector [M, dimension] and bias [M], which is 0."""
         vectors = self._movies(tf.range(self._unknown))
-        return {
-            "movie_id": self._movie_ids.read_value(),
-            "vector": vectors,
-            "bias": tf.zeros(self._unknown),
-        }
+        return {"movie_id": self._movie_ids.read_value(), "vector": vectors, "bias": tf.zeros(self._unknown)}
 
     @tf.function(input_signature=[*HISTORY_INPUTS, *PAIR_INPUTS], autograph=False)  # type: ignore[untyped-decorator]
     def rate(

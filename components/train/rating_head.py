@@ -111,8 +111,7 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     def table(self, vectors: tf.Tensor, subset: RowSubset = ALL_ROWS) -> ItemFactors:
         """Returns the factors of the movies `subset`, of the shapes [u, K] and [u].
 
-        Args:
-          vectors: the candidate tower's, float32 [u, dimension]. The rating loss does not move them.
+        The candidate tower's `vectors` are float32 [u, dimension]; the rating loss does not move them.
         """
         precision = tf.exp(-self.log_noise)
         means = subset.of(self.features.means)

@@ -310,10 +310,8 @@ def _export_table(table: tf.Tensor, name: str) -> tf.Variable:
 def owners(row_splits: tf.Tensor) -> tf.Tensor:
     """Returns the row that each entry of a ragged tensor belongs to, int32 [entries].
 
-    Few operations; `tf.ragged.row_splits_to_segment_ids` has twenty.
-
-    Args:
-      row_splits: int [n + 1]; row i has the entries `row_splits[i]` to `row_splits[i + 1]`.
+    Few operations; `tf.ragged.row_splits_to_segment_ids` has twenty. `row_splits` is int [n + 1]; row i has
+    the entries `row_splits[i]` to `row_splits[i + 1]`.
     """
     entries = tf.range(row_splits[-1], dtype=row_splits.dtype)
     return tf.searchsorted(row_splits[1:], entries, side="right")

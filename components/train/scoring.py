@@ -50,10 +50,8 @@ def save(module: tf.Module, directory: Path) -> None:
 class ScoringModel:
     """The scoring SavedModel of a Model directory.
 
-    Attributes:
-      movie_ids: str [M], the model's catalogue.
-      vectors: float32 [M, d] and biases: float32 [M]. The retrieval score of movie m for a query is
-        query . vectors[m] + biases[m].
+    The retrieval score of movie m, of the catalogue `movie_ids`, str [M], for a query is
+    query . vectors[m] + biases[m]; vectors are float32 [M, d], biases float32 [M].
     """
 
     def __init__(self, signatures: Any) -> None:
@@ -87,9 +85,8 @@ class ScoringModel:
     def query(self, user_ids: Any, history: UserRatings) -> Array:
         """Returns query vectors, float32 [n, d].
 
-        Args:
-          user_ids: strings [n].
-          history: of n users, over rows of `movie_ids` (other movies are ignored), in stars.
+        `user_ids` are strings [n]; `history` is over rows of `movie_ids` (other movies are ignored), in
+        stars.
         """
         answer: Array = self._signatures["query"](**_inputs(user_ids, history))["query"].numpy()
         return answer

@@ -101,9 +101,7 @@ _RATING_HEAD, _QUERY_TOWER, _MULTIPLICATION, _PARAMETER, _REST = 2.8e-6, 1.2e-6,
 def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: float) -> None:
     """Logs the number of parameters, and the memory and time that the training will take at most.
 
-    Args:
-      movies: rows of the model's tables.
-      ratings_a_user: on average.
+    `movies` are the rows of the model's tables, `ratings_a_user` is an average.
     """
     parameters = sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
     columns = settings.in_batch_pairs if settings.retrieval_loss == IN_BATCH else movies

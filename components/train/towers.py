@@ -33,8 +33,7 @@ class Chunks(NamedTuple):
 def cut_into_chunks(row_splits: tf.Tensor) -> Chunks:
     """Cuts rows into chunks; row i has the entries `row_splits[i]` to `row_splits[i + 1]`.
 
-    Args:
-      row_splits: int [n + 1]. Rows may be empty: they have no chunk.
+    `row_splits` is int [n + 1]. Rows may be empty: they have no chunk.
     """
     row_splits = tf.cast(row_splits, tf.int32)
     lengths = row_splits[1:] - row_splits[:-1]
@@ -88,10 +87,7 @@ class ChunkedRatings(NamedTuple):
 def chunk_ratings(movies: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) -> ChunkedRatings:
     """Lays ragged ratings out in chunks, all of them visible.
 
-    Args:
-      movies: int32 [t].
-      ratings: float32 [t], centred and scaled.
-      row_splits: int [n + 1].
+    `movies` is int32 [t], `ratings` float32 [t], centred and scaled, `row_splits` int [n + 1].
     """
     chunks = cut_into_chunks(row_splits)
     return ChunkedRatings(
@@ -131,10 +127,8 @@ ALL_ROWS = RowSubset()
 def subset_of(movies: tf.Tensor, shares: tf.Tensor | None = None) -> tuple[RowSubset, tf.Tensor]:
     """Returns the subset with the movies of a batch, and the place in it of each of `movies`, int32 [t].
 
-    Args:
-      movies: int32 [t].
-      shares: float32 [all movies], the probability that a rating is of the movie; None if `sum` is not
-        needed.
+    `movies` is int32 [t]. `shares`, float32 [all movies], is the probability that a rating is of the movie;
+    None if `sum` is not needed.
     """
     rows, places = tf.unique(movies)
     if shares is None:
@@ -257,12 +251,8 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
 def pool_history(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Tensor) -> tf.Tensor:
     """Adds up each user's visible movies: vectors, and rating embeddings times the rating above the mean.
 
-    Args:
-      history: ratings by user; the mean is that of the user's visible ratings.
-      vectors, rating_embeddings: float32 [movies, K].
-
-    Returns:
-      float32 [n, K].
+    The mean is that of the user's visible ratings in `history`. `vectors` and `rating_embeddings` are float32
+    [movies, K]; the sums are float32 [n, K].
     """
     by_rating = history.sum_weighted(gather(rating_embeddings, history.movies), _above_mean(history))
     return history.pool(vectors) + by_rating

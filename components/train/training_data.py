@@ -26,33 +26,23 @@ class RatedCatalogue:
     """Movies with known ratings, which alone have parameters, and the mean and scale of the ratings.
 
     Most movies of a catalogue often have no ratings.
-
-    Attributes:
-      rows: int32 [M], the row of each movie in the model's tables; -1 for a movie without known ratings.
-      training_counts, known_counts: int64 [rated movies], ratings of each in the training split, and in the
-        training and validation splits together.
-      years: int32 [rated movies], the year of each, the first one being 1; 0 where it is not known.
-      mean: of the training ratings, in stars.
-      scale: their standard deviation, in stars; 1 if all are equal. Inside the model a rating is
-        (stars - mean) / scale, so that no setting depends on whether people give 1-5 or 1-100.
     """
 
-    rows: Array
-    training_counts: Array
-    known_counts: Array
-    years: Array
-    mean: float
+    rows: Array  # int32 [M], of each movie in the model's tables; -1 for a movie without known ratings
+    training_counts: Array  # int64 [rated movies], ratings of each in the training split
+    known_counts: Array  # int64 [rated movies], in the training and validation splits together
+    years: Array  # int32 [rated movies], the year of each, the first one being 1; 0 where it is not known
+    mean: float  # of the training ratings, in stars
+    # Their standard deviation, in stars; 1 if all are equal. Inside the model a rating is (stars - mean) /
+    # scale, so that no setting depends on whether people give 1-5 or 1-100.
     scale: float
 
     @classmethod
     def of(cls, interactions: Interactions, years: Array) -> Self:
         """Counts the ratings of `interactions`.
 
-        Args:
-          years: int32 [M], of each movie of the catalogue; 0 where it is not known.
-
-        Raises:
-          UserError: if there are no training ratings.
+        `years` is int32 [M], of each movie of the catalogue; 0 where it is not known. Raises `UserError` if
+        there are no training ratings.
         """
         train, validation = interactions.split("train"), interactions.split("validation")
         if not len(train.movies):
@@ -161,12 +151,10 @@ class UserBatches:
 def share_out(batch: Batch, replicas: int) -> list[Batch]:
     """Splits a batch into one share of whole users for each replica, with about as many ratings each.
 
-    The users go to the replicas by falling number of ratings, in turns of alternating direction. Together
-    the shares are the batch. Only where a batch has fewer users than replicas, some users are in several
-    shares, since the model has no loss for an empty one; each replica then hides other ratings of theirs.
-
-    Args:
-      batch: movies int32 [t], ratings float32 [t] and offsets int64 [n + 1], n at least 1.
+    The users go to the replicas by falling number of ratings, in turns of alternating direction. Together the
+    shares are the batch. Only where a batch has fewer users than replicas, some users are in several shares,
+    since the model has no loss for an empty one; each replica then hides other ratings of theirs. `batch` has
+    movies int32 [t], ratings float32 [t] and offsets int64 [n + 1], n at least 1.
     """
     if replicas == 1:
         return [batch]

@@ -107,11 +107,8 @@ class UserRatings:
     def select(self, users: npt.ArrayLike) -> "UserRatings":
         """Gathers the ratings of `users`, one after the other.
 
-        Args:
-          users: integers [n], in any order, repeated if need be; a negative one (unknown) has no ratings.
-
-        Raises:
-          IndexError: if one of `users` is beyond the last user.
+        `users` is integers [n], in any order, repeated if need be; a negative one (unknown) has no ratings.
+        Raises `IndexError` if one of `users` is beyond the last user.
         """
         wanted = np.asarray(users, dtype=np.int64)
         known = np.maximum(wanted, 0)

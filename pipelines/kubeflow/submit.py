@@ -101,15 +101,12 @@ def submit(
     """Starts a run of the compiled `package`, or finds the one that an earlier call started.
 
     A run is found if it has not ended and has the same package and arguments. So a call that was interrupted
-    can be repeated.
+    can be repeated. Raises `UserError` if the server refuses it, or does not answer.
 
     Args:
       arguments: of the pipeline, typed.
       keep_version: upload the package as a version of the pipeline; else it is sent with the run.
       again: start a run even if one is found.
-
-    Raises:
-      UserError: if the server refuses it, or does not answer.
     """
     mark = _mark(package, arguments)
     # The word before the mark is unique to this call, which finds its run by it if the answer is lost.
