@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-_PLAIN = {
+_PLAIN: dict[str, dict[str, Any]] = {
     "str": {"type": "string"},
     "int": {"type": "integer"},
     "float": {"type": "number"},

@@ -187,7 +187,7 @@ class Double:
         if name in [version["display_name"] for version in versions.values()]:
             return problem(409, f"Already exist error: {name}")
         text = request.files["uploadfile"].read().decode()
-        version = {
+        version: dict[str, Any] = {
             "pipeline_id": pipeline_id,
             "pipeline_version_id": self._new_id("version"),
             "display_name": name,

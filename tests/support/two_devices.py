@@ -92,7 +92,7 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
     ratings = [rows.split("train")]
     batch = next(UserBatches(catalogue, ratings, 32, 1 << 16, 1).from_step(0))
     with strategy.scope():
-        model = initial_model(Job(rows, names, 1, ""), settings, catalogue)
+        model: Any = initial_model(Job(rows, names, 1, ""), settings, catalogue)
         model.compile(optimizer=tf.keras.optimizers.SGD(1.0))
 
         def given(share: Any) -> Any:
@@ -108,7 +108,7 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
         step(given(shares))
         after = [variable.numpy() for variable in model.trainable_variables]
         model._hide = hide
-        same = share_out(tuple(next(UserBatches(catalogue, ratings, 1, 1 << 16, 1).from_step(0))), 2)
+        same = share_out(next(UserBatches(catalogue, ratings, 1, 1 << 16, 1).from_step(0)), 2)
         losses = strategy.run(model.compute_loss, args=(given(same),))
         return before, after, [float(loss) for loss in strategy.experimental_local_results(losses)]
 
