@@ -91,15 +91,14 @@ def run_pipeline(
 ) -> Outcome:
     """Runs the compiled pipeline with `parameters` and waits for its end.
 
+    Raises `UserError` if a path cannot be used, no Docker engine answers, or `workers` is not 1.
+
     Args:
         parameters: Parameters of the pipeline by name; the others have their defaults.
         workspace: Directory for step outputs, cache, checkpoints and logs. A later run with the same inputs
             executes only the steps that did not end, or that are never cached.
         runner: "subprocess", or "docker" for the image `parameters["image"]`.
         watch: Called with every event of the run.
-
-    Raises:
-      UserError: if a path cannot be used, no Docker engine answers, or `workers` is not 1.
     """
     if parameters.get("workers", 1) != 1:
         raise UserError(

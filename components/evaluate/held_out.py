@@ -166,13 +166,12 @@ class NamedRatings(NamedTuple):
 def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) -> NamedRatings:
     """Reads the files `names`; of several ratings of one user and movie the last one is taken.
 
+    Raises `UserError` if a file cannot be read, or holds no rating.
+
     Args:
       names: paths or gs:// URIs, several by comma, or a pattern.
       columns: user=…,movie=…,rating=…; "" for the layouts that are known.
       rating_scale: ratings beyond it are left out, as are lines that are none; the log says how many.
-
-    Raises:
-      UserError: if a file cannot be read, or holds no rating.
     """
     from components.ingest import inputs, layouts, rows
     from components.ingest.database import database

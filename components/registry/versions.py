@@ -127,14 +127,13 @@ class Versions:
     ) -> Iterator[str]:
         """Yields one line for each file that is missing or differs from the published one.
 
+        Raises `UserError` if there is no such version, or its manifest is corrupt.
+
         Args:
           part: the directory of the version whose files are compared; "" for all.
           look: called with the key of each file.
           directory: where to look for the files of `part`; "" for their place in the version.
           last: the files of `part` to come to after the others.
-
-        Raises:
-          UserError: if there is no such version, or its manifest is corrupt.
         """
         directory = directory or _key(version, part).rstrip("/")
         for name, published in self.manifest(version).part(part, last).items():

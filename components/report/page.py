@@ -104,7 +104,12 @@ def facts(inputs: ReportInputs) -> dict[str, Any]:
         "lists": tables.lists(verdict, inputs.details),
         "data_rules": [rule for rule in verdict.rules if rule.group == "data"],
         "steps": table(inputs.steps),
-        "versions": _versions(),
+        # Of this release and its libraries; in a pipeline all steps run on one image.
+        "versions": {
+            "twotower": __version__,
+            "Python": platform.python_version(),
+            **{name: metadata.version(name) for name in _LIBRARIES},
+        },
     }
 
 
@@ -138,15 +143,6 @@ def _pictures(inputs: ReportInputs, cards: list[dict[str, Any]]) -> dict[str, An
 def _pictured(by_scorer: dict[str, Any]) -> dict[str, Any]:
     """Picks some scorers: a picture with all of them would be crowded."""
     return {name: by_scorer[name] for name in _PICTURED if by_scorer.get(name)}
-
-
-def _versions() -> dict[str, str]:
-    """Collects the versions of this release and its libraries; in a pipeline all steps run on one image."""
-    return {
-        "twotower": __version__,
-        "Python": platform.python_version(),
-        **{name: metadata.version(name) for name in _LIBRARIES},
-    }
 
 
 def render_card(inputs: ReportInputs) -> str:

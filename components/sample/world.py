@@ -48,7 +48,9 @@ def choices(
         sparse = activity <= _SPARSE * movies
         racing = everyone[~sparse]
         draw = _Draws(random, genres, popularity)
-        for users in _blocks(everyone[sparse], activity):
+        # In blocks of users that watch about `_DRAWS` movies together.
+        number = np.cumsum(activity[sparse]) // _DRAWS
+        for users in np.split(everyone[sparse], np.flatnonzero(np.diff(number)) + 1):
             rows, columns = draw.distinct(liking[users], activity[users])
             yield users[rows], columns
     for start in range(0, len(racing), step := max(1, _CELLS // movies)):
@@ -114,12 +116,6 @@ def _first(keys: Integers, activity: Integers, movies: int) -> Integers:
     rank = np.arange(len(keys)) - starts[rows[order]]
     kept: Integers = keys[np.sort(order[rank < activity[rows[order]]])]
     return kept
-
-
-def _blocks(users: Integers, activity: Integers) -> Iterator[Integers]:
-    """Cuts the users into groups that watch about `_DRAWS` movies together."""
-    number = np.cumsum(activity[users]) // _DRAWS
-    yield from np.split(users, np.flatnonzero(np.diff(number)) + 1)
 
 
 # Genre -> the first words of its titles, and their subjects.

@@ -135,6 +135,8 @@ def serve(
 ) -> None:
     """Serves the champion of a registry, or an index, until SIGINT or SIGTERM; finishes requests in progress.
 
+    Raises `UserError` if there is nothing to serve, or the address cannot be used.
+
     Args:
       registry: a directory or gs:// prefix; not read if `index` is given.
       index: an index directory; "" for the champion.
@@ -142,9 +144,6 @@ def serve(
       host, port: the address to listen on; port 0 for a free one.
       poll_seconds: interval between looks for a new champion.
       body_bytes: the largest body of a request.
-
-    Raises:
-      UserError: if there is nothing to serve, or the address cannot be used.
     """
 
     async def run(listener: socket.socket) -> None:

@@ -34,13 +34,12 @@ _LARGEST_TABLE = 1 << 25
 def resolve(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, memory: int = 0) -> Settings:
     """Returns `settings` with everything that is 0 or "" decided by the data.
 
+    Raises `UserError` if `top_k` is more than the rated movies.
+
     Args:
       user_counts: training ratings of each user, int64 [users].
       movies: movies with known ratings.
       memory: bytes that may be used; 0 for `memory_limit`.
-
-    Raises:
-      UserError: if `top_k` is more than the rated movies.
     """
     memory = memory or memory_limit()
     users, ratings = int(np.count_nonzero(user_counts)), int(user_counts.sum())
