@@ -69,11 +69,8 @@ def read_document(path: str | Path, kind: type[D], cure: str = "") -> D:
 def decode(data: bytes, kind: type[D], source: str, cure: str = "") -> D:
     """Returns the document of type `kind` in `data`, JSON in UTF-8.
 
-    Raises `UserError` if `data` is not JSON, or a field is missing or of another type.
-
-    Args:
-      source: where `data` comes from, for the message.
-      cure: for the message; "" names the command that writes the document.
+    Raises `UserError` if `data` is not JSON, or a field is missing or of another type; its message states
+    `source`, where `data` comes from, and `cure`; "" names the command that writes the document.
     """
     writer = f"`{kind._written_by}`" if kind._written_by else "the step that writes it"
     cure = cure or f"run {writer} again"

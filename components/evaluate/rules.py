@@ -51,11 +51,8 @@ def enough_test_rows(
 ) -> Rule:
     """The test rows must be able to tell a good model from a bad one.
 
-    Args:
-      rows, users: how many test rows there are, of how many users.
-      interval: of the challenger's top-100 accuracy among unseen movies.
-      min_users: with fewer, the interval itself cannot be trusted.
-      max_half_width: with a wider interval, hardly any difference would be seen.
+    `interval` is that of the challenger's top-100 accuracy among unseen movies. With fewer users than
+    `min_users` it cannot be trusted; if wider than `max_half_width`, hardly any difference would be seen.
     """
     half_width = (interval[1] - interval[0]) / 2 if interval else 0.0
     needed, why = min_users, f"{rows:,} test rows of {users:,} users."

@@ -157,12 +157,9 @@ def parse_scale(text: str) -> tuple[float, float] | None:
 def find_scale(connection: Any, asked: Scale | None, known: set[Scale | None]) -> Scale:
     """Finds the least and the greatest rating of `rows`, in stars.
 
-    Raises `UserError` if the ratings lie on no scale in use.
-
-    Args:
-      connection: holds the table `rows`.
-      asked: the value of `--rating-scale`; None if it is not given.
-      known: the scales that the layouts of the files state; None for a layout that states none.
+    `connection` holds the table `rows`; `asked` is the value of `--rating-scale`, None if it is not given;
+    `known` are the scales that the layouts of the files state, None for a layout that states none. Raises
+    `UserError` if the ratings lie on no scale in use.
     """
     if asked:
         return asked

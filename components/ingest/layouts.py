@@ -157,12 +157,11 @@ WITH_COLUMNS = (*_TABLES, PARQUET)
 
 
 def layout_of(file: InputFile, name: str, columns: Mapping[str, str]) -> Layout:
-    """Finds the layout of a ratings file.
+    """Finds the layout of the ratings file `file`.
 
     Raises `UserError` if no layout fits, or not the one that is named, or there is nothing below the header.
 
     Args:
-      file: The file.
       name: Value of `--format`, one of `FORMATS`; "" finds the layout from the first line.
       columns: Columns of `--columns`; empty if it is not given.
     """

@@ -91,10 +91,8 @@ class Rejects:
 def write(connection: Any, files: Sequence[InputFile], target: Path) -> Rejects:
     """Writes rejects.csv, in the order of files and lines; returns its counts.
 
-    Args:
-      connection: holds the tables `files`, `rejected`, `blank` and `unread`.
-      files: those that were read, in their order: the text of a line is read from them again.
-      target: the file to write.
+    `connection` holds the tables `files`, `rejected`, `blank` and `unread`; `files` are those that were read,
+    in their order: the text of a line is read from them again.
     """
     rejects = Rejects()
     with target.open("w", encoding="utf-8", newline="") as stream:

@@ -98,11 +98,8 @@ class Registry:
     def rollback(self, version: str = "", reason: str = "") -> ChampionEntry:
         """Makes an earlier version the champion again, under a new and higher place in the log.
 
-        Raises `UserError` if there is no such version, it is not whole, or the champion changed meanwhile.
-
-        Args:
-          version: its id; "" for the one that the present champion replaced.
-          reason: for the champion log.
+        `version` is its id, "" for the one that the present champion replaced; `reason` is for the champion
+        log. Raises `UserError` if there is no such version, it is not whole, or the champion changed since.
         """
         champion = self.champion(" to roll back from; publish a version first")
         listing = f"`twotower versions --registry {self.root}`"

@@ -34,13 +34,10 @@ class ServedIndex(PublishedIndex):
         }
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        """Calls a signature and returns its outputs; strings are `str` objects.
+        """Calls one of the signatures in `specs` and returns its outputs; strings are `str` objects.
 
-        Raises `UserError` if the index refuses the values.
-
-        Args:
-          signature: one of `specs`.
-          inputs: nested lists or scalars, of the dtypes and shapes in `specs`.
+        `inputs` are nested lists or scalars, of the dtypes and shapes in `specs`. Raises `UserError` if the
+        index refuses the values.
         """
         import tensorflow as tf
 

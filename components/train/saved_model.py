@@ -228,13 +228,6 @@ class ServingEncoder:
     """Query towers and rating head with export tables: what depends on movies alone, computed once.
 
     A plain class, so that the Keras layers in it are not saved as such: the signatures are enough.
-
-    Attributes:
-      towers: the ensemble's query towers, whose tables stand side by side: one sum serves all.
-      vectors, rating_embeddings: float32 [rated movies + 1, ensemble_size * dimension]; the last row, of
-        zeros, stands for any other movie.
-      rating_head: for the posterior of users and the predictions.
-      factors: the rating head's tables of as many movies, with the same last row.
     """
 
     def __init__(
@@ -245,10 +238,13 @@ class ServingEncoder:
         rating_embeddings = tf.concat([queries.rating_embeddings for queries, _ in towers], axis=1)
         noise = tf.Variable(factors.noise, trainable=False, name="noise")
         tables = {name: table for name, table in factors._asdict().items() if name != "noise"}
+        # The ensemble's tables stand side by side: one sum serves all query towers. They are float32
+        # [rated movies + 1, ensemble_size * dimension]; the last row, of zeros, stands for any other movie.
         self.towers = [queries for queries, _ in towers]
         self.vectors = _export_table(vectors, "rated_vectors")
         self.rating_embeddings = _export_table(rating_embeddings, "rating_embeddings")
         self.rating_head = head
+        # The rating head's tables have as many movies, with the same last row.
         exported = {name: _export_table(table, name) for name, table in tables.items()}
         self.factors = ItemFactors(**exported, noise=noise)
 

@@ -48,11 +48,8 @@ class UserRatings:
     def group(cls, owners: npt.ArrayLike, movies: npt.ArrayLike, ratings: npt.ArrayLike, users: int) -> Self:
         """Groups single ratings, in any order, by user, then movie.
 
-        Args:
-          owners: integers [ratings], the user of each, from 0 to `users` - 1.
-          movies: integers [ratings].
-          ratings: floats [ratings].
-          users: how many users there are.
+        `owners` (each rating's user, from 0 to `users` - 1) and `movies` are integers [ratings], `ratings`
+        floats [ratings].
         """
         owners, movies = np.asarray(owners), np.asarray(movies, np.int32)
         order = np.lexsort((movies, owners))
