@@ -73,9 +73,12 @@ LOCK_FLAGS := $(UPDATE) --quiet --no-strip-extras --universal --python-version 3
 
 # ---- tests
 
+# One process more than there are processors: some of the tests wait for servers.
+WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
+
 .PHONY: test
 test: lint $(VENV)/.test-installed ## set up, check the code and pass the tests
-	@$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-fast
 test-fast: $(VENV)/.test-installed ## the tests without TensorFlow and subprocesses (a minute)
