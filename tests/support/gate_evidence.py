@@ -1,4 +1,4 @@
-"""What the gate is given, of figures that are certain or that have a known spread."""
+"""Evidence for the gate, with figures that are certain or have a known spread."""
 
 import numpy as np
 
