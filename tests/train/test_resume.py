@@ -34,10 +34,15 @@ def _log(output):
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 
-def test_killed_and_started_again_it_ends_as_if_undisturbed(world, tmp_path, place):
-    undisturbed = tmp_path / "undisturbed"
-    subprocess.run(_command(world, str(tmp_path / "other"), undisturbed), check=True, capture_output=True)
+@pytest.fixture(scope="module")
+def undisturbed(world, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(_command(world, str(folder / "root"), folder / "model"), check=True, capture_output=True)
+    return folder / "model"
 
+
+@pytest.mark.parametrize("place", ["local", pytest.param("gcs", marks=pytest.mark.slow)], indirect=True)
+def test_killed_and_started_again_it_ends_as_if_undisturbed(world, undisturbed, tmp_path, place):
     killed = subprocess.Popen(
         _command(world, place, tmp_path / "killed"), stderr=subprocess.PIPE, text=True, bufsize=1
     )

@@ -9,7 +9,8 @@ import two_devices
 
 from components.train.scoring import ScoringModel
 
-pytestmark = pytest.mark.tensorflow
+# Two trainings on two devices cost a minute of two processors.
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
