@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 SETTINGS = {
     "steps": 60,
@@ -41,7 +41,6 @@ def undisturbed(world, tmp_path_factory):
     return folder / "model"
 
 
-@pytest.mark.parametrize("place", ["local", pytest.param("gcs", marks=pytest.mark.slow)], indirect=True)
 def test_killed_and_started_again_it_ends_as_if_undisturbed(world, undisturbed, tmp_path, place):
     killed = subprocess.Popen(
         _command(world, place, tmp_path / "killed"), stderr=subprocess.PIPE, text=True, bufsize=1
