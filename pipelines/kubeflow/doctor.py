@@ -1,70 +1,19 @@
 """Checks what runs of the pipeline need on Kubeflow: server, namespace, volumes, secrets, image."""
 
-import contextlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import urllib3
 
 from components.errors import UserError
 from pipelines.kubeflow.client import ApiError, Kubeflow, server_release
+from pipelines.kubeflow.cluster import Cluster, Kind
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.submit import Place
-
-_TIME_LIMIT = (5, 10)
-_REFUSED = {401: "the cluster does not know you", 403: "you may not look"}
-
-Kind = Literal["secret", "persistent_volume_claim", "service_account"]
-
-
-class Cluster:
-    """A namespace of the cluster that kubectl would use. Raises `UserError` if there is no configuration."""
-
-    def __init__(self, namespace: str) -> None:
-        from kubernetes import client
-
-        self.namespace = namespace
-        configuration, self.name = _configuration()
-        configuration.retries = urllib3.Retry(0)
-        self._core = client.CoreV1Api(client.ApiClient(configuration))
-
-    def has(self, kind: Kind, name: str) -> bool:
-        """Looks for an object. Raises `UserError` if the cluster does not answer, or denies access."""
-        from kubernetes.client.exceptions import ApiException
-
-        read = getattr(self._core, f"read_namespaced_{kind}")
-        try:
-            read(name, self.namespace, _request_timeout=_TIME_LIMIT)
-        except ApiException as error:
-            if error.status == 404:
-                return False
-            raise UserError(_REFUSED.get(error.status, f"the cluster answers {error.status}")) from error
-        except urllib3.exceptions.HTTPError as error:
-            raise UserError("the cluster does not answer") from error
-        return True
-
-
-def _configuration() -> tuple[Any, str]:
-    """Returns the configuration of the client, and a name for the cluster."""
-    from kubernetes import client, config
-
-    configuration = client.Configuration()
-    with contextlib.suppress(config.ConfigException):
-        config.load_incluster_config(client_configuration=configuration)
-        return configuration, "this pod's cluster"
-    file = os.environ.get("KUBECONFIG") or config.KUBE_CONFIG_DEFAULT_LOCATION
-    try:
-        config.load_kube_config(config_file=file, client_configuration=configuration)
-        _, context = config.list_kube_config_contexts(config_file=file)
-    except (config.ConfigException, OSError) as error:
-        raise UserError("there is no kubeconfig here, and this is no pod") from error
-    return configuration, f"the context {context['name']}"
-
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=10)
 _MANIFESTS = (

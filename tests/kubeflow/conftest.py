@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cluster_double import ClusterDouble, write_kubeconfig
 from kubeflow_double import Double
 from pytest_httpserver import HTTPServer
 
@@ -65,6 +66,7 @@ def _outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KUBECONFIG", "/no/kubeconfig")
 
 
 @pytest.fixture
@@ -87,6 +89,17 @@ def host(double: Double, httpserver: HTTPServer) -> str:
 def kubeflow(host: str) -> Kubeflow:
     """A connection to it."""
     return connect(Access(host))
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterDouble]:
+    """Kubernetes' API behind a kubeconfig; a test adds what the namespace holds."""
+    with HTTPServer() as server:
+        double = ClusterDouble()
+        server.expect_request(re.compile(".*")).respond_with_handler(double)
+        monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path / "kubeconfig", server.url_for(""))))
+        yield double
+        server.check()
 
 
 @pytest.fixture
