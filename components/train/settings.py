@@ -263,6 +263,12 @@ class TrainRequest:
         return {**self.train_settings, **{name: weight for name, weight in weights.items() if weight}}
 
 
+# Environment variable of the step `train` with the `resources` of each worker's container, as JSON in the
+# terms of Kubernetes: {"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"memory": "4Gi"}}.
+# Without it a worker asks for what the step's own pod asks for.
+WORKER_RESOURCES = "TWOTOWER_WORKER_RESOURCES"
+
+
 def check_workers(workers: int, preset: str) -> None:
     """Raises `UserError` if `preset` cannot be trained by so many workers."""
     if workers > 1 and preset == NOTEBOOK:

@@ -22,7 +22,7 @@ from training_world import World
 from components.errors import UserError
 from components.ingest.dataset import SplitSettings
 from components.train.artifact import ModelRecord, write_record
-from components.train.settings import TrainRequest
+from components.train.settings import WORKER_RESOURCES, TrainRequest
 from components.train.step import train
 from components.train.tfjob import launch
 from components.train.tfjob.api import Api
@@ -202,6 +202,16 @@ def test_the_workers_are_like_the_pod_of_the_step():
     for field in ("serviceAccountName", "nodeSelector", "tolerations", "imagePullSecrets"):
         assert pod[field] == POD["spec"][field]
     assert job["metadata"]["ownerReferences"][0]["uid"] == POD["metadata"]["uid"]
+
+
+def test_the_workers_ask_for_what_is_said_of_them():
+    pod = copy.deepcopy(POD)
+    of_worker = {"requests": {"cpu": "1"}, "limits": {"memory": "2Gi"}}
+    pod["spec"]["containers"][1]["env"].append({"name": WORKER_RESOURCES, "value": json.dumps(of_worker)})
+    job = tfjob("twotower-0123456789ab", 4, pod, "gs://b/tfjobs/t")
+    [container] = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
+    assert container["resources"] == of_worker
+    assert WORKER_RESOURCES not in {variable["name"] for variable in container["env"]}
 
 
 def test_a_job_is_created_followed_and_removed_and_its_model_is_the_output(cluster, capsys):

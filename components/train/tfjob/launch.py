@@ -1,6 +1,7 @@
 """Trains with several workers: creates a TFJob, follows it to its end, and deletes it."""
 
 import hashlib
+import json
 import os
 import posixpath
 import signal
@@ -18,7 +19,7 @@ from components.progress import PREFIX, log
 from components.step import last_outcome
 from components.storage import is_remote
 from components.train.artifact import ModelRecord, read_record
-from components.train.settings import TrainRequest
+from components.train.settings import WORKER_RESOURCES, TrainRequest
 from components.train.tfjob.api import Api, ConflictError, MissingError, NoAnswerError, Object
 from components.train.tfjob.worker import Exchange
 
@@ -29,7 +30,7 @@ CONTAINER = "tensorflow"
 _LONGEST = 12 * 3600
 _RESTARTS = 20
 # Environment variables that KFP and Argo set for their own pods.
-_FOREIGN_ENVIRONMENT = ("ARGO_", "KFP_", "METADATA_", "ML_PIPELINE_", "KUBERNETES_")
+_FOREIGN_ENVIRONMENT = (WORKER_RESOURCES, "ARGO_", "KFP_", "METADATA_", "ML_PIPELINE_", "KUBERNETES_")
 # Volumes with content; the others (emptyDir, tokens) are made anew for each pod, or not needed.
 _SHARED_VOLUMES = ("persistentVolumeClaim", "secret", "configMap")
 _POD_FIELDS = (
@@ -100,9 +101,11 @@ def _pod_spec(spec: Mapping[str, Any], place: str) -> Object:
     names = {one["name"] for one in volumes}
     mounts = [one for one in own.get("volumeMounts", []) if one["name"] in names]
     mounted = {one["name"] for one in mounts}
+    other = next((one["value"] for one in own.get("env", []) if one["name"] == WORKER_RESOURCES), "")
     container = {
         "name": CONTAINER,
         **{field: own[field] for field in _CONTAINER_FIELDS if field in own},
+        **({"resources": json.loads(other)} if other else {}),
         "command": ["python3", "-m", "components.train.tfjob.worker", place],
         "env": [one for one in own.get("env", []) if not one["name"].startswith(_FOREIGN_ENVIRONMENT)],
         "volumeMounts": mounts,
