@@ -1,6 +1,8 @@
 """Connection to Kubeflow Pipelines: KFP's own client with time limits, retries and plain errors."""
 
+import contextlib
 import json
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -153,6 +155,11 @@ _POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 _PAGE_SIZE = 100
 _PAUSES = (0.5, 1, 2)
 
+# The first release of the server that knows all that the package has: optional secrets, and the final status
+# of the run as an input of the last step. Servers before it leave them out silently, or fail the run.
+_LEAST_RELEASE = (2, 15)
+_RELEASE = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+
 # States of runs that have ended.
 FINISHED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"}
 
@@ -166,6 +173,22 @@ class Kubeflow:
     host: str  # URL of the API
     pages: str  # URL of the web pages
     namespace: str  # the namespace of the user; "" on a server for one user
+    tag: str = ""  # the release as the server names it; "unknown" if it was built from source
+
+    @property
+    def release(self) -> tuple[int, ...] | None:
+        """Release of the server as three numbers; None where it names none."""
+        match = _RELEASE.match(self.tag)
+        return tuple(map(int, match.groups())) if match else None
+
+    def check_release(self) -> None:
+        """Raises `UserError` if the server is too old to run the pipeline."""
+        if self.release is not None and self.release < _LEAST_RELEASE:
+            least = ".".join(map(str, _LEAST_RELEASE))
+            raise UserError(
+                f"--host {self.host}: Kubeflow Pipelines {self.tag} is too old to run this pipeline; upgrade "
+                f"it to {least} or later"
+            )
 
     def experiment(self, name: str) -> Any | None:
         """Finds the experiment called `name`."""
@@ -208,34 +231,36 @@ def connect(access: Access) -> Kubeflow:
     """Connects to Kubeflow Pipelines 2. Raises `UserError` if none answers, or a namespace is needed."""
     sdk = _sdk(access)
     try:
-        health = sdk.healthzs.healthz_service_get_healthz()
+        health = _health(sdk, "v2beta1")
     except ApiError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         cause = "no Kubeflow Pipelines there (404); a full Kubeflow has it at https://HOST/pipeline"
-        if release := server_release(sdk):
+        with contextlib.suppress(ApiError):
             cause = (
-                f"Kubeflow Pipelines {release} has no API v2beta1; upgrade it to 2.0 or later, or upload "
-                "what `twotower compile` writes to another"
+                f"Kubeflow Pipelines {_tag(_health(sdk, 'v1beta1'))} has no API v2beta1; upgrade it to "
+                f"{'.'.join(map(str, _LEAST_RELEASE))} or later"
             )
         raise UserError(f"--host {access.host}: {cause}") from error
-    namespace = _namespace(access, bool(health.multi_user))
-    return Kubeflow(sdk, access.host, access.pages or access.host, namespace)
+    namespace = _namespace(access, bool(health.get("multi_user")))
+    return Kubeflow(sdk, access.host, access.pages or access.host, namespace, _tag(health))
 
 
-def server_release(sdk: Any) -> str:
-    """Returns the release of the server, which only its older API states; "" if it does not."""
-    try:
-        answer, _, _ = sdk.healthzs.api_client.call_api(
-            "/apis/v1beta1/healthz",
-            "GET",
-            header_params={"Accept": "application/json"},
-            response_type="object",
-            auth_settings=["Bearer"],
-        )
-    except ApiError:
-        return ""
-    return str(answer.get("tag_name") or "of unknown release")
+def _health(sdk: Any, version: str) -> dict[str, Any]:
+    """Returns what the server says of itself; the generated call drops the release."""
+    answer, _, _ = sdk.healthzs.api_client.call_api(
+        f"/apis/{version}/healthz",
+        "GET",
+        header_params={"Accept": "application/json"},
+        response_type="object",
+        auth_settings=["Bearer"],
+    )
+    return dict(answer)
+
+
+def _tag(health: dict[str, Any]) -> str:
+    # The server of the web pages answers this request itself, with names of its own.
+    return str(health.get("tag_name") or health.get("apiServerTagName") or "unknown")
 
 
 def pages(call: Callable[..., Any], field: str, **arguments: Any) -> Iterator[Any]:

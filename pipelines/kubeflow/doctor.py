@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import urllib3
 
 from components.errors import UserError
-from pipelines.kubeflow.client import ApiError, Kubeflow, server_release
+from pipelines.kubeflow.client import ApiError, Kubeflow
 from pipelines.kubeflow.cluster import Cluster, Kind
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.submit import Place
@@ -99,10 +99,11 @@ def examine(
     """
     try:
         kubeflow = connect()
+        kubeflow.check_release()
     except UserError as error:
         yield Finding("server", "ill", str(error))
         return
-    release = server_release(kubeflow.sdk) or "of unknown release"
+    release = kubeflow.tag if kubeflow.release else f"of unknown release ({kubeflow.tag})"
     yield Finding("server", "well", f"{kubeflow.host} is Kubeflow Pipelines {release}, API v2beta1")
     access = _access(kubeflow, place)
     yield from access

@@ -96,9 +96,10 @@ class Created:
 def create(kubeflow: Kubeflow, plan: Plan, *, kill_running: bool = False) -> Created:
     """Makes the plan the only schedule of its name, and enables it; with `kill_running` it may kill runs.
 
-    Raises `UserError` if a run in progress would be killed, somebody else creates the same name at the same
-    moment, or the server refuses the request.
+    Raises `UserError` if the server is too old, a run in progress would be killed, somebody else creates the
+    same name at the same moment, or the server refuses the request.
     """
+    kubeflow.check_release()
     before = named(kubeflow, plan.name)
     same = next((schedule for schedule in before if plan.matches(schedule)), None)
     old = [schedule for schedule in before if schedule is not same]
@@ -127,8 +128,10 @@ def delete(kubeflow: Kubeflow, name: str, *, kill_running: bool = False) -> None
 def switch(kubeflow: Kubeflow, name: str, *, on: bool) -> None:
     """Enables or disables the schedule called `name`; runs in progress continue.
 
-    Raises `UserError` if there is none, or several would be enabled.
+    Raises `UserError` if there is none, several would be enabled, or the server is too old to run them.
     """
+    if on:
+        kubeflow.check_release()
     schedules = existing(kubeflow, name)
     if on and len(schedules) > 1:
         raise UserError(

@@ -38,10 +38,11 @@ def upload(kubeflow: Kubeflow, package: Path, pipeline: str) -> Version:
     """Uploads the compiled `package` as a version of the pipeline called `pipeline`, unless it is there.
 
     Interrupted, it leaves a pipeline without that version, which the next call completes. Raises `UserError`
-    if the server refuses it.
+    if the server is too old, or refuses it.
     """
     from kfp_server_api import V2beta1Pipeline
 
+    kubeflow.check_release()
     body = V2beta1Pipeline(
         display_name=pipeline,
         description="Turns a file of ratings into a published two-tower movie recommender.",
@@ -101,13 +102,14 @@ def submit(
     """Starts a run of the compiled `package`, or finds the one that an earlier call started.
 
     A run is found if it has not ended and has the same package and arguments. So a call that was interrupted
-    can be repeated. Raises `UserError` if the server refuses it, or does not answer.
+    can be repeated. Raises `UserError` if the server is too old, refuses it, or does not answer.
 
     Args:
       arguments: of the pipeline, typed.
       keep_version: upload the package as a version of the pipeline; else it is sent with the run.
       again: start a run even if one is found.
     """
+    kubeflow.check_release()
     mark = _mark(package, arguments)
     # The word before the mark is unique to this call, which finds its run by it if the answer is lost.
     name = f"{place.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(4)} {mark}"
@@ -158,10 +160,12 @@ def _unfinished(kubeflow: Kubeflow, experiment_id: str, mark: str) -> Any | None
 def run_now(kubeflow: Kubeflow, name: str) -> str:
     """Starts a run with version, inputs and experiment of the schedule `name`; returns the URL of its page.
 
-    Raises `UserError` if there is no such schedule, or its pipeline has no version any more.
+    Raises `UserError` if the server is too old, there is no such schedule, or its pipeline has no version any
+    more.
     """
     from kfp_server_api import V2beta1PipelineVersionReference, V2beta1Run
 
+    kubeflow.check_release()
     schedule = existing(kubeflow, name)[0]
     reference = schedule.pipeline_version_reference
     if reference is not None and not reference.pipeline_version_id:

@@ -14,7 +14,7 @@ from pytest_httpserver import HTTPServer
 from components.errors import UserError
 from pipelines.kubeflow import client
 from pipelines.kubeflow.access import Access
-from pipelines.kubeflow.client import ApiError, connect, server_release
+from pipelines.kubeflow.client import ApiError, connect
 
 _SECRET = "hush-hush-token"
 
@@ -100,8 +100,35 @@ def test_a_host_that_is_something_else_is_named(double, host):
         connect(Access(host))
 
 
-def test_the_release_is_the_older_apis_news(kubeflow):
-    assert server_release(kubeflow.sdk) == "2.14.0"
+@pytest.mark.parametrize("behind_pages", [False, True])
+@pytest.mark.parametrize(
+    ("tag", "release"),
+    [
+        ("2.17.0", (2, 17, 0)),
+        ("v2.15.1-rc.2", (2, 15, 1)),
+        ("unknown", None),
+        ("dev", None),
+        ("master-55ec846", None),
+    ],
+)
+def test_the_release_is_known_from_the_first_answer(double, host, behind_pages, tag, release):
+    double.release, double.behind_pages = tag, behind_pages
+    kubeflow = connect(Access(host))
+    assert (kubeflow.tag, kubeflow.release) == (tag, release)
+    assert len(double.requests) == 1
+
+
+@pytest.mark.parametrize("tag", ["2.14.4", "2.5.0", "2.0.0"])
+def test_a_release_before_2_15_is_too_old_to_run_the_pipeline(double, host, tag):
+    double.release = tag
+    with pytest.raises(UserError, match=f"Pipelines {tag} is too old .*; upgrade it to 2.15 or later"):
+        connect(Access(host)).check_release()
+
+
+@pytest.mark.parametrize("tag", ["2.15.0", "2.17.0", "3.0.0", "unknown"])
+def test_any_other_release_may_run_it(double, host, tag):
+    double.release = tag
+    connect(Access(host)).check_release()
 
 
 @pytest.mark.parametrize("fault", [status(500), status(503), status(429), truncated, cut_json])

@@ -33,7 +33,7 @@ def _findings(host, *, namespace="", pods=_NO_PODS, image=_IMAGE, place=_PLACE):
 def test_a_server_that_serves_is_well_before_and_after_the_first_run(double, host, kubeflow, package):
     found = _findings(host)
     assert [verdict for what, (verdict, _) in found.items() if what != "image"] == ["well"] * 5
-    assert "2.14.0, API v2beta1" in found["server"][1]
+    assert "2.17.0, API v2beta1" in found["server"][1]
     assert "the first run uploads it" in found["pipeline"][1]
     submit(kubeflow, package, {}, _PLACE)
     found = _findings(host)
@@ -55,6 +55,20 @@ def test_a_refusal_is_of_the_right_kind(double, host, fault, what, cure):
     verdict, text = _findings(host)[what]
     assert verdict == "ill"
     assert cure in text
+
+
+def test_a_server_that_is_too_old_is_the_only_finding(double, host):
+    double.release = "2.14.0"
+    ((what, (verdict, text)),) = _findings(host).items()
+    assert (what, verdict) == ("server", "ill")
+    assert "2.14.0 is too old" in text
+
+
+def test_a_server_built_from_source_is_well(double, host):
+    double.release = "unknown"
+    verdict, text = _findings(host)["server"]
+    assert verdict == "well"
+    assert "of unknown release (unknown)" in text
 
 
 def test_without_a_server_nothing_else_is_looked_at(double, host):

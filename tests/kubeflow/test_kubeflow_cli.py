@@ -93,6 +93,23 @@ def test_a_mistake_is_found_before_anything_is_sent(call, double, words):
     assert double.requests == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["submit", *_INPUTS],
+        ["submit", *_INPUTS, "--no-upload"],
+        ["schedule", "create", "nightly", *_INPUTS, "--every", "6h"],
+        ["schedule", "resume", "nightly"],
+        ["schedule", "run-now", "nightly"],
+    ],
+)
+def test_a_server_that_is_too_old_is_sent_nothing(call, double, words):
+    double.release = "2.14.4"
+    with pytest.raises(UserError, match=r"2\.14\.4 is too old"):
+        call(*words)
+    assert {path.rpartition("/")[2] for _, path in double.requests} == {"healthz"}
+
+
 @pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 1), ("CANCELED", 130)])
 def test_wait_exits_by_how_the_run_ended(call, double, state, code):
     call("submit", *_INPUTS)

@@ -43,6 +43,8 @@ class Double:
       cookies: what Cookie must be; "" for anything.
       longest_page: items.
       always_latest: whether a reference without version is accepted.
+      release: what the server calls its version; "unknown" where it was built from source.
+      behind_pages: whether the server of the web pages passes requests on, and answers healthz itself.
     """
 
     multi_user: bool = False
@@ -51,7 +53,8 @@ class Double:
     forbidden: bool = False
     longest_page: int = 2
     always_latest: bool = True
-    release: str = "2.14.0"
+    release: str = "2.17.0"
+    behind_pages: bool = False
     version_2: bool = True
     stores: dict[str, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: {"pipelines": {}, "experiments": {}, "runs": {}, "recurringRuns": {}}
@@ -115,7 +118,7 @@ class Double:
 
     def _refusal(self, request: Request) -> Response | None:
         if request.path == "/apis/v1beta1/healthz":
-            return answer({"tag_name": self.release, "commit_sha": "0", "multi_user": self.multi_user})
+            return self._health()
         if not self.version_2:
             return problem(404, "Not Found")
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
@@ -126,10 +129,17 @@ class Double:
             return problem(403, "User 'ann' is not authorized with reason: (no access)")
         return None
 
+    def _health(self) -> Response:
+        if self.behind_pages:
+            health = {"apiServerReady": True, "apiServerCommitHash": "0", "apiServerTagName": self.release}
+        else:
+            health = {"commit_sha": "0", "tag_name": self.release, "pipeline_store": "database"}
+        return answer({**health, "multi_user": self.multi_user})
+
     def _route(self, request: Request) -> Response:
         path = request.path.removeprefix(_PREFIX)
         if path == "/healthz":
-            return self._answer({"multi_user": self.multi_user}, "V2beta1GetHealthzResponse")
+            return self._health()
         if path == "/pipelines/upload_version":
             return self._upload(request)
         if match := re.fullmatch(r"/pipelines/([^/]+)/versions", path):
