@@ -92,6 +92,4 @@ def skip(
 def notify(registry: str, run_id: str, status: dsl.PipelineTaskFinalStatus):
     from components.publish import step
 
-    step.notify(
-        status_state=status.state, status_error=status.error_message or "", registry=registry, run_id=run_id
-    )
+    step.notify(status_error=status.error_message or "", registry=registry, run_id=run_id)

@@ -38,21 +38,22 @@ def call_webhook(text: str) -> None:
         log(f"the webhook was not called: {type(error).__name__}")
 
 
-def complete_record(registry: str, run_id: str, state: str, error: str) -> str:
+def complete_record(registry: str, run_id: str, error: str) -> str:
     """Writes a record if the run has none, and returns a sentence about its end."""
     try:
         store = Registry(registry)
         record = store.runs.read(run_id)
         if record is None:
-            record = _failure(store, state, error, run_id)
+            record = _failure(store, error, run_id)
             store.runs.write(record, {})
         return _sentence(record)
     except UserError as problem:
-        return f"run {run_id} ended {state}, and its record cannot be kept: {problem}"
+        return f"run {run_id} has ended, and its record cannot be kept: {problem}"
 
 
-def _failure(registry: Registry, state: str, error: str, run_id: str) -> RunRecord:
-    reason = error or f"the pipeline ended {state} before its verdict was recorded; see the failed step's log"
+def _failure(registry: Registry, error: str, run_id: str) -> RunRecord:
+    # Kubeflow does not tell an exit handler whether the run failed or was cancelled.
+    reason = error or "the run did not reach its verdict (failed or cancelled); see the log of its last step"
     # A publisher that dies between its last writes leaves a champion without a record.
     entry = registry.champion_log.of_run(run_id)
     if entry is None:

@@ -189,18 +189,18 @@ def skip_command(run_id: str, **inputs: Any) -> None:
 
 
 @step
-def notify(*, status_state: str, status_error: str = "", registry: str, run_id: str) -> None:
+def notify(*, status_error: str = "", registry: str, run_id: str) -> None:
     """Writes a record if the run has none, and posts its outcome to the webhook in TWOTOWER_WEBHOOK.
 
-    A run without a record failed before its verdict. Never fails: a broken registry or webhook is logged.
+    A run without a record failed or was cancelled before its verdict. Never fails: a broken
+    registry or webhook is logged.
 
     Args:
-      status_state: End of the pipeline: SUCCEEDED, COMPLETE, FAILED or another word.
-      status_error: Message of the pipeline about its failure; often "".
+      status_error: Message of the pipeline about its failure; "" on Kubeflow.
       registry: Registry: a directory or gs:// prefix.
       run_id: Pipeline run.
     """
-    text = complete_record(registry, run_id, status_state, status_error)
+    text = complete_record(registry, run_id, status_error)
     log(text)
     call_webhook(text)
 

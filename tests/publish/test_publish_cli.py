@@ -29,7 +29,7 @@ def test_a_refusal_is_recorded_by_hand(tmp_path: Path, artifacts) -> None:
 def test_a_failure_is_recorded_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TWOTOWER_WEBHOOK", raising=False)
     monkeypatch.chdir(tmp_path)
-    words = ["--status-state", "FAILED", "--status-error", "train failed", "--run-id", "run-1"]
+    words = ["--status-error", "train failed", "--run-id", "run-1"]
     CliRunner().invoke(notify_command, words, catch_exceptions=False)
     record = Registry("registry").runs.read("run-1")
     assert record is not None
