@@ -1,10 +1,10 @@
-"""Intervals: how often they hold the truth, and that they compare pair by pair."""
+"""Intervals of the bootstrap and the jackknife: how often they hold the truth, and how they are computed."""
 
 import numpy as np
 import pytest
 from gate_evidence import resample
 
-from components.evaluate.bootstrap import UserSums
+from components.evaluate.bootstrap import GROUPS, UserSums, group_of, interval, jackknife
 
 ACCURACY = "top_100_accuracy_unseen"
 
@@ -66,3 +66,35 @@ def test_what_is_not_finite_or_not_measured_has_no_interval():
     assert resampled.interval("model", ACCURACY) is None
     assert resampled.interval("nobody", "rmse") is None
     assert resampled.difference("model", "nobody", "rmse") is None
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error():
+    values = np.random.default_rng(2).normal(size=5000)
+    low, high = jackknife(lambda kept: {"mean": float(values[kept].mean())}, 5000)["mean"]
+    assert (high - low) / 2 == pytest.approx(2.01 * values.std() / np.sqrt(5000), rel=0.3)
+    assert (high + low) / 2 == pytest.approx(values.mean())
+
+
+def test_few_users_have_no_jackknife():
+    assert jackknife(lambda kept: {"any": 1.0}, 2 * GROUPS - 1) == {}
+
+
+def test_two_users_in_each_group_are_enough_for_a_jackknife():
+    """Of 0 and 1 in turn, a mean without a group is 50/98 or 48/98, so that it differs by 1/98."""
+    values = np.tile([0.0, 1.0], GROUPS)
+    low, high = jackknife(lambda kept: {"mean": float(values[kept].mean())}, 2 * GROUPS)["mean"]
+    assert (low, high) == pytest.approx((0.5 - 2.0096 / 14, 0.5 + 2.0096 / 14))
+
+
+def test_a_figure_that_is_unknown_without_some_group_has_no_bounds():
+    found = jackknife(lambda kept: {"first": 1.0} if kept[0] else {}, 2 * GROUPS)
+    assert np.isnan(found["first"]).all()
+
+
+def test_users_are_assigned_to_the_groups_in_turn():
+    assert group_of(102)[[0, 1, 49, 50, 101]].tolist() == [0, 1, 49, 0, 1]
+
+
+def test_the_margin_of_an_interval_is_students_times_the_standard_error():
+    without = np.tile([0.9, 1.1], GROUPS // 2)
+    assert interval(3.0, without) == pytest.approx((3.0 - 2.0096 * 0.7, 3.0 + 2.0096 * 0.7))

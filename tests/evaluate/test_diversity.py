@@ -6,7 +6,6 @@ from held_out_world import grouped, held_out_of, random_ratings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.evaluate.bootstrap import GROUPS, jackknife
 from components.evaluate.details import calibration
 from components.evaluate.diversity import Diversity
 
@@ -84,17 +83,6 @@ def test_the_interval_of_a_figure_of_lists_holds_what_other_users_lists_give(nam
     assert held >= 0.9  # of coverage, nearer 1: the interval is wider than it need be, never narrower
     widths = [high - low for low, high in intervals]
     assert max(widths) < 0.25 * truth
-
-
-def test_the_jackknife_of_a_mean_is_its_standard_error():
-    values = np.random.default_rng(2).normal(size=5000)
-    low, high = jackknife(lambda kept: {"mean": float(values[kept].mean())}, 5000)["mean"]
-    assert (high - low) / 2 == pytest.approx(2.01 * values.std() / np.sqrt(5000), rel=0.3)
-    assert (high + low) / 2 == pytest.approx(values.mean())
-
-
-def test_few_users_have_no_jackknife():
-    assert jackknife(lambda kept: {"any": 1.0}, 2 * GROUPS - 1) == {}
 
 
 def _predictions(stars, users=200):

@@ -7,7 +7,8 @@ from gate_evidence import resampled
 
 from components.evaluate import rules
 from components.evaluate.champion import DataChange
-from components.evaluate.gate import DataBounds, GateSettings, data_rules, decide
+from components.evaluate.gate import DataBounds, GateSettings, conclude, data_rules, decide
+from components.evaluate.verdict import Rule
 
 ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
 
@@ -218,3 +219,104 @@ def test_data_that_are_compared_with_none_are_skipped_with_the_nearest_reason(fa
     decided = _decided(given(_measures(challenger=_MINE), **facts))
     for rule in data_rules(None, why, DataBounds()):
         assert decided[rule.name] == rule
+
+
+def _within(metric, value, bound, comparison, why):
+    return rules.within(f"data_{metric}", metric, value, bound, comparison, why)
+
+
+def test_each_rule_of_the_data_says_what_was_found_and_what_is_expected():
+    change = DataChange(0.75, 0.25, 0.125, 0.5, 0.75, scale=4.0)
+    bounds = DataBounds(0.5, 0.125, 0.25, 0.25, 0.5)
+    assert list(data_rules(change, "", bounds)) == [
+        _within(
+            "rows_share",
+            0.75,
+            0.5,
+            ">=",
+            "There are 75.0% as many known ratings as the champion was trained on, "
+            "and at least 50% are expected",
+        ),
+        _within(
+            "rating_mean_shift",
+            0.25,
+            0.5,
+            "<=",
+            "The mean rating is 0.250 stars from that of the champion's data, and at most 0.500 are expected",
+        ),
+        _within(
+            "rating_histogram_distance",
+            0.125,
+            0.25,
+            "<=",
+            "The histogram of ratings differs from that of the champion's data in 12.5% of the ratings, "
+            "and at most 25% are expected",
+        ),
+        _within(
+            "new_users_share",
+            0.5,
+            0.25,
+            "<=",
+            "50.0% of the users have no rating in the champion's data, and at most 25% are expected",
+        ),
+        _within(
+            "new_movies_share",
+            0.75,
+            0.5,
+            "<=",
+            "75.0% of the rated movies have no rating in the champion's data, and at most 50% are expected",
+        ),
+    ]
+
+
+def test_data_that_are_compared_with_none_keep_the_side_of_each_bound():
+    comparisons = {
+        "rows_share": ">=",
+        "rating_mean_shift": "<=",
+        "rating_histogram_distance": "<=",
+        "new_users_share": "<=",
+        "new_movies_share": "<=",
+    }
+    assert list(data_rules(None, "It does not say.", DataBounds())) == [
+        rules.skipped(f"data_{metric}", metric, "It does not say.", comparison=comparison)
+        for metric, comparison in comparisons.items()
+    ]
+
+
+def _outcome(name, verdict):
+    return Rule(name=name, verdict=verdict, why=f"{name} says so.")
+
+
+@pytest.mark.parametrize(
+    ("others", "more"), [(0, ""), (1, " 1 more rule fails."), (2, " 2 more rules fail.")]
+)
+@pytest.mark.parametrize(
+    ("gate", "scored", "start"),
+    [
+        ("enforce", True, "Refused"),
+        ("report", True, "Published although it would be refused"),
+        ("report", False, "Refused"),
+    ],
+)
+def test_a_refusal_names_the_first_rule_that_fails_and_counts_the_others(others, more, gate, scored, start):
+    failing = [_outcome(name, "fail") for name in ("finite", "max_rmse", "rmse_vs_bias")[: 1 + others]]
+    decided = [_outcome("scorable", "pass"), *failing, _outcome("top_100_vs_champion", "skipped")]
+    expected = (False, start != "Refused", f"{start} (finite): finite says so.{more}")
+    assert conclude(decided, gate, scored) == expected
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "telling"),
+    [
+        ({"rmse_vs_bias": "pass", "top_100_vs_champion": "pass"}, "top_100_vs_champion says so."),
+        (
+            {"top_100_vs_champion": "skipped", "top_100_vs_popularity": "pass"},
+            "top_100_vs_popularity says so.",
+        ),
+        ({"rmse_vs_bias": "pass", "top_100_vs_champion": "skipped"}, "rmse_vs_bias says so."),
+        ({"scorable": "pass", "top_100_vs_champion": "skipped"}, "every rule passes."),
+    ],
+)
+def test_a_model_that_passes_is_explained_by_the_most_telling_rule(verdicts, telling):
+    decided = [_outcome(name, verdict) for name, verdict in verdicts.items()]
+    assert conclude(decided, "enforce", True) == (True, True, f"Good enough: {telling}")

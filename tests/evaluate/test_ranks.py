@@ -1,10 +1,10 @@
-"""Ranks pair by pair: every number, and what it is kept in."""
+"""Ranks pair by pair, and lists: every number, and what it is kept in."""
 
 import numpy as np
 import pytest
 
 from components.evaluate import ranking
-from components.evaluate.ranking import MISS, Columns, ranks
+from components.evaluate.ranking import MISS, Columns, best_unseen, ranks
 from components.vocabulary.interactions import UserRatings
 
 USERS, MOVIES = 6, 60
@@ -77,3 +77,24 @@ def test_columns_of_their_own_are_numbered_in_as_little_as_they_need():
     columns = Columns.each(3)
     assert (columns.of_movie.tolist(), columns.sizes.tolist()) == ([0, 1, 2], [1, 1, 1])
     assert (columns.of_movie.dtype, columns.sizes.dtype) == (np.int32, np.int64)
+
+
+def test_lists_hold_the_best_unseen_movies_best_first():
+    scores = np.array([[0.1, 0.9, 0.5, np.nan, -np.inf, 0.7]], np.float32)
+    history = UserRatings(np.array([1]), np.array([4.0]), np.array([0, 1]))
+    assert best_unseen(scores, history, np.array([0]), k=2).tolist() == [[5, 2]]
+    assert best_unseen(scores, history, np.array([0]), k=5).tolist() == [[5, 2, 0, -1, -1]]
+    assert best_unseen(scores, history, np.array([], int), k=5).shape == (0, 5)
+
+
+@pytest.mark.parametrize("k", [1, 2, 10, 59, 60, 61])
+def test_each_users_list_is_that_of_sorting_what_the_user_has_not_rated(k):
+    random = np.random.default_rng(3)
+    scores = random.permuted(np.tile(np.arange(MOVIES, dtype=np.float32), (USERS, 1)), axis=1)
+    known = [random.permutation(MOVIES)[:size] for size in (0, 7, 30, 1, 59, 60)]
+    rows = np.array([5, 0, 3, 1, 4, 2])
+    found = best_unseen(scores, flat(known), rows, k=k)
+    assert found.dtype == np.int32
+    for of_user, row in zip(found.tolist(), rows, strict=True):
+        best = [movie for movie in np.argsort(-scores[row]).tolist() if movie not in known[row]][:k]
+        assert of_user == best + [-1] * (k - len(best))

@@ -32,5 +32,11 @@ def test_there_is_no_difference_to_a_scorer_that_was_not_measured(pair):
     assert Resampled(draws={"one": {"rmse": np.ones(3)}}).difference(*pair, "rmse") is None
 
 
+def test_rows_are_counted_and_users_only_if_they_have_some():
+    sums = {"model": UserSums(np.array([4, 0, 5]), {"rmse": np.array([4.0, 0.0, 5.0])})}
+    found = resample(sums, seed=0, resamples=2)
+    assert (found.rows, found.users, found.metrics) == (9, 2, {"model": {"rmse": 1.0}})
+
+
 def test_nothing_resampled_is_nothing():
-    assert resample({}, seed=0).draws == {}
+    assert resample({}, seed=0) == Resampled(rows=0, users=0, metrics={}, draws={}, intervals={})

@@ -93,6 +93,7 @@ def test_a_figure_of_the_data(value, bound, comparison, known, verdict):
     [
         (100, (0.375, 0.625), 30.0, "pass", "900 test rows of 100 users."),
         (100, None, 30.0, "pass", "900 test rows of 100 users."),
+        (30, None, 30.0, "pass", "900 test rows of 30 users."),
         (29, None, 30.0, "fail", "900 test rows of 29 users decide nothing; at least 30 users are needed."),
         (
             100,
@@ -154,6 +155,14 @@ def test_what_is_worse_and_still_passes_says_why(tolerance, verdict, end):
     rule = rules.not_worse(RMSE, "champion", 1.0, 0.75, (0.125, 0.375), tolerance)
     assert rule.verdict == verdict
     assert rule.why.endswith(end)
+
+
+def test_what_is_within_chance_needs_no_tolerance():
+    rule = rules.not_worse(RMSE, "champion", 1.0, 0.75, (-0.125, 0.625), tolerance=0.5)
+    assert rule.why == (
+        "RMSE 1.0000 stars is within chance of 0.7500 stars of the champion "
+        "(difference +0.2500, 95% interval -0.1250 to +0.6250)."
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def fill(log: ChampionLog, changes: str) -> None:
 def test_an_empty_log_has_no_champion(place: str) -> None:
     log = log_of(place)
     assert log.latest() is None
+    assert log.end() == 0
     assert log.entries() == []
     assert log.before_present() == ""
     assert log.of_run("run") is None
@@ -43,6 +44,7 @@ def test_the_highest_entry_is_the_champion(place: str) -> None:
     assert log_of(place).entries() == entries
     assert log_of(place).latest() == entries[-1]
     assert [entry.sequence for entry in entries] == list(range(1, 12))
+    assert log.end() == 11
     assert [entry.previous for entry in entries] == ["", *(f"v{sequence}" for sequence in range(10))]
     assert {entry.reason for entry in entries} == {""}
     assert log.of_run("run-3") == entries[3]
