@@ -88,7 +88,10 @@ def connection_options(command: Command) -> Command:
     def kubeflow(**flags: Any) -> "Kubeflow":
         from pipelines.kubeflow.access import access
         from pipelines.kubeflow.client import connect
+        from pipelines.kubeflow.names import namespace_name
 
+        if flags["namespace"]:
+            namespace_name("--namespace", flags["namespace"])
         return connect(access(**flags))
 
     # Not connected yet: the other flags are checked first.

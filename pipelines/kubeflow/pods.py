@@ -1,7 +1,7 @@
 """Settings of the pods, which differ between sites, added to the compiled pipeline by kfp-kubernetes."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from components.errors import UserError
+from pipelines.kubeflow import names
 
 GCS_SECRET_DIRECTORY = "/var/run/secrets/gcs"
 _GCS_KEY = "key.json"
@@ -20,14 +21,12 @@ _NOTIFY = "exec-notify"
 _TRAIN = "exec-train"
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_SECRET_KEY = re.compile(r"[A-Za-z0-9._-]+")
 _ACCELERATOR = re.compile(r"(?P<type>[a-z0-9.-]+/[a-z0-9.-]+)(:(?P<count>[1-9]\d*))?")
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
 class PodSettings:
-    """Settings of the pods, as the flags give them."""
+    """Settings of the pods, as the flags give them. Raises `UserError` if one cannot be read."""
 
     image: str = ""  # the default of the input `image`, which all steps run on; "" keeps that of the pipeline
     node_selectors: tuple[str, ...] = ()  # "KEY=VALUE": run on nodes with this label only
@@ -38,8 +37,31 @@ class PodSettings:
     webhook_secret: str = ""  # "SECRET[:KEY]": likewise, with the URL of the webhook; runs work without it
     accelerator: str = ""  # "RESOURCE[:COUNT]": the accelerators that the training step requests
 
+    def __post_init__(self) -> None:
+        if self.image:
+            names.image_name("--image", self.image)
+        _distinct(
+            "--node-selector",
+            self.node_selectors,
+            [_label(text)["label_key"] for text in self.node_selectors],
+        )
+        for text in self.tolerations:
+            _toleration(text)
+        for name in self.image_pull_secrets:
+            names.object_name("--image-pull-secret", name)
+        mounts = [_volume(text) for text in self.volumes]
+        _distinct("--volume", self.volumes, [mount["mount_path"] for mount in mounts])
+        if self.gcs_secret and self._gcs()[0] in self.claims():
+            raise UserError(
+                f"--gcs-secret {self.gcs_secret}: a claim of --volume has that name too, and Kubeflow takes "
+                "the two for one; make the secret with another name"
+            )
+        self.webhook()
+        if self.accelerator:
+            _accelerator(self.accelerator)
+
     def apply(self, package: str) -> str:
-        """Adds these to the compiled pipeline `package`, YAML. Raises `UserError` if one cannot be read."""
+        """Adds these to the compiled pipeline `package`, YAML."""
         if self == PodSettings():
             return package
         of_every_step, of_notify = self._of_every_step(), self._of_notify()
@@ -68,29 +90,31 @@ class PodSettings:
 
     def claims(self) -> list[str]:
         """Lists the names of the persistent volume claims."""
-        return [_volume(text)["pvc_name"] for text in self.volumes]
+        return list(dict.fromkeys(_volume(text)["pvc_name"] for text in self.volumes))
 
     def webhook(self) -> tuple[str, str]:
         """Returns the name of the secret of the webhook and its key, or two empty strings."""
         if not self.webhook_secret:
             return "", ""
-        return _secret("--webhook-secret", self.webhook_secret, _WEBHOOK_KEY)
+        name, key = _secret("--webhook-secret", self.webhook_secret, _WEBHOOK_KEY)
+        return names.object_name("--webhook-secret", name), key
 
     def _gcs(self) -> tuple[str, str]:
-        return _secret("--gcs-secret", self.gcs_secret, _GCS_KEY)
+        name, key = _secret("--gcs-secret", self.gcs_secret, _GCS_KEY)
+        return names.volume_name("--gcs-secret", name), key
 
     def _of_every_step(self) -> list[Callable[[Any], Any]]:
         """Returns the calls of kfp-kubernetes for every task."""
         from kfp import kubernetes
 
-        names = [_kubernetes_name("--image-pull-secret", name) for name in self.image_pull_secrets]
         changes: list[Callable[[Any], Any]] = [
             *(partial(kubernetes.add_node_selector, **_label(text)) for text in self.node_selectors),
             *(partial(kubernetes.add_toleration, **_toleration(text)) for text in self.tolerations),
             *(partial(kubernetes.mount_pvc, **_volume(text)) for text in self.volumes),
         ]
-        if names:
-            changes.append(partial(kubernetes.set_image_pull_secrets, secret_names=names))
+        if self.image_pull_secrets:
+            secrets = list(self.image_pull_secrets)
+            changes.append(partial(kubernetes.set_image_pull_secrets, secret_names=secrets))
         if self.gcs_secret:
             secret, _ = self._gcs()
             changes.append(
@@ -124,7 +148,11 @@ def _label(text: str) -> dict[str, str]:
     key, separator, value = text.partition("=")
     if not (key and separator):
         raise UserError(f"--node-selector {text}: write it as KEY=VALUE")
-    return {"label_key": key, "label_value": value}
+    flag = "--node-selector"
+    return {
+        "label_key": names.label_key(flag, text, key),
+        "label_value": names.label_value(flag, text, value),
+    }
 
 
 def _toleration(text: str) -> dict[str, str]:
@@ -135,6 +163,8 @@ def _toleration(text: str) -> dict[str, str]:
             f"--toleration {text}: write it as KEY, KEY=VALUE or KEY=VALUE:EFFECT with the effect "
             f"{', '.join(_EFFECTS)}"
         )
+    names.label_key("--toleration", text, key)
+    names.label_value("--toleration", text, value)
     toleration = {"key": key, "operator": "Equal" if equals else "Exists"}
     return toleration | ({"value": value} if equals else {}) | ({"effect": effect} if effect else {})
 
@@ -152,20 +182,20 @@ def _accelerator(text: str) -> dict[str, str]:
 
 def _volume(text: str) -> dict[str, str]:
     claim, _, path = text.partition(":")
-    if not path.startswith("/") or path == "/":
-        raise UserError(f"--volume {text}: write it as CLAIM:/PATH, the path in the container")
-    return {"pvc_name": _kubernetes_name("--volume", claim), "mount_path": path}
+    mounted = names.mount_path("--volume", text, path)
+    return {"pvc_name": names.volume_name("--volume", claim), "mount_path": mounted}
 
 
 def _secret(flag: str, text: str, usual_key: str) -> tuple[str, str]:
-    """Parses the name of a secret and its key."""
+    """Splits the name of a secret from its key."""
     name, _, key = text.partition(":")
-    if key and not _SECRET_KEY.fullmatch(key):  # not repeated in the message: it may be the secret itself
-        raise UserError(f"{flag}: write it as SECRET:KEY, the names and not the content")
-    return _kubernetes_name(flag, name), key or usual_key
+    return name, names.secret_key(flag, key) if key else usual_key
 
 
-def _kubernetes_name(flag: str, text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise UserError(f"{flag} {text}: not a Kubernetes name; it has lower-case letters, digits, - and .")
-    return text
+def _distinct(flag: str, texts: Iterable[str], keys: Iterable[str]) -> None:
+    """Raises `UserError` if two of the flag's values are for the same key."""
+    seen: dict[str, str] = {}
+    for text, key in zip(texts, keys, strict=True):
+        if key in seen:
+            raise UserError(f"{flag} {text}: {key} is taken by {flag} {seen[key]}; keep one of the two")
+        seen[key] = text

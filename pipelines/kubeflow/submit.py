@@ -20,6 +20,7 @@ from components.errors import UserError
 from components.progress import log
 from components.train.settings import check_shared_place, check_workers
 from pipelines.compiled import RENAMED, check_pipeline_inputs, compile_pipeline, pipeline_inputs
+from pipelines.kubeflow import names
 from pipelines.kubeflow.client import FINISHED, Kubeflow, get_or_create, where
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.schedule import existing
@@ -73,12 +74,20 @@ def digest(package: Path) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Names on the server under which runs are started."""
+    """Names on the server under which runs are started. Raises `UserError` if one cannot be such a name."""
 
     pipeline: str  # name that the pipeline is uploaded under
     experiment: str  # name of the experiment that holds the runs
     service_account: str = ""  # of the pods, in Kubernetes; "" for the default of the namespace
     pipeline_root: str = ""  # place of the outputs of the steps; "" for the default of the server
+
+    def __post_init__(self) -> None:
+        names.server_name("--pipeline", self.pipeline)
+        names.server_name("--experiment", self.experiment)
+        if self.service_account:
+            names.object_name("--service-account", self.service_account)
+        if self.pipeline_root:
+            names.pipeline_root("--pipeline-root", self.pipeline_root)
 
 
 @dataclass(frozen=True)
@@ -227,8 +236,9 @@ def _nearest(name: str, inputs: Mapping[str, Input]) -> str:
 def check_image(name: str) -> None:
     """Checks the name of the image, and warns if it names no registry.
 
-    Raises `UserError` if the tag of the image can move, since KFP reuses results for the same image name.
+    Raises `UserError` if it is no such name, or its tag can move, since KFP reuses results for the same name.
     """
+    names.image_name("--image", name)
     tag = name.rpartition("/")[2].partition("@")[0].partition(":")[2]
     if "@sha256:" not in name and tag in ("", "latest"):
         raise UserError(

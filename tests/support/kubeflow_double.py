@@ -20,6 +20,7 @@ from pipelines.kubeflow.client import Transport
 _PREFIX = "/apis/v2beta1"
 _API = GeneratedModels(kfp_server_api)
 _START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+_LONGEST_NAME = 128
 
 
 @dataclass
@@ -175,6 +176,10 @@ class Double:
         _API.validate(item, type_name)
         unique = store_name in ("pipelines", "experiments")
         names = [one["display_name"] for one in self.stores[store_name].values()]
+        if unique and len(item["display_name"].encode()) > _LONGEST_NAME:
+            return problem(
+                400, f"Invalid input error: {store_name}.Name length cannot exceed {_LONGEST_NAME}"
+            )
         if unique and item["display_name"] in names:
             return problem(409, f"Already exist error: {item['display_name']}")
         if store_name == "recurringRuns":
