@@ -107,17 +107,29 @@ def execute(plan: LocalPlan) -> None:
 def for_one_machine(package: str, image: str) -> str:
     """Adapts the compiled pipeline to one machine.
 
-    Removes retries, since a second attempt would have the same fault, and sets `image` in each step, since
-    the DockerRunner of KFP does not resolve the parameter of the pipeline.
+    Removes retries, since a second attempt would have the same fault; sets `image` in each step, since the
+    DockerRunner of KFP does not resolve the parameter of the pipeline; and names in each condition the step
+    and the output that it reads, since the local orchestrator of KFP finds neither by the task's input.
     """
     documents = list(yaml.safe_load_all(package))
     components = documents[0]["components"].values()
     for dag in [documents[0]["root"]["dag"], *(c["dag"] for c in components if "dag" in c)]:
         for task in dag["tasks"].values():
             task.pop("retryPolicy", None)
+            if "condition" in task.get("triggerPolicy", {}):
+                _name_outputs(task)
     for executor in documents[0]["deploymentSpec"]["executors"].values():
         executor["container"]["image"] = image
     return yaml.safe_dump_all(documents)
+
+
+def _name_outputs(task: dict[str, Any]) -> None:
+    for name, source in task["inputs"]["parameters"].items():
+        if output := source.get("taskOutputParameter"):
+            # KFP's local ConditionEvaluator parses this form.
+            found = f"pipelinechannel--{output['producerTask']}--{output['outputParameterKey']}"
+            policy = task["triggerPolicy"]
+            policy["condition"] = policy["condition"].replace(f"['{name}']", f"['{found}']")
 
 
 def _end_with_parent() -> None:

@@ -23,20 +23,34 @@ class Request:
 
 
 REQUESTS = {
-    "fingerprint": Request("Fingerprint the input", cached=False),
+    "prepare": Request("Prepare the run", cached=False),
     "ingest": Request("Ingest the ratings", cpu="2", memory="5Gi", hours=3),
     "vocabulary": Request("Build the vocabularies", cpu="2", memory="5Gi", retries=2),
     "train": Request("Train the two-tower model", cpu="4", memory="12Gi", hours=12, retries=3),
-    "champion": Request("Fetch the champion", cached=False),
     "evaluate": Request("Evaluate and decide", cpu="4", memory="8Gi", hours=3, retries=2),
     "report": Request("Write the report", retries=2),
     "export": Request("Export the index", cpu="2", memory="8Gi", retries=2),
     "publish": Request("Publish", memory="4Gi", retries=3, cached=False),
     "batch": Request("Recommend to all users", cpu="2", memory="4Gi", hours=6, retries=2),
     "refuse": Request("Refuse", cached=False),
-    "skip": Request("Skip", cached=False),
     "notify": Request("Notify", retries=2, cached=False),
 }
+
+
+_FIRST_PAUSE = 30  # seconds; each further pause is twice as long
+
+# Seconds that all attempts together may wait for a node.
+_WAITING = 3600
+
+
+def retry_window(request: Request) -> int:
+    """Returns the seconds, from the start of the first attempt, within which a further attempt may end.
+
+    Argo gives up beyond `backoff.maxDuration`, and kills an attempt that is still running: so it must hold
+    all attempts at their time limits, and the pauses between them.
+    """
+    pauses = _FIRST_PAUSE * (2**request.retries - 1)
+    return int(request.hours * 3600) * (request.retries + 1) + int(pauses) + _WAITING
 
 
 def place(task: dsl.PipelineTask, image: str) -> dsl.PipelineTask:
@@ -48,5 +62,10 @@ def place(task: dsl.PipelineTask, image: str) -> dsl.PipelineTask:
     task.set_cpu_request(request.cpu).set_memory_request(request.memory).set_memory_limit(request.memory)
     kubernetes.set_timeout(task, int(request.hours * 3600))
     if request.retries:
-        task.set_retry(request.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
+        task.set_retry(
+            request.retries,
+            backoff_duration=f"{_FIRST_PAUSE}s",
+            backoff_factor=2,
+            backoff_max_duration=f"{retry_window(request)}s",
+        )
     return task

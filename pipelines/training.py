@@ -10,10 +10,11 @@ from components.export import step as export_step
 from components.export.component import export
 from components.image import IMAGE
 from components.ingest import step as ingest_step
-from components.ingest.component import fingerprint, ingest
-from components.publish.component import notify, publish, refuse, skip
+from components.ingest.component import ingest
+from components.publish.component import notify, publish, refuse
 from components.recommend.component import batch as recommend_to_all
-from components.registry.component import champion
+from components.registry import step as registry_step
+from components.registry.component import prepare
 from components.report.component import report
 from components.train import step as train_step
 from components.train.component import train
@@ -24,7 +25,9 @@ NAME = "twotower-training"
 DESCRIPTION = "Turns a file of ratings into a published two-tower movie recommender, if it is good enough."
 
 
-@documented_by(ingest_step.ingest, train_step.train, evaluate_step.evaluate, export_step.export)
+@documented_by(
+    registry_step.prepare, ingest_step.ingest, train_step.train, evaluate_step.evaluate, export_step.export
+)
 def training(
     ratings: str,
     registry: str,
@@ -63,18 +66,20 @@ def training(
 ):
     """Trains a recommender, evaluates it beside the one in use, and publishes it if it is no worse.
 
-    1. `fingerprint` identifies the input files, so that 3 is repeated only when they change.
-    2. `champion` copies the served version's model out of the registry. If it was trained on the same
-       input and that is reason enough, `skip` ends the run. Else:
-    3. `ingest` validates, joins, deduplicates and splits the ratings.
-    4. `vocabulary` gives users and movies their numbers and encodes every split once.
-    5. `train` fits the two-tower model.
-    6. `evaluate` measures challenger, champion and baselines on the test rows, and decides.
-    7. `report` makes a page of it, to which 8 adds its time.
-    8. If it may go live: `export` builds the serving index and `publish` puts it into the registry; if
-       asked, `batch` then recommends to every user.
-       Else: `refuse` says why.
-    9. `notify`, the exit handler, records how the run ended and calls the webhook.
+    1. `prepare` identifies the input files and copies the served version's model out of the registry. If
+       that was trained on the same input, and this is reason enough, the run ends here. Else:
+    2. `ingest` validates, joins, deduplicates and splits the ratings.
+    3. `vocabulary` gives users and movies their numbers and encodes every split once.
+    4. `train` fits the two-tower model.
+    5. `evaluate` measures challenger, champion and baselines on the test rows, and decides.
+    6. If it may go live: `report` makes a page of it and `export` builds the serving index; `publish` puts
+       both into the registry, and `batch` recommends to every user if asked.
+       Else: `refuse` makes the page and says why.
+    7. `notify`, the exit handler, records how the run ended and calls the webhook.
+
+    Few levels and few steps: the retry policy of a stock Kubeflow holds for every level of the graph as well,
+    so an error that stays is tried three times a level; each level costs a pod, each step another. An If
+    with an Else would be two levels, two Ifs are one.
 
     Args:
       registry: The registry that the recommender is published to: a directory or gs:// prefix.
@@ -83,7 +88,6 @@ def training(
       seed: Decides the split, the order of training and the initial weights.
       batch_k: Movies that are recommended to every user after publishing, in a Parquet file; 0 writes none.
       fail_when_refused: Whether a refusal fails the run.
-      skip_unchanged: Whether a run ends at once if the champion was trained on the same input files.
       image: The container image that every step runs on.
       index: The old name of index_kind, for one release.
       batch: The old name of batch_k, for one release; give one of the two.
@@ -93,21 +97,16 @@ def training(
 
     with dsl.ExitHandler(notified, name="Train and publish"):
         # 1
-        identified = fingerprint(ratings=ratings, movies=movies, test_ratings=test_ratings)
-        # 2
-        served = champion(
-            registry=registry, fingerprint=identified.outputs["Output"], skip_unchanged=skip_unchanged
+        prepared = prepare(
+            ratings=ratings,
+            movies=movies,
+            test_ratings=test_ratings,
+            registry=registry,
+            skip_unchanged=skip_unchanged,
+            run_id=run_id,
         )
-        with dsl.If(served.outputs["skip"] == True, name="Unchanged"):  # noqa: E712
-            skipped = skip(
-                registry=registry,
-                run_id=run_id,
-                version=served.outputs["version"],
-                sequence=served.outputs["sequence"],
-                fingerprint=identified.outputs["Output"],
-            )
-        with dsl.Else(name="Train, evaluate, publish"):
-            # 3
+        with dsl.If(prepared.outputs["skip"] == False, name="Not skipped"):  # noqa: E712
+            # 2
             ingested = ingest(
                 ratings=ratings,
                 movies=movies,
@@ -118,7 +117,7 @@ def training(
                 split=split,
                 validation_fraction=validation_fraction,
                 test_fraction=test_fraction,
-                fingerprint=identified.outputs["Output"],
+                fingerprint=prepared.outputs["fingerprint"],
                 seed=seed,
                 max_train_rows=max_train_rows,
                 max_test_rows=max_test_rows,
@@ -127,9 +126,9 @@ def training(
                 max_reject_rate=max_reject_rate,
                 memory_gb=memory_gb,
             )
-            # 4
+            # 3
             encoded = vocabulary(dataset=ingested.outputs["dataset"], memory_gb=memory_gb)
-            # 5
+            # 4
             trained = train(
                 interactions=encoded.outputs["interactions"],
                 vocabulary=encoded.outputs["vocabulary"],
@@ -141,10 +140,10 @@ def training(
                 checkpoint_root=checkpoint_root,
                 workers=workers,
             )
-            # 6
+            # 5
             evaluated = evaluate(
                 model=trained.outputs["model"],
-                champion=served.outputs["champion"],
+                champion=prepared.outputs["champion"],
                 interactions=encoded.outputs["interactions"],
                 vocabulary=encoded.outputs["vocabulary"],
                 gate=gate,
@@ -152,15 +151,14 @@ def training(
                 max_rmse=max_rmse,
                 seed=seed,
             )
-            # 7
-            reported = report(
-                evaluation=evaluated.outputs["evaluation"],
-                model=trained.outputs["model"],
-                dataset=ingested.outputs["dataset"],
-                identity=identified.outputs["identity"],
-            )
-            # 8
+            described = {
+                "evaluation": evaluated.outputs["evaluation"],
+                "model": trained.outputs["model"],
+                "dataset": ingested.outputs["dataset"],
+            }
+            # 6
             with dsl.If(evaluated.outputs["publish"] == True, name="Good enough"):  # noqa: E712
+                reported = report(**described)
                 exported = export(
                     model=trained.outputs["model"],
                     vocabulary=encoded.outputs["vocabulary"],
@@ -170,34 +168,25 @@ def training(
                     old_index_kind=index,
                 )
                 published = publish(
+                    **described,
                     index=exported.outputs["index"],
-                    model=trained.outputs["model"],
-                    evaluation=evaluated.outputs["evaluation"],
                     report=reported.outputs["report"],
                     model_card=reported.outputs["model_card"],
-                    dataset=ingested.outputs["dataset"],
                     registry=registry,
-                    champion_sequence=served.outputs["sequence"],
+                    champion_sequence=prepared.outputs["sequence"],
                     run_id=run_id,
                 )
-                # One of the two is 0, the other the number that is asked for; or both are 0.
-                with dsl.If(batch_k != batch, name="Recommend to all"):
-                    recommended = recommend_to_all(index=exported.outputs["index"], k=batch_k, old_k=batch)
-                    recommended.after(published)
-            with dsl.Else(name="Not good enough"):
+                recommended = recommend_to_all(index=exported.outputs["index"], k=batch_k, old_k=batch)
+            with dsl.If(evaluated.outputs["publish"] == False, name="Not good enough"):  # noqa: E712
                 refused = refuse(
-                    model=trained.outputs["model"],
-                    evaluation=evaluated.outputs["evaluation"],
-                    report=reported.outputs["report"],
-                    dataset=ingested.outputs["dataset"],
+                    **described,
                     registry=registry,
                     run_id=run_id,
                     fail=fail_when_refused,
                 )
 
-    prepared = (notified, identified, served, skipped, ingested, encoded)
-    decided = (trained, evaluated, reported, exported, published, recommended, refused)
-    for task in (*prepared, *decided):
+    before = (notified, prepared, ingested, encoded, trained, evaluated)
+    for task in (*before, reported, exported, published, recommended, refused):
         place(task, image)
 
 

@@ -1,20 +1,10 @@
-"""The KFP contracts of the steps `fingerprint` and `ingest`."""
+"""The KFP contract of the step `ingest`."""
 
 from kfp import dsl
 
 from components.declaration import documented_by
 from components.image import IMAGE
 from components.ingest import step
-
-
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
-@documented_by(step.fingerprint, identity="`fingerprint.json`; and the step's duration, for the report.")
-def fingerprint(
-    ratings: str, identity: dsl.Output[dsl.Artifact], movies: str = "", test_ratings: str = ""
-) -> str:
-    from components.ingest import step
-
-    return step.fingerprint(ratings=ratings, movies=movies, test_ratings=test_ratings, output=identity.path)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

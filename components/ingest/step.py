@@ -1,4 +1,4 @@
-"""The steps `fingerprint` and `ingest`, their subcommands, and `describe`."""
+"""The step `ingest`, its subcommand, and `describe`."""
 
 import time
 from pathlib import Path
@@ -6,44 +6,16 @@ from typing import Annotated, Any
 
 import click
 
-from components.command import flags, subcommand
+from components.command import flags
 from components.declaration import Choice, Range
 from components.ingest.database import MemoryGb, database, scratch_directory
 from components.ingest.layouts import FORMATS
-from components.outputs import output_directory, write_json
+from components.outputs import output_directory
 from components.progress import log
 from components.step import step
 
 Share = Annotated[float, Range(0, 1, exclusive=True)]
 Bound = Annotated[int, Range(0)]
-
-
-@step
-def fingerprint(*, ratings: str, movies: str = "", test_ratings: str = "", output: str = "") -> str:
-    """Returns a string that changes when one of the input files does, without reading them.
-
-    Args:
-      ratings: Ratings: a path or gs:// URI, several by comma, or a pattern with *.
-      movies: Movie table: a path or gs:// URI; "" if there is none.
-      test_ratings: Ready-made test split in the layout of the ratings; "" if there is none.
-      output: The directory to write: `fingerprint.json`; "" writes none.
-
-    Raises:
-      UserError: if a file is absent.
-    """
-    from components.ingest.inputs import fingerprint_of
-
-    identified = fingerprint_of(ratings, movies, test_ratings)
-    if output:
-        with output_directory(output) as directory:
-            write_json(directory / "fingerprint.json", {"fingerprint": identified})
-    return identified
-
-
-@subcommand(fingerprint)
-def fingerprint_command(**inputs: Any) -> None:
-    """Prints a string that changes when one of the input files does, without reading them."""
-    click.echo(fingerprint(**inputs))
 
 
 @step
@@ -75,7 +47,7 @@ def ingest(
       output: RatingsDataset: the directory to write.
       movies: Movie table: a path or gs:// URI; "" takes the rated movies, with their ids for titles.
       test_ratings: Ready-made test split in the layout of the ratings; "" divides the ratings.
-      fingerprint: Identifies the input files, as `fingerprint` does; "" computes it.
+      fingerprint: Identifies the input files, as `prepare` does; "" computes it.
       format: Layout of the ratings; "" finds it from the content.
       columns: Columns of ratings in another layout, names or numbers: user=…,movie=…,rating=…[,time=…]; ""
         knows the usual ones.

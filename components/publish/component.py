@@ -1,4 +1,4 @@
-"""The KFP contracts of the steps `publish`, `refuse`, `skip` and `notify`."""
+"""The KFP contracts of the steps `publish`, `refuse` and `notify`."""
 
 from typing import NamedTuple
 
@@ -40,50 +40,35 @@ def publish(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-@documented_by(step.refuse, refused="`refused.json`: the reason and the rules that fail.")
+@documented_by(
+    step.refuse,
+    refused="`refused.json`: the reason and the rules that fail.",
+    report="One self-contained HTML file.",
+    model_card="The model card.",
+)
 def refuse(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
-    report: dsl.Input[dsl.HTML],
     dataset: dsl.Input[dsl.Dataset],
     registry: str,
     run_id: str,
     refused: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+    model_card: dsl.Output[dsl.Markdown],
     fail: bool = False,
 ):
     from components.publish import step
 
     step.refuse(
         evaluation=evaluation.path,
-        report=report.path,
         registry=registry,
         run_id=run_id,
         model=model.path,
         dataset=dataset.path,
         fail=fail,
         output=refused.path,
-    )
-
-
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
-@documented_by(step.skip, skipped="`skipped.json`: the reason.")
-def skip(
-    registry: str,
-    run_id: str,
-    version: str,
-    sequence: int,
-    fingerprint: str,
-    skipped: dsl.Output[dsl.Artifact],
-):
-    from components.publish import step
-
-    step.skip(
-        registry=registry,
-        run_id=run_id,
-        version=version,
-        sequence=sequence,
-        fingerprint=fingerprint,
-        output=skipped.path,
+        report_output=report.path,
+        model_card_output=model_card.path,
     )
 
 

@@ -1,4 +1,4 @@
-"""The steps `publish`, `refuse`, `skip` and `notify`, with which a run ends, and their subcommands."""
+"""The steps `publish`, `refuse` and `notify`, with which a run ends, and their subcommands."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 import click
 
 from components.command import subcommand
-from components.documents import now, plain
+from components.documents import plain
 from components.errors import UserError
 from components.outputs import output_directory, write_json
 from components.progress import log
-from components.publish.finished_run import find_card, read_finished_run
+from components.publish.finished_run import CARD, REPORT, find_card, read_finished_run
 from components.publish.notify import call_webhook, complete_record
 from components.publish.publish import publish_run
 from components.registry.registry import Registry
-from components.registry.run_records import REFUSED, SKIPPED, RunRecord, SeenChampion
+from components.registry.run_records import REFUSED, run_id_by_time
+from components.report.step import write_report
 from components.step import step
 
 # Stands for the champion that the verdict names.
@@ -103,7 +104,7 @@ def publish(
 
 @subcommand(publish, defaults={**_BY_HAND, "output": "published"})
 def publish_command(run_id: str, **inputs: Any) -> None:
-    summary = publish(run_id=run_id or _run_id_by_time(), **inputs)
+    summary = publish(run_id=run_id or run_id_by_time(), **inputs)
     place = f", number {summary.sequence} in the champion log" if summary.sequence else ""
     click.echo(f"{summary.outcome} {summary.version}{place}")
 
@@ -112,80 +113,61 @@ def publish_command(run_id: str, **inputs: Any) -> None:
 def refuse(
     *,
     evaluation: str,
-    report: str,
     registry: str,
     run_id: str,
+    report: str = "",
     model: str = "",
     dataset: str = "",
     fail: bool = False,
     output: str,
+    report_output: str = "",
+    model_card_output: str = "",
 ) -> None:
-    """Says why a run is not published, and records it in the registry.
+    """Says why a run is not published, and records it in the registry with a page on the decision.
 
     Args:
       evaluation: Evaluation that `evaluate` wrote.
-      report: Page that `report` wrote, or the directory that holds it.
+      report: Page that `report` wrote, or the directory that holds it; "" makes it of the evaluation, model
+        and dataset. By hand only.
       registry: Registry: a directory or gs:// prefix.
       run_id: Pipeline run, which names the run record; "" names it by the time.
       model: Model, for the run record; "" for none.
       dataset: RatingsDataset, for the run record; "" for none.
       fail: Whether the step fails once the refusal is recorded, and the run with it.
       output: The directory to write: `refused.json`.
+      report_output: The page to write, without `report`; "" keeps it in the registry only.
+      model_card_output: The model card to write, without `report`; "" writes none.
 
     Raises:
       UserError: if an artifact is broken or the registry cannot be written; or with `fail`, once all is
         written.
     """
-    run = read_finished_run(run_id, evaluation, report, model, dataset)
-    reason, failing = run.verdict.reason, run.verdict.failing
-    log(reason)
-    for rule in failing:
-        log(f"rule {rule.name} fails: {rule.why}")
-    with output_directory(output) as staging, TemporaryDirectory() as pages:
-        ended = run.ended(Path(pages))
-        Registry(registry).runs.write(ended.record(REFUSED, reason), ended.files)
-        write_json(staging / "refused.json", {"reason": reason, "rules": [plain(rule) for rule in failing]})
+    with TemporaryDirectory() as pages:
+        if not report:
+            report = report_output or f"{pages}/{REPORT}"
+            if not (model and dataset):
+                raise UserError(
+                    "--report is missing: name the page that `twotower report` wrote, or give --model and "
+                    "--dataset, of which one is made"
+                )
+            write_report(evaluation, model, dataset, report, model_card_output or f"{pages}/{CARD}")
+        run = read_finished_run(run_id, evaluation, report, model, dataset)
+        reason, failing = run.verdict.reason, run.verdict.failing
+        log(reason)
+        for rule in failing:
+            log(f"rule {rule.name} fails: {rule.why}")
+        with output_directory(output) as staging:
+            ended = run.ended(Path(pages))
+            Registry(registry).runs.write(ended.record(REFUSED, reason), ended.files)
+            refusal = {"reason": reason, "rules": [plain(rule) for rule in failing]}
+            write_json(staging / "refused.json", refusal)
     if fail:
         raise UserError(reason)
 
 
 @subcommand(refuse, defaults={**_BY_HAND, "output": "refused"})
 def refuse_command(run_id: str, **inputs: Any) -> None:
-    refuse(run_id=run_id or _run_id_by_time(), **inputs)
-
-
-@step
-def skip(*, registry: str, run_id: str, version: str, sequence: int, fingerprint: str, output: str) -> None:
-    """Ends a run on whose input the champion was trained, and records it in the registry.
-
-    Args:
-      registry: Registry: a directory or gs:// prefix.
-      run_id: Pipeline run, which names the run record; "" names it by the time.
-      version: The champion.
-      sequence: Its place in the champion log.
-      fingerprint: Identifies the run's input files.
-      output: The directory to write: `skipped.json`.
-
-    Raises:
-      UserError: if the registry cannot be written.
-    """
-    reason = f"the champion {version} was trained on the same input; run without skip_unchanged to train anew"
-    log(f"skipped: {reason}")
-    record = RunRecord(
-        run_id=run_id,
-        outcome=SKIPPED,
-        reason=reason,
-        champion=SeenChampion(version=version, sequence=sequence),
-        fingerprint=fingerprint,
-    )
-    with output_directory(output) as staging:
-        Registry(registry).runs.write(record, {})
-        write_json(staging / "skipped.json", {"reason": reason})
-
-
-@subcommand(skip, defaults={**_BY_HAND, "output": "skipped"})
-def skip_command(run_id: str, **inputs: Any) -> None:
-    skip(run_id=run_id or _run_id_by_time(), **inputs)
+    refuse(run_id=run_id or run_id_by_time(), **inputs)
 
 
 @step
@@ -208,7 +190,3 @@ def notify(*, status_error: str = "", registry: str, run_id: str) -> None:
 @subcommand(notify, defaults={"registry": "registry"})
 def notify_command(**inputs: Any) -> None:
     notify(**inputs)
-
-
-def _run_id_by_time() -> str:
-    return f"by-hand-{now():%Y%m%d-%H%M%S-%f}"

@@ -6,6 +6,7 @@ import click
 
 from components.command import subcommand
 from components.declaration import REQUIRED, Choice, Range
+from components.progress import log
 from components.recommend.cli import KNOWN, OLD_NAMES, find_index, version_options
 from components.step import step
 
@@ -20,22 +21,25 @@ def batch(
     index: str,
     output: str,
     users: str = "all",
-    k: Annotated[int, Range(1)] = 100,
+    k: Annotated[int, Range(0)] = 100,
     known: Annotated[str, Choice(*KNOWN)] = "all",
-) -> "BatchSummary":
+) -> "BatchSummary | None":
     """Recommends to many users, into one Parquet file. Repeated after a kill, it resumes.
 
     Args:
       index: Index that answers, as `export` wrote it.
       output: Parquet file to write; replaced if it exists.
       users: Text file with one user id a line, or "all". By hand only: the pipeline recommends to all.
-      k: Number of movies for each user.
+      k: Number of movies for each user; 0 writes no file, which is what a pipeline without a batch asks for.
       known: Ratings of the user that are read: "all", or "train" for those of training and validation. By
         hand only: the pipeline reads all.
 
     Raises:
       UserError: if the index cannot be loaded, the users cannot be read, or `output` cannot be written.
     """
+    if not k:
+        log("no recommendations are asked for")
+        return None
     from components.recommend.batch import read_users, write_recommendations
     from components.recommend.index import PublishedIndex
 
@@ -47,7 +51,8 @@ def batch(
 @version_options
 def batch_command(output: str, registry: str, version: str, index: str, **inputs: Any) -> None:
     summary = batch(index=find_index(registry, version, index), output=output, **inputs)
-    click.echo(
-        f"{output}: {summary.rows:,} recommendations for {summary.users:,} users, "
-        f"{summary.unknown_users:,} of them unknown"
-    )
+    if summary is not None:
+        click.echo(
+            f"{output}: {summary.rows:,} recommendations for {summary.users:,} users, "
+            f"{summary.unknown_users:,} of them unknown"
+        )

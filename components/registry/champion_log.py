@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from components.documents import Document, Timestamp, decode, encode, now
 from components.storage import AlreadyExistsError, Storage
 
-# The document of the step `champion`.
+# The document of the step `prepare`.
 CHAMPION_FILE = "champion.json"
 
 _DIRECTORY = "champion"
@@ -37,7 +37,7 @@ class ChampionEntry(Document):
 
 
 class ServedChampion(Document):
-    """`champion.json`, which the step `champion` writes: the champion at that time."""
+    """`champion.json`, which the step `prepare` writes: the champion at that time."""
 
     _written_by: ClassVar[str] = "twotower champion"
 

@@ -1,4 +1,4 @@
-"""The KFP contract of the step `champion`."""
+"""The KFP contract of the step `prepare`."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,26 @@ from components.registry import step
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-@documented_by(step.champion, champion="`champion.json`, and `model/` unless the registry is empty.")
-def champion(
+@documented_by(step.prepare, champion="`champion.json`, and `model/` unless the registry is empty.")
+def prepare(
+    ratings: str,
     registry: str,
     champion: dsl.Output[dsl.Model],
-    fingerprint: str = "",
+    movies: str = "",
+    test_ratings: str = "",
     skip_unchanged: bool = False,
-) -> NamedTuple("ChampionOutputs", [("version", str), ("sequence", int), ("skip", bool)]):  # type: ignore[valid-type]
+    run_id: str = "",
+) -> NamedTuple(  # type: ignore[valid-type]
+    "PrepareOutputs", [("fingerprint", str), ("version", str), ("sequence", int), ("skip", bool)]
+):
     from components.registry import step
 
-    return step.champion(
-        registry=registry, fingerprint=fingerprint, skip_unchanged=skip_unchanged, output=champion.path
+    return step.prepare(
+        ratings=ratings,
+        registry=registry,
+        movies=movies,
+        test_ratings=test_ratings,
+        skip_unchanged=skip_unchanged,
+        run_id=run_id,
+        output=champion.path,
     )

@@ -107,6 +107,11 @@ class RunRecords:
         return decode(self._storage.read_bytes(key), RunRecord, self._storage.uri(key), _CURE)
 
 
+def run_id_by_time() -> str:
+    """Returns an id for a run that no pipeline names."""
+    return f"by-hand-{now():%Y%m%d-%H%M%S-%f}"
+
+
 def check_run_id(run_id: str) -> None:
     """Raises `UserError` unless `run_id` can name a directory."""
     if not _RUN_ID.fullmatch(run_id):

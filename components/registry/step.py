@@ -1,4 +1,4 @@
-"""The step `champion` and its subcommand."""
+"""The step `prepare` and its subcommand."""
 
 from typing import Any, NamedTuple
 
@@ -10,67 +10,95 @@ from components.outputs import output_directory
 from components.progress import log
 from components.registry.champion_log import CHAMPION_FILE, ServedChampion
 from components.registry.registry import Registry
+from components.registry.run_records import SKIPPED, RunRecord, SeenChampion, run_id_by_time
 from components.registry.versions import MODEL
 from components.step import step
 
 
-class ChampionSummary(NamedTuple):
-    """The version that is served.
+class PrepareSummary(NamedTuple):
+    """Input of a run, and the version that is served.
 
     Attributes:
-      version: Its id; "" if the registry is empty.
+      fingerprint: Changes when an input file does.
+      version: The champion's id; "" if the registry is empty.
       sequence: Its place in the champion log; 0 if the registry is empty.
-      skip: Whether the run can end here: that is allowed, and the champion was trained on the same input.
+      skip: Whether the run ends here: that is allowed, and the champion was trained on the same input.
     """
 
+    fingerprint: str
     version: str
     sequence: int
     skip: bool
 
 
 @step
-def champion(
-    *, registry: str, fingerprint: str = "", skip_unchanged: bool = False, output: str
-) -> ChampionSummary:
-    """Copies the served version's model out of the registry, and checks that the registry can be written.
+def prepare(
+    *,
+    ratings: str,
+    registry: str,
+    movies: str = "",
+    test_ratings: str = "",
+    skip_unchanged: bool = False,
+    run_id: str = "",
+    output: str,
+) -> PrepareSummary:
+    """Looks for the input files, copies the served version's model, and decides if there is anything to do.
 
-    A local registry that does not exist yet is created.
+    The files are not read: their fingerprint is made of names, sizes and times of change (of generations and
+    checksums in gs://). A local registry that does not exist yet is created. A run that is skipped gets its
+    record in the registry.
 
     Args:
+      ratings: Ratings: a path or gs:// URI, several by comma, or a pattern with *.
       registry: Registry: a directory or gs:// prefix.
-      fingerprint: Identifies a run's input files, as `fingerprint` does; "" if it is not known.
-      skip_unchanged: Says whether a run can be skipped: the champion was trained on that input.
+      movies: Movie table: a path or gs:// URI; "" if there is none.
+      test_ratings: Ready-made test split in the layout of the ratings; "" if there is none.
+      skip_unchanged: Whether a run ends at once if the champion was trained on the same input files.
+      run_id: Pipeline run, which names the record of a skipped run; "" names it by the time.
       output: The directory to write: `champion.json` and, unless the registry is empty, `model/`.
 
     Raises:
-      UserError: if the registry cannot be written, or the champion is missing or corrupt.
+      UserError: if an input file is absent, the registry cannot be written, or the champion is missing or
+        corrupt.
     """
+    from components.ingest.inputs import fingerprint_of
+
+    fingerprint = fingerprint_of(ratings, movies, test_ratings)
     store = Registry(registry)
     store.storage.check_writable()
     entry = store.champion_log.latest()
-    skip = (
-        skip_unchanged
-        and entry is not None
-        and store.versions.manifest(entry.version).fingerprint == fingerprint
-    )
+    version, sequence = (entry.version, entry.sequence) if entry else ("", 0)
+    skip = skip_unchanged and bool(version) and store.versions.manifest(version).fingerprint == fingerprint
     with output_directory(output) as staging:
         if entry is None:
             log(f"{store.root} has no champion yet")
-        else:
-            log(f"the champion is {entry.version}, number {entry.sequence} of {store.root}")
-            store.versions.download(entry.version, MODEL, staging / MODEL)
-        version, sequence = (entry.version, entry.sequence) if entry else ("", 0)
+        elif not skip:
+            log(f"the champion is {version}, number {sequence} of {store.root}")
+            store.versions.download(version, MODEL, staging / MODEL)
         served = ServedChampion(
             exists=entry is not None, version=version, sequence=sequence, registry=store.root
         )
         write_document(staging / CHAMPION_FILE, served)
-    return ChampionSummary(version, sequence, skip)
+        if skip:
+            _record_skipped(store, run_id or run_id_by_time(), served, fingerprint)
+    return PrepareSummary(fingerprint, version, sequence, skip)
 
 
-@subcommand(champion, defaults={"registry": "registry", "output": "champion"})
-def champion_command(**inputs: Any) -> None:
-    summary = champion(**inputs)
+def _record_skipped(store: Registry, run_id: str, served: ServedChampion, fingerprint: str) -> None:
+    version = served.version
+    reason = f"the champion {version} was trained on the same input; run without skip_unchanged to train anew"
+    log(f"skipped: {reason}")
+    champion = SeenChampion(version=served.version, sequence=served.sequence)
+    record = RunRecord(
+        run_id=run_id, outcome=SKIPPED, reason=reason, champion=champion, fingerprint=fingerprint
+    )
+    store.runs.write(record, {})
+
+
+@subcommand(prepare, defaults={"registry": "registry", "output": "champion"})
+def prepare_command(**inputs: Any) -> None:
+    summary = prepare(**inputs)
     if summary.skip:
         click.echo(f"{summary.version} was trained on this input: nothing to do")
         return
-    click.echo(summary.version or "no champion yet")
+    click.echo(f"input {summary.fingerprint}, {summary.version or 'no champion yet'}")

@@ -13,7 +13,6 @@ def report(
     evaluation: dsl.Input[dsl.Artifact],
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
-    identity: dsl.Input[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     model_card: dsl.Output[dsl.Markdown],
 ) -> None:
@@ -23,7 +22,6 @@ def report(
         evaluation=evaluation.path,
         model=model.path,
         dataset=dataset.path,
-        identity=identity.path,
         output=report.path,
         model_card=model_card.path,
     )

@@ -40,7 +40,7 @@ class ReportInputs:
     steps: list[StepRecord]  # the records of the steps up to the evaluation, in order
 
     @classmethod
-    def load(cls, evaluation: str, model: str, dataset: str, identity: str = "") -> Self:
+    def load(cls, evaluation: str, model: str, dataset: str) -> Self:
         """Reads the directories that the steps wrote; a broken model is reported like any other.
 
         Raises `UserError` if there is no verdict or no dataset.
@@ -53,7 +53,7 @@ class ReportInputs:
             training_log=_read_or([], read_log, model),
             statistics=data.statistics,
             rejects=_rejects(data.path / REJECTS_FILE),
-            steps=step_records((*([identity] if identity else []), dataset, model, evaluation)),
+            steps=step_records((dataset, model, evaluation)),
         )
 
     @property

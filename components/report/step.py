@@ -16,9 +16,7 @@ CARD = "model_card.md"
 
 
 @step
-def report(
-    *, evaluation: str, model: str, dataset: str, identity: str = "", output: str, model_card: str = ""
-) -> None:
+def report(*, evaluation: str, model: str, dataset: str, output: str, model_card: str = "") -> None:
     """Makes one page of the decision, its reasons and the model's quality, and the model card.
 
     The page tells the time and peak memory of the steps up to this one; the last step of the run adds those
@@ -28,21 +26,25 @@ def report(
       evaluation: Evaluation that `evaluate` wrote.
       model: Model that was evaluated, for its settings and its training log.
       dataset: RatingsDataset that it was trained on.
-      identity: Output of `fingerprint`, for its duration; "" for none.
       output: The page to write.
       model_card: The model card to write, as Markdown; "" writes model_card.md beside the page.
 
     Raises:
       UserError: if there is no verdict or no dataset, or a file cannot be written.
     """
+    write_report(evaluation, model, dataset, output, model_card or str(Path(output).with_name(CARD)))
+
+
+def write_report(evaluation: str, model: str, dataset: str, output: str, model_card: str) -> None:
+    """Writes page and model card, with the records of the steps up to the one that runs."""
     from components.report.page import ReportInputs, render, render_card
     from components.report.templates import with_steps
 
-    inputs = ReportInputs.load(evaluation, model, dataset, identity)
+    inputs = ReportInputs.load(evaluation, model, dataset)
     page, card = render(inputs), render_card(inputs)
     page = with_steps(page, [*inputs.steps, so_far()])
     _write("--output", output, page)
-    _write("--model-card", model_card or str(Path(output).with_name(CARD)), card)
+    _write("--model-card", model_card, card)
     log(f"report of {len(page) / 1e3:,.0f} kB in {output}")
 
 
@@ -53,7 +55,7 @@ def _write(flag: str, path: str, text: str) -> None:
         raise UserError(f"cannot write {flag} {path}: {error.strerror}; name another file") from error
 
 
-_INPUTS = ("evaluation", "model", "dataset", "identity", "model_card")
+_INPUTS = ("evaluation", "model", "dataset", "model_card")
 
 
 class _TwoUses(Subcommand):

@@ -40,8 +40,9 @@ def environment(**options: Any) -> Environment:
 
 # In the order in which they end, as far as one waits for the other.
 _TITLES = {
-    "fingerprint": "Fingerprint",
+    "fingerprint": "Fingerprint",  # this and the next one in pages of 0.1.0
     "champion": "Fetching the champion",
+    "prepare": "Preparation",
     "ingest": "Ingest",
     "vocabulary": "Vocabularies",
     "train": "Training",

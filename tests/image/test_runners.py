@@ -83,6 +83,30 @@ def test_what_the_containers_wrote_belongs_to_the_caller(runs):
     assert {path.stat().st_uid for path in written} == {os.getuid()}
 
 
+_IMPOSSIBLE = ("--min-top-100-accuracy", "0.999")
+
+
+@pytest.mark.parametrize(
+    ("flags", "outcome", "status"),
+    [
+        (("--skip-unchanged",), "skipped", 0),
+        (_IMPOSSIBLE, "refused", 0),
+        ((*_IMPOSSIBLE, "--fail-when-refused"), "refused", 1),
+    ],
+    ids=["skipped", "refused", "failing when refused"],
+)
+def test_containers_take_the_branch_that_the_conditions_say(
+    runs, run_pipeline, small_sample, flags, outcome, status
+):
+    registry = runs["docker"].registry
+    before = set((registry / "runs").iterdir())
+    done = run_pipeline("docker", small_sample, registry.parent, *flags)
+    assert done.returncode == status, done.stdout + done.stderr
+    (record,) = set((registry / "runs").iterdir()) - before
+    assert json.loads((record / "run.json").read_text("utf-8"))["outcome"] == outcome
+    assert len(list((registry / "versions").iterdir())) == 1
+
+
 def test_a_container_that_vanishes_is_a_failed_step_and_not_a_success(
     image, run_pipeline, small_sample, tmp_path
 ):
@@ -96,4 +120,4 @@ def test_a_container_that_vanishes_is_a_failed_step_and_not_a_success(
         subprocess.run(["docker", "image", "rm", vanishing], check=True, capture_output=True)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"a container of {vanishing} ended without a word" in done.stderr
-    assert "error: fingerprint" in done.stderr
+    assert "error: prepare" in done.stderr

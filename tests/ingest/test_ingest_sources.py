@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from ratings_files import MOVIES, Dataset, full, netflix, write
 
-from components.command import command_of
 from components.errors import UserError
 from components.ingest.dataset import RatingsDataset
-from components.ingest.step import fingerprint, fingerprint_command, ingest
+from components.ingest.inputs import fingerprint_of
+from components.ingest.step import ingest
 from components.storage import open_storage
+
+
+def fingerprint(ratings: str, movies: str = "", test_ratings: str = "") -> str:
+    return fingerprint_of(ratings, movies, test_ratings)
 
 
 @pytest.fixture
@@ -50,23 +53,11 @@ def test_the_fingerprint_covers_every_file_of_a_pattern(tmp_path: Path, files: d
     assert fingerprint(ratings=f"{tmp_path}/rat*.csv") != first
 
 
-def test_the_command_prints_the_fingerprint_that_the_dataset_holds(
-    tmp_path: Path, files: dict[str, Any]
-) -> None:
-    arguments = ["--ratings", files["ratings"], "--movies", files["movies"]]
-    printed = CliRunner().invoke(fingerprint_command, arguments).stdout
-    result = CliRunner().invoke(command_of(ingest), [*arguments, "--output", str(tmp_path / "dataset")])
-    assert result.exit_code == 0
-    assert RatingsDataset.load(tmp_path / "dataset").statistics.fingerprint == printed.strip()
-    assert len(printed.strip()) == 32
-
-
-def test_the_fingerprint_is_written_where_it_is_asked_for(tmp_path: Path, files: dict[str, Any]) -> None:
-    output = tmp_path / "identity"
-    arguments = ["--ratings", files["ratings"], "--output", str(output)]
-    printed = CliRunner().invoke(fingerprint_command, arguments).stdout
-    assert json.loads((output / "fingerprint.json").read_text()) == {"fingerprint": printed.strip()}
-    assert json.loads((output / "step.json").read_text())["step"] == "fingerprint"
+def test_the_dataset_holds_the_fingerprint_of_its_files(tmp_path: Path, files: dict[str, Any]) -> None:
+    ingest(**files, output=str(tmp_path / "dataset"))
+    seen = RatingsDataset.load(tmp_path / "dataset").statistics.fingerprint
+    assert seen == fingerprint(**files)
+    assert len(seen) == 32
 
 
 def test_a_given_fingerprint_is_kept(tmp_path: Path, files: dict[str, Any]) -> None:

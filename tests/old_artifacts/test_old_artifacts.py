@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from components.evaluate.step import evaluate
 from components.export.step import export
 from components.publish.step import publish
-from components.registry.step import champion
+from components.registry.step import prepare
 from components.report.step import report
 from components.vocabulary.step import vocabulary
 from pipelines.cli import twotower
@@ -60,7 +60,7 @@ def test_a_run_compares_with_an_old_champion_and_replaces_it(
         name: str(tmp_path / name) for name in ("champion", "model", "evaluation", "index", "report.html")
     }
     artifacts: Any = {name: str(old / name) for name in ("interactions", "vocabulary")}
-    champion(registry=str(registry), output=outputs["champion"])
+    prepare(ratings=str(old / "dataset"), registry=str(registry), output=outputs["champion"])
 
     # Training goes on from the old checkpoints, at their end.
     checkpoints = shutil.copytree(old / "checkpoints", tmp_path / "checkpoints")

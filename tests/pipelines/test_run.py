@@ -67,7 +67,7 @@ def test_what_it_names_is_there(published):
 def test_every_step_is_in_the_record_and_on_the_page(published):
     site, _ = published
     record = _record(site)
-    steps = "fingerprint champion ingest vocabulary train evaluate report export publish"
+    steps = "prepare ingest vocabulary train evaluate report export publish"
     assert [step["step"] for step in record["steps"]] == steps.split()
     page = (site.registry / "runs" / record["run_id"] / "report.html").read_text("utf-8")
     assert [plain(step) for step in steps_of(page)] == record["steps"]

@@ -44,6 +44,35 @@ def test_the_reason_and_the_failing_rules_are_told_and_kept(
     assert Registry(place).champion_log.latest() is None
 
 
+def test_without_a_page_it_makes_one(
+    place: str, tmp_path: Path, artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = refused(artifacts)
+    del run["report"]
+    made: list[str] = []
+
+    def write(evaluation: str, model: str, dataset: str, output: str, model_card: str) -> None:
+        made.extend((evaluation, model, dataset))
+        Path(output).write_text("<p>made")
+        Path(model_card).write_text("# made")
+
+    monkeypatch.setattr("components.publish.step.write_report", write)
+    page, card = tmp_path / "page.html", tmp_path / "card.md"
+    refuse(**run, registry=place, report_output=str(page), model_card_output=str(card))
+    assert made == [run["evaluation"], run["model"], run["dataset"]]
+    assert Registry(place).storage.read_bytes("runs/run-1/report.html") == b"<p>made"
+    assert (page.read_text(), card.read_text()) == ("<p>made", "# made")
+
+
+@pytest.mark.parametrize("missing", ["model", "dataset"])
+def test_a_page_needs_model_and_dataset(tmp_path: Path, artifacts, missing: str) -> None:
+    run = refused(artifacts)
+    del run["report"], run[missing]
+    with pytest.raises(UserError, match=r"--report is missing: .*--model and --dataset"):
+        refuse(**run, registry=str(tmp_path / "registry"))
+    assert not (tmp_path / "registry").exists()
+
+
 def test_it_fails_if_asked_once_all_is_written(tmp_path: Path, artifacts) -> None:
     run = refused(artifacts)
     with pytest.raises(UserError, match=r"Refused \(rmse_vs_bias\)"):

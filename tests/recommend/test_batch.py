@@ -9,6 +9,7 @@ from components.errors import UserError
 from components.recommend import batch as batch_module
 from components.recommend.batch import read_users
 from components.recommend.batch import write_recommendations as batch
+from components.recommend.step import batch as batch_step
 from pipelines.cli import twotower
 
 pytestmark = pytest.mark.tensorflow
@@ -86,6 +87,12 @@ def test_parts_of_another_call_are_not_taken_over(world, index, tmp_path, monkey
 def test_nobody_is_an_empty_file(index, tmp_path):
     assert batch(index, [], 3, tmp_path / "x.parquet").rows == 0
     assert pq.read_table(tmp_path / "x.parquet").num_rows == 0
+
+
+def test_a_pipeline_that_asks_for_none_gets_none(tmp_path, capsys):
+    assert batch_step(index=str(tmp_path / "not read"), output=str(tmp_path / "x.parquet"), k=0) is None
+    assert not list(tmp_path.iterdir())
+    assert "no recommendations are asked for" in capsys.readouterr().err
 
 
 def test_reads_users_from_a_file_or_takes_all(world, index, tmp_path):

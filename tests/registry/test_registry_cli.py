@@ -14,7 +14,7 @@ from components.errors import UserError
 from components.registry.cli import prune, rollback, verify, versions
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
-from components.registry.step import champion_command
+from components.registry.step import prepare_command
 from components.registry.versions import GateDecision
 from components.report.cli import show
 
@@ -142,12 +142,15 @@ def test_verify_counts_what_is_whole_and_lists_what_is_not(tmp_path: Path, promo
     assert "has 2 faults; restore" in str(result.exception)
 
 
-def test_champion_writes_its_directory(tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_writes_its_directory(tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert CliRunner().invoke(champion_command, [], catch_exceptions=False).stdout == "no champion yet\n"
+    (tmp_path / "ratings.csv").write_text("")
+    words = ["--ratings", "ratings.csv"]
+    said = CliRunner().invoke(prepare_command, words, catch_exceptions=False).stdout
+    assert said.endswith(", no champion yet\n")
     version = promote(Registry("registry"), "run").version
-    result = CliRunner().invoke(champion_command, ["--output", "elsewhere"], catch_exceptions=False)
-    assert result.stdout == f"{version}\n"
+    words += ["--output", "elsewhere"]
+    assert version in CliRunner().invoke(prepare_command, words, catch_exceptions=False).stdout
     assert (tmp_path / "elsewhere" / "champion.json").is_file()
 
 

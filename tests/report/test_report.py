@@ -182,19 +182,6 @@ def test_time_and_memory_of_every_step_are_told(page):
     assert "Report" in steps
 
 
-def test_the_fingerprints_time_is_told_where_it_left_one(evaluated, dataset, tmp_path):
-    model, evaluation = evaluated("good")
-    write_json(tmp_path / "step.json", {"step": "fingerprint", "seconds": 7.5, "peak_memory_bytes": 2**25})
-    report(
-        evaluation=str(evaluation),
-        model=str(model),
-        dataset=str(dataset),
-        identity=str(tmp_path),
-        output=str(tmp_path / "report.html"),
-    )
-    assert "Fingerprint 7.5 s 32 MB" in _Page((tmp_path / "report.html").read_text("utf-8")).text
-
-
 def test_what_the_ratings_look_like(page, dataset):
     text = _Page(page("good")).text
     data = text[text.index(" Data ") : text.index("How it was made")]

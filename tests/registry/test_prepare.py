@@ -1,0 +1,129 @@
+"""The first step: it looks at the input and brings the served model in."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from components.errors import UserError
+from components.ingest.inputs import fingerprint_of
+from components.registry.registry import Registry
+from components.registry.run_records import SeenChampion
+from components.registry.step import PrepareSummary, prepare, prepare_command
+
+
+@pytest.fixture
+def ratings(tmp_path: Path) -> str:
+    file = tmp_path / "ratings.csv"
+    file.write_text("user,movie,rating")
+    return str(file)
+
+
+def read(directory: Path) -> dict[str, object]:
+    document: dict[str, object] = json.loads((directory / "champion.json").read_text())
+    return document
+
+
+def test_an_absent_registry_has_no_champion_and_is_there_after(
+    place: str, ratings: str, tmp_path: Path
+) -> None:
+    summary = prepare(ratings=ratings, registry=place, output=str(tmp_path / "champion"))
+    assert summary == (fingerprint_of(ratings, "", ""), "", 0, False)
+    assert read(tmp_path / "champion") == {"exists": False, "version": "", "sequence": 0, "registry": place}
+    assert not (tmp_path / "champion" / "model").exists()
+    assert Registry(place).storage.list() == []
+    if not place.startswith("gs://"):
+        assert Path(place).is_dir()
+
+
+def test_the_champions_model_is_copied(place: str, ratings: str, tmp_path: Path, promote) -> None:
+    registry = Registry(place)
+    promote(registry, "run-1")
+    version = promote(registry, "run-2").version
+    summary = prepare(ratings=ratings, registry=place, output=str(tmp_path / "champion"))
+    assert summary[1:] == (version, 2, False)
+    assert read(tmp_path / "champion") == {
+        "exists": True, "version": version, "sequence": 2, "registry": place
+    }  # fmt: skip
+    model = tmp_path / "champion" / "model"
+    assert (model / "saved_model" / "saved_model.pb").read_text() == "the towers"
+    assert (model / "model.json").is_file()
+
+
+def test_a_run_is_skipped_only_if_asked_and_only_on_the_champions_own_input(
+    place: str, ratings: str, tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, output = Registry(place), tmp_path / "champion"
+
+    def prepared(skip_unchanged: bool = True) -> PrepareSummary:
+        names = {"run_id": "run-9", "output": str(output)}
+        return prepare(ratings=ratings, registry=place, skip_unchanged=skip_unchanged, **names)
+
+    assert not prepared().skip, "an empty registry"
+    version = promote(registry, "run-1").version
+    assert not prepared().skip, "another input"
+    assert registry.runs.read("run-9") is None
+    seen = registry.versions.manifest(version).fingerprint
+    monkeypatch.setattr("components.ingest.inputs.fingerprint_of", lambda *_: seen)
+    assert not prepared(skip_unchanged=False).skip
+    assert registry.runs.read("run-9") is None
+    assert prepared() == (seen, version, 1, True)
+    assert not (output / "model").exists()
+    record = registry.runs.read("run-9")
+    assert record is not None
+    assert (record.outcome, record.version, record.fingerprint) == ("skipped", "", seen)
+    assert record.champion == SeenChampion(version=version, sequence=1)
+    assert version in record.reason
+
+
+def test_an_input_file_that_is_absent_is_found_first(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent\.csv does not exist"):
+        prepare(ratings="absent.csv", registry=str(tmp_path / "registry"), output=str(tmp_path / "champion"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_names_a_skipped_run_by_the_time(
+    ratings: str, tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    registry = Registry("registry")
+    version = promote(registry, "run-1").version
+    seen = registry.versions.manifest(version).fingerprint
+    monkeypatch.setattr("components.ingest.inputs.fingerprint_of", lambda *_: seen)
+    words = ["--ratings", ratings, "--skip-unchanged"]
+    said = CliRunner().invoke(prepare_command, words, catch_exceptions=False).stdout
+    assert said == f"{version} was trained on this input: nothing to do\n"
+    (record,) = registry.runs.newest_first()
+    assert record.run_id.startswith("by-hand-")
+
+
+@pytest.mark.parametrize("damage", ["delete", "flip"])
+@pytest.mark.parametrize("name", ["manifest.json", "model/saved_model/saved_model.pb"])
+def test_a_broken_champion_is_named_with_the_cure(
+    place: str, ratings: str, tmp_path: Path, promote, name: str, damage: str
+) -> None:
+    registry = Registry(place)
+    version = promote(registry, "run").version
+    key = f"versions/{version}/{name}"
+    if damage == "delete":
+        registry.storage.delete(key)
+    else:
+        registry.storage.write_bytes(key, b"\xff" + registry.storage.read_bytes(key)[1:])
+    with pytest.raises(UserError, match=rf"{version}.*`twotower (rollback|versions) --registry"):
+        prepare(ratings=ratings, registry=place, output=str(tmp_path / "champion"))
+    assert not (tmp_path / "champion").exists()
+
+
+def test_a_registry_that_cannot_be_written_is_found(ratings: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*file/registry"):
+        prepare(
+            ratings=ratings, registry=str(tmp_path / "file" / "registry"), output=str(tmp_path / "champion")
+        )
+    assert not (tmp_path / "champion").exists()
+
+
+def test_a_bucket_that_is_not_there_is_found(bucket: str, ratings: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"there is no bucket {bucket[5:]}-not"):
+        prepare(ratings=ratings, registry=f"{bucket}-not/registry", output=str(tmp_path / "champion"))
