@@ -60,6 +60,8 @@ def place(task: dsl.PipelineTask, image: str) -> dsl.PipelineTask:
     task.set_container_image(image)
     task.set_caching_options(request.cached)
     task.set_cpu_request(request.cpu).set_memory_request(request.memory).set_memory_limit(request.memory)
+    # All that the level `restricted` of Kubernetes' pod security asks for, beside what Kubeflow sets itself.
+    kubernetes.set_security_context(task, run_as_non_root=True)
     kubernetes.set_timeout(task, int(request.hours * 3600))
     if request.retries:
         task.set_retry(

@@ -49,8 +49,8 @@ def submit(
     from pipelines.kubeflow.submit import submit as start
 
     arguments = pipeline_arguments(texts, pods)
-    with package(pods) as compiled:
-        connection = kubeflow()
+    connection = kubeflow()
+    with package(pods.for_release(connection.release)) as compiled:
         started = start(connection, compiled, arguments, place, keep_version=upload, again=again)
     if started.found:
         click.echo("a run with the same inputs has not ended yet; --again starts another", err=True)
@@ -165,8 +165,8 @@ def create(
 
     trigger = parse_trigger(cron, every)
     arguments = pipeline_arguments((*texts, *["skip_unchanged=true"] * skip_unchanged), pods)
-    with package(pods) as compiled:
-        connection = kubeflow()
+    connection = kubeflow()
+    with package(pods.for_release(connection.release)) as compiled:
         version = upload(connection, compiled, place.pipeline)
     plan = Plan(
         name=name,

@@ -66,9 +66,29 @@ _POD = {
         "without it where it is missing.",
         metavar="SECRET[:KEY]",
     ),
-    "accelerator": _text(
-        "Train on accelerators, e.g. nvidia.com/gpu:1; the image must have been built with GPU=1.",
-        metavar="RESOURCE[:COUNT]",
+    "requests": _texts(
+        "STEP:cpu=…,memory=…[,limit=…]",
+        "Processors and memory that a step asks for, e.g. train:cpu=2,memory=8Gi; it is ended beyond the "
+        "limit, which is the memory that it asks for unless given. STEP is `all` for every step, `workers` "
+        "for the pods of --param workers.",
+    ),
+    "profile": _text(
+        "Requests by a name, to which --request adds. `small`: all:cpu=100m,memory=512Mi,limit=3Gi, for one "
+        "small node and a million ratings.",
+        metavar="NAME",
+    ),
+    "accelerators": _texts(
+        "[STEP=]RESOURCE[:COUNT]",
+        "Train on accelerators, e.g. nvidia.com/gpu:1, or let another STEP use them; the image must have "
+        "been built with GPU=1.",
+    ),
+    "envs": _texts("NAME=VALUE", "Environment variable of every step; no secrets: the pipeline shows it."),
+    "labels": _texts("KEY=VALUE", "Label of every step's pod."),
+    "image_pull_policy": _text("When the nodes pull the image: Always, IfNotPresent or Never."),
+    "run_as": _text(
+        "User of the steps, never root; by default the image's, 10001. `any` does not say so: for a file "
+        "that Kubeflow Pipelines 2.15 shall take.",
+        metavar="UID[:GID]|any",
     ),
 }
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -10,18 +10,31 @@ from typing import Any
 import yaml
 
 from components.errors import UserError
+from components.publish.notify import WEBHOOK
+from components.train.settings import WORKER_RESOURCES
 from pipelines.kubeflow import names
+from pipelines.kubeflow.sizes import Sizes
 
 GCS_SECRET_DIRECTORY = "/var/run/secrets/gcs"
 _GCS_KEY = "key.json"
 _WEBHOOK_KEY = "url"
 
-# The labels of the step that calls the webhook, and of the step that uses accelerators.
+# The label of the step that calls the webhook.
 _NOTIFY = "exec-notify"
-_TRAIN = "exec-train"
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_ACCELERATOR = re.compile(r"(?P<type>[a-z0-9.-]+/[a-z0-9.-]+)(:(?P<count>[1-9]\d*))?")
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+# The value of `run_as` that leaves out what Kubeflow Pipelines knows since 2.16.
+ANY_USER = "any"
+_SECURITY_RELEASE = (2, 16)
+_USER = re.compile(r"(?P<user>[1-9]\d{0,9})(:(?P<group>\d{1,10}))?")
+
+# Variables that other flags set, and these flags.
+_SET_ELSEWHERE = {
+    "GOOGLE_APPLICATION_CREDENTIALS": "--gcs-secret",
+    WEBHOOK: "--webhook-secret",
+    WORKER_RESOURCES: "--request workers:…",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,13 @@ class PodSettings:
     volumes: tuple[str, ...] = ()  # "CLAIM:PATH": mount this persistent volume claim at this path
     gcs_secret: str = ""  # "SECRET[:KEY]": the secret with the key file of a Google Cloud service account
     webhook_secret: str = ""  # "SECRET[:KEY]": likewise, with the URL of the webhook; runs work without it
-    accelerator: str = ""  # "RESOURCE[:COUNT]": the accelerators that the training step requests
+    requests: tuple[str, ...] = ()  # "STEP:cpu=…,memory=…,limit=…": processors and memory of a step
+    accelerators: tuple[str, ...] = ()  # "[STEP=]RESOURCE[:COUNT]": accelerators of a step, else of training
+    profile: str = ""  # a name of PROFILES: requests that those above are added to
+    envs: tuple[str, ...] = ()  # "NAME=VALUE": an environment variable of every step
+    labels: tuple[str, ...] = ()  # "KEY=VALUE": a label of every pod
+    image_pull_policy: str = ""  # one of PULL_POLICIES; "" for Kubernetes' own choice
+    run_as: str = ""  # "UID[:GID]" of the steps; "" for the image's; ANY_USER may be root
 
     def __post_init__(self) -> None:
         if self.image:
@@ -43,7 +62,7 @@ class PodSettings:
         _distinct(
             "--node-selector",
             self.node_selectors,
-            [_label(text)["label_key"] for text in self.node_selectors],
+            [_label("--node-selector", text)["label_key"] for text in self.node_selectors],
         )
         for text in self.tolerations:
             _toleration(text)
@@ -57,11 +76,18 @@ class PodSettings:
                 "the two for one; make the secret with another name"
             )
         self.webhook()
-        if self.accelerator:
-            _accelerator(self.accelerator)
+        self.environment()
+        if self.image_pull_policy not in ("", *PULL_POLICIES):
+            raise UserError(
+                f"--image-pull-policy {self.image_pull_policy}: choose one of {', '.join(PULL_POLICIES)}"
+            )
+        for text in self.labels:
+            _label("--label", text)
+        self._user()
+        self._sizes()
 
     def apply(self, package: str) -> str:
-        """Adds these to the compiled pipeline `package`, YAML."""
+        """Adds these to the compiled pipeline `package`, YAML. Raises `UserError` if it has no such step."""
         if self == PodSettings():
             return package
         of_every_step, of_notify = self._of_every_step(), self._of_notify()
@@ -72,17 +98,41 @@ class PodSettings:
             changes = [*of_every_step, *(of_notify if label == _NOTIFY else [])]
             if changes:
                 _change(platform, label, changes)
-        if self.gcs_secret:
-            key_file = f"{GCS_SECRET_DIRECTORY}/{self._gcs()[1]}"
-            for executor in executors.values():
-                variable = {"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": key_file}
-                executor["container"].setdefault("env", []).append(variable)
-        if self.accelerator:
-            executors[_TRAIN]["container"]["resources"]["accelerator"] = _accelerator(self.accelerator)
+            if self.run_as == ANY_USER:
+                _configs(platform).get(label, {}).pop("securityContext", None)
+        if variables := self.environment():
+            for container in (executor["container"] for executor in executors.values()):
+                others = [one for one in container.get("env", []) if one["name"] not in variables]
+                mine = [{"name": name, "value": value} for name, value in variables.items()]
+                container["env"] = [*others, *mine]
+        self._sizes().apply(executors)
         if self.image:
             documents[0]["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"] = self.image
         written = [documents[0], platform] if platform else [documents[0]]
         return str(yaml.dump_all(written, Dumper=yaml.CSafeDumper))
+
+    def for_release(self, release: tuple[int, ...] | None) -> "PodSettings":
+        """Returns these settings without what a server of that release does not know; None is a new one."""
+        older = release is not None and release < _SECURITY_RELEASE
+        return replace(self, run_as=ANY_USER) if older and not self.run_as else self
+
+    def environment(self) -> dict[str, str]:
+        """Returns the environment variables of every step."""
+        variables = {}
+        for text in self.envs:
+            name, equals, value = text.partition("=")
+            if not equals:
+                raise UserError(f"--env {text}: write it as NAME=VALUE")
+            if flag := _SET_ELSEWHERE.get(name):
+                raise UserError(f"--env {name}: {flag} sets it; give that")
+            variables[names.variable("--env", name)] = value
+        if self.gcs_secret:
+            variables["GOOGLE_APPLICATION_CREDENTIALS"] = f"{GCS_SECRET_DIRECTORY}/{self._gcs()[1]}"
+        return variables
+
+    def security_context(self) -> dict[str, Any]:
+        """Returns who the steps run as, in the terms of Kubernetes."""
+        return {"runAsNonRoot": True, **self._user()} if self.run_as != ANY_USER else {}
 
     def secrets(self) -> list[str]:
         """Lists the names of the secrets that pods need to start."""
@@ -103,18 +153,41 @@ class PodSettings:
         name, key = _secret("--gcs-secret", self.gcs_secret, _GCS_KEY)
         return names.volume_name("--gcs-secret", name), key
 
+    def _user(self) -> dict[str, int]:
+        if self.run_as in ("", ANY_USER):
+            return {}
+        match = _USER.fullmatch(self.run_as)
+        if match is None:
+            raise UserError(
+                f"--run-as {self.run_as}: write it as UID or UID:GID, numbers and not root's, or {ANY_USER}"
+            )
+        group = {"runAsGroup": int(match["group"])} if match["group"] else {}
+        return {"runAsUser": int(match["user"]), **group}
+
+    def _sizes(self) -> Sizes:
+        return Sizes(self.requests, self.accelerators, self.profile)
+
     def _of_every_step(self) -> list[Callable[[Any], Any]]:
         """Returns the calls of kfp-kubernetes for every task."""
         from kfp import kubernetes
 
         changes: list[Callable[[Any], Any]] = [
-            *(partial(kubernetes.add_node_selector, **_label(text)) for text in self.node_selectors),
+            *(
+                partial(kubernetes.add_node_selector, **_label("--node-selector", text))
+                for text in self.node_selectors
+            ),
+            *(partial(kubernetes.add_pod_label, **_label("--label", text)) for text in self.labels),
             *(partial(kubernetes.add_toleration, **_toleration(text)) for text in self.tolerations),
             *(partial(kubernetes.mount_pvc, **_volume(text)) for text in self.volumes),
         ]
         if self.image_pull_secrets:
             secrets = list(self.image_pull_secrets)
             changes.append(partial(kubernetes.set_image_pull_secrets, secret_names=secrets))
+        if self.image_pull_policy:
+            changes.append(partial(kubernetes.set_image_pull_policy, policy=self.image_pull_policy))
+        if user := self._user():
+            run_as = {"run_as_user": user["runAsUser"], "run_as_group": user.get("runAsGroup")}
+            changes.append(partial(kubernetes.set_security_context, **run_as))
         if self.gcs_secret:
             secret, _ = self._gcs()
             changes.append(
@@ -126,17 +199,21 @@ class PodSettings:
         """Returns the calls of kfp-kubernetes for the step that calls the webhook."""
         from kfp import kubernetes
 
-        from components.publish.notify import WEBHOOK
-
         secret, key = self.webhook()
         add = partial(kubernetes.use_secret_as_env, optional=True)
         return [partial(add, secret_name=secret, secret_key_to_env={key: WEBHOOK})] if secret else []
 
 
-def _change(platform: dict[str, Any], label: str, changes: Sequence[Callable[[Any], Any]]) -> None:
+def _configs(platform: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings of the executors' pods by their labels."""
     configs = platform
     for key in ("platforms", "kubernetes", "deploymentSpec", "executors"):
         configs = configs.setdefault(key, {})
+    return configs
+
+
+def _change(platform: dict[str, Any], label: str, changes: Sequence[Callable[[Any], Any]]) -> None:
+    configs = _configs(platform)
     # kfp-kubernetes changes only this attribute of a task. A compiled pipeline has no task objects.
     task = SimpleNamespace(platform_config={"kubernetes": configs.get(label, {})})
     for change in changes:
@@ -144,15 +221,12 @@ def _change(platform: dict[str, Any], label: str, changes: Sequence[Callable[[An
     configs[label] = task.platform_config["kubernetes"]
 
 
-def _label(text: str) -> dict[str, str]:
+def _label(flag: str, text: str) -> dict[str, str]:
     key, separator, value = text.partition("=")
     if not (key and separator):
-        raise UserError(f"--node-selector {text}: write it as KEY=VALUE")
-    flag = "--node-selector"
-    return {
-        "label_key": names.label_key(flag, text, key),
-        "label_value": names.label_value(flag, text, value),
-    }
+        raise UserError(f"{flag} {text}: write it as KEY=VALUE")
+    check = names.own_label if flag == "--label" else names.label_key
+    return {"label_key": check(flag, text, key), "label_value": names.label_value(flag, text, value)}
 
 
 def _toleration(text: str) -> dict[str, str]:
@@ -167,17 +241,6 @@ def _toleration(text: str) -> dict[str, str]:
     names.label_value("--toleration", text, value)
     toleration = {"key": key, "operator": "Equal" if equals else "Exists"}
     return toleration | ({"value": value} if equals else {}) | ({"effect": effect} if effect else {})
-
-
-def _accelerator(text: str) -> dict[str, str]:
-    match = _ACCELERATOR.fullmatch(text)
-    if match is None:
-        raise UserError(
-            f"--accelerator {text}: write it as RESOURCE or RESOURCE:COUNT, e.g. nvidia.com/gpu:1"
-        )
-    kind, count = match["type"], match["count"] or "1"
-    # The names of current servers, and those of servers before 2.4.
-    return {"resourceType": kind, "resourceCount": count, "type": kind, "count": count}
 
 
 def _volume(text: str) -> dict[str, str]:

@@ -5,10 +5,14 @@ import yaml
 from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
+from step_pod import faults, restricted, step_pod
 
 from components.errors import UserError
 from pipelines.compiled import compile_pipeline
+from pipelines.kubeflow.access import Access
+from pipelines.kubeflow.client import connect
 from pipelines.kubeflow.pods import PodSettings
+from pipelines.kubeflow.submit import Place, submit
 
 _ALL = PodSettings(
     node_selectors=("pool=training", "zone=a"),
@@ -102,7 +106,15 @@ def test_what_the_cluster_must_have_is_known():
         ({"volumes": ("Data:/data",)}, "not a Kubernetes name"),
         ({"image_pull_secrets": ("a b",)}, "--image-pull-secret a b: not a Kubernetes name"),
         ({"gcs_secret": "Key"}, "--gcs-secret Key: not a Kubernetes name"),
-        ({"accelerator": "gpu"}, "--accelerator gpu: write it as RESOURCE"),
+        ({"envs": ("HTTPS_PROXY",)}, "--env HTTPS_PROXY: write it as NAME=VALUE"),
+        ({"envs": ("2=3",)}, "--env 2: not a variable's name"),
+        ({"envs": ("KFP_POD_NAME=x",)}, "--env KFP_POD_NAME: Kubeflow sets such variables itself"),
+        ({"envs": ("TWOTOWER_WEBHOOK=https://hush",)}, "--env TWOTOWER_WEBHOOK: --webhook-secret sets it"),
+        ({"labels": ("team",)}, "--label team: write it as KEY=VALUE"),
+        ({"labels": ("pipeline/runid=1",)}, "--label pipeline/runid=1: Kubeflow sets the labels pipeline/"),
+        ({"image_pull_policy": "always"}, "--image-pull-policy always: choose one of Always"),
+        ({"run_as": "0"}, "--run-as 0: write it as UID or UID:GID"),
+        ({"run_as": "root"}, "--run-as root"),
         ({"webhook_secret": "Chat"}, "--webhook-secret Chat: not a Kubernetes name"),
     ],
 )
@@ -124,16 +136,68 @@ def test_the_projects_own_pipeline_has_the_step_that_tells_the_webhook(tmp_path)
     assert [label for label, config in configs.items() if "secretAsEnv" in config] == ["exec-notify"]
 
 
-def test_only_the_training_step_asks_for_accelerators(tmp_path):
-    path = compile_pipeline(tmp_path / "pipeline.yaml", PodSettings(accelerator="nvidia.com/gpu:2"))
-    executors = next(yaml.safe_load_all(path.read_text("utf-8")))["deploymentSpec"]["executors"]
-    asked = {
-        label: executor["container"]["resources"]["accelerator"]
-        for label, executor in executors.items()
-        if "accelerator" in executor["container"]["resources"]
-    }
-    assert list(asked) == ["exec-train"]
-    assert (asked["exec-train"]["resourceType"], asked["exec-train"]["resourceCount"]) == (
-        "nvidia.com/gpu",
-        "2",
+def _pod(package, **flags):
+    documents = list(yaml.safe_load_all(PodSettings(**flags).apply(package.read_text("utf-8"))))
+    return step_pod(documents, "exec-step")
+
+
+def test_pods_have_the_environment_the_labels_and_the_pull_policy_of_the_site(package):
+    pod = _pod(
+        package,
+        envs=("HTTPS_PROXY=http://proxy:3128", "OTHER=a=b", "EMPTY="),
+        labels=("team=films", "costs.example/centre=7"),
+        image_pull_policy="Never",
     )
+    (main,) = pod["spec"]["containers"]
+    assert {one["name"]: one["value"] for one in main["env"]} == {
+        "HTTPS_PROXY": "http://proxy:3128",
+        "OTHER": "a=b",
+        "EMPTY": "",
+    }
+    assert pod["metadata"]["labels"] == {"team": "films", "costs.example/centre": "7"}
+    assert main["imagePullPolicy"] == "Never"
+    assert faults(pod) == []
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """The project's own pipeline."""
+    return compile_pipeline(tmp_path_factory.mktemp("compiled") / "pipeline.yaml")
+
+
+def _own_pods(compiled, **flags):
+    documents = list(yaml.safe_load_all(PodSettings(**flags).apply(compiled.read_text("utf-8"))))
+    return {label: step_pod(documents, label) for label in documents[0]["deploymentSpec"]["executors"]}
+
+
+@pytest.mark.parametrize("flags", [{}, {"volumes": ("data:/data",)}, {"run_as": "1000650000:0"}])
+def test_every_step_starts_where_pod_security_is_restricted(compiled, flags):
+    for label, pod in _own_pods(compiled, **flags).items():
+        assert restricted(pod) == [], label
+        assert faults(pod) == [], label
+
+
+def test_the_steps_run_as_the_user_that_is_asked_for(compiled):
+    (main,) = _own_pods(compiled, run_as="65532:0")["exec-train"]["spec"]["containers"]
+    context = main["securityContext"]
+    assert [int(context["runAsUser"]), int(context["runAsGroup"])] == [65532, 0]
+    assert context["runAsNonRoot"] is True
+    assert PodSettings(run_as="65532:0").security_context() == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 0,
+    }
+
+
+@pytest.mark.parametrize("release", ["2.15.0", "2.16.1", "unknown"])
+def test_every_release_gets_the_security_context_that_it_knows(tmp_path, double, host, release):
+    double.release = release
+    kubeflow = connect(Access(host))
+    pods = PodSettings().for_release(kubeflow.release)
+    path = compile_pipeline(tmp_path / "pipeline.yaml", pods)
+    assert ("securityContext" in path.read_text("utf-8")) == (release != "2.15.0")
+    assert submit(kubeflow, path, {}, Place("training", "nightly")).run_id
+
+
+def test_a_file_for_an_older_release_says_nothing_of_the_user(compiled):
+    assert restricted(_own_pods(compiled, run_as="any")["exec-train"]) == ["runAsNonRoot"]

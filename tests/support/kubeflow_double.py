@@ -182,6 +182,8 @@ class Double:
             )
         if unique and item["display_name"] in names:
             return problem(409, f"Already exist error: {item['display_name']}")
+        if store_name in ("runs", "recurringRuns") and (unknown := self._unknown_to_it(item)):
+            return problem(500, f'Failed to compile job: unknown field "{unknown}"')
         if store_name == "recurringRuns":
             reference = item["pipeline_version_reference"]
             if not self.always_latest and not reference.get("pipeline_version_id"):
@@ -193,6 +195,12 @@ class Double:
         self.stores[store_name][item[id_name]] = item
         self._count_enabled()
         return self._answer(item, type_name)
+
+    def _unknown_to_it(self, item: dict[str, Any]) -> str:
+        """The field of the steps' pods that a server of this release does not know; "" if there is none."""
+        version = (item.get("pipeline_version_reference") or {}).get("pipeline_version_id", "")
+        known = self.release == "unknown" or tuple(map(int, self.release.split("."))) >= (2, 16)
+        return "securityContext" if "securityContext" in self.packages.get(version, "") and not known else ""
 
     def _upload(self, request: Request) -> Response:
         pipeline_id, name = request.args["pipelineid"], request.args["name"]
