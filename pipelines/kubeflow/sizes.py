@@ -42,7 +42,7 @@ Resources = dict[str, Any]
 
 
 class Sizes:
-    """What steps ask for, by their names; each value in the notation of Kubernetes.
+    """Requests of steps by their names; each value in the notation of Kubernetes.
 
     The last of several requests for a step holds, and one for a step holds over one for `all`. Raises
     `UserError` if a request cannot be read.
