@@ -3,7 +3,7 @@
     python benchmarks/workers.py INTERACTIONS VOCABULARY [--settings '{"steps": 600}'] [--seeds 1 2]
 
 Both are directories that `twotower vocabulary` wrote. The workers talk over the loopback interface, as the
-pods of a TFJob do over the network. Each process computes with one thread, so that two have the two cores
+pods of a Job do over the network. Each process computes with one thread, so that two have the two cores
 that one has one of. Metrics are of the validation rows, at the step whose weights were kept; there is no
 final refit, and no training ends early, so that all take the same number of steps.
 """
@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from components.train.pods.worker import Exchange, beating
 from components.train.settings import TrainRequest
-from components.train.tfjob.worker import Exchange
 
 _ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2", "OMP_NUM_THREADS": "1"}
 _ALL_STEPS = {"patience": 1_000_000, "final_refit": 0.0}
@@ -48,11 +48,9 @@ def trained(place: Exchange, workers: int, directory: Path) -> dict[str, Any]:
 
 
 def start(place: Exchange, addresses: list[str], number: int) -> subprocess.Popen[bytes]:
-    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}}
-    together = {"TF_CONFIG": json.dumps(config)} if len(addresses) > 1 else {}
     return subprocess.Popen(
-        [sys.executable, "-m", "components.train.tfjob.worker", place.root],
-        env={**os.environ, **_ONE_THREAD, **together},
+        [sys.executable, "-m", "components.train.pods.worker", place.root, *addresses],
+        env={**os.environ, **_ONE_THREAD, "JOB_COMPLETION_INDEX": str(number)},
     )
 
 
@@ -71,7 +69,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="workers-benchmark-") as name:
             place = Exchange(str(Path(name) / "place"))
             place.stage(request, arguments.interactions, arguments.vocabulary)
-            one, two = (trained(place, workers, Path(name)) for workers in (1, 2))
+            with beating(place):
+                one, two = (trained(place, workers, Path(name)) for workers in (1, 2))
         for workers, record in ((1, one), (2, two)):
             metrics = " | ".join(f"{record[metric]:.4f}" for metric in METRICS)
             took = f"{record['wall']:.0f} s | {record['processor']:.0f} s"

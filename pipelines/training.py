@@ -93,7 +93,7 @@ def training(
       batch: The old name of batch_k, for one release; give one of the two.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    notified = notify(registry=registry, run_id=run_id)
+    notified = notify(registry=registry, run_id=run_id, checkpoint_root=checkpoint_root, workers=workers)
 
     with dsl.ExitHandler(notified, name="Train and publish"):
         # 1

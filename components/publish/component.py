@@ -74,7 +74,19 @@ def refuse(
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 @documented_by(step.notify, status="End of the pipeline; KFP fills it in.")
-def notify(registry: str, run_id: str, status: dsl.PipelineTaskFinalStatus):
+def notify(
+    registry: str,
+    run_id: str,
+    status: dsl.PipelineTaskFinalStatus,
+    checkpoint_root: str = "",
+    workers: int = 1,
+):
     from components.publish import step
 
-    step.notify(status_error=status.error_message or "", registry=registry, run_id=run_id)
+    step.notify(
+        status_error=status.error_message or "",
+        registry=registry,
+        run_id=run_id,
+        checkpoint_root=checkpoint_root,
+        workers=workers,
+    )

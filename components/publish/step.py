@@ -171,20 +171,33 @@ def refuse_command(run_id: str, **inputs: Any) -> None:
 
 
 @step
-def notify(*, status_error: str = "", registry: str, run_id: str) -> None:
+def notify(
+    *,
+    status_error: str = "",
+    registry: str,
+    run_id: str,
+    checkpoint_root: str = "",
+    workers: int = 1,
+) -> None:
     """Writes a record if the run has none, and posts its outcome to the webhook in TWOTOWER_WEBHOOK.
 
-    A run without a record failed or was cancelled before its verdict. Never fails: a broken
-    registry or webhook is logged.
+    A run without a record failed or was cancelled before its verdict. What several workers left is deleted.
+    Never fails: a broken registry, webhook or cluster is logged.
 
     Args:
       status_error: Message of the pipeline about its failure; "" on Kubeflow.
       registry: Registry: a directory or gs:// prefix.
       run_id: Pipeline run.
+      checkpoint_root: That of the training; "" if it had none.
+      workers: Pods that trained together.
     """
     text = complete_record(registry, run_id, status_error)
     log(text)
     call_webhook(text)
+    if workers > 1 and checkpoint_root:
+        from components.train.pods.cleanup import clean_up
+
+        clean_up(run_id, checkpoint_root)
 
 
 @subcommand(notify, defaults={"registry": "registry"})

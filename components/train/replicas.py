@@ -23,8 +23,7 @@ from components.train.settings import NOTEBOOK, check_workers
 
 Array = npt.NDArray[Any]
 
-# Exit status of a worker that has lost another. Under `restartPolicy: ExitCode`, Kubeflow's training
-# operator starts a pod again whose exit code is 128 or more; 138 it keeps for programs that ask for it.
+# Exit status of a worker that has lost another, which its Job starts again.
 LOST_WORKER = 138
 
 # Roles in TF_CONFIG that train; the first task of the first role is the chief.
@@ -102,8 +101,8 @@ def worker_of_tf_config() -> Worker:
         return Worker(sum(counts[:role]) + int(task["index"]), sum(counts))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"TF_CONFIG is {text!r}: it must name a cluster of workers and this task among them, as the "
-            "training operator writes it; unset it to train in one process"
+            f"TF_CONFIG is {text!r}: it must name a cluster of workers and this task among them; "
+            "unset it to train in one process"
         ) from error
 
 

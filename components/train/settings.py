@@ -282,5 +282,5 @@ def check_shared_place(workers: int, checkpoint_root: str) -> None:
     if workers > 1 and not checkpoint_root:
         raise UserError(
             f"--workers {workers} needs --checkpoint-root, a place that all pods share: a gs:// prefix, or a "
-            "directory on a mounted volume with the access mode ReadWriteMany"
+            "directory on a mounted volume (ReadWriteOnce where one node holds all pods)"
         )

@@ -38,8 +38,8 @@ def train(
       seed: Decides the order of training and the initial weights.
       checkpoint_root: A directory or gs:// prefix for checkpoints, so that a retried step goes on; "" keeps
         none.
-      workers: Pods that train together, as a TFJob that this pod starts; 1 trains here, on all GPUs. More
-        need a checkpoint root that all pods share: a volume with the access mode ReadWriteMany, or gs://.
+      workers: Pods that train together, as a Job that this pod starts; 1 trains here, on all GPUs. More need
+        a checkpoint root that all pods share: gs://, or a volume (ReadWriteOnce where one node holds them).
 
     Raises:
       UserError: if an input is not whole, a setting is unknown or out of range, the training diverges, or
@@ -49,9 +49,9 @@ def train(
     check_shared_place(workers, checkpoint_root)
     request = TrainRequest(preset, train_settings, rating_weight, retrieval_weight, seed, checkpoint_root)
     if workers > 1:
-        from components.train.tfjob.launch import OwnPod, train_in_pods
+        from components.train.pods.launch import Launcher, train_in_pods
 
-        return train_in_pods(OwnPod.find(workers), workers, request, interactions, vocabulary, output)
+        return train_in_pods(Launcher.find(workers), workers, request, interactions, vocabulary, output)
     from components.train.presets import make_model
     from components.train.replicas import replicas
 

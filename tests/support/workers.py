@@ -1,6 +1,5 @@
-"""Worker processes that train together on this machine, as the pods of a TFJob do."""
+"""Worker processes that train together on this machine, as the pods of a Job do."""
 
-import json
 import os
 import socket
 import subprocess
@@ -11,8 +10,8 @@ from pathlib import Path
 
 from training_world import World
 
+from components.train.pods.worker import Exchange, beating
 from components.train.settings import TrainRequest
-from components.train.tfjob.worker import Exchange
 
 # One thread for each kind of work: two workers on two cores are not to fight for them.
 _THREADS = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2", "OMP_NUM_THREADS": "1"}
@@ -38,11 +37,10 @@ class Workers:
 
     def start(self, number: int) -> None:
         """Starts a worker, or starts it again."""
-        config = {"cluster": {"worker": self._addresses}, "task": {"type": "worker", "index": number}}
         with self.log(number).open("ab") as log:
             self._processes[number] = subprocess.Popen(
-                [sys.executable, "-m", "components.train.tfjob.worker", self._place],
-                env={**os.environ, **_THREADS, "TF_CONFIG": json.dumps(config)},
+                [sys.executable, "-m", "components.train.pods.worker", self._place, *self._addresses],
+                env={**os.environ, **_THREADS, "JOB_COMPLETION_INDEX": str(number)},
                 stdout=log,
                 stderr=log,
             )
@@ -75,8 +73,9 @@ def two_workers(exchange: Exchange, directory: Path) -> Iterator[Workers]:
     """Both started; none is left at the end."""
     workers = Workers(exchange, directory)
     try:
-        workers.start(0)
-        workers.start(1)
-        yield workers
+        with beating(exchange):
+            workers.start(0)
+            workers.start(1)
+            yield workers
     finally:
         workers.close()

@@ -1,0 +1,1 @@
+"""Training in several pods: an Indexed Job and a headless Service, created by the step's pod."""
