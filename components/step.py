@@ -53,9 +53,10 @@ class StepOutcome(StepRecord):
     format: Literal[1] = 1
     status: Literal["succeeded", "mistake", "failed"]  # "mistake" if the user can mend it: exit status 2
     error: str = ""  # one line; "" if the step succeeded
-    run_record: str = ""  # place of the run record that the step wrote; "" if it wrote none
+    run_record: str = ""  # place of the run record that the step wrote or completed; "" if none
     outcome: str = ""  # the run's outcome in that record
     version: str = ""  # the version that the run made; "" if none
+    reason: str = ""  # of the run's outcome, in that record
 
 
 @dataclass

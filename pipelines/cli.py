@@ -16,6 +16,7 @@ COMMANDS = {
     "run": ("pipelines.run_cli:run", "run the whole pipeline on this machine"),
     "compile": ("pipelines.run_cli:compile_pipeline", "write the pipeline as YAML for Kubeflow"),
     "submit": ("pipelines.kubeflow.cli:submit", "start a run on Kubeflow, and follow it"),
+    "cluster": ("pipelines.kubeflow.cluster_cli:cluster", "list, cancel and retry runs, read their logs"),
     "schedule": ("pipelines.kubeflow.cli:schedule", "retrain on a schedule, on Kubeflow"),
     "doctor": ("pipelines.kubeflow.cli:doctor", "check all that runs on Kubeflow need"),
     "sample": ("components.sample.step:sample", "generate a ratings file and a movie table"),

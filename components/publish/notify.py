@@ -46,6 +46,8 @@ def complete_record(registry: str, run_id: str, error: str) -> str:
         if record is None:
             record = _failure(store, error, run_id)
             store.runs.write(record, {})
+        else:
+            store.runs.report(record)
         return _sentence(record)
     except UserError as problem:
         return f"run {run_id} has ended, and its record cannot be kept: {problem}"

@@ -20,6 +20,7 @@ REFUSED = "refused"
 SUPERSEDED = "superseded"
 FAILED = "failed"
 SKIPPED = "skipped"
+CANCELLED = "cancelled"
 
 _DIRECTORY = "runs"
 _RECORD = "run.json"
@@ -48,7 +49,7 @@ class RunRecord(Document):
 
     format: Literal[1] = 1
     run_id: str
-    outcome: str  # "published", "refused", "superseded", "failed" or "skipped"
+    outcome: str  # "published", "refused", "superseded", "failed", "skipped" or "cancelled"
     reason: str  # one sentence
     version: str = ""  # the version that it made; "" if none
     sequence: int = 0  # the version's place in the champion log; 0 if it is not in it
@@ -89,10 +90,15 @@ class RunRecords:
         for name, path in files.items():
             self._storage.upload_file(path, _key(record.run_id, name))
         self._storage.write_bytes(_key(record.run_id, _RECORD), encode(record))
+        self.report(record)
+
+    def report(self, record: RunRecord) -> None:
+        """Adds what a record says to the outcome of the step that is running."""
         add_to_outcome(
             run_record=self._storage.uri(_key(record.run_id, "")).rstrip("/"),
             outcome=record.outcome,
             version=record.version,
+            reason=record.reason,
         )
 
     def document(self, run_id: str, name: str) -> bytes:

@@ -8,21 +8,18 @@ import click
 
 from components.documents import now
 from pipelines.kubeflow.options import connection_options, param_option, place_options, pod_options
+from pipelines.kubeflow.waiting import parse_timeout, wait_for, wait_options
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
     from pipelines.kubeflow.pods import PodSettings
-    from pipelines.kubeflow.submit import Place, Started
-
-
-_INTERRUPTED = 130
-_STATUS = {"SUCCEEDED": 0, "CANCELED": _INTERRUPTED}
+    from pipelines.kubeflow.submit import Place
 
 
 @click.command(
     help="Start a run of the pipeline on Kubeflow, and print its page. A run with the same inputs that has "
     "not ended yet is found rather than started again. With --wait, exits with 0 if the run succeeds, 1 if "
-    "it fails, 130 if it is cancelled."
+    "it fails, 130 if it is cancelled, 124 if --timeout is over."
 )
 @param_option
 @place_options
@@ -34,7 +31,7 @@ _STATUS = {"SUCCEEDED": 0, "CANCELED": _INTERRUPTED}
     help="Keep the pipeline on the server, a version for each content; or only send it with the run.",
 )
 @click.option("--again", is_flag=True, help="Start a run even if one with the same inputs has not ended yet.")
-@click.option("--wait", is_flag=True, help="Follow the run to its end, and print the verdict.")
+@wait_options
 def submit(
     *,
     kubeflow: "Callable[[], Kubeflow]",
@@ -44,10 +41,12 @@ def submit(
     upload: bool,
     again: bool,
     wait: bool,
+    timeout: str,
 ) -> None:
     from pipelines.kubeflow.submit import package, pipeline_arguments
     from pipelines.kubeflow.submit import submit as start
 
+    limit = parse_timeout(timeout, wait=wait)
     arguments = pipeline_arguments(texts, pods)
     connection = kubeflow()
     with package(pods.for_release(connection.release)) as compiled:
@@ -56,26 +55,7 @@ def submit(
         click.echo("a run with the same inputs has not ended yet; --again starts another", err=True)
     click.echo(started.url)
     if wait:
-        sys.exit(_wait(connection, started))
-
-
-def _wait(kubeflow: "Kubeflow", started: "Started") -> int:
-    """Follows the run; returns the exit status."""
-    from rich.console import Console
-
-    from pipelines.kubeflow.follow import Board, follow, print_verdict
-    from pipelines.resources import REQUESTS
-
-    titles = {name: request.display_name for name, request in REQUESTS.items()}
-    try:
-        with Board(Console(stderr=True), titles) as board:
-            run = follow(kubeflow, started.run_id, board)
-    except KeyboardInterrupt:
-        click.echo(f"the run goes on: {started.url}; the same command follows it again", err=True)
-        return _INTERRUPTED
-    print_verdict(run, Console())
-    click.echo(f"{run.state}: {started.url}")
-    return _STATUS.get(str(run.state), 1)
+        sys.exit(wait_for(connection, started.run_id, limit))
 
 
 _SIGNS = {"well": "✓", "ill": "✗", "unknown": "?"}

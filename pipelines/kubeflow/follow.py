@@ -1,19 +1,21 @@
-"""Follows a run on the cluster to its end, shows its progress, and prints its verdict."""
+"""Follows a run on the cluster to its end, and shows its progress."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
-from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
-from components.errors import UserError
 from components.progress import log
 from pipelines.kubeflow.client import FINISHED, ApiError, Kubeflow
+from pipelines.kubeflow.runs import state_of
+from pipelines.kubeflow.step_pods import start_of, tasks_of
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -42,18 +44,26 @@ class TaskState(NamedTuple):
 
 
 def follow(
-    kubeflow: Kubeflow, run_id: str, show: Callable[[Any], None], pause: float = _SECONDS_BETWEEN_LOOKS
+    kubeflow: Kubeflow,
+    run_id: str,
+    show: Callable[[Any], None],
+    *,
+    timeout: float = math.inf,
+    pause: float = _SECONDS_BETWEEN_LOOKS,
 ) -> Any:
-    """Fetches a run repeatedly and calls `show` with it, until it has ended; returns it.
+    """Fetches a run repeatedly and calls `show` with it, until it has ended or `timeout` seconds are over.
 
-    Raises `UserError` if the server refuses the request, or has not answered for ten minutes.
+    Returns the run as it was last. Raises `UserError` if the server refuses the request, or has not answered
+    for ten minutes, or when the time is over.
     """
-    last_answer, lost = time.monotonic(), False
+    started = last_answer = time.monotonic()
+    lost = False
     while True:
+        over = time.monotonic() - started >= timeout
         try:
             run = kubeflow.sdk.runs.run_service_get_run(run_id=run_id)
         except ApiError as error:
-            if not error.passing or time.monotonic() - last_answer > _LONGEST_OUTAGE:
+            if over or not error.passing or time.monotonic() - last_answer > _LONGEST_OUTAGE:
                 raise
             if not lost:
                 log(f"the run's state is not known, trying again: {error}")
@@ -63,21 +73,20 @@ def follow(
                 log("the server answers again")
             last_answer, lost = time.monotonic(), False
             show(run)
-            if run.state in FINISHED:
+            if over or run.state in FINISHED:
                 return run
-        time.sleep(pause)
+        time.sleep(min(pause, max(started + timeout - time.monotonic(), 0)))
 
 
 def task_states(run: Any, titles: Mapping[str, str]) -> list[TaskState]:
     """Returns the states of the steps in `titles`, in its order, without those that have not begun.
 
-    The list of the server also has drivers, executors and sub-graphs. A retried step is in it once for each
-    attempt: the last one counts. Some servers list a step by its name, others by its title.
+    The list of the server also has drivers, executors, sub-graphs and attempts. If a step is in it several
+    times, the last start counts. Some servers list a step by its name, others by its title.
     """
     names = {title: name for name, title in titles.items()}
-    details = run.run_details.task_details or [] if run.run_details is not None else []
     latest: dict[str, Any] = {}
-    for task in sorted(details, key=lambda task: task.create_time or datetime.min.replace(tzinfo=UTC)):
+    for task in sorted(tasks_of(run), key=start_of):
         latest[names.get(task.display_name, task.display_name)] = task
     return [_state(latest[name], name) for name in titles if name in latest]
 
@@ -105,20 +114,32 @@ _SIGNS = {
 
 
 class Board(ExitStack):
-    """Shows the steps of a run, called with the run as the server has it; `titles` in pipeline order."""
+    """Shows the steps of a run, called with the run as the server has it."""
 
-    def __init__(self, console: Console, titles: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        console: Console,
+        titles: Mapping[str, str],
+        explain: Callable[[Any], list[str]] = lambda run: [],
+    ) -> None:
+        """Args: `titles`: in pipeline order; `explain`: says what holds a run up, one line for each cause."""
         super().__init__()
-        self._console, self._titles = console, titles
+        self._console, self._titles, self._explain = console, titles, explain
+        self.notes: list[str] = []  # what holds the run up now
         live = Live(console=console, auto_refresh=False)
         self._live = self.enter_context(live) if console.is_terminal else None
         self._said: dict[str, str] = {}
 
     def __call__(self, run: Any) -> None:
         tasks = task_states(run, self._titles)
+        before, self.notes = self.notes, [] if run.state in FINISHED else self._explain(run)
         if self._live is not None:
-            self._live.update(self._table(str(run.state or "PENDING"), tasks), refresh=True)
+            notes = (Text(f"! {note}", "yellow") for note in self.notes)
+            self._live.update(Group(self._table(state_of(run), tasks), *notes), refresh=True)
             return
+        for note in self.notes:
+            if note not in before:
+                self._console.print(f"! {note}", highlight=False, markup=False, soft_wrap=True)
         for task in tasks:
             if self._said.get(task.name) != task.state:
                 self._said[task.name] = task.state
@@ -137,37 +158,3 @@ def _duration(task: TaskState) -> str:
     timed = task.mark != "waiting" and task.seconds >= 1
     text = f"{task.seconds:.0f} s" if timed else task.state.lower()
     return f"[dim]{text}[/dim]"
-
-
-def print_verdict(run: Any, console: Console) -> None:
-    """Prints the outcome in the run record of `run`, or why the record cannot be read."""
-    registry = str((run.runtime_config.parameters or {}).get("registry", "")) if run.runtime_config else ""
-    place = f"{registry.rstrip('/')}/runs/{run.run_id}"
-    try:
-        text, tables = _read(registry, run.run_id)
-    except UserError as error:
-        text, tables = f"the run's record is {place}; not read from here: {error}", []
-    for table in tables:
-        console.print(Padding(table, (1, 0, 0, 0)))
-    console.print(text or f"no record of the run at {place}, as seen from here", soft_wrap=True, markup=False)
-
-
-def _read(registry: str, run_id: str) -> tuple[str, list[Any]]:
-    """Returns the outcome as a line ("" without a record), and the tables of the verdict if there is one."""
-    from components.documents import decode
-    from components.evaluate.console import verdict_tables
-    from components.evaluate.verdict import VERDICT_FILE, Verdict
-    from components.registry.registry import Registry
-    from components.storage import NotFoundError
-
-    runs = Registry(registry).runs
-    record = runs.read(run_id)
-    if record is None:
-        return "", []
-    version = f" {record.version}" if record.version else ""
-    text = f"{record.outcome}{version}: {record.reason}"
-    try:
-        data = runs.document(run_id, VERDICT_FILE)
-    except NotFoundError:  # the run failed before its verdict
-        return text, []
-    return text, verdict_tables(decode(data, Verdict, f"{VERDICT_FILE} of the run {run_id}"))

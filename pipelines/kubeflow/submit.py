@@ -163,7 +163,8 @@ def _mark(package: Path, arguments: dict[str, Any]) -> str:
 
 def _unfinished(kubeflow: Kubeflow, experiment_id: str, mark: str) -> Any | None:
     runs = kubeflow.runs(experiment_id=experiment_id, filter=where("display_name", "IS_SUBSTRING", mark))
-    return next((run for run in runs if run.display_name.endswith(mark) and run.state not in FINISHED), None)
+    ended = {*FINISHED, "CANCELING"}
+    return next((run for run in runs if run.display_name.endswith(mark) and run.state not in ended), None)
 
 
 def run_now(kubeflow: Kubeflow, name: str) -> str:

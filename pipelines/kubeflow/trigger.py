@@ -185,7 +185,7 @@ def parse_trigger(cron: str, every: str) -> Trigger:
     """Parses --cron and --every. Raises `UserError` unless exactly one is given and can be read."""
     if bool(cron) == bool(every):
         raise UserError("give one of --cron '0 0 3 * * *' and --every 6h")
-    return Trigger(cron=parse_cron(cron)) if cron else Trigger(seconds=_parse_interval(every))
+    return Trigger(cron=parse_cron(cron)) if cron else Trigger(seconds=_parse_every(every))
 
 
 def trigger_of(api: Any) -> Trigger | None:
@@ -210,12 +210,17 @@ def interval_text(seconds: int) -> str:
     return "".join(parts) or "0s"
 
 
-def _parse_interval(text: str) -> int:
+def parse_interval(flag: str, text: str) -> int:
+    """Parses a length of time such as 6h, 30m or 1d12h into seconds. Raises `UserError`, naming `flag`."""
     match = _INTERVAL.fullmatch(text.strip().lower())
     if not text.strip() or match is None:
-        raise UserError(f"--every {text}: write it like 6h, 30m or 1d12h")
+        raise UserError(f"{flag} {text}: write it like 6h, 30m or 1d12h")
     counts = zip(match.groups(default="0"), _UNITS.values(), strict=True)
-    seconds = sum(int(count) * size for count, size in counts)
+    return sum(int(count) * size for count, size in counts)
+
+
+def _parse_every(text: str) -> int:
+    seconds = parse_interval("--every", text)
     if seconds < _SHORTEST:
         raise UserError(f"--every {text}: the shortest interval is {_SHORTEST}s")
     return seconds

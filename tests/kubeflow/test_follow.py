@@ -107,9 +107,9 @@ _MOMENTS = [
     [_task("ingest", "SUCCEEDED", ended=_ENDED), _task("executor", "RUNNING")],
     [
         _task("ingest", "SUCCEEDED", ended=_ENDED),
-        # A step that was started again is listed once for each start.
-        _task("train", "SUCCEEDED", ended=_ENDED, created="12:05:00"),
-        _task("train", "FAILED", ended=_ENDED, created="12:01:00"),
+        # Should a step be listed twice, the last start counts.
+        _task("train", "SUCCEEDED", begun="12:00:30", ended="2020-11-24T12:02:00Z"),
+        _task("train", "FAILED", ended=_ENDED),
         _task("publish", "SKIPPED", ended="2020-11-24T12:00:00Z"),
     ],
     [],
@@ -133,5 +133,5 @@ def test_a_step_is_known_by_its_title_as_well(kubeflow, run):
 def test_a_terminal_shows_the_steps_as_they_stand(kubeflow, run):
     shown = _shown(kubeflow, run, _MOMENTS, terminal=True)
     assert re.search(r"✓ +Ingest the ratings +90 s", shown)
-    assert "run RUNNING" in shown
+    assert "run running" in shown
     assert "executor" not in shown

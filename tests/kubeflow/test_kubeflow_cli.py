@@ -110,18 +110,50 @@ def test_a_server_that_is_too_old_is_sent_nothing(call, double, words):
     assert {path.rpartition("/")[2] for _, path in double.requests} == {"healthz"}
 
 
-@pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 1), ("CANCELED", 130)])
-def test_wait_exits_by_how_the_run_ended(call, double, state, code):
+# No server ever sets CANCELED: a cancelled run ends as FAILED.
+@pytest.mark.parametrize(
+    ("history", "says", "code"),
+    [
+        (["RUNNING", "SUCCEEDED"], "succeeded", 0),
+        (["RUNNING", "FAILED"], "failed", 1),
+        (["RUNNING", "CANCELING", "FAILED"], "cancelled", 130),
+        (["RUNNING", "CANCELING", "FAILED", "RUNNING", "FAILED"], "failed", 1),
+    ],
+)
+def test_wait_exits_by_how_the_run_ended(call, double, history, says, code):
     call("submit", *_INPUTS)
     (run,) = double.stores["runs"].values()
 
     def ended(_):
-        run["state"] = state
+        for state in history:
+            double.move(run, state)
         return Response(json.dumps(run), content_type="application/json")
 
     double.fail("GET", "/runs/", ended)
     result = call("submit", *_INPUTS, "--wait", expect=code)
-    assert f"{state}: " in result.stdout
+    assert f"{says}: " in result.stdout
+
+
+def test_a_wait_that_takes_too_long_ends_with_the_reason_and_leaves_the_run(call, double):
+    result = call("submit", *_INPUTS, "--wait", "--timeout", "0s", expect=124)
+    assert "--timeout 0s: the run is pending and goes on" in result.stderr
+    assert "the same command follows it again" in result.stderr
+    assert [run["state"] for run in double.stores["runs"].values()] == ["PENDING"]
+
+
+@pytest.mark.parametrize("words", [["--timeout", "2h"], ["--wait", "--timeout", "soon"]])
+def test_a_timeout_that_cannot_be_meant_is_found_before_anything_is_sent(call, double, words):
+    with pytest.raises(UserError, match="--timeout"):
+        call("submit", *_INPUTS, *words)
+    assert double.requests == []
+
+
+def test_a_run_that_is_being_cancelled_is_not_found_as_the_one_that_was_asked_for(call, double):
+    call("submit", *_INPUTS)
+    (run,) = double.stores["runs"].values()
+    double.move(run, "CANCELING")
+    call("submit", *_INPUTS)
+    assert len(double.stores["runs"]) == 2
 
 
 def test_wait_prints_the_verdict_from_the_run_record(call, double, tmp_path):

@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jsonschema
@@ -13,13 +12,13 @@ import kfp_server_api
 import pytest
 import yaml
 from generated_models import GeneratedModels
+from kubeflow_runs import RunStore, answer, problem
 from werkzeug import Request, Response
 
 from pipelines.kubeflow.client import Transport
 
 _PREFIX = "/apis/v2beta1"
 _API = GeneratedModels(kfp_server_api)
-_START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 _LONGEST_NAME = 128
 
 
@@ -35,7 +34,7 @@ class Fault:
 
 
 @dataclass
-class Double:
+class Double(RunStore):
     """State and behaviour of the server.
 
     Attributes:
@@ -57,9 +56,6 @@ class Double:
     release: str = "2.17.0"
     behind_pages: bool = False
     version_2: bool = True
-    stores: dict[str, dict[str, dict[str, Any]]] = field(
-        default_factory=lambda: {"pipelines": {}, "experiments": {}, "runs": {}, "recurringRuns": {}}
-    )
     versions: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -67,7 +63,6 @@ class Double:
     violations: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     most_enabled: int = 0
-    _count: int = 0
 
     def fail(
         self,
@@ -80,12 +75,6 @@ class Double:
     ) -> None:
         """Lets the next `times` requests to a path (a regular expression) end with `answer`."""
         self.faults.append(Fault(method, path, answer, carried_out, times))
-
-    def add_run(self, **fields: Any) -> dict[str, Any]:
-        """Puts a run into the store, as the scheduler does."""
-        run = {"run_id": self._new_id("run"), "created_at": self._now(), "state": "SUCCEEDED", **fields}
-        self.stores["runs"][run["run_id"]] = run
-        return run
 
     def schedules(self, name: str) -> list[dict[str, Any]]:
         """The schedules of a name."""
@@ -150,6 +139,10 @@ class Double:
             return self._get(self.versions.get(match[1], {}), match[2], "V2beta1PipelineVersion")
         if match := re.fullmatch(r"/recurringruns/([^/:]+):(enable|disable)", path):
             return self._switch(match[1], match[2])
+        if match := re.fullmatch(r"/runs/([^/:]+):(terminate|retry)", path):
+            return self.change_run(match[1], match[2])
+        if match := re.fullmatch(r"/runs/([^/]+)/nodes/([^/]+)/artifacts/main-logs:read", path):
+            return self.archived_log(match[1], match[2])
         kinds = {
             "pipelines": ("pipelines", "pipeline_id", "V2beta1Pipeline", "Pipelines"),
             "experiments": ("experiments", "experiment_id", "V2beta1Experiment", "Experiments"),
@@ -164,7 +157,11 @@ class Double:
         if key and request.method == "DELETE":
             return self._delete(store, key)
         if key:
-            return self._get(store, key, type_name)
+            response = self._get(store, key, type_name)
+            if store_name == "runs" and store.get(key, {}).get("state") == "CANCELING":
+                # The exit handler takes a while. No server ever sets CANCELED.
+                self.move(store[key], "FAILED")
+            return response
         if request.method == "POST":
             return self._create(request, store_name, id_name, type_name)
         if self.multi_user and not request.args.keys() & {"namespace", "experiment_id"}:
@@ -190,8 +187,8 @@ class Double:
                 return problem(400, "Invalid input error: pipeline version id is required")
             item["status"] = {"ENABLE": "ENABLED", "DISABLE": "DISABLED"}[item["mode"]]
         if store_name == "runs":
-            item["state"] = "PENDING"
-        item |= {id_name: self._new_id(store_name), "created_at": self._now()}
+            self.move(item, "PENDING")
+        item |= {id_name: self.new_id(store_name), "created_at": self.now()}
         self.stores[store_name][item[id_name]] = item
         self._count_enabled()
         return self._answer(item, type_name)
@@ -212,10 +209,10 @@ class Double:
         text = request.files["uploadfile"].read().decode()
         version: dict[str, Any] = {
             "pipeline_id": pipeline_id,
-            "pipeline_version_id": self._new_id("version"),
+            "pipeline_version_id": self.new_id("version"),
             "display_name": name,
             "description": request.args.get("description", ""),
-            "created_at": self._now(),
+            "created_at": self.now(),
             "pipeline_spec": _spec(text),
         }
         versions[version["pipeline_version_id"]] = version
@@ -258,14 +255,6 @@ class Double:
         _API.validate(value, type_name)
         return answer(value)
 
-    def _new_id(self, kind: str) -> str:
-        self._count += 1
-        return f"{kind.lower()}-{self._count:04d}"
-
-    def _now(self) -> str:
-        self._count += 1
-        return (_START + timedelta(seconds=self._count)).isoformat()
-
     def _count_enabled(self) -> None:
         enabled = [
             one["display_name"] for one in self.stores["recurringRuns"].values() if one["status"] == "ENABLED"
@@ -291,17 +280,6 @@ def _selected(item: dict[str, Any], request: Request) -> bool:
         if not {"EQUALS": value == wanted, "IS_SUBSTRING": wanted in value}[predicate["operation"]]:
             return False
     return True
-
-
-def answer(value: dict[str, Any]) -> Response:
-    """An answer in JSON."""
-    return Response(json.dumps(value), content_type="application/json")
-
-
-def problem(status: int, message: str) -> Response:
-    """A refusal as the server's gateway words it."""
-    body = json.dumps({"error": message, "code": 3, "message": message, "details": []})
-    return Response(body, status=status, content_type="application/json")
 
 
 def status(code: int) -> Callable[[Request], Response]:

@@ -1,0 +1,288 @@
+"""Pods of the steps of a run: why one has not started or has failed, and what it printed."""
+
+import base64
+import gzip
+import json
+import re
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from components.errors import UserError
+from pipelines.kubeflow.client import ApiError, Kubeflow
+from pipelines.kubeflow.cluster import Cluster, Object
+
+# The namespace in which a server for one user runs everything.
+ONLY_NAMESPACE = "kubeflow"
+
+# Seconds that a pod may take to start before the reason is looked for, and between two such looks.
+PATIENCE = 60.0
+_BETWEEN_LOOKS = 30.0
+
+# Argo's name of the node that a pod belongs to: WORKFLOW(0).root(0).exit-handler-1(0).train(0).executor(1)
+_NODE_NAME = "workflows.argoproj.io/node-name"
+_ATTEMPT = re.compile(r"\(\d+\)$")
+_DRIVER = "-driver"
+# Argo's name of the log of a step in the artifact store.
+_ARCHIVED_LOG = "main-logs"
+
+_CURES = (
+    (r"Insufficient (\S+?)[,.\s]", "ask for less with --request, or add a node that has it free"),
+    (r"untolerated taint", "name the taint with --toleration"),
+    (r"node affinity|node selector", "no node has the label of --node-selector"),
+    (r"persistentvolumeclaim|PersistentVolumeClaim", "create the claim, or name another with --volume"),
+    (r"pull(ing)? image|ImagePull", "push the image, or give --image-pull-secret"),
+    (r"secret \S+ not found", "create the secret"),
+)
+
+
+class StepLog(NamedTuple):
+    """Last lines of the log of a step."""
+
+    step: str  # name of the step in the graph; with "-driver" for the pod of KFP's that prepares it
+    source: str  # the pod, or "the artifact store"
+    lines: list[str]
+
+
+class StepPod(NamedTuple):
+    """A pod of a run."""
+
+    step: str
+    name: str
+    phase: str
+    object: Object
+
+
+class RunPods:
+    """Pods and logs of a run: by the kubeconfig, and by the server where it keeps logs in the artifact store.
+
+    No method raises: `missing` says why what was asked for last was not read, by the way that was tried.
+    """
+
+    def __init__(self, kubeflow: Kubeflow, run_id: str, titles: Mapping[str, str]) -> None:
+        """Args: `titles`: of the steps, by their name in the graph."""
+        self.kubeflow, self.run_id, self._titles = kubeflow, run_id, titles
+        self.namespace = kubeflow.namespace or ONLY_NAMESPACE
+        self.missing: dict[str, str] = {}
+        self._first_seen: dict[tuple[str, Any], float] = {}
+        self._next_look, self._notes = 0.0, list[str]()
+        self._cluster: Cluster | None = None
+        try:
+            self._cluster = Cluster(self.namespace)
+        except UserError as error:
+            self.missing["kubeconfig"] = str(error)
+
+    @property
+    def selector(self) -> str:
+        """Arguments of kubectl that select the pods of the run."""
+        return f"--namespace {self.namespace} --selector pipeline/runid={self.run_id}"
+
+    @property
+    def kubectl_logs(self) -> str:
+        """Command that prints the logs of all steps of the run."""
+        return f"kubectl logs {self.selector} --container main --tail 20 --prefix"
+
+    def title(self, step: str) -> str:
+        """Returns the title of a step, or of its driver."""
+        name = step.removesuffix(_DRIVER)
+        title = self._titles.get(name, name)
+        return title if name == step else f"{title} (its driver)"
+
+    def notes(self, run: Any) -> list[str]:
+        """Says why pods of a run in progress have not started, or failed; looks at most twice a minute."""
+        stuck = self._waits_long(run)
+        if not stuck and not any(task.state == "FAILED" for task in tasks_of(run)):
+            return []
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _BETWEEN_LOOKS
+            self._notes = self._look(stuck)
+        return self._notes
+
+    def _waits_long(self, run: Any) -> bool:
+        """Tests if a pod has been pending for long, by this machine's clock."""
+        now = time.monotonic()
+        pending = [(task.display_name, task.start_time) for task in tasks_of(run) if task.state == "PENDING"]
+        self._first_seen = {key: self._first_seen.get(key, now) for key in pending}
+        return any(now - seen >= PATIENCE for seen in self._first_seen.values())
+
+    def _look(self, stuck: bool) -> list[str]:
+        pods = self.pods()
+        notes = [
+            f"{self.title(pod.step)}: its pod has not started: {reason}"
+            for pod in pods
+            if pod.phase == "Pending" and (reason := self._why_pending(pod))
+        ]
+        notes += [
+            f"{self.title(step)}: its pod failed: {message}"
+            for step, message in self.node_messages().items()
+            if _INVALID.search(message)
+        ]
+        if not notes and stuck and not pods:
+            since, why = f"{PATIENCE:.0f} s", self.missing["kubeconfig"]
+            notes = [
+                f"a pod of the run has not started for more than {since}, and why is not known here ({why}); "
+                f"see `kubectl describe pods {self.selector}`"
+            ]
+        return notes
+
+    def pods(self) -> list[StepPod]:
+        """Lists the pods of the steps by their age; none where the cluster cannot be asked."""
+        if self._cluster is None:
+            return []
+        self.missing.pop("kubeconfig", None)
+        try:
+            found = self._cluster.objects("pod", f"pipeline/runid={self.run_id}")
+        except UserError as error:
+            self.missing["kubeconfig"] = f"{error} ({self._cluster.name})"
+            return []
+        if not found:
+            self.missing["kubeconfig"] = f"{self._cluster.name} has no pod of this run any more"
+        named = ((pod["metadata"].get("annotations", {}).get(_NODE_NAME, ""), pod) for pod in found)
+        pods = [
+            StepPod(_step(node), pod["metadata"]["name"], pod.get("status", {}).get("phase", ""), pod)
+            for node, pod in named
+            if node
+        ]
+        return sorted(pods, key=lambda pod: str(pod.object["metadata"].get("creationTimestamp", "")))
+
+    def node_messages(self) -> dict[str, str]:
+        """Returns what the Workflow says about pods that failed, by step."""
+        nodes = self._nodes()
+        failed = (node for node in nodes if node.get("type") == "Pod" and node.get("phase") in _ENDED_ILL)
+        ordered = sorted(failed, key=lambda node: str(node.get("startedAt", "")))
+        return {_step(node["name"]): _one_line(node["message"]) for node in ordered if node.get("message")}
+
+    def _nodes(self) -> list[Object]:
+        if self._cluster is None:
+            return []
+        try:
+            workflows = self._cluster.objects("workflow", f"pipeline/runid={self.run_id}")
+        except UserError:
+            return []
+        status = workflows[0].get("status", {}) if workflows else {}
+        packed = status.get("compressedNodes")
+        nodes = json.loads(gzip.decompress(base64.b64decode(packed))) if packed else status.get("nodes")
+        return list((nodes or {}).values())
+
+    def _why_pending(self, pod: StepPod) -> str:
+        """Says why a pod does not start, with the cure where there is one; "" if it is just starting."""
+        text = self._event(pod) or _condition(pod.object.get("status", {}))
+        cure = next((cure for pattern, cure in _CURES if re.search(pattern, text)), "")
+        return f"{text}; {cure}" if cure else text
+
+    def _event(self, pod: StepPod) -> str:
+        assert self._cluster is not None
+        try:
+            events = self._cluster.events("Pod", pod.name)
+        except UserError:
+            return ""
+        warnings = [event for event in events if event.get("type") == "Warning"]
+        # A later event says only that it is tried again.
+        causes = [event for event in warnings if event.get("reason") not in ("BackOff",)] or warnings
+        causes = [one for one in causes if not str(one.get("message", "")).startswith("Error: ")] or causes
+        if not causes:
+            return ""
+        return f"{causes[-1].get('reason')}: {_one_line(causes[-1].get('message', ''))}"
+
+    def failed_steps(self, run: Any) -> list[str]:
+        """Lists the steps that failed, in order of their start, or the drivers where no step did."""
+        names = {title: name for name, title in self._titles.items()}
+        ill = sorted((task for task in tasks_of(run) if task.state == "FAILED"), key=start_of)
+        steps = [names.get(task.display_name, task.display_name) for task in ill]
+        return list(dict.fromkeys(step for step in steps if step in self._titles)) or list(
+            dict.fromkeys(step for step in steps if step.endswith(_DRIVER))
+        )
+
+    def running_steps(self, run: Any) -> list[str]:
+        """Lists the steps that run now."""
+        names = {title: name for name, title in self._titles.items()}
+        on = [task.display_name for task in sorted(tasks_of(run), key=start_of) if task.state == "RUNNING"]
+        steps = [names.get(name, name) for name in on]
+        return list(dict.fromkeys(step for step in steps if step in self._titles))
+
+    def log(self, run: Any, step: str, lines: int) -> StepLog | None:
+        """Returns the end of the log of the last pod of a step; None where it cannot be read from here."""
+        self.missing.pop("artifact store", None)
+        pods = [pod for pod in self.pods() if pod.step == step]
+        for pod in reversed(pods):
+            assert self._cluster is not None
+            try:
+                text = self._cluster.last_lines(pod.name, "main", lines)
+            except UserError as error:
+                self.missing["kubeconfig"] = f"{error} ({self._cluster.name})"
+                break
+            if text:
+                return StepLog(step, f"pod {pod.name}", text)
+        else:
+            if self._cluster is not None:
+                self.missing.setdefault("kubeconfig", f"{self._cluster.name} has no pod of {step} any more")
+        return self._archived(run, step, lines)
+
+    def _archived(self, run: Any, step: str, lines: int) -> StepLog | None:
+        """Reads the log that Argo keeps in the artifact store, through the server."""
+        names = {step, self._titles.get(step, step)}
+        tasks = [task for task in tasks_of(run) if task.display_name in names]
+        children = [child.pod_name for task in tasks for child in task.child_tasks or [] if child.pod_name]
+        for node in reversed(children):
+            text = self._archived_text(node)
+            if text is not None:
+                return StepLog(step, "the artifact store", text.splitlines()[-lines:])
+        if not children:
+            self.missing["artifact store"] = "the server names no pod of this step"
+        return None
+
+    def _archived_text(self, node: str) -> str | None:
+        path = f"/apis/v2beta1/runs/{self.run_id}/nodes/{node}/artifacts/{_ARCHIVED_LOG}:read"
+        try:
+            answer, _, _ = self.kubeflow.sdk.runs.api_client.call_api(
+                path,
+                "GET",
+                header_params={"Accept": "application/json"},
+                response_type="object",
+                auth_settings=["Bearer"],
+            )
+            return base64.b64decode(answer["data"]).decode("utf-8", "replace")
+        except ApiError as error:
+            absent = error.status == HTTPStatus.NOT_FOUND
+            self.missing["artifact store"] = "it has no log of this step" if absent else str(error)
+        except (KeyError, ValueError):
+            self.missing["artifact store"] = "the server's answer cannot be read"
+        return None
+
+
+_ENDED_ILL = ("Failed", "Error")
+_INVALID = re.compile(r"invalid|forbidden|violates PodSecurity", re.IGNORECASE)
+
+
+def tasks_of(run: Any) -> list[Any]:
+    """Returns the server's list of what runs in a run: steps, drivers, executors and sub-graphs."""
+    return list(run.run_details.task_details or []) if run.run_details is not None else []
+
+
+def start_of(task: Any) -> float:
+    """Returns when a task of the server's list began, in seconds since 1970; 0 if it has not."""
+    return float(task.start_time.timestamp()) if task.start_time is not None else 0.0
+
+
+def _step(node: str) -> str:
+    """Returns the step of a node, by Argo's name of it: "train", or "train-driver"."""
+    parts = [_ATTEMPT.sub("", part) for part in node.split(".")]
+    return parts[-2] if parts[-1] == "executor" and len(parts) > 1 else parts[-1]
+
+
+def _condition(status: Object) -> str:
+    """Says why a pod waits, by its own status, which outlives the events."""
+    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+        waiting = container.get("state", {}).get("waiting") or {}
+        if waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
+            return f"{waiting['reason']}: {_one_line(waiting.get('message', ''))}"
+    for condition in status.get("conditions", []):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"{condition.get('reason')}: {_one_line(condition.get('message', ''))}"
+    return ""
+
+
+def _one_line(message: str) -> str:
+    # The scheduler says twice that it does not help to evict other pods.
+    return " ".join(message.split(" preemption:")[0].split()).rstrip(".")
