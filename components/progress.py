@@ -30,6 +30,9 @@ class Progress:
         self._title, self._total, self._unit = title, total, unit
         self._done = 0
         self._started = self._last_line = time.monotonic()
+        # Work done and the time at the first line: what came before it may have been a slow start, or what an
+        # earlier process has done.
+        self._first_line: tuple[int, float] | None = None
         self._bar = _bar(title, total) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
@@ -56,9 +59,13 @@ class Progress:
             log(f"{TRANSIENT}{self._title}: {self._line()}{' · ' if note else ''}{note}")
 
     def _line(self) -> str:
-        elapsed = time.monotonic() - self._started
-        left = elapsed / max(self._done, 1) * (self._total - self._done)
-        return f"{self._done:,}/{self._total:,} {self._unit} · {max(left, 0):.0f} s left"
+        line, now = f"{self._done:,}/{self._total:,} {self._unit}", time.monotonic()
+        if self._first_line is None:
+            self._first_line = self._done, now
+            return line
+        done, then = self._first_line
+        left = (now - then) / max(self._done - done, 1) * (self._total - self._done)
+        return f"{line} · {max(left, 0):,.0f} s left"
 
 
 def _bar(title: str, total: int):  # type: ignore[no-untyped-def]  # rich is imported only where it is shown

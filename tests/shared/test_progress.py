@@ -19,12 +19,31 @@ def test_a_line_says_how_far_it_is_and_how_long_the_rest_takes(clock, capsys):
     with Progress("rank", total=100, unit="users") as progress:
         clock[0] = 10.0
         progress.advance(25, note="loss 0.5")
+        clock[0] = 20.0
+        progress.advance(25, note="loss 0.4")
         clock[0] = 40.0
-        progress.advance(75)
+        progress.advance(50)
     assert capsys.readouterr().err.splitlines() == [
-        f"{PREFIX}{TRANSIENT}rank: 25/100 users · 30 s left · loss 0.5",
+        f"{PREFIX}{TRANSIENT}rank: 25/100 users · loss 0.5",
+        f"{PREFIX}{TRANSIENT}rank: 50/100 users · 20 s left · loss 0.4",
         f"{PREFIX}{TRANSIENT}rank: 100/100 users · 0 s left",
         f"{PREFIX}rank: 100 users in 40.0 s",
+    ]
+
+
+def test_a_slow_start_and_the_work_of_an_earlier_process_foretell_nothing(clock, capsys):
+    with Progress("train", total=3000, unit="steps") as progress:
+        progress.advance(500)
+        clock[0] = 18.0
+        progress.advance()
+        clock[0] = 28.0
+        progress.advance(100)
+        clock[0] = 258.0
+        progress.advance(2399)
+    lines = [line for line in capsys.readouterr().err.splitlines() if TRANSIENT in line]
+    assert lines[:2] == [
+        f"{PREFIX}{TRANSIENT}train: 501/3,000 steps",
+        f"{PREFIX}{TRANSIENT}train: 601/3,000 steps · 240 s left",
     ]
 
 
