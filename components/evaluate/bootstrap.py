@@ -97,7 +97,7 @@ def resample_parts(
 
 
 def _summarise(sums: Mapping[str, UserSums], draws: Mapping[str, Mapping[str, list[Array]]]) -> Resampled:
-    rows = next((one.rows for one in sums.values()), np.zeros(0, np.int64))
+    rows = next((one.rows for one in sums.values()), np.array([]))
     return Resampled(
         rows=int(rows.sum()),
         users=int(np.count_nonzero(rows)),

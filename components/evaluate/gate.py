@@ -97,7 +97,7 @@ def decide(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
     """Holds the challenger to every rule, in the order in which a failing one explains a refusal."""
     whole = evidence.whole
     mine = whole.metrics.get(CHALLENGER, {})
-    yield rules.scorable("scorable", CHALLENGER, evidence.failures.get(CHALLENGER, ""))
+    yield rules.scorable("scorable", CHALLENGER, evidence.failures.get(CHALLENGER))
     yield rules.finite(evidence.non_finite_users, whole.users)
     yield rules.not_trained_on(evidence.trained_on)
     yield rules.enough_test_rows(
@@ -123,7 +123,7 @@ def decide(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
     if comparison.absence:
         yield rules.skipped("champion_scorable", "", comparison.absence, CHAMPION)
     else:
-        yield rules.scorable("champion_scorable", CHAMPION, evidence.failures.get(CHAMPION, ""))
+        yield rules.scorable("champion_scorable", CHAMPION, evidence.failures.get(CHAMPION))
     yield from _champion_rules(evidence, settings)
     no_data = comparison.no_data or comparison.absence or _NOTHING
     yield from data_rules(comparison.data, no_data, settings.data)

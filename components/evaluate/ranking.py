@@ -150,7 +150,7 @@ class _Counter:
     def count(self) -> None:
         """Counts what was compared since the last time."""
         words = np.add.reduce(self._buffer[: self._filled], axis=2)
-        counts = words.view(np.uint8).sum(axis=1, dtype=np.int64)
+        counts = words.view(np.uint8).sum(axis=1)
         self._lower[self._places[self._counted : self._counted + self._filled]] = counts
         self._counted += self._filled
         self._filled = 0
@@ -185,8 +185,7 @@ def _count_among_shared(scores: Array, owners: Array, own: Array, sizes: Array) 
 def _is_seen(pairs: UserRatings, history: UserRatings, catalogue: int) -> Array:
     """Marks the pairs that occur in the history, bool [p]."""
     seen, wanted = (one.owners.astype(np.int64) * catalogue + one.movies for one in (history, pairs))
-    seen = np.append(seen, -1)  # -1 is where a key beyond the last one looks
-    found: Array = seen[np.searchsorted(seen[:-1], wanted)] == wanted
+    found: Array = np.searchsorted(seen, wanted) < np.searchsorted(seen, wanted, side="right")
     return found
 
 
@@ -210,10 +209,10 @@ def best_unseen(
     best = np.full((len(rows), k), -1, np.int32)
     for place, row in enumerate(rows):
         of_user = scores[row] if columns is None else scores[row][columns.of_movie]
-        candidates = np.where(np.isnan(of_user), -np.inf, of_user)
-        candidates[history[row : row + 1].movies] = -np.inf
-        count = min(k, int(np.count_nonzero(candidates > -np.inf)))
+        keys = -of_user  # those of no candidates are sorted last: infinity and NaN
+        keys[history[row : row + 1].movies] = np.inf
+        count = min(k, int(np.count_nonzero(keys < np.inf)))
         if count:
-            top = np.argpartition(-candidates, count - 1)[:count]
-            best[place, :count] = top[np.argsort(-candidates[top], kind="stable")]
+            top = np.argpartition(keys, count - 1)[:count]
+            best[place, :count] = top[np.argsort(keys[top], kind="stable")]
     return best

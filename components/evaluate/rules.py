@@ -21,8 +21,8 @@ def is_worse(difference: float, interval: Interval | None, metric: str, toleranc
     return max(difference, high) < -tolerance
 
 
-def scorable(name: str, who: str, failure: str) -> Rule:
-    """A model must answer at all; `failure` says why it did not, or is ""."""
+def scorable(name: str, who: str, failure: str | None) -> Rule:
+    """A model must answer at all; `failure` says why it did not, None if it did."""
     why = f"{title(who)} cannot be scored: {failure}" if failure else f"{title(who)} answered every row."
     return Rule(name=name, verdict=FAIL if failure else PASS, why=why)
 

@@ -73,6 +73,11 @@ def test_the_best_of_a_wide_row_beats_all_others(catalogue):
     assert among_all.tolist() == [0, 1]
 
 
+def test_scores_of_more_users_than_were_asked_for_are_an_error():
+    with pytest.raises(ValueError, match="zip"):
+        ranks(np.zeros((3, MOVIES), np.float32), flat([[0], [1]]), flat([[], []]))
+
+
 def test_columns_of_their_own_are_numbered_in_as_little_as_they_need():
     columns = Columns.each(3)
     assert (columns.of_movie.tolist(), columns.sizes.tolist()) == ([0, 1, 2], [1, 1, 1])
@@ -87,11 +92,11 @@ def test_lists_hold_the_best_unseen_movies_best_first():
     assert best_unseen(scores, history, np.array([], int), k=5).shape == (0, 5)
 
 
-@pytest.mark.parametrize("k", [1, 2, 10, 59, 60, 61])
+@pytest.mark.parametrize("k", [1, 2, 10, 999, 1000, 1001])
 def test_each_users_list_is_that_of_sorting_what_the_user_has_not_rated(k):
     random = np.random.default_rng(3)
-    scores = random.permuted(np.tile(np.arange(MOVIES, dtype=np.float32), (USERS, 1)), axis=1)
-    known = [random.permutation(MOVIES)[:size] for size in (0, 7, 30, 1, 59, 60)]
+    scores = random.permuted(np.tile(np.arange(1000, dtype=np.float32), (USERS, 1)), axis=1)
+    known = [random.permutation(1000)[:size] for size in (0, 7, 30, 1, 999, 1000)]
     rows = np.array([5, 0, 3, 1, 4, 2])
     found = best_unseen(scores, flat(known), rows, k=k)
     assert found.dtype == np.int32

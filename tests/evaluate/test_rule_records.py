@@ -31,7 +31,7 @@ def _rule(name, metric, comparison, value, bound, verdict, why, against="", diff
 @pytest.mark.parametrize(
     ("failure", "verdict", "why"),
     [
-        ("", "pass", "The champion answered every row."),
+        (None, "pass", "The champion answered every row."),
         ("no signature", "fail", "The champion cannot be scored: no signature"),
     ],
 )
