@@ -18,7 +18,7 @@ from components.ingest.dataset import SplitSettings
 from components.train.artifact import ModelRecord, write_record
 from components.train.pods.api import Api
 from components.train.pods.launch import Launcher, train_in_pods
-from components.train.pods.manifests import StepPod
+from components.train.pods.manifests import OwnPod
 from components.train.pods.worker import Exchange, exchange_of
 from components.train.settings import TrainRequest
 
@@ -82,11 +82,11 @@ POD: dict[str, Any] = {
 }
 
 
-def step_pod(**metadata: Any) -> StepPod:
+def step_pod(**metadata: Any) -> OwnPod:
     """The pod above, a copy."""
     pod = copy.deepcopy(POD)
     pod["metadata"] |= metadata
-    return StepPod(pod)
+    return OwnPod(pod)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from generated_models import GeneratedModels
 from training_pods import POD, RUN, step_pod
 
-from components.train.pods.manifests import StepPod, addresses, job_manifest, service_manifest
+from components.train.pods.manifests import OwnPod, addresses, job_manifest, service_manifest
 from components.train.settings import WORKER_RESOURCES
 
 PLACE = "gs://b/checkpoints/workers/r/j"
@@ -17,11 +17,11 @@ OWN = POD["spec"]["containers"][1]
 TYPES = GeneratedModels(kubernetes.client)
 
 
-def job(pod: StepPod | None = None, workers: int = 4, same_node: bool = False):
+def job(pod: OwnPod | None = None, workers: int = 4, same_node: bool = False):
     return job_manifest(pod or step_pod(), workers, PLACE, same_node)
 
 
-def pod_spec(pod: StepPod | None = None, same_node: bool = False):
+def pod_spec(pod: OwnPod | None = None, same_node: bool = False):
     return job(pod, same_node=same_node)["spec"]["template"]["spec"]
 
 

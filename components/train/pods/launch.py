@@ -18,7 +18,7 @@ from components.storage import is_remote
 from components.train.artifact import ModelRecord, read_record
 from components.train.pods.api import Api, MissingError, NoAnswerError, Object
 from components.train.pods.cleanup import delete_workers
-from components.train.pods.manifests import CONTAINER, RUN, StepPod, job_manifest, service_manifest
+from components.train.pods.manifests import CONTAINER, RUN, OwnPod, job_manifest, service_manifest
 from components.train.pods.worker import beating, delete_exchanges, exchange_of
 from components.train.settings import TrainRequest
 
@@ -30,7 +30,7 @@ class Launcher:
     """The pod of this step, and the API that it reaches."""
 
     api: Api
-    pod: StepPod
+    pod: OwnPod
 
     @classmethod
     def find(cls, workers: int) -> "Launcher":
@@ -43,7 +43,7 @@ class Launcher:
             )
         # HOSTNAME is cut off after 63 characters.
         name = os.environ.get("KFP_POD_NAME") or os.environ.get("HOSTNAME", "")
-        return cls(api, StepPod(api.read("pod", name)))
+        return cls(api, OwnPod(api.read("pod", name)))
 
     def check_shared(self, workers: int, root: str) -> bool:
         """Returns whether the other pods must run on this node to see the files below `root`.

@@ -47,8 +47,8 @@ _RUN_LABELS = ("pipeline/runid", "workflows.argoproj.io/workflow")
 
 
 @dataclass(frozen=True)
-class StepPod:
-    """The pod of a step, as the API gives it."""
+class OwnPod:
+    """The pod of this step, as the API gives it."""
 
     manifest: Mapping[str, Any]
 
@@ -113,7 +113,7 @@ def addresses(name: str, workers: int) -> list[str]:
     return [f"{name}-{number}.{name}:{PORT}" for number in range(workers)]
 
 
-def service_manifest(pod: StepPod) -> Object:
+def service_manifest(pod: OwnPod) -> Object:
     """Returns the Service that gives each worker of the step `pod` a name."""
     return {
         "apiVersion": "v1",
@@ -129,7 +129,7 @@ def service_manifest(pod: StepPod) -> Object:
     }
 
 
-def job_manifest(pod: StepPod, workers: int, place: str, same_node: bool = False) -> Object:
+def job_manifest(pod: OwnPod, workers: int, place: str, same_node: bool = False) -> Object:
     """Returns a Job of `workers` pods that train together.
 
     They have the image, resources, environment, service account, volumes and nodes of the step's `pod`. The
@@ -178,7 +178,7 @@ def job_manifest(pod: StepPod, workers: int, place: str, same_node: bool = False
     }
 
 
-def _metadata(pod: StepPod) -> Object:
+def _metadata(pod: OwnPod) -> Object:
     owner = pod.manifest["metadata"]
     return {
         "name": pod.job_name,
@@ -191,7 +191,7 @@ def _metadata(pod: StepPod) -> Object:
     }
 
 
-def _pod_spec(pod: StepPod, arguments: Sequence[str], same_node: bool) -> Object:
+def _pod_spec(pod: OwnPod, arguments: Sequence[str], same_node: bool) -> Object:
     spec, own = pod.manifest["spec"], pod.container
     environment = own.get("env", [])
     other = next((one["value"] for one in environment if one["name"] == WORKER_RESOURCES), "")
