@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +28,6 @@ def output_directory(path: str | Path) -> Iterator[Path]:
     try:
         if target.exists() and not target.is_dir():
             raise UserError(f"{target} is a file, not a directory; name another output")
-        staging.chmod(0o755)  # mkdtemp's 0700 would hide the output from other users
         yield staging
         if target.is_dir():
             shutil.rmtree(target)
@@ -48,7 +47,10 @@ def directory_beside(target: Path, kind: str = "") -> Path:
     """Makes an empty hidden directory beside `target`. Raises `UserError` if nothing can be written there."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{target.name}.{kind}", dir=target.parent))
+        # Not by mkdtemp, whose 0700 would hide the output from other users.
+        directory = target.with_name(f".{target.name}.{kind}{uuid.uuid4().hex[:8]}")
+        directory.mkdir()
+        return directory
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; name another output") from error
 

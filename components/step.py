@@ -29,6 +29,9 @@ STEP_FILE = "step.json"
 # A directory where steps leave their outcomes, `<step>.json`, for the program that started them.
 OUTCOMES = "TWOTOWER_OUTCOMES"
 
+# The right of others than the owner and the group to change a file.
+_OF_OTHERS = 0o002
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -83,14 +86,18 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
     directories that it writes. The step's duration and peak memory are left in them, with what its inputs say
     of the steps before it: so the artifacts that the last step is given tell of the whole run.
 
-    Inside a pipeline, the equivalent `twotower …` line is logged first and the outcome is reported last. A
-    `UserError` ends the process with one line and status 2, any other error with its traceback and status 1.
+    Inside a pipeline, others than the user and its group may only read what it writes. The equivalent
+    `twotower …` line is logged first and the outcome is reported last. A `UserError` ends the process with
+    one line and status 2, any other error with its traceback and status 1.
     """
 
     @functools.wraps(function)
     def run(*args: P.args, **arguments: P.kwargs) -> R:
         if os.environ.get("_KFP_RUNTIME") != "true":
             return _timed(function, arguments, _Running(function.__name__))
+        # Argo starts a step with the mask 0: what it writes on a volume would be for anybody to change. The
+        # group may, since some clusters give each pod another user of one group.
+        os.umask(os.umask(_OF_OTHERS) | _OF_OTHERS)
         log(f"to repeat this step: {command_line(function, arguments)}")
         with reported(function.__name__) as running:
             return _timed(function, arguments, running)

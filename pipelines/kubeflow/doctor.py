@@ -1,5 +1,6 @@
 """Checks what runs of the pipeline need on Kubeflow: server, namespace, volumes, secrets, image."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from components.errors import UserError
 from pipelines.kubeflow.client import ApiError, Kubeflow
 from pipelines.kubeflow.cluster import Cluster, Kind
 from pipelines.kubeflow.pods import PodSettings
+from pipelines.kubeflow.probe import ProbeError, probe
 from pipelines.kubeflow.submit import Place
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=10)
@@ -95,7 +97,8 @@ def examine(
 ) -> Iterator[Finding]:
     """Yields one finding after the other; ends early where the further checks would be pointless.
 
-    `connect` may raise `UserError`; the secrets and volumes of `pods` must exist.
+    `connect` may raise `UserError`; the secrets and volumes of `pods` must exist. A pod of `image` writes to
+    the volumes, which takes two minutes at most.
     """
     try:
         kubeflow = connect()
@@ -110,7 +113,10 @@ def examine(
     if all(finding.verdict == "well" for finding in access):
         yield _pipeline(kubeflow, place)
     yield Finding("image", *_image(image))
-    yield from _objects(kubeflow.namespace or _ONLY_NAMESPACE, place, pods)
+    namespace = kubeflow.namespace or _ONLY_NAMESPACE
+    yield from _objects(namespace, place, pods)
+    if pods.volumes:
+        yield from _volumes(kubeflow, place, pods.for_release(kubeflow.release), image)
 
 
 def _access(kubeflow: Kubeflow, place: Place) -> list[Finding]:
@@ -157,10 +163,8 @@ def _image(image: str) -> tuple[Verdict, str]:
 
 def _objects(namespace: str, place: Place, pods: PodSettings) -> Iterator[Finding]:
     """Checks the Kubernetes objects that the flags name."""
-    apply = f"kubectl apply -n {namespace} -f CLAIM.yaml"
     wanted: list[tuple[Kind, str, str]] = [
-        *(("secret", name, f"kubectl create secret … {name} -n {namespace}") for name in pods.secrets()),
-        *(("persistent_volume_claim", name, apply) for name in pods.claims()),
+        ("secret", name, f"kubectl create secret … {name} -n {namespace}") for name in pods.secrets()
     ]
     webhook, key = pods.webhook()
     if webhook:
@@ -169,20 +173,15 @@ def _objects(namespace: str, place: Place, pods: PodSettings) -> Iterator[Findin
     if place.service_account:
         name = place.service_account
         wanted.append(("service_account", name, f"kubectl create serviceaccount {name} -n {namespace}"))
-    if not wanted:
-        return
-    try:
-        cluster: Cluster | str = Cluster(namespace)
-    except UserError as error:
-        cluster = str(error)
     for kind, name, cure in wanted:
-        what = {"persistent_volume_claim": "volume"}.get(kind, kind.replace("_", " "))
-        yield Finding(what, *_object(cluster, kind, name, cure))
+        yield Finding(kind.replace("_", " "), *_object(namespace, kind, name, cure))
 
 
-def _object(cluster: Cluster | str, kind: Kind, name: str, cure: str) -> tuple[Verdict, str]:
-    if isinstance(cluster, str):
-        return "unknown", f"{name}: not checked: {cluster}"
+def _object(namespace: str, kind: Kind, name: str, cure: str) -> tuple[Verdict, str]:
+    try:
+        cluster = Cluster(namespace)
+    except UserError as error:
+        return "unknown", f"{name}: not checked: {error}"
     place = f"namespace {cluster.namespace} of {cluster.name}"
     try:
         there = cluster.has(kind, name)
@@ -191,3 +190,51 @@ def _object(cluster: Cluster | str, kind: Kind, name: str, cure: str) -> tuple[V
     if there:
         return "well", f"{name} is in {place}"
     return "ill", f"{name} is missing in {place}; create it: `{cure}`"
+
+
+def _volumes(kubeflow: Kubeflow, place: Place, pods: PodSettings, image: str) -> Iterator[Finding]:
+    """Looks for the claims and, if they are there, writes to each mount in a pod of `image`."""
+    namespace = kubeflow.namespace or _ONLY_NAMESPACE
+    cure = f"kubectl apply -n {namespace} -f docs/volume.yaml"
+    found = [_object(namespace, "persistent_volume_claim", name, cure) for name in pods.claims()]
+    if any(verdict != "well" for verdict, _ in found):
+        yield from (Finding("volume", *one) for one in found)
+        return
+    cluster = Cluster(namespace)
+    where = f"namespace {namespace} of {cluster.name}"
+    claims = ", ".join(pods.claims())
+    try:
+        if not cluster.may("create", "pods"):
+            yield Finding(
+                "volume", "unknown", f"{claims}: there, not written to: you may not create a pod in {where}"
+            )
+            return
+        account = place.service_account or _default_account(cluster, kubeflow)
+        results = probe(cluster, pods, image, account)
+    except ProbeError as error:
+        text = f"{claims}: {error}; no step would start either: docs/troubleshooting.md has the reasons"
+        yield Finding("volume", "ill", text)
+        return
+    except UserError as error:
+        yield Finding("volume", "unknown", f"{claims}: there, not written to, in {where}: {error}")
+        return
+    for one in results:
+        mount = f"{one.claim} at {one.path}"
+        if one.fault:
+            yield Finding(
+                "volume",
+                "ill",
+                f"{mount}: {one.fault}, and the steps run as {one.user}; give it to them as root, as "
+                f"docs/volume.yaml does: `chown {one.user} {one.path}`",
+            )
+            continue
+        remark = "" if one.links else "; it has no hard links, so that no registry can lie there"
+        yield Finding("volume", "well", f"{mount}: a pod in {where} writes there as {one.user}{remark}")
+
+
+def _default_account(cluster: Cluster, kubeflow: Kubeflow) -> str:
+    """Returns the service account that steps have unless told; "" if it is not seen in the namespace."""
+    name = "default-editor" if kubeflow.namespace else "pipeline-runner"
+    with contextlib.suppress(UserError):
+        return name if cluster.has("service_account", name) else ""
+    return ""

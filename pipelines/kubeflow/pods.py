@@ -134,6 +134,25 @@ class PodSettings:
         """Returns who the steps run as, in the terms of Kubernetes."""
         return {"runAsNonRoot": True, **self._user()} if self.run_as != ANY_USER else {}
 
+    def mounts(self) -> list[dict[str, str]]:
+        """Returns the mounts of the claims, in the terms of Kubernetes; a volume is called as its claim."""
+        parsed = [_volume(text) for text in self.volumes]
+        return [{"name": one["pvc_name"], "mountPath": one["mount_path"]} for one in parsed]
+
+    def pod_labels(self) -> dict[str, str]:
+        """Returns the labels of every pod."""
+        return _of_labels("--label", self.labels)
+
+    def pod_spec(self) -> dict[str, Any]:
+        """Returns nodes, pull secrets and claims of every pod, in the terms of Kubernetes."""
+        claims = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in self.claims()]
+        return {
+            "nodeSelector": _of_labels("--node-selector", self.node_selectors),
+            "tolerations": [_toleration(text) for text in self.tolerations],
+            "imagePullSecrets": [{"name": name} for name in self.image_pull_secrets],
+            "volumes": claims,
+        }
+
     def secrets(self) -> list[str]:
         """Lists the names of the secrets that pods need to start."""
         return [*self.image_pull_secrets, *([self._gcs()[0]] if self.gcs_secret else [])]
@@ -227,6 +246,11 @@ def _label(flag: str, text: str) -> dict[str, str]:
         raise UserError(f"{flag} {text}: write it as KEY=VALUE")
     check = names.own_label if flag == "--label" else names.label_key
     return {"label_key": check(flag, text, key), "label_value": names.label_value(flag, text, value)}
+
+
+def _of_labels(flag: str, texts: Iterable[str]) -> dict[str, str]:
+    parsed = [_label(flag, text) for text in texts]
+    return {one["label_key"]: one["label_value"] for one in parsed}
 
 
 def _toleration(text: str) -> dict[str, str]:

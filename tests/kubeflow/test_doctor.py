@@ -1,12 +1,9 @@
 """What the doctor finds, and whether each finding names its cure."""
 
-import json
-import re
-
 import pytest
-import yaml
 from kubeflow_double import login_page, status
 from pytest_httpserver import HTTPServer
+from volume_probe import written
 from werkzeug import Response
 
 from pipelines.kubeflow.access import Access
@@ -130,55 +127,35 @@ def test_a_registry_out_of_reach_is_no_illness(host):
 _PODS = PodSettings(volumes=("data:/data",), gcs_secret="gcs-key", webhook_secret="chat")
 
 
-@pytest.fixture
-def cluster(other, tmp_path, monkeypatch):
-    """Kubernetes' API behind a kubeconfig; a test adds what the namespace holds."""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "kind",
-        "clusters": [{"name": "c", "cluster": {"server": other.url_for("")}}],
-        "users": [{"name": "u", "user": {"token": "hush"}}],
-        "contexts": [{"name": "kind", "context": {"cluster": "c", "user": "u"}}],
-    }
-    file = tmp_path / "kubeconfig"
-    file.write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("KUBECONFIG", str(file))
-    return other
-
-
-def _holds(cluster, path, code=200):
-    body = json.dumps({"kind": "Status", "metadata": {"name": "x"}, "data": {"url": "aHVzaA=="}})
-    cluster.expect_request(f"/api/v1/namespaces/{path}").respond_with_data(
-        body, code, content_type="application/json"
-    )
+def _kinds(found):
+    return {what: found[what][0] for what in ("secret", "volume", "service account")}
 
 
 def test_objects_are_looked_for_in_the_namespace(double, host, cluster):
     double.multi_user = True
-    for path in ("secrets/gcs-key", "secrets/chat", "persistentvolumeclaims/data", "serviceaccounts/trainer"):
-        _holds(cluster, f"ann/{path}")
+    for plural, name in (("secrets", "gcs-key"), ("secrets", "chat"), ("persistentvolumeclaims", "data")):
+        cluster.add("ann", plural, name)
+    cluster.add("ann", "serviceaccounts", "trainer")
+    cluster.kubelet = written
     place = Place("training", "nightly", service_account="trainer")
     found = _findings(host, namespace="ann", pods=_PODS, place=place)
-    assert {what: found[what][0] for what in ("secret", "volume", "service account")} == {
-        "secret": "well",
-        "volume": "well",
-        "service account": "well",
-    }
+    assert _kinds(found) == {"secret": "well", "volume": "well", "service account": "well"}
     assert "namespace ann of the context kind" in found["volume"][1]
 
 
 def test_what_is_missing_comes_with_the_command_that_creates_it(host, cluster):
-    cluster.expect_request(re.compile(".*")).respond_with_data("{}", 404, content_type="application/json")
     found = _findings(host, pods=_PODS)
     assert found["volume"][0] == found["secret"][0] == "ill"
-    assert "kubectl apply -n kubeflow -f CLAIM.yaml" in found["volume"][1]
+    assert "kubectl apply -n kubeflow -f docs/volume.yaml" in found["volume"][1]
     assert "kubectl create secret generic chat --from-literal=url=URL -n kubeflow" in found["secret"][1]
+    assert cluster.created == []
 
 
 @pytest.mark.parametrize("code", [401, 403, 500])
 def test_a_cluster_that_does_not_tell_is_no_illness(host, cluster, code):
-    cluster.expect_request(re.compile(".*")).respond_with_data("{}", code, content_type="application/json")
+    cluster.forbidden = {"get persistentvolumeclaims"} if code == 403 else set()
+    cluster.failures = 9 if code == 500 else 0
+    cluster.token = "another" if code == 401 else ""
     verdict, text = _findings(host, pods=_PODS)["volume"]
     assert verdict == "unknown"
     assert "not checked" in text

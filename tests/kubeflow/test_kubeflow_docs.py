@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineDeploymentConfig
+from step_pod import restricted
 
 from pipelines.cli import twotower
 from pipelines.compiled import pipeline_inputs
@@ -103,6 +104,17 @@ def test_the_volume_is_a_claim_and_a_pod_that_mounts_it():
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     (mount,) = pod["spec"]["containers"][0]["volumeMounts"]
     assert mount == {"name": volume["name"], "mountPath": "/data"}
+
+
+def test_the_volume_is_given_to_the_user_of_the_image():
+    _, pod = yaml.safe_load_all((_DOCS / "volume.yaml").read_text("utf-8"))
+    user = re.search(r"^USER (\d+:\d+)$", (_DOCS.parent / "Dockerfile").read_text("utf-8"), re.MULTILINE)[1]
+    (prepare,) = pod["spec"]["initContainers"]
+    assert prepare["command"][-1] == f"chown {user} /data && chmod 2775 /data"
+    files = pod["spec"]["containers"][0]["securityContext"]
+    assert f"{files['runAsUser']}:{files['runAsGroup']}" == user
+    assert f"{files['runAsUser']}:{pod['spec']['securityContext']['fsGroup']}" == user
+    assert restricted(pod) == []  # but for `prepare`, which the page says to leave out there
 
 
 def test_the_page_has_what_each_step_asks_for():

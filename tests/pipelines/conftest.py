@@ -35,10 +35,15 @@ class Site:
             *("--train-settings", _SETTINGS),
         ]
 
-    def run(self, *flags: str) -> subprocess.CompletedProcess[str]:
-        """Runs the pipeline with `flags` in the folder, and waits for it."""
+    def run(self, *flags: str, umask: int = -1) -> subprocess.CompletedProcess[str]:
+        """Runs the pipeline with `flags` in the folder, and waits for it; -1 is this process's own mask."""
         return subprocess.run(
-            [*self.command, *flags], cwd=self.folder, capture_output=True, text=True, check=False
+            [*self.command, *flags],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            umask=umask,
         )
 
 
@@ -58,6 +63,6 @@ def new_site(tmp_path_factory) -> Callable[[], Site]:
 def published(new_site) -> tuple[Site, subprocess.CompletedProcess[str]]:
     """A site after its first run, and what the run printed."""
     site = new_site()
-    done = site.run("--gate", "report")
+    done = site.run("--gate", "report", umask=0)  # as Argo starts a step
     assert done.returncode == 0, done.stdout + done.stderr
     return site, done

@@ -56,6 +56,17 @@ def test_the_screen_names_commands_that_work(published, monkeypatch):
         assert answer.stdout.strip()
 
 
+def test_nothing_that_the_steps_write_is_for_anybody_to_change(published):
+    site, _ = published
+    outputs = [path.parent for path in site.folder.glob(".twotower/steps/*/*/*/step.json")]
+    places = [site.registry, site.folder / ".twotower" / "checkpoints", *outputs]
+    files = [path for place in places for path in (place, *place.rglob("*"))]
+    assert {path.name for path in outputs} >= {"dataset", "interactions", "model", "evaluation", "index"}
+    assert [path for path in files if path.stat().st_mode & 0o002] == []
+    # Other users read them: those who serve, and whoever started the container.
+    assert [path for path in files if not path.stat().st_mode & 0o004] == []
+
+
 def test_what_it_names_is_there(published):
     site, done = published
     places = dict(re.findall(r"^(version|report|run record) +(\S+)$", done.stdout, re.MULTILINE))

@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from step_pod import faults, restricted
 from werkzeug import Request, Response
 
 _PATH = re.compile(r"/(?:api|apis/[^/]+)/v1[a-z0-9]*/namespaces/([^/]+)/([^/]+)(?:/([^/]+))?(?:/(log))?")
@@ -27,6 +29,8 @@ class ClusterDouble:
       failures: how many of the next requests meet an API that is down.
       requests: all of them, "METHOD path".
       created: objects that were created, as they were sent.
+      restricted: whether the level of pod-security is `restricted`.
+      kubelet: what becomes of a pod that was created, its status; it stays Pending without.
     """
 
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
@@ -37,6 +41,8 @@ class ClusterDouble:
     failures: int = 0
     requests: list[str] = field(default_factory=list)
     created: list[dict[str, Any]] = field(default_factory=list)
+    restricted: bool = False
+    kubelet: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
     def add(self, namespace: str, plural: str, name: str, **fields: Any) -> dict[str, Any]:
         """Puts an object into the cluster."""
@@ -91,7 +97,22 @@ class ClusterDouble:
         self.created.append(item)
         if (namespace, plural, item["metadata"]["name"]) in self.objects:
             return _status(409, f'{plural} "{item["metadata"]["name"]}" already exists')
-        return _json(self.add(namespace, plural, item["metadata"]["name"], **item), 201)
+        if plural == "pods" and (refusal := self._refused_pod(item)):
+            return refusal
+        added = self.add(namespace, plural, item["metadata"]["name"], **item)
+        if plural == "pods":
+            added["status"] = self.kubelet(item) if self.kubelet else {"phase": "Pending"}
+        return _json(added, 201)
+
+    def _refused_pod(self, pod: dict[str, Any]) -> Response | None:
+        name = pod["metadata"]["name"]
+        if "spec" in pod and (wrong := faults(pod)):
+            return _status(422, f'Pod "{name}" is invalid: {"; ".join(wrong)}')
+        if self.restricted and (wrong := restricted(pod)):
+            return _status(
+                403, f'pods "{name}" is forbidden: violates PodSecurity "restricted:latest": {wrong}'
+            )
+        return None
 
     def _list(self, namespace: str, plural: str, selector: str) -> Response:
         wanted = dict(part.split("=") for part in selector.split(",") if part)
