@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import urllib3
+import yaml
 
 from components.errors import UserError
 from pipelines.kubeflow.client import ApiError, Kubeflow
@@ -112,6 +113,7 @@ def examine(
     yield from access
     if all(finding.verdict == "well" for finding in access):
         yield _pipeline(kubeflow, place)
+    yield _retries()
     yield Finding("image", *_image(image))
     namespace = kubeflow.namespace or _ONLY_NAMESPACE
     yield from _objects(namespace, place, pods)
@@ -140,6 +142,52 @@ def _pipeline(kubeflow: Kubeflow, place: Place) -> Finding:
         return Finding("pipeline", "well", f"{place.pipeline} is not there yet; the first run uploads it")
     text = f"{place.pipeline} is there, its newest version {version.display_name}"
     return Finding("pipeline", "well", text)
+
+
+# The namespace of Argo's controller, which is KFP's own also where users have namespaces.
+_CONTROLLER = "kubeflow"
+
+_FAILS = "fails (exit code, out of memory, time limit)"
+_LOST = "loses its pod (deleted, evicted, node gone)"
+_BY_HAND = "`twotower cluster retry RUN` starts it again"
+_POLICIES = {
+    "OnFailure": f"a step that {_FAILS} is started again, one that {_LOST} is not: {_BY_HAND}",
+    "OnError": f"a step that {_LOST} is started again, one that {_FAILS} is not: {_BY_HAND}",
+    "Always": f"a step that {_FAILS}, or {_LOST}, is started again",
+    "OnTransientError": f"a step is started again after passing errors of the cluster only; else {_BY_HAND}",
+}
+
+
+def _retries() -> Finding:
+    """Says which failures Argo retries, by its controller's settings; a pipeline cannot set a policy."""
+    try:
+        found = Cluster(_CONTROLLER).find("config_map", "workflow-controller-configmap")
+    except UserError as error:
+        return Finding("retries", "unknown", f"Argo's retry policy is not known from here: {error}")
+    if found is None:
+        return Finding("retries", "unknown", f"no workflow-controller-configmap in namespace {_CONTROLLER}")
+    strategy = _default_strategy(found.get("data") or {})
+    policy = str(strategy.get("retryPolicy", "OnFailure"))  # Argo's own default
+    text = f"Argo's policy is {policy}: {_POLICIES.get(policy, 'not one that is known here')}"
+    if limit := int(strategy.get("limit", 0)):
+        text += f"; an error that stays is tried {limit + 1} times at each level of the graph"
+    return Finding("retries", "well", text)
+
+
+def _default_strategy(data: dict[str, str]) -> dict[str, Any]:
+    """Returns the retry strategy that Argo merges into every template; empty if it has none."""
+    settings = {**(_yaml(data.get("config")) or {}), **data}
+    defaults = settings.get("workflowDefaults") or {}
+    spec = (_yaml(defaults) if isinstance(defaults, str) else defaults).get("spec") or {}
+    return (spec.get("templateDefaults") or {}).get("retryStrategy") or {}
+
+
+def _yaml(text: str | None) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(text or "")
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _image(image: str) -> tuple[Verdict, str]:
