@@ -128,6 +128,10 @@ test-image: $(VENV)/.test-installed ## build the image and run the components in
 	@$(MAKE) --no-print-directory image
 	@TWOTOWER_TEST_IMAGE=$(IMAGE) $(BIN)/pytest -m image
 
+.PHONY: test-cluster
+test-cluster: $(VENV)/.test-installed ## runs, schedules and workers on the Kubeflow of KUBECONFIG and TWOTOWER_HOST
+	@TWOTOWER_IMAGE=$${TWOTOWER_IMAGE:-$(IMAGE)} $(BIN)/pytest -m cluster -rs --verbose tests/cluster
+
 # ---- tidy
 
 .PHONY: clean
