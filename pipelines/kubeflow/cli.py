@@ -65,15 +65,21 @@ _SIGNS = {"well": "✓", "ill": "✗", "unknown": "?"}
     help="Look at all that runs on Kubeflow need: the server, your access, and what the other flags name. "
     "Give it the flags of `twotower submit`. Exits with 1 if anything is missing."
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    help="Pods that are to train together, by --param workers=N: whether the steps may start them.",
+)
 @place_options
 @pod_options
 @connection_options
-def doctor(*, kubeflow: "Callable[[], Kubeflow]", pods: "PodSettings", place: "Place") -> None:
+def doctor(*, kubeflow: "Callable[[], Kubeflow]", pods: "PodSettings", place: "Place", workers: int) -> None:
     from components.image import IMAGE
     from pipelines.kubeflow.doctor import examine
 
     ill = 0
-    for finding in examine(kubeflow, place, pods, pods.image or IMAGE):
+    for finding in examine(kubeflow, place, pods, pods.image or IMAGE, workers):
         ill += finding.verdict == "ill"
         click.echo(f"{_SIGNS[finding.verdict]} {finding.what:<16}{finding.text}")
     sys.exit(1 if ill else 0)

@@ -84,12 +84,18 @@ class Cluster:
         return text.splitlines()
 
     def may(self, verb: str, resource: str, group: str = "", account: str = "") -> bool:
-        """Asks whether you, or the service account `account` of the namespace, have a right here."""
+        """Asks whether you, or the service account `account` of the namespace, have a right here.
+
+        `resource` may name a part of one, such as "pods/log".
+        """
+        resource, _, part = resource.partition("/")
         attributes = {"namespace": self.namespace, "verb": verb, "resource": resource, "group": group}
+        attributes |= {"subresource": part} if part else {}
         spec: Object = {"resourceAttributes": attributes}
         review = "selfsubjectaccessreviews"
         if account:
-            review = "subjectaccessreviews"
+            # An administrator of the namespace may ask this; of all namespaces only one of the cluster.
+            review = f"namespaces/{self.namespace}/localsubjectaccessreviews"
             everyone = ["system:authenticated", "system:serviceaccounts"]
             spec["groups"] = [*everyone, f"system:serviceaccounts:{self.namespace}"]
             spec["user"] = f"system:serviceaccount:{self.namespace}:{account}"

@@ -12,6 +12,7 @@ import urllib3
 import yaml
 
 from components.errors import UserError
+from components.train.pods.api import RIGHTS, ROLE
 from pipelines.kubeflow.client import ApiError, Kubeflow
 from pipelines.kubeflow.cluster import Cluster, Kind
 from pipelines.kubeflow.pods import PodSettings
@@ -94,12 +95,12 @@ class Finding:
 
 
 def examine(
-    connect: Callable[[], Kubeflow], place: Place, pods: PodSettings, image: str
+    connect: Callable[[], Kubeflow], place: Place, pods: PodSettings, image: str, workers: int = 1
 ) -> Iterator[Finding]:
     """Yields one finding after the other; ends early where the further checks would be pointless.
 
     `connect` may raise `UserError`; the secrets and volumes of `pods` must exist. A pod of `image` writes to
-    the volumes, which takes two minutes at most.
+    the volumes, which takes two minutes at most. Several `workers` need rights of the service account.
     """
     try:
         kubeflow = connect()
@@ -117,6 +118,9 @@ def examine(
     yield Finding("image", *_image(image))
     namespace = kubeflow.namespace or _ONLY_NAMESPACE
     yield from _objects(namespace, place, pods)
+    if workers > 1:
+        account = place.service_account or _usual_account(kubeflow)
+        yield Finding("workers", *_workers(namespace, account, workers))
     if pods.volumes:
         yield from _volumes(kubeflow, place, pods.for_release(kubeflow.release), image)
 
@@ -280,9 +284,38 @@ def _volumes(kubeflow: Kubeflow, place: Place, pods: PodSettings, image: str) ->
         yield Finding("volume", "well", f"{mount}: a pod in {where} writes there as {one.user}{remark}")
 
 
+def _workers(namespace: str, account: str, workers: int) -> tuple[Verdict, str]:
+    """Asks whether the service account of the steps may start workers and follow them."""
+    user = f"system:serviceaccount:{namespace}:{account}"
+    ask = f"`kubectl auth can-i create jobs -n {namespace} --as={user}` asks as an administrator"
+    try:
+        cluster = Cluster(namespace)
+        missing = [
+            f"{verb} {resource}"
+            for group, resource, verbs in RIGHTS
+            for verb in verbs
+            if not cluster.may(verb, resource, group, account)
+        ]
+    except UserError as error:
+        return "unknown", f"{workers}: not asked whether {account} may start them: {error}; {ask}"
+    where = f"namespace {namespace} of {cluster.name}"
+    if not missing:
+        return "well", f"{account} may start {workers} of them in {where}"
+    bind = f"kubectl create rolebinding twotower-workers -n {namespace} --role=twotower-workers"
+    return "ill", (
+        f"{account} may not {', '.join(missing)} in {where}; let it: `kubectl apply -n {namespace} -f "
+        f"{ROLE}` and `{bind} --serviceaccount={namespace}:{account}`"
+    )
+
+
+def _usual_account(kubeflow: Kubeflow) -> str:
+    """Returns the name of the service account that steps have unless told."""
+    return "default-editor" if kubeflow.namespace else "pipeline-runner"
+
+
 def _default_account(cluster: Cluster, kubeflow: Kubeflow) -> str:
     """Returns the service account that steps have unless told; "" if it is not seen in the namespace."""
-    name = "default-editor" if kubeflow.namespace else "pipeline-runner"
+    name = _usual_account(kubeflow)
     with contextlib.suppress(UserError):
         return name if cluster.has("service_account", name) else ""
     return ""

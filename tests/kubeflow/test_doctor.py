@@ -163,6 +163,51 @@ def test_a_cluster_that_does_not_tell_is_no_illness(host, cluster, code):
     assert "not checked" in text
 
 
+def _workers(host, namespace="", place=_PLACE):
+    found = examine(lambda: connect(Access(host, namespace)), place, _NO_PODS, _IMAGE, workers=3)
+    return next((finding.verdict, finding.text) for finding in found if finding.what == "workers")
+
+
+def test_one_worker_needs_no_right(host, cluster):
+    assert "workers" not in _findings(host)
+    assert cluster.requests == []
+
+
+@pytest.mark.parametrize(
+    ("namespace", "place", "account"),
+    [
+        ("", _PLACE, "pipeline-runner"),
+        ("ann", _PLACE, "default-editor"),
+        ("ann", Place("training", "nightly", "trainer"), "trainer"),
+    ],
+)
+def test_several_workers_need_rights_of_the_account_of_the_steps(
+    double, host, cluster, namespace, place, account
+):
+    double.multi_user = bool(namespace)
+    space = namespace or "kubeflow"
+    text = f"{account} may start 3 of them in namespace {space} of the context kind"
+    assert _workers(host, namespace, place) == ("well", text)
+    reviews = [request for request in cluster.requests if "localsubjectaccessreviews" in request]
+    assert len(reviews) == 12
+    cluster.forbidden = {"create jobs", "get pods/log"}
+    verdict, text = _workers(host, namespace, place)
+    assert verdict == "ill"
+    assert f"{account} may not create jobs, get pods/log in namespace {space}" in text
+    assert f"kubectl apply -n {space} -f docs/workers-role.yaml" in text
+    assert f"--serviceaccount={space}:{account}`" in text
+
+
+def test_rights_that_cannot_be_asked_for_are_no_illness(host, cluster):
+    cluster.failures = 1
+    verdict, text = _workers(host)
+    assert verdict == "unknown"
+    assert (
+        "kubectl auth can-i create jobs -n kubeflow --as=system:serviceaccount:kubeflow:pipeline-runner"
+        in text
+    )
+
+
 def test_without_a_kubeconfig_that_is_said(host):
     verdict, text = _findings(host, pods=_PODS)["volume"]
     assert verdict == "unknown"

@@ -136,7 +136,8 @@ class ClusterDouble:
 
     def _review(self, review: dict[str, Any]) -> Response:
         asked = review["spec"]["resourceAttributes"]
-        allowed = f"{asked['verb']} {asked['resource']}" not in self.forbidden
+        resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+        allowed = f"{asked['verb']} {resource}" not in self.forbidden
         return _json({**review, "status": {"allowed": allowed}}, 201)
 
 
