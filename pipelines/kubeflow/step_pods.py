@@ -27,14 +27,26 @@ _DRIVER = "-driver"
 # Argo's name of the log of a step in the artifact store.
 _ARCHIVED_LOG = "main-logs"
 
+# What events of a pod mean, by their reason.
+_MEANINGS = {
+    "FailedScheduling": "no node takes it",
+    "FailedMount": "a volume cannot be mounted",
+    "FailedAttachVolume": "a volume cannot be mounted",
+}
 _CURES = (
-    (r"Insufficient (\S+?)[,.\s]", "ask for less with --request, or add a node that has it free"),
+    (r"Insufficient", "ask for less with --request, or add a node that has it free"),
     (r"untolerated taint", "name the taint with --toleration"),
-    (r"node affinity|node selector", "no node has the label of --node-selector"),
-    (r"persistentvolumeclaim|PersistentVolumeClaim", "create the claim, or name another with --volume"),
-    (r"pull(ing)? image|ImagePull", "push the image, or give --image-pull-secret"),
+    (r"node affinity", "no node has the label of --node-selector"),
+    (r"persistentvolumeclaim", "create the claim, or name another with --volume"),
+    (r"image cannot be pulled", "push the image, or give --image-pull-secret"),
     (r"secret \S+ not found", "create the secret"),
 )
+# Parts of messages that say nothing new: what eviction would not change, how containerd got to the error.
+_NOISE = re.compile(
+    r"(\. )?(no new claims to deallocate)?,? preemption: .*|"
+    r'failed to pull and unpack image "[^"]*": |failed to resolve reference "[^"]*": '
+)
+_TRIED_AGAIN = ("Error: ErrImagePull", "Error: ImagePullBackOff")
 
 
 class StepLog(NamedTuple):
@@ -45,7 +57,7 @@ class StepLog(NamedTuple):
     lines: list[str]
 
 
-class StepPod(NamedTuple):
+class RunPod(NamedTuple):
     """A pod of a run."""
 
     step: str
@@ -65,7 +77,7 @@ class RunPods:
         self.kubeflow, self.run_id, self._titles = kubeflow, run_id, titles
         self.namespace = kubeflow.namespace or ONLY_NAMESPACE
         self.missing: dict[str, str] = {}
-        self._first_seen: dict[tuple[str, Any], float] = {}
+        self._first_seen: dict[str, float] = {}
         self._next_look, self._notes = 0.0, list[str]()
         self._cluster: Cluster | None = None
         try:
@@ -90,43 +102,40 @@ class RunPods:
         return title if name == step else f"{title} (its driver)"
 
     def notes(self, run: Any) -> list[str]:
-        """Says why pods of a run in progress have not started, or failed; looks at most twice a minute."""
-        stuck = self._waits_long(run)
-        if not stuck and not any(task.state == "FAILED" for task in tasks_of(run)):
-            return []
+        """Says why pods of a run in progress have not started for long; looks at most twice a minute."""
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _BETWEEN_LOOKS
-            self._notes = self._look(stuck)
+            self._notes = self._look(run)
         return self._notes
 
-    def _waits_long(self, run: Any) -> bool:
-        """Tests if a pod has been pending for long, by this machine's clock."""
-        now = time.monotonic()
-        pending = [(task.display_name, task.start_time) for task in tasks_of(run) if task.state == "PENDING"]
-        self._first_seen = {key: self._first_seen.get(key, now) for key in pending}
-        return any(now - seen >= PATIENCE for seen in self._first_seen.values())
-
-    def _look(self, stuck: bool) -> list[str]:
-        pods = self.pods()
-        notes = [
-            f"{self.title(pod.step)}: its pod has not started: {reason}"
-            for pod in pods
-            if pod.phase == "Pending" and (reason := self._why_pending(pod))
-        ]
-        notes += [
-            f"{self.title(step)}: its pod failed: {message}"
-            for step, message in self.node_messages().items()
-            if _INVALID.search(message)
-        ]
-        if not notes and stuck and not pods:
+    def _look(self, run: Any) -> list[str]:
+        pods = {pod.name: pod for pod in self.pods()}
+        pending = [name for name, pod in pods.items() if pod.phase == "Pending"]
+        if not pods:
+            pending = [
+                f"{one.display_name} {start_of(one)}" for one in tasks_of(run) if one.state == "PENDING"
+            ]
+        late = self._late(pending)
+        if late and not pods:
             since, why = f"{PATIENCE:.0f} s", self.missing["kubeconfig"]
-            notes = [
+            return [
                 f"a pod of the run has not started for more than {since}, and why is not known here ({why}); "
                 f"see `kubectl describe pods {self.selector}`"
             ]
-        return notes
+        waiting = ((pods[name].step, self._why_pending(pods[name])) for name in late)
+        refused = {step: text for step, text in self.node_messages().items() if _REFUSED.search(text)}
+        return [
+            *(f"{self.title(step)}: its pod has not started: {reason}" for step, reason in waiting if reason),
+            *(f"{self.title(step)}: its pod cannot be created: {text}" for step, text in refused.items()),
+        ]
 
-    def pods(self) -> list[StepPod]:
+    def _late(self, pending: list[str]) -> list[str]:
+        """Returns those that were seen pending before, for longer than patience, by this machine's clock."""
+        now = time.monotonic()
+        self._first_seen = {name: self._first_seen.get(name, now) for name in pending}
+        return [name for name, seen in self._first_seen.items() if now - seen >= PATIENCE]
+
+    def pods(self) -> list[RunPod]:
         """Lists the pods of the steps by their age; none where the cluster cannot be asked."""
         if self._cluster is None:
             return []
@@ -134,22 +143,22 @@ class RunPods:
         try:
             found = self._cluster.objects("pod", f"pipeline/runid={self.run_id}")
         except UserError as error:
-            self.missing["kubeconfig"] = f"{error} ({self._cluster.name})"
+            self.missing["kubeconfig"] = f"{self._cluster.name}: {error}"
             return []
         if not found:
-            self.missing["kubeconfig"] = f"{self._cluster.name} has no pod of this run any more"
+            self.missing["kubeconfig"] = f"{self._cluster.name} has no pod of this run"
         named = ((pod["metadata"].get("annotations", {}).get(_NODE_NAME, ""), pod) for pod in found)
         pods = [
-            StepPod(_step(node), pod["metadata"]["name"], pod.get("status", {}).get("phase", ""), pod)
+            RunPod(_step(node), pod["metadata"]["name"], pod.get("status", {}).get("phase", ""), pod)
             for node, pod in named
             if node
         ]
         return sorted(pods, key=lambda pod: str(pod.object["metadata"].get("creationTimestamp", "")))
 
     def node_messages(self) -> dict[str, str]:
-        """Returns what the Workflow says about pods that failed, by step."""
+        """Returns what the Workflow says about pods that failed or are not there yet, by step."""
         nodes = self._nodes()
-        failed = (node for node in nodes if node.get("type") == "Pod" and node.get("phase") in _ENDED_ILL)
+        failed = (node for node in nodes if node.get("type") == "Pod" and node.get("phase") in _WITHOUT_POD)
         ordered = sorted(failed, key=lambda node: str(node.get("startedAt", "")))
         return {_step(node["name"]): _one_line(node["message"]) for node in ordered if node.get("message")}
 
@@ -165,25 +174,28 @@ class RunPods:
         nodes = json.loads(gzip.decompress(base64.b64decode(packed))) if packed else status.get("nodes")
         return list((nodes or {}).values())
 
-    def _why_pending(self, pod: StepPod) -> str:
+    def _why_pending(self, pod: RunPod) -> str:
         """Says why a pod does not start, with the cure where there is one; "" if it is just starting."""
         text = self._event(pod) or _condition(pod.object.get("status", {}))
         cure = next((cure for pattern, cure in _CURES if re.search(pattern, text)), "")
         return f"{text}; {cure}" if cure else text
 
-    def _event(self, pod: StepPod) -> str:
+    def _event(self, pod: RunPod) -> str:
         assert self._cluster is not None
         try:
             events = self._cluster.events("Pod", pod.name)
         except UserError:
             return ""
         warnings = [event for event in events if event.get("type") == "Warning"]
-        # A later event says only that it is tried again.
-        causes = [event for event in warnings if event.get("reason") not in ("BackOff",)] or warnings
-        causes = [one for one in causes if not str(one.get("message", "")).startswith("Error: ")] or causes
+        causes = [event for event in warnings if event.get("message") not in _TRIED_AGAIN]
         if not causes:
             return ""
-        return f"{causes[-1].get('reason')}: {_one_line(causes[-1].get('message', ''))}"
+        reason, message = causes[-1].get("reason", ""), _one_line(causes[-1].get("message", ""))
+        if message.startswith("Failed to pull image "):
+            return f"its image cannot be pulled: {message.removeprefix('Failed to pull image ')}"
+        if message.startswith("Error: "):
+            return f"its container cannot be created: {message.removeprefix('Error: ')}"
+        return f"{_MEANINGS.get(reason, reason)}: {message}"
 
     def failed_steps(self, run: Any) -> list[str]:
         """Lists the steps that failed, in order of their start, or the drivers where no step did."""
@@ -210,13 +222,13 @@ class RunPods:
             try:
                 text = self._cluster.last_lines(pod.name, "main", lines)
             except UserError as error:
-                self.missing["kubeconfig"] = f"{error} ({self._cluster.name})"
+                self.missing["kubeconfig"] = f"{self._cluster.name}: {error}"
                 break
             if text:
                 return StepLog(step, f"pod {pod.name}", text)
         else:
             if self._cluster is not None:
-                self.missing.setdefault("kubeconfig", f"{self._cluster.name} has no pod of {step} any more")
+                self.missing.setdefault("kubeconfig", f"{self._cluster.name} has no pod of {step}")
         return self._archived(run, step, lines)
 
     def _archived(self, run: Any, step: str, lines: int) -> StepLog | None:
@@ -251,8 +263,9 @@ class RunPods:
         return None
 
 
-_ENDED_ILL = ("Failed", "Error")
-_INVALID = re.compile(r"invalid|forbidden|violates PodSecurity", re.IGNORECASE)
+# A pod that a quota forbids is created again and again.
+_WITHOUT_POD = ("Failed", "Error", "Pending")
+_REFUSED = re.compile(r"invalid|forbidden|violates PodSecurity", re.IGNORECASE)
 
 
 def tasks_of(run: Any) -> list[Any]:
@@ -279,10 +292,9 @@ def _condition(status: Object) -> str:
             return f"{waiting['reason']}: {_one_line(waiting.get('message', ''))}"
     for condition in status.get("conditions", []):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"{condition.get('reason')}: {_one_line(condition.get('message', ''))}"
+            return f"no node takes it: {_one_line(condition.get('message', ''))}"
     return ""
 
 
 def _one_line(message: str) -> str:
-    # The scheduler says twice that it does not help to evict other pods.
-    return " ".join(message.split(" preemption:")[0].split()).rstrip(".")
+    return " ".join(_NOISE.sub("", message).split()).rstrip(".")
