@@ -91,8 +91,8 @@ def test_an_outcome_out_of_reach_says_what_was_tried_and_the_command(kubeflow, r
         "registry: it is not there as seen from here; "
         "kubeconfig: there is no kubeconfig here, and this is no pod; "
         "artifact store: it has no log of this step; "
-        f"see `kubectl logs --namespace kubeflow --selector pipeline/runid={run_id} --container main --tail 20 "
-        "--prefix`"
+        f"see `kubectl logs --namespace kubeflow --selector pipeline/runid={run_id} --container main "
+        "--tail 20 --prefix`"
     )
     assert not (tmp_path / "registry").exists()
 
