@@ -9,7 +9,7 @@ import click
 
 from components.command import Subcommand, flag_of
 from pipelines.compiled import RENAMED, pipeline_inputs
-from pipelines.kubeflow.options import pod_options
+from pipelines.kubeflow.options import pod_options, target_option
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.pods import PodSettings
@@ -55,6 +55,7 @@ def run(runner: str, work_dir: str, **arguments: Any) -> None:
 
 @click.command(name="compile", help="Write the training pipeline as YAML, ready to upload to Kubeflow.")
 @click.option("--output", default="pipeline.yaml", help="The YAML file to write.")
+@target_option
 @pod_options
 def compile_pipeline(*, output: str, pods: "PodSettings") -> None:
     from pipelines.compiled import compile_pipeline

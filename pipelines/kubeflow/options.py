@@ -1,10 +1,19 @@
-"""Flags that several commands share."""
+"""Flags that several commands share, and targets: a site's flags under one name in a file."""
 
+import difflib
 import functools
-from collections.abc import Callable
+import json
+import os
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+
+from components.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
@@ -110,12 +119,19 @@ def connection_options(command: Command) -> Command:
         from pipelines.kubeflow.client import connect
         from pipelines.kubeflow.names import namespace_name
 
+        target = chosen_target()
+        if target.platform == VERTEX:
+            raise UserError(
+                f"--target {target.name}: it is for Vertex AI and not for Kubeflow; `twotower compile "
+                f"--target {target.name}` writes a file for it"
+            )
         if flags["namespace"]:
             namespace_name("--namespace", flags["namespace"])
         return connect(access(**flags))
 
     # Not connected yet: the other flags are checked first.
-    return _joined(command, _CONNECTION, "kubeflow", lambda **flags: functools.partial(kubeflow, **flags))
+    made = _joined(command, _CONNECTION, "kubeflow", lambda **flags: functools.partial(kubeflow, **flags))
+    return target_option(made)
 
 
 def pod_options(command: Command) -> Command:
@@ -142,8 +158,16 @@ def place_options(command: Command) -> Command:
 
 def param_option(command: Command) -> Command:
     """Adds the flag of the inputs of the pipeline; the command gets them as `texts`."""
+
+    @functools.wraps(command)
+    def joined(*, texts: tuple[str, ...], **arguments: Any) -> Any:
+        given = {text.partition("=")[0].strip().replace("-", "_") for text in texts}
+        params = chosen_target().params.items()
+        others = [f"{name}={value}" for name, value in params if name.replace("-", "_") not in given]
+        return command(texts=(*others, *texts), **arguments)
+
     help = "Value of an input of the pipeline; `twotower run --help` lists them."
-    return click.option("--param", "texts", **_texts("NAME=VALUE", help))(command)
+    return click.option("--param", "texts", **_texts("NAME=VALUE", help))(joined)
 
 
 def _joined(command: Command, options: dict[str, dict[str, Any]], name: str, make: Command) -> Command:
@@ -151,7 +175,10 @@ def _joined(command: Command, options: dict[str, dict[str, Any]], name: str, mak
 
     @functools.wraps(command)
     def joined(**arguments: Any) -> Any:
+        context = click.get_current_context()
         flags = {option: arguments.pop(option) for option in options}
+        given = [one for one in flags if context.get_parameter_source(one) == ParameterSource.COMMANDLINE]
+        flags = _merged(flags, given, chosen_target())
         return command(**{name: make(**flags)}, **arguments)
 
     result: Command = joined
@@ -159,3 +186,144 @@ def _joined(command: Command, options: dict[str, dict[str, Any]], name: str, mak
         flag = option.removesuffix("s") if "multiple" in settings else option
         result = click.option(f"--{flag.replace('_', '-')}", option, **settings)(result)
     return result
+
+
+TARGETS_FILE = "twotower.toml"
+FILE_VARIABLE = "TWOTOWER_TARGETS"  # the variable with another file
+
+VERTEX = "vertex"
+PLATFORMS = ("kubeflow", VERTEX)
+
+# The place of the target's name in the context of a command.
+_NAME = "twotower.target"
+
+# The flags that a target may set, and those of them that can be repeated.
+_FLAGS = {**_CONNECTION, **_POD, **_PLACE}
+_LISTS = frozenset(flag for flag, settings in _FLAGS.items() if "multiple" in settings)
+
+_SECRETS = ("token", "cookies", "password")
+_PATHS = ("token_file", "cookies_file", "ca_cert")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table of the file."""
+
+    name: str
+    platform: str = PLATFORMS[0]
+    flags: dict[str, Any] = field(default_factory=dict)  # by their names: a text, or a tuple of texts
+    params: dict[str, str] = field(default_factory=dict)  # inputs of the pipeline, as --param has them
+
+
+def load_target(name: str) -> Target:
+    """Reads the target `name`; `vertex` needs no table.
+
+    The file is the one that TWOTOWER_TARGETS names, else `twotower.toml` here, else in ~/.config. Raises
+    `UserError` if there is no such file or target, or a key or value is wrong.
+    """
+    file = _file()
+    tables = _tables(file) if file else {}
+    if name not in tables and name != VERTEX:
+        if file is None:
+            raise UserError(
+                f"--target {name}: there is no {TARGETS_FILE} here or in ~/.config; write one with a table "
+                f"[{name}]"
+            )
+        raise UserError(f"--target {name}: {file} has no such table; it has {', '.join(tables) or 'none'}")
+    table = dict(tables.get(name, {}))
+    platform = table.pop("platform", VERTEX if name == VERTEX else PLATFORMS[0])
+    where = f"{file} [{name}]"
+    if platform not in PLATFORMS:
+        raise UserError(f"{where} platform: choose one of {', '.join(PLATFORMS)}")
+    params = table.pop("params", {})
+    if not isinstance(params, dict):
+        raise UserError(f'{where} params: write a table, as in params = {{registry = "gs://…"}}')
+    flags = {}
+    for key, value in table.items():
+        flag = key if key in _FLAGS else f"{key}s"
+        if flag not in _FLAGS:
+            raise UserError(f"{where} {key}: {_unknown(key)}")
+        flags[flag] = _value(f"{where} {key}", value, flag in _LISTS)
+        if flag in _PATHS and file is not None:
+            flags[flag] = str(file.parent / Path(flags[flag]).expanduser())
+    return Target(name, platform, flags, {key: _param(value) for key, value in params.items()})
+
+
+def _file() -> Path | None:
+    if named := os.environ.get(FILE_VARIABLE):
+        if not Path(named).is_file():
+            raise UserError(f"{FILE_VARIABLE} {named}: no such file")
+        return Path(named)
+    places = (Path(TARGETS_FILE), Path.home() / ".config" / TARGETS_FILE)
+    return next((path for path in places if path.is_file()), None)
+
+
+def _tables(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as TOML: {' '.join(str(error).split())}") from error
+    if loose := [key for key, value in found.items() if not isinstance(value, dict)]:
+        raise UserError(
+            f"{file} {loose[0]}: it is in no table; write it below a target's name, such as [dev]"
+        )
+    return found
+
+
+def _value(where: str, value: Any, repeatable: bool) -> Any:
+    values = value if repeatable and isinstance(value, list) else [value]
+    if not all(isinstance(one, str) for one in values):
+        raise UserError(f"{where}: write {'a list of texts' if repeatable else 'a text'} in quotes")
+    return tuple(values) if repeatable else value
+
+
+def _param(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _unknown(key: str) -> str:
+    if key in _SECRETS:
+        return "no secret belongs into this file; name a file with it, as token_file"
+    near = difflib.get_close_matches(key, _FLAGS, n=1)
+    return (
+        f"no such flag; did you mean {near[0]}?" if near else f"no such flag; there are {', '.join(_FLAGS)}"
+    )
+
+
+def _merged(flags: Mapping[str, Any], given: Collection[str], target: Target) -> dict[str, Any]:
+    """Returns `flags` with those of the target: it holds over variables, the flags that were `given` over it.
+
+    A repeatable flag adds to those of the target.
+    """
+    merged = dict(flags)
+    for flag, value in target.flags.items():
+        if flag in merged and isinstance(value, tuple):
+            merged[flag] = (*value, *merged[flag])
+        elif flag in merged and flag not in given:
+            merged[flag] = value
+    return merged
+
+
+def target_option(command: Command) -> Command:
+    """Adds the flag of the target, whose flags the options above are merged with."""
+
+    def remember(context: click.Context, _: click.Parameter, name: str) -> None:
+        context.meta[_NAME] = name
+
+    return click.option(
+        "--target",
+        envvar="TWOTOWER_TARGET",
+        show_envvar=True,
+        default="",
+        show_default=False,
+        expose_value=False,
+        callback=remember,
+        help="Take flags from the table of this name in twotower.toml, here or in ~/.config, or in the file "
+        "TWOTOWER_TARGETS. Flags given here hold over those; they hold over variables.",
+    )(command)
+
+
+def chosen_target() -> Target:
+    """Returns the target of the running command. Raises `UserError` if it cannot be read."""
+    name = click.get_current_context().meta.get(_NAME, "")
+    return load_target(name) if name else Target("")

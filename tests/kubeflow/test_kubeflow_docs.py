@@ -15,7 +15,7 @@ from step_pod import restricted
 from pipelines.cli import twotower
 from pipelines.compiled import pipeline_inputs
 from pipelines.kubeflow.access import COOKIES, TOKEN
-from pipelines.kubeflow.options import connection_options
+from pipelines.kubeflow.options import FILE_VARIABLE, connection_options, load_target
 from pipelines.kubeflow.submit import parse_arguments
 from pipelines.kubeflow.trigger import parse_trigger
 from pipelines.resources import REQUESTS
@@ -41,11 +41,29 @@ def _parsed(words):
     return command, command.make_context(command.name, list(words)).params
 
 
+def _target(name, folder, monkeypatch):
+    """A target of the page's file."""
+    (text,) = re.findall(r"```toml\n(.*?)```", _PAGES[0].read_text("utf-8"), re.DOTALL)
+    (folder / "twotower.toml").write_text(text, "utf-8")
+    monkeypatch.setenv(FILE_VARIABLE, str(folder / "twotower.toml"))
+    return load_target(name)
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_the_targets_of_the_page_can_be_read(name, tmp_path, monkeypatch):
+    target = _target(name, tmp_path, monkeypatch)
+    assert target.flags["host"].startswith("http")
+    assert "registry" in target.params
+
+
 @pytest.mark.parametrize("line", list(_commands()))
-def test_every_line_can_be_typed(line):
+def test_every_line_can_be_typed(line, tmp_path, monkeypatch):
     command, flags = _parsed(shlex.split(line, comments=True)[1:])
     if "texts" in flags:
-        assert parse_arguments(flags["texts"], pipeline_inputs())
+        named = re.search(r"--target (\w+)", line)
+        params = _target(named[1], tmp_path, monkeypatch).params if named else {}
+        texts = [f"{name}={value}" for name, value in params.items()]
+        assert parse_arguments([*texts, *flags["texts"]], pipeline_inputs())
     if command.name == "create":
         assert parse_trigger(flags["cron"], flags["every"])
 
@@ -76,7 +94,7 @@ def test_every_variable_that_a_page_names_is_read():
     def command(**_):
         """Stands for any."""
 
-    read = {TOKEN, COOKIES, "TWOTOWER_IMAGE"}
+    read = {TOKEN, COOKIES, "TWOTOWER_IMAGE", FILE_VARIABLE}
     for parameter in click.command()(connection_options(command)).params:
         read |= set(parameter.envvar if isinstance(parameter.envvar, list) else [parameter.envvar])
     for page in _PAGES:
