@@ -75,17 +75,18 @@ def test_the_pages_have_lines_to_type():
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
 def test_every_flag_and_verb_that_a_page_names_exists(page):
     text = page.read_text("utf-8")
-    schedule = twotower.get_command(None, "schedule").commands
+    groups = {name: twotower.get_command(None, name).commands for name in ("schedule", "cluster")}
     commands = [twotower.get_command(None, name) for name in ("submit", "compile", "doctor")]
     flags = {
         flag
-        for command in (*commands, *schedule.values())
+        for command in (*commands, *groups["schedule"].values(), *groups["cluster"].values())
         for parameter in command.params
         for flag in (*parameter.opts, *parameter.secondary_opts)
     }
     of_ours = set(re.findall(r"`(--[a-z-]+)", text))
     assert of_ours <= flags
-    assert set(re.findall(r"twotower schedule ([a-z-]+)", text)) <= set(schedule)
+    for name, group in groups.items():
+        assert set(re.findall(rf"twotower {name} ([a-z-]+)", text)) <= set(group)
     inputs = set(re.findall(r"--param\s+([a-z_]+)=", text))
     assert inputs <= set(pipeline_inputs())
 
@@ -106,8 +107,9 @@ def test_every_flag_has_a_help_text(name):
     assert _silent(twotower.get_command(None, name)) == []
 
 
-def test_every_flag_of_every_schedule_command_has_a_help_text():
-    for command in twotower.get_command(None, "schedule").commands.values():
+@pytest.mark.parametrize("group", ["schedule", "cluster"])
+def test_every_flag_of_every_command_of_a_group_has_a_help_text(group):
+    for command in twotower.get_command(None, group).commands.values():
         assert _silent(command) == []
         assert command.help
 

@@ -4,8 +4,10 @@ import socket
 from pathlib import Path
 
 import pytest
+from kfp import dsl
 from pytest_httpserver import HTTPServer
 
+from components.publish.component import notify as notify_component
 from components.publish.notify import WEBHOOK
 from components.publish.step import notify, publish
 from components.registry.registry import Registry
@@ -47,6 +49,18 @@ def test_a_run_that_failed_early_gets_its_record(
     [text] = texts(webhook)
     assert text.startswith("run run-1 failed: ")
     assert reason in text
+
+
+def test_the_state_that_kubeflow_gives_an_exit_handler_is_not_believed(tmp_path: Path) -> None:
+    # So in every run that was watched: of a cancelled one, of one that failed, of one that ended well.
+    told = dsl.PipelineTaskFinalStatus(
+        state="RUNNING", pipeline_job_resource_name="", pipeline_task_name="", error_code=0, error_message=""
+    )
+    notify_component.python_func(registry=str(tmp_path), run_id="run-1", status=told)
+    record = Registry(str(tmp_path)).runs.read("run-1")
+    assert record is not None
+    assert record.reason.startswith("the run did not reach its verdict (failed or cancelled)")
+    assert "RUNNING" not in record.reason
 
 
 def test_a_record_that_is_there_is_told_and_left(place: str, artifacts, webhook: HTTPServer) -> None:
