@@ -1,4 +1,4 @@
-"""Connection to Kubeflow Pipelines: KFP's own client with time limits, retries and plain errors."""
+"""Connection to Kubeflow Pipelines: KFP's own client, and its lists filtered by the server."""
 
 import contextlib
 import json
@@ -10,144 +10,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
-
-import urllib3
-from kfp_server_api.exceptions import ApiException
-from kfp_server_api.rest import RESTClientObject
-from urllib3 import exceptions
 
 from components.errors import UserError
 from pipelines.kubeflow.access import Access
-
-# Seconds to connect, and to wait for data. The client of KFP sets no limits.
-_TIME_LIMIT = (5, 10)
-
-# Seconds between the attempts at a GET, and after the first attempt until the last one may begin.
-_RETRY_PAUSES = (0.2, 0.5, 1, 2)
-_LAST_ATTEMPT = 10.0
-
-_PASSING = {408, 429, 500, 502, 503, 504}
-_NO_ANSWER = 0
-_LONGEST_MESSAGE = 300
-
-
-class ApiError(UserError):
-    """A request that did not succeed."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status  # of HTTP; 0 without a complete answer: the request may have been carried out
-
-    @property
-    def passing(self) -> bool:
-        """True if the same request may succeed a little later."""
-        return self.status in _PASSING or self.status == _NO_ANSWER
-
-
-class Transport(RESTClientObject):  # type: ignore[misc]  # kfp_server_api is untyped
-    """Sends the requests of the generated client of KFP, and turns errors into one line.
-
-    A GET is repeated for some ten seconds. Other requests are not, since they may have been carried out
-    although the answer was lost: see `get_or_create`.
-    """
-
-    def __init__(self, configuration: Any, host: str) -> None:
-        # `request` repeats. Redirects are not followed: they lead to a login page, or to another host.
-        configuration.retries = urllib3.Retry(
-            total=None, connect=0, read=0, redirect=0, status=0, other=0, raise_on_redirect=False
-        )
-        super().__init__(configuration)
-        self._host = host  # as the user gave it, for messages
-
-    def request(self, method: str, url: str, **arguments: Any) -> Any:
-        """Returns an answer whose body is a JSON object. Raises `ApiError`."""
-        started = time.monotonic()
-        for pause in _RETRY_PAUSES:
-            try:
-                return self._request_once(method, url, arguments)
-            except ApiError as error:
-                late = time.monotonic() - started > _LAST_ATTEMPT
-                if method != "GET" or late or not error.passing:
-                    raise
-            time.sleep(pause)
-        return self._request_once(method, url, arguments)
-
-    def _request_once(self, method: str, url: str, arguments: dict[str, Any]) -> Any:
-        try:
-            response = super().request(method, url, **{**arguments, "_request_timeout": _TIME_LIMIT})
-        except (ApiException, exceptions.HTTPError, ValueError) as error:
-            # The generated client reports a TLS error as an exception of status 0.
-            status = error.status if isinstance(error, ApiException) else _NO_ANSWER
-            text = _cause(getattr(error, "reason", None) or error) if status == _NO_ANSWER else _cure(error)
-            raise ApiError(f"--host {self._host}: {text}", status) from error
-        if _fields(response.data) is not None:
-            return response
-        if response.data.lstrip().startswith(b"<"):
-            raise ApiError(
-                f"--host {self._host}: a web page answers, not the API: log in (--token-file or "
-                "--cookies-file), or check the address; a full Kubeflow has it at https://HOST/pipeline",
-                HTTPStatus.UNAUTHORIZED,
-            )
-        raise ApiError(f"--host {self._host}: the answer was cut off; try again", _NO_ANSWER)
-
-
-def _cure(error: ApiException) -> str:
-    status, said = error.status, _message(error.body)
-    if status == HTTPStatus.UNAUTHORIZED:
-        return (
-            f"not authenticated (401){said}; give a fresh token or cookie, for example "
-            "`kubectl create token default-editor --namespace NAMESPACE --audience pipelines.kubeflow.org "
-            "> token` and --token-file token"
-        )
-    if status == HTTPStatus.FORBIDDEN:
-        return f"not allowed (403){said}; check --namespace, and ask for the role kubeflow-edit in it"
-    if 300 <= status < 400:
-        target = urlsplit((error.headers or {}).get("Location", ""))  # its query may hold a secret
-        place = f"{target.scheme}://{target.netloc}{target.path}" if target.netloc else target.path
-        return (
-            f"it redirects to {place or 'another page'}; if that is a login page, give --token-file or "
-            "--cookies-file, else name that address as --host"
-        )
-    if status in _PASSING:
-        return f"the server has a fault ({status}){said}; try again later, or look at the logs of ml-pipeline"
-    return f"the server refuses the request ({status}){said}"
-
-
-def _cause(reason: Any) -> str:
-    if isinstance(reason, exceptions.NameResolutionError):
-        return "there is no such host; check the name"
-    if isinstance(reason, exceptions.SSLError) or "SSLError" in str(reason):
-        if "CERTIFICATE" in str(reason):
-            return "its certificate is not trusted; name its authority's certificates with --ca-cert"
-        return "it does not speak HTTPS; write it with http://, or check the port"
-    if isinstance(reason, exceptions.ConnectTimeoutError | exceptions.NewConnectionError):
-        return (
-            "nothing answers there; check the address, or make it reachable by "
-            "`kubectl port-forward --namespace kubeflow svc/ml-pipeline-ui 8080:80`"
-        )
-    if isinstance(reason, exceptions.ReadTimeoutError):
-        return f"no answer within {_TIME_LIMIT[1]} s; try again later"
-    if isinstance(reason, exceptions.LocationValueError | ValueError):
-        return "not a URL; write it like https://kubeflow.example.com/pipeline"
-    return "the connection broke off; try again"
-
-
-def _message(body: Any) -> str:
-    """Returns the message of the server, in parentheses; "" without one."""
-    fields = _fields(body.decode("utf-8", "replace") if isinstance(body, bytes) else body or "") or {}
-    said = " ".join(str(fields.get("message") or fields.get("error") or "").split())
-    return f" ({said[:_LONGEST_MESSAGE]})" if said else ""
-
-
-def _fields(text: bytes | str) -> dict[str, Any] | None:
-    """Parses a JSON object; returns None for any other text."""
-    try:
-        fields = json.loads(text)
-    except ValueError:
-        return None
-    return fields if isinstance(fields, dict) else None
-
+from pipelines.kubeflow.transport import ApiError, Transport
 
 T = TypeVar("T")
 
@@ -203,24 +69,40 @@ class Kubeflow:
         runs = self.runs(experiment_id=experiment_id, filter=where("display_name", "EQUALS", name))
         return next(runs, None)
 
-    def versions(self, pipeline_id: str) -> Iterator[Any]:
-        """Lists the versions of a pipeline, newest first."""
+    def newest_version(self, pipeline_id: str) -> Any | None:
+        """Finds the version of a pipeline that was uploaded last."""
+        return next(self.versions(pipeline_id), None)
+
+    def version_named(self, pipeline_id: str, name: str) -> Any | None:
+        """Finds the version of a pipeline called `name`."""
+        return next(self.versions(pipeline_id, filter=where("display_name", "EQUALS", name)), None)
+
+    def versions(self, pipeline_id: str, **arguments: Any) -> Iterator[Any]:
+        """Lists the versions of a pipeline that the arguments of the API select, newest first."""
         call = self.sdk.pipelines.pipeline_service_list_pipeline_versions
-        return pages(call, "pipeline_versions", pipeline_id=pipeline_id, sort_by="created_at desc")
+        arguments = {**arguments, "pipeline_id": pipeline_id, "sort_by": "created_at desc"}
+        # One a page: each comes with its whole package, some 100 KB.
+        return pages(call, "pipeline_versions", size=1, **arguments)
 
     def runs(self, **arguments: Any) -> Iterator[Any]:
         """Lists the runs that the arguments of the API select, newest first."""
         call, namespace = self.sdk.runs.run_service_list_runs, self.namespace or None
         return pages(call, "runs", namespace=namespace, sort_by="created_at desc", **arguments)
 
-    def recurring_runs(self) -> Iterator[Any]:
-        """Lists all schedules of the namespace, newest first."""
-        call = self.sdk.recurring_runs.recurring_run_service_list_recurring_runs
-        return pages(call, "recurring_runs", namespace=self.namespace or None, sort_by="created_at desc")
+    def recurring_runs(self, **arguments: Any) -> Iterator[Any]:
+        """Lists the schedules that the arguments of the API select, newest first."""
+        call, namespace = self.sdk.recurring_runs.recurring_run_service_list_recurring_runs, self.namespace
+        return pages(
+            call, "recurring_runs", namespace=namespace or None, sort_by="created_at desc", **arguments
+        )
 
     def run_url(self, run_id: str) -> str:
-        """Returns the URL of the page of a run."""
-        return f"{self.pages}/#/runs/details/{run_id}"
+        """Returns the URL of the page of a run, in a full Kubeflow within its dashboard."""
+        place = f"#/runs/details/{run_id}"
+        dashboard, found, rest = self.pages.rpartition("/pipeline")
+        if self.namespace and found and not rest:
+            return f"{dashboard.removesuffix('/_')}/_/pipeline/?ns={self.namespace}{place}"
+        return f"{self.pages}/{place}"
 
     def _named(self, field: str, name: str, call: Callable[..., Any]) -> Any | None:
         filter = where("display_name", "EQUALS", name)
@@ -263,11 +145,11 @@ def _tag(health: dict[str, Any]) -> str:
     return str(health.get("tag_name") or health.get("apiServerTagName") or "unknown")
 
 
-def pages(call: Callable[..., Any], field: str, **arguments: Any) -> Iterator[Any]:
-    """Yields all items of a list that the API returns page by page."""
+def pages(call: Callable[..., Any], field: str, *, size: int = _PAGE_SIZE, **arguments: Any) -> Iterator[Any]:
+    """Yields all items of a list that the API returns in pages of at most `size` items."""
     token = ""
     while True:
-        page = call(page_token=token, page_size=_PAGE_SIZE, **arguments)
+        page = call(page_token=token, page_size=size, **arguments)
         yield from getattr(page, field) or []
         token = page.next_page_token
         if not token:

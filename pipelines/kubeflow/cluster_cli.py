@@ -31,7 +31,7 @@ def runs(*, kubeflow: "Callable[[], Kubeflow]", limit: int, as_json: bool) -> No
 
     from components.display import duration, table
     from pipelines.kubeflow.runs import newest, view
-    from pipelines.kubeflow.schedule import ago
+    from pipelines.kubeflow.schedule_view import ago
 
     connection = kubeflow()
     found = newest(connection, limit)

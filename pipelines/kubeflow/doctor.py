@@ -13,11 +13,12 @@ import yaml
 
 from components.errors import UserError
 from components.train.pods.api import RIGHTS, ROLE
-from pipelines.kubeflow.client import ApiError, Kubeflow
+from pipelines.kubeflow.client import Kubeflow
 from pipelines.kubeflow.cluster import Cluster, Kind
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.probe import ProbeError, probe
 from pipelines.kubeflow.submit import Place
+from pipelines.kubeflow.transport import ApiError
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=10)
 _MANIFESTS = (
@@ -141,7 +142,7 @@ def _access(kubeflow: Kubeflow, place: Place) -> list[Finding]:
 
 def _pipeline(kubeflow: Kubeflow, place: Place) -> Finding:
     pipeline = kubeflow.pipeline(place.pipeline)
-    version = next(kubeflow.versions(pipeline.pipeline_id), None) if pipeline is not None else None
+    version = kubeflow.newest_version(pipeline.pipeline_id) if pipeline is not None else None
     if version is None:
         return Finding("pipeline", "well", f"{place.pipeline} is not there yet; the first run uploads it")
     text = f"{place.pipeline} is there, its newest version {version.display_name}"

@@ -48,7 +48,7 @@ _CONNECTION = {
         envvar="TWOTOWER_TOKEN_FILE",
     ),
     "cookies_file": _text(
-        "File with the cookies of a login by Dex (authservice_session=…), or TWOTOWER_COOKIES.",
+        "File with your browser's cookie at a full Kubeflow (oauth2_proxy_kubeflow=…), or TWOTOWER_COOKIES.",
         envvar="TWOTOWER_COOKIES_FILE",
     ),
     "ca_cert": _text(
@@ -154,6 +154,17 @@ def place_options(command: Command) -> Command:
         return Place(**flags)
 
     return _joined(command, _PLACE, "place", place)
+
+
+def pipeline_option(command: Command) -> Command:
+    """Adds the flag of the pipeline's name on the server alone; the command gets it as `pipeline`."""
+
+    def checked(pipeline: str) -> str:
+        from pipelines.kubeflow.names import server_name
+
+        return server_name("--pipeline", pipeline)
+
+    return _joined(command, {"pipeline": _PLACE["pipeline"]}, "pipeline", checked)
 
 
 def param_option(command: Command) -> Command:

@@ -1,20 +1,23 @@
-"""Schedules by name: plan, creation, deletion, and a view of their state."""
+"""Schedules by name: plan, creation, deletion, switching on and off."""
 
+import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from components.errors import UserError
-from pipelines.kubeflow.client import FINISHED, ApiError, Kubeflow, get_or_create, repeat, where
-from pipelines.kubeflow.trigger import Trigger, trigger_of
+from pipelines.kubeflow import names
+from pipelines.kubeflow.client import FINISHED, Kubeflow, get_or_create, repeat, where
+from pipelines.kubeflow.transport import ApiError
+from pipelines.kubeflow.trigger import Trigger
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Desired state of a schedule."""
+    """Desired state of a schedule. Raises `UserError` if its name cannot be one."""
 
     name: str
     trigger: Trigger
@@ -23,8 +26,12 @@ class Plan:
     version_id: str = ""  # the version of the pipeline; "" for the newest at each firing
     arguments: dict[str, Any] = field(default_factory=dict)  # of the pipeline, typed
     max_concurrency: int = 1  # the most runs at a time
+    catch_up: bool = False  # whether each time that was missed starts a run, or only the last one
     service_account: str = ""  # account of the pods; "" for the default of the namespace
     pipeline_root: str = ""  # place of the outputs of the steps; "" for the default of the server
+
+    def __post_init__(self) -> None:
+        names.server_name("the schedule", self.name)
 
     def to_api(self) -> Any:
         """Returns the schedule as the API has it, disabled."""
@@ -43,23 +50,32 @@ class Plan:
             ),
             service_account=self.service_account or None,
             max_concurrency=str(self.max_concurrency),
-            # Otherwise a schedule that was disabled for a week would start every missed run.
-            no_catchup=True,
+            no_catchup=not self.catch_up,
             mode=api.RecurringRunMode.DISABLE,
         )
 
-    def matches(self, schedule: Any) -> bool:
-        """Returns true if a schedule on the server has this state, enabled or not.
 
-        Values that the plan leaves to the server (service account, pipeline root) are not compared.
-        """
-        wanted, found = _plain(self.to_api()), _plain(schedule)
-        del wanted["mode"]
-        pinned_to = found.get("pipeline_version_reference", {}).get("pipeline_version_id", "")
-        same_arguments = schedule.runtime_config is not None and (
-            (schedule.runtime_config.parameters or {}) == self.arguments
-        )
-        return _within(wanted, found) and pinned_to == self.version_id and same_arguments
+def _same(wanted: Any, schedule: Any) -> bool:
+    """Returns true if a schedule on the server has the state `wanted`, enabled or not.
+
+    Values that `wanted` leaves to the server (service account, pipeline root) are not compared.
+    """
+    whole, found = _plain(wanted), _plain(schedule)
+    del whole["mode"], whole["trigger"]
+    return _within(whole, found) and _exact(wanted) == _exact(schedule)
+
+
+def _exact(schedule: Any) -> tuple[Any, ...]:
+    """Returns the parts in which absence means something."""
+    version = schedule.pipeline_version_reference
+    parameters = schedule.runtime_config.parameters if schedule.runtime_config is not None else None
+    pinned_to = version.pipeline_version_id if version is not None else None
+    trigger = {kind: dict(fields) for kind, fields in _plain(schedule.trigger).items()}
+    for fields in trigger.values():
+        start = fields.get("start_time")
+        if schedule.no_catchup and start is not None and start <= datetime.now(UTC):
+            del fields["start_time"]  # of no effect any more
+    return trigger, bool(schedule.no_catchup), pinned_to or "", parameters or {}
 
 
 def _plain(value: Any) -> Any:
@@ -67,7 +83,7 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "to_dict"):
         value = value.to_dict()
     if isinstance(value, dict):
-        return {key: plain for key, item in value.items() if (plain := _plain(item)) not in ("", {})}
+        return {key: plain for key, item in value.items() if (plain := _plain(item)) not in ("", {}, False)}
     return "" if value is None else value
 
 
@@ -78,10 +94,15 @@ def _within(wanted: Any, found: Any) -> bool:
     return bool(wanted == found)
 
 
-_ENABLED = "ENABLED"
+ENABLED = "ENABLED"
 
 # The most runs of a schedule that the server starts at a time.
 MOST_CONCURRENT = 10
+
+# The first releases that delete a schedule without its runs, and whose schedules take the newest version.
+_ORPHANS, _LATEST = (2, 16), (2, 17)
+_ORPHAN = "ORPHAN"
+_NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -100,51 +121,80 @@ def create(kubeflow: Kubeflow, plan: Plan, *, kill_running: bool = False) -> Cre
     same name at the same moment, or the server refuses the request.
     """
     kubeflow.check_release()
-    before = named(kubeflow, plan.name)
-    same = next((schedule for schedule in before if plan.matches(schedule)), None)
-    old = [schedule for schedule in before if schedule is not same]
-    if not kill_running:
-        _refuse_to_kill(kubeflow, old, f"twotower schedule create {plan.name} …")
-    schedule = same or _create_disabled(kubeflow, plan, before)
-    if same is None:
-        old = _older(kubeflow, schedule, before)
-    for other in old:
-        _switch(kubeflow, other, on=False)
-    _switch(kubeflow, schedule, on=True)
-    for other in old:
-        _delete(kubeflow, other)
-    return Created(schedule, same is not None, len(old))
+    if not plan.version_id:
+        check_latest(kubeflow)
+    wanted, before = plan.to_api(), named(kubeflow, plan.name)
+    same = next((schedule for schedule in before if _same(wanted, schedule)), None)
+    command = f"twotower schedule create {plan.name} … --kill-running"
+    return _replace(kubeflow, wanted, same, before, "" if kill_running else command)
+
+
+def check_latest(kubeflow: Kubeflow) -> None:
+    """Raises `UserError` if schedules of the server cannot take the newest version of a pipeline."""
+    if kubeflow.release is not None and kubeflow.release < _LATEST:
+        raise UserError(
+            f"--always-latest: Kubeflow Pipelines {kubeflow.tag} cannot do that: before 2.17 it fails, or "
+            "starts a run every ten seconds; leave the flag out, and repeat `twotower schedule create` for "
+            "each new version, or upgrade the server to 2.17"
+        )
 
 
 def delete(kubeflow: Kubeflow, name: str, *, kill_running: bool = False) -> None:
     """Deletes the schedule `name`. Raises `UserError` if there is none, or that would kill a run."""
     schedules = existing(kubeflow, name)
-    if not kill_running:
-        _refuse_to_kill(kubeflow, schedules, f"twotower schedule delete {name}")
+    spared = _spares_runs(kubeflow)
+    if not (spared or kill_running):
+        _refuse_to_kill(kubeflow, schedules, f"twotower schedule delete {name} --kill-running")
     for schedule in schedules:
-        _delete(kubeflow, schedule)
+        _delete(kubeflow, schedule, spared=spared)
 
 
-def switch(kubeflow: Kubeflow, name: str, *, on: bool) -> None:
-    """Enables or disables the schedule called `name`; runs in progress continue.
+def pause(kubeflow: Kubeflow, name: str) -> None:
+    """Disables the schedule called `name`; runs in progress continue. Raises `UserError` if there is none."""
+    for schedule in existing(kubeflow, name):
+        _switch(kubeflow, schedule, on=False)
 
-    Raises `UserError` if there is none, several would be enabled, or the server is too old to run them.
+
+def resume(kubeflow: Kubeflow, name: str, *, skip_missed: bool = False, kill_running: bool = False) -> Any:
+    """Enables the schedule called `name`; returns it.
+
+    A time that it missed starts a run at once. With `skip_missed` a new schedule takes its place, which has
+    missed none. Raises `UserError` if there is none or several, the server is too old to run them, or a run
+    in progress would be killed.
     """
-    if on:
-        kubeflow.check_release()
+    kubeflow.check_release()
     schedules = existing(kubeflow, name)
-    if on and len(schedules) > 1:
+    wanted = _anew(schedules[0])
+    if not all(_same(wanted, other) for other in schedules[1:]) or (len(schedules) > 1 and not skip_missed):
         raise UserError(
             f"{len(schedules)} schedules are called {name}, since a replacement was cut off; repeat its "
             "`twotower schedule create`"
         )
-    for schedule in schedules:
-        _switch(kubeflow, schedule, on=on)
+    if skip_missed:
+        made = schedules[0] if schedules[0].status == ENABLED else None
+        command = f"twotower schedule resume {name} --skip-missed --kill-running"
+        return _replace(kubeflow, wanted, made, schedules, "" if kill_running else command).schedule
+    _switch(kubeflow, schedules[0], on=True)
+    return schedules[0]
+
+
+def _anew(schedule: Any) -> Any:
+    """Returns a schedule of the server as one to create, disabled; without a start that is past."""
+    import kfp_server_api as api
+
+    body = copy.deepcopy(schedule)
+    for key in ("recurring_run_id", "created_at", "updated_at", "status", "error", "namespace"):
+        setattr(body, key, None)
+    body.mode = api.RecurringRunMode.DISABLE
+    for one in (body.trigger.cron_schedule, body.trigger.periodic_schedule):
+        if one is not None and one.start_time is not None and one.start_time <= datetime.now(UTC):
+            one.start_time = None  # the server would count the times missed from there
+    return body
 
 
 def named(kubeflow: Kubeflow, name: str) -> list[Any]:
     """Lists the schedules called `name`, newest first; several after an interrupted replacement."""
-    return [schedule for schedule in kubeflow.recurring_runs() if schedule.display_name == name]
+    return list(kubeflow.recurring_runs(filter=where("display_name", "EQUALS", name)))
 
 
 def existing(kubeflow: Kubeflow, name: str) -> list[Any]:
@@ -162,16 +212,41 @@ def runs_of(kubeflow: Kubeflow, schedule: Any) -> list[Any]:
     return list(itertools.islice(runs, MOST_CONCURRENT))
 
 
-def _create_disabled(kubeflow: Kubeflow, plan: Plan, before: Sequence[Any]) -> Any:
+def _replace(
+    kubeflow: Kubeflow, wanted: Any, same: Any | None, before: Sequence[Any], command: str
+) -> Created:
+    """Enables `same`, or else a new schedule, in place of all of `before`.
+
+    Args:
+      wanted: the new schedule, disabled.
+      same: the one of `before` that stays, if any.
+      before: the schedules of its name.
+      command: the one that would kill runs in progress, for the refusal to; "" to kill them.
+    """
+    old = [schedule for schedule in before if schedule is not same]
+    spared = _spares_runs(kubeflow) if old else True
+    if command and not spared:
+        _refuse_to_kill(kubeflow, old, command)
+    schedule = same or _create_disabled(kubeflow, wanted, before)
+    if same is None:
+        old = _older(kubeflow, schedule, before)
+    for other in old:
+        _switch(kubeflow, other, on=False)
+    _switch(kubeflow, schedule, on=True)
+    for other in old:
+        _delete(kubeflow, other, spared=spared)
+    return Created(schedule, same is not None, len(old))
+
+
+def _create_disabled(kubeflow: Kubeflow, wanted: Any, before: Sequence[Any]) -> Any:
     known = {schedule.recurring_run_id for schedule in before}
 
     def find() -> Any | None:
-        new = (one for one in named(kubeflow, plan.name) if one.recurring_run_id not in known)
-        return next((schedule for schedule in new if plan.matches(schedule)), None)
+        new = (one for one in named(kubeflow, wanted.display_name) if one.recurring_run_id not in known)
+        return next((schedule for schedule in new if _same(wanted, schedule)), None)
 
-    body = plan.to_api()
     calls = kubeflow.sdk.recurring_runs
-    return get_or_create(find, lambda: calls.recurring_run_service_create_recurring_run(recurring_run=body))
+    return get_or_create(find, lambda: calls.recurring_run_service_create_recurring_run(recurring_run=wanted))
 
 
 def _older(kubeflow: Kubeflow, schedule: Any, before: Sequence[Any]) -> list[Any]:
@@ -180,7 +255,7 @@ def _older(kubeflow: Kubeflow, schedule: Any, before: Sequence[Any]) -> list[Any
     same_name = named(kubeflow, schedule.display_name)
     others = [one for one in same_name if one.recurring_run_id != schedule.recurring_run_id]
     if any(_age(one) > _age(schedule) and one.recurring_run_id not in known for one in others):
-        _delete(kubeflow, schedule)
+        _delete(kubeflow, schedule, spared=False)  # it was never on
         raise UserError(
             f"somebody else created a schedule called {schedule.display_name} at this moment; "
             "look at `twotower schedule list`, and repeat this if theirs is not the one that is wanted"
@@ -192,13 +267,27 @@ def _age(schedule: Any) -> tuple[Any, str]:
     return schedule.created_at, schedule.recurring_run_id
 
 
+def _spares_runs(kubeflow: Kubeflow) -> bool:
+    """Asks whether the server can delete a schedule without its runs."""
+    if kubeflow.release is not None:
+        return kubeflow.release >= _ORPHANS
+    # One that was built from source names no release. If it knows the parameter, it refuses a wrong value.
+    call = kubeflow.sdk.recurring_runs.recurring_run_service_delete_recurring_run
+    try:
+        call(recurring_run_id=_NOBODY, propagation_policy="UNKNOWN")
+    except ApiError as error:
+        return error.status == HTTPStatus.BAD_REQUEST
+    return False
+
+
 def _refuse_to_kill(kubeflow: Kubeflow, schedules: Sequence[Any], command: str) -> None:
     running = [run for one in schedules for run in runs_of(kubeflow, one) if run.state not in FINISHED]
     if running:
         raise UserError(
-            f"a run of schedule {schedules[0].display_name} is in progress, and the server kills it when its "
-            f"schedule goes: {kubeflow.run_url(running[0].run_id)}; wait for its end, or repeat "
-            f"`{command}` with --kill-running"
+            f"a run of schedule {schedules[0].display_name} is in progress, and Kubeflow Pipelines before "
+            "2.16 kills it with its schedule, and shows it as running for ever: "
+            f"{kubeflow.run_url(running[0].run_id)}; wait for its end, end it by `twotower cluster cancel "
+            f"{running[0].run_id}`, or give `{command}`"
         )
 
 
@@ -209,116 +298,16 @@ def _switch(kubeflow: Kubeflow, schedule: Any, *, on: bool) -> None:
         if on
         else calls.recurring_run_service_disable_recurring_run
     )
-    if (schedule.status == _ENABLED) != on:
+    if (schedule.status == ENABLED) != on:
         repeat(lambda: change(recurring_run_id=schedule.recurring_run_id))
 
 
-def _delete(kubeflow: Kubeflow, schedule: Any) -> None:
+def _delete(kubeflow: Kubeflow, schedule: Any, *, spared: bool) -> None:
+    """Deletes a schedule; its runs in progress are `spared`, or else killed by the server."""
     call = kubeflow.sdk.recurring_runs.recurring_run_service_delete_recurring_run
+    policy = {"propagation_policy": _ORPHAN} if spared else {}
     try:
-        repeat(lambda: call(recurring_run_id=schedule.recurring_run_id))
+        repeat(lambda: call(recurring_run_id=schedule.recurring_run_id, **policy))
     except ApiError as error:
         if error.status != HTTPStatus.NOT_FOUND:  # deleted by the first attempt, or by somebody else
             raise
-
-
-@dataclass(frozen=True)
-class ScheduleView:
-    """A schedule and its last run, as text."""
-
-    name: str
-    state: str  # "on", "off", or "replacement cut off" after an interrupted `create`
-    trigger: str  # the cron expression or the interval
-    version: str  # "latest", or the name of the version that it is pinned to
-    image: str
-    age: str  # since the schedule was created
-    outcome: str  # of the newest run, and its age
-    run_url: str  # the newest run's page; "" if there is none
-    arguments: dict[str, Any]
-    firings: list[datetime]  # the next three times in UTC; none if it is off
-
-
-def view(kubeflow: Kubeflow, schedule: Any, now: datetime, *, alone: bool = True) -> ScheduleView:
-    """Describes a schedule as text; it is `alone` if no other one has its name."""
-    runs = runs_of(kubeflow, schedule)
-    on = schedule.status == _ENABLED
-    trigger = trigger_of(schedule.trigger)
-    arguments = (schedule.runtime_config.parameters if schedule.runtime_config else None) or {}
-    version = _version(kubeflow, schedule)
-    return ScheduleView(
-        name=schedule.display_name,
-        state="on" if on else "off" if alone else "replacement cut off",
-        trigger=str(trigger) if trigger else "unknown",
-        version=_version_name(schedule, version),
-        image=str(arguments.get("image") or _default_image(schedule, version)),
-        age=ago(now - schedule.created_at),
-        outcome=_outcome(runs[0], now) if runs else "no run yet",
-        run_url=kubeflow.run_url(runs[0].run_id) if runs else "",
-        arguments=arguments,
-        firings=next_firings(schedule, runs, now) if on else [],
-    )
-
-
-def next_firings(schedule: Any, runs: list[Any], now: datetime) -> list[datetime]:
-    """Lists the next three times at which a schedule starts a run, in UTC."""
-    trigger = trigger_of(schedule.trigger)
-    if trigger is None:
-        return []
-    fired = [run.scheduled_at for run in runs if run.scheduled_at is not None]
-    return list(itertools.islice(trigger.firings(now, max([schedule.created_at, *fired])), 3))
-
-
-def firing_lines(firings: list[datetime]) -> list[str]:
-    """Formats times as lines, in UTC and in the local time of this machine."""
-    return [f"{time:%a %Y-%m-%d %H:%M:%S} UTC  =  {time.astimezone():%a %H:%M:%S %Z}" for time in firings]
-
-
-def ago(time: timedelta) -> str:
-    """Formats a span of time in its largest unit."""
-    seconds = int(time.total_seconds())
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = seconds // size
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return "moments"
-
-
-def _outcome(run: Any, now: datetime) -> str:
-    if run.state not in FINISHED:
-        return f"in progress for {ago(now - run.created_at)}"
-    # A run that has not ended has no end time, or 1970.
-    finished = run.finished_at if run.finished_at and run.finished_at.year > 1970 else run.created_at
-    return f"{run.state} {ago(now - finished)} ago"
-
-
-def _version(kubeflow: Kubeflow, schedule: Any) -> Any | None:
-    """Finds the version on the server that the schedule would run; None if there is none."""
-    reference = schedule.pipeline_version_reference
-    if reference is None:
-        return None
-    try:
-        if not reference.pipeline_version_id:
-            return next(kubeflow.versions(reference.pipeline_id), None)
-        return kubeflow.sdk.pipelines.pipeline_service_get_pipeline_version(
-            pipeline_id=reference.pipeline_id, pipeline_version_id=reference.pipeline_version_id
-        )
-    except ApiError as error:
-        if error.passing:
-            raise
-        return None
-
-
-def _version_name(schedule: Any, version: Any | None) -> str:
-    reference = schedule.pipeline_version_reference
-    if reference is None:
-        return "sent with it"
-    name = version.display_name if version is not None else "deleted from the server"
-    return name if reference.pipeline_version_id else f"latest ({name})"
-
-
-def _default_image(schedule: Any, version: Any | None) -> str:
-    """Returns the default image of the pipeline."""
-    spec = (version.pipeline_spec if version is not None else schedule.pipeline_spec) or {}
-    spec = spec.get("pipeline_spec", spec)  # the server returns both documents of a package as one
-    inputs = spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
-    return str(inputs.get("image", {}).get("defaultValue", "unknown"))

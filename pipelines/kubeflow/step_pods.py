@@ -10,8 +10,9 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from components.errors import UserError
-from pipelines.kubeflow.client import ApiError, Kubeflow
+from pipelines.kubeflow.client import Kubeflow
 from pipelines.kubeflow.cluster import Cluster, Object
+from pipelines.kubeflow.transport import ApiError
 
 # The namespace in which a server for one user runs everything.
 ONLY_NAMESPACE = "kubeflow"

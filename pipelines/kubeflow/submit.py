@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components import __version__
 from components.declaration import REQUIRED, Input, say_renamed
 from components.errors import UserError
 from components.progress import log
@@ -24,52 +23,7 @@ from pipelines.kubeflow import names
 from pipelines.kubeflow.client import FINISHED, Kubeflow, get_or_create, where
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.schedule import existing
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version on the server; `name` is the version of this project and a digest of the content."""
-
-    pipeline_id: str
-    version_id: str
-    name: str
-
-
-def upload(kubeflow: Kubeflow, package: Path, pipeline: str) -> Version:
-    """Uploads the compiled `package` as a version of the pipeline called `pipeline`, unless it is there.
-
-    Interrupted, it leaves a pipeline without that version, which the next call completes. Raises `UserError`
-    if the server is too old, or refuses it.
-    """
-    from kfp_server_api import V2beta1Pipeline
-
-    kubeflow.check_release()
-    body = V2beta1Pipeline(
-        display_name=pipeline,
-        description="Turns a file of ratings into a published two-tower movie recommender.",
-        namespace=kubeflow.namespace or None,
-    )
-    calls = kubeflow.sdk.pipelines
-    pipeline_id = get_or_create(
-        lambda: kubeflow.pipeline(pipeline), lambda: calls.pipeline_service_create_pipeline(pipeline=body)
-    ).pipeline_id
-    name = f"{__version__}-{digest(package)}"
-
-    def find() -> Any | None:
-        versions = kubeflow.versions(pipeline_id)
-        return next((version for version in versions if version.display_name == name), None)
-
-    def create() -> Any:
-        return kubeflow.sdk.pipeline_uploads.upload_pipeline_version(
-            str(package), name=name, pipelineid=pipeline_id, description=f"twotower {__version__}"
-        )
-
-    return Version(pipeline_id, get_or_create(find, create).pipeline_version_id, name)
-
-
-def digest(package: Path) -> str:
-    """Computes a digest, of twelve digits, of a compiled pipeline."""
-    return hashlib.sha256(package.read_bytes()).hexdigest()[:12]
+from pipelines.kubeflow.versions import digest, upload_beside
 
 
 @dataclass(frozen=True)
@@ -115,7 +69,8 @@ def submit(
 
     Args:
       arguments: of the pipeline, typed.
-      keep_version: upload the package as a version of the pipeline; else it is sent with the run.
+      keep_version: upload the package as a version, but never one that a schedule would take for its newest
+        (`upload_beside`); else it is sent with the run.
       again: start a run even if one is found.
     """
     kubeflow.check_release()
@@ -124,7 +79,7 @@ def submit(
     name = f"{place.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(4)} {mark}"
     source = {"pipeline_package_path": str(package)}
     if keep_version:
-        version = upload(kubeflow, package, place.pipeline)
+        version = upload_beside(kubeflow, package, place.pipeline)
         source = {"pipeline_id": version.pipeline_id, "version_id": version.version_id}
     experiment_id = experiment(kubeflow, place.experiment).experiment_id
 
@@ -179,7 +134,7 @@ def run_now(kubeflow: Kubeflow, name: str) -> str:
     schedule = existing(kubeflow, name)[0]
     reference = schedule.pipeline_version_reference
     if reference is not None and not reference.pipeline_version_id:
-        newest = next(kubeflow.versions(reference.pipeline_id), None)
+        newest = kubeflow.newest_version(reference.pipeline_id)
         if newest is None:
             raise UserError(
                 f"the pipeline of schedule {name} has no version any more; repeat its "

@@ -1,10 +1,11 @@
-"""Triggers of schedules: an interval, or a cron expression of six fields in UTC."""
+"""Triggers of schedules: an interval, or a cron expression of six fields, between a start and an end."""
 
+import contextlib
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from components.errors import UserError
@@ -87,16 +88,33 @@ class Cron:
     months: tuple[int, ...]
     weekdays: tuple[int, ...]
 
-    def after(self, moment: datetime) -> Iterator[datetime]:
-        """Yields the times within five years after `moment`, in UTC, soonest first."""
+    def after(self, moment: datetime, zone: tzinfo = UTC) -> Iterator[datetime]:
+        """Yields the times within five years after `moment`, by the clocks of `zone`, soonest first."""
         start = moment.astimezone(UTC)
+        first = start.astimezone(zone).date()
         for number in range(_YEARS * 366):
-            day = start.date() + timedelta(days=number)
-            if not self._fits(day):
-                continue
-            for hour, minute, second in itertools.product(self.hours, self.minutes, self.seconds):
-                time = datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=UTC)
-                if time > start:
+            times = self._on(first + timedelta(days=number), zone)
+            yield from (time for time in times if time.astimezone(UTC) > start)
+
+    def last(self, after: datetime, until: datetime, zone: tzinfo = UTC) -> datetime | None:
+        """Returns the last time after `after` that is not later than `until`; None if there is none."""
+        day = until.astimezone(zone).date()
+        while day >= after.astimezone(zone).date():
+            times = [time for time in self._on(day, zone) if after < time.astimezone(UTC) <= until]
+            if times:
+                return times[-1]
+            day -= timedelta(days=1)
+        return None
+
+    def _on(self, day: date, zone: tzinfo) -> Iterator[datetime]:
+        """Yields the times of a day. Where clocks are set back, an hour comes twice; set forward, never."""
+        if not self._fits(day):
+            return
+        for hour, fold in itertools.product(self.hours, (0, 1)):
+            for minute, second in itertools.product(self.minutes, self.seconds):
+                time = datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=zone, fold=fold)
+                shown = datetime.fromtimestamp(time.timestamp(), zone)
+                if (shown.hour, shown.minute, shown.fold) == (hour, minute, fold):
                     yield time
 
     def _fits(self, day: date) -> bool:
@@ -118,7 +136,7 @@ def parse_cron(text: str) -> Cron:
     if len(parts) != 6:
         raise UserError(
             f"--cron '{text}' has {len(parts)} fields, not six: second minute hour day month weekday, "
-            "as in '0 0 3 * * *' for every day at 03:00 UTC"
+            "as in '0 0 3 * * *' for every day at 03:00"
         )
     values = (field.values(part) for field, part in zip(_FIELDS, parts, strict=True))
     cron = Cron(" ".join(parts), not (_starred(parts[3]) or _starred(parts[5])), *values)
@@ -155,49 +173,101 @@ class Trigger:
 
     cron: Cron | None = None
     seconds: int = 0  # the interval, which begins when the schedule is created
+    start: datetime | None = None  # no firing before
+    end: datetime | None = None  # no firing after
 
     def __str__(self) -> str:
-        return self.cron.text if self.cron is not None else f"every {interval_text(self.seconds)}"
+        text = self.cron.text if self.cron is not None else f"every {interval_text(self.seconds)}"
+        for word, time in (("from", self.start), ("until", self.end)):
+            text += f" {word} {time:%Y-%m-%d %H:%M} UTC" if time is not None else ""
+        return text
 
-    def firings(self, after: datetime, last: datetime) -> Iterator[datetime]:
-        """Yields the times after `after` at which it fires, in UTC.
+    def firings(self, after: datetime, last: datetime, zone: tzinfo = UTC) -> Iterator[datetime]:
+        """Yields the times after `after` at which it fires, in `zone`.
 
         An interval begins with the `last` firing, or else with the creation of the schedule.
         """
+        begin = self._begin(last)
         if self.cron is not None:
-            yield from self.cron.after(after)
-            return
+            times = self.cron.after(max(after, begin), zone)
+        else:
+            step = timedelta(seconds=self.seconds)
+            # A missed firing happens at once, and the interval begins again.
+            origin = (begin if begin + step > after else after).astimezone(UTC)
+            times = ((origin + step * count).astimezone(zone) for count in itertools.count(1))
+        end = self.end
+        yield from times if end is None else itertools.takewhile(lambda time: time <= end, times)
+
+    def missed(self, now: datetime, last: datetime, zone: tzinfo = UTC) -> datetime | None:
+        """Returns the latest time until `now` that did not fire, in `zone`; `last` as for `firings`."""
+        begin, until = self._begin(last), now if self.end is None else min(now, self.end)
+        if self.cron is not None:
+            return self.cron.last(begin, until, zone)
         step = timedelta(seconds=self.seconds)
-        # A missed firing happens at once, and the interval begins again.
-        start = last if last + step > after else after
-        yield from (start.astimezone(UTC) + step * count for count in itertools.count(1))
+        time = begin + step * ((until - begin) // step)
+        return time.astimezone(zone) if time > begin else None
+
+    def _begin(self, last: datetime) -> datetime:
+        return last if self.start is None else max(last, self.start)
 
     def to_api(self) -> Any:
         """Returns the trigger as the API has it."""
         from kfp_server_api import V2beta1CronSchedule, V2beta1PeriodicSchedule, V2beta1Trigger
 
+        span = {"start_time": self.start, "end_time": self.end}
         if self.cron is not None:
-            return V2beta1Trigger(cron_schedule=V2beta1CronSchedule(cron=self.cron.text))
-        return V2beta1Trigger(periodic_schedule=V2beta1PeriodicSchedule(interval_second=str(self.seconds)))
+            return V2beta1Trigger(cron_schedule=V2beta1CronSchedule(cron=self.cron.text, **span))
+        periodic = V2beta1PeriodicSchedule(interval_second=str(self.seconds), **span)
+        return V2beta1Trigger(periodic_schedule=periodic)
 
 
-def parse_trigger(cron: str, every: str) -> Trigger:
-    """Parses --cron and --every. Raises `UserError` unless exactly one is given and can be read."""
+def parse_trigger(
+    cron: str, every: str, start: str = "", end: str = "", *, catch_up: bool = False
+) -> Trigger:
+    """Parses --cron, --every, --start and --end.
+
+    A start that is past means something only to a schedule that catches up, and is left out elsewhere: the
+    server would start a run at once for the last time since. Raises `UserError` unless exactly one of `cron`
+    and `every` is given, if one cannot be read, or if it never fires between start and end.
+    """
     if bool(cron) == bool(every):
         raise UserError("give one of --cron '0 0 3 * * *' and --every 6h")
-    return Trigger(cron=parse_cron(cron)) if cron else Trigger(seconds=_parse_every(every))
+    trigger = Trigger(cron=parse_cron(cron)) if cron else Trigger(seconds=_parse_every(every))
+    now = datetime.now(UTC)
+    begin = _parse_time("--start", start) if start else None
+    if begin is not None and begin <= now and not catch_up:
+        begin = None
+    trigger = replace(trigger, start=begin, end=_parse_time("--end", end) if end else None)
+    since = min(now, begin) if begin is not None else now
+    if next(trigger.firings(since, since), None) is None:
+        raise UserError(f"--end {end}: no run would start before it; name a later time")
+    return trigger
 
 
 def trigger_of(api: Any) -> Trigger | None:
     """Converts the trigger of a schedule of the API; None for an unknown kind."""
-    if api is not None and api.cron_schedule is not None and api.cron_schedule.cron:
-        try:
-            return Trigger(cron=parse_cron(api.cron_schedule.cron))
-        except UserError:  # created by other tools, with an expression that `parse_cron` refuses
-            return None
-    if api is not None and api.periodic_schedule is not None:
-        return Trigger(seconds=int(api.periodic_schedule.interval_second or 0))
+    for schedule in (api.cron_schedule, api.periodic_schedule) if api is not None else ():
+        if schedule is None:
+            continue
+        start, end = _set(schedule.start_time), _set(schedule.end_time)
+        if schedule is api.periodic_schedule:
+            return Trigger(seconds=int(schedule.interval_second or 0), start=start, end=end)
+        with contextlib.suppress(UserError):  # of other tools, with an expression that `parse_cron` refuses
+            return Trigger(cron=parse_cron(schedule.cron or ""), start=start, end=end)
     return None
+
+
+def _set(time: datetime | None) -> datetime | None:
+    """Returns a time of the API; None where it is not set, or 1970."""
+    return time if time is not None and time.year > 1970 else None
+
+
+def _parse_time(flag: str, text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(f"{flag} {text}: write it like 2026-12-01 or 2026-12-01T03:00+01:00") from error
+    return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def interval_text(seconds: int) -> str:

@@ -12,9 +12,10 @@ from kubeflow_double import cut_json, login_page, slow, status, truncated
 from pytest_httpserver import HTTPServer
 
 from components.errors import UserError
-from pipelines.kubeflow import client
+from pipelines.kubeflow import client, transport
 from pipelines.kubeflow.access import Access
-from pipelines.kubeflow.client import ApiError, connect
+from pipelines.kubeflow.client import connect
+from pipelines.kubeflow.transport import ApiError
 
 _SECRET = "hush-hush-token"
 
@@ -22,7 +23,7 @@ _SECRET = "hush-hush-token"
 @pytest.fixture
 def impatient(monkeypatch):
     """A tenth of the patience."""
-    monkeypatch.setattr(client, "_TIME_LIMIT", (1, 1))
+    monkeypatch.setattr(transport, "_TIME_LIMIT", (1, 1))
     monkeypatch.setattr(client, "_PAUSES", (0.05, 0.05))
 
 

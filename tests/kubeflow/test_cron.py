@@ -2,6 +2,7 @@
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -103,3 +104,40 @@ def test_five_fields_are_refused_with_their_translation(five, six):
 def test_what_cannot_be_read_is_named(text, says):
     with pytest.raises(UserError, match=says):
         parse_cron(text)
+
+
+_BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def test_the_clock_is_that_of_the_zone():
+    times = itertools.islice(parse_cron("0 0 3 * * *").after(_TUESDAY, _BERLIN), 2)
+    assert [time.isoformat() for time in times] == ["2026-11-25T03:00:00+01:00", "2026-11-26T03:00:00+01:00"]
+
+
+@pytest.mark.parametrize(
+    ("text", "after", "expected"),
+    [
+        # At 02:00 clocks are set to 03:00: the time does not exist that day.
+        ("0 30 2 * * *", datetime(2026, 3, 28, 12, tzinfo=UTC), ["2026-03-30T02:30:00+02:00"]),
+        # At 03:00 they are set to 02:00: it comes twice.
+        (
+            "0 30 2 * * *",
+            datetime(2026, 10, 24, 12, tzinfo=UTC),
+            ["2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00", "2026-10-26T02:30:00+01:00"],
+        ),
+    ],
+)
+def test_clocks_that_are_set_forward_or_back(text, after, expected):
+    times = itertools.islice(parse_cron(text).after(after, _BERLIN), len(expected))
+    assert [time.isoformat() for time in times] == expected
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    text=st.sampled_from(["0 0 3 * * *", "0 */20 1-4 * * sun", "30 0 0 1 * *"]),
+    hours=st.integers(0, 24 * 40),
+)
+def test_the_last_time_is_the_last_of_all_that_follow(text, hours):
+    cron, until = parse_cron(text), _TUESDAY + timedelta(hours=hours)
+    times = list(itertools.takewhile(lambda time: time <= until, cron.after(_TUESDAY, _BERLIN)))
+    assert cron.last(_TUESDAY, until, _BERLIN) == (times[-1] if times else None)

@@ -76,7 +76,7 @@ def test_the_pages_have_lines_to_type():
 def test_every_flag_and_verb_that_a_page_names_exists(page):
     text = page.read_text("utf-8")
     groups = {name: twotower.get_command(None, name).commands for name in ("schedule", "cluster")}
-    commands = [twotower.get_command(None, name) for name in ("submit", "compile", "doctor")]
+    commands = [twotower.get_command(None, name) for name in ("submit", "upload", "compile", "doctor")]
     flags = {
         flag
         for command in (*commands, *groups["schedule"].values(), *groups["cluster"].values())
@@ -102,7 +102,7 @@ def test_every_variable_that_a_page_names_is_read():
         assert set(re.findall(r"TWOTOWER_[A-Z_]+", page.read_text("utf-8"))) <= read
 
 
-@pytest.mark.parametrize("name", ["submit", "doctor", "compile"])
+@pytest.mark.parametrize("name", ["submit", "upload", "doctor", "compile"])
 def test_every_flag_has_a_help_text(name):
     assert _silent(twotower.get_command(None, name)) == []
 

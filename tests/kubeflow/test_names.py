@@ -10,9 +10,10 @@ from step_pod import faults, step_pod
 
 from components.errors import UserError
 from pipelines.cli import twotower
-from pipelines.kubeflow.client import ApiError
 from pipelines.kubeflow.pods import PodSettings
-from pipelines.kubeflow.submit import Place, check_image, experiment, upload
+from pipelines.kubeflow.submit import Place, check_image, experiment
+from pipelines.kubeflow.transport import ApiError
+from pipelines.kubeflow.versions import upload
 
 _LONG = "a" * 64
 

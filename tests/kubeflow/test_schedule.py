@@ -1,7 +1,7 @@
 """Schedules by name: one of each, whatever happens on the way."""
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from kubeflow_double import Killed, kill_at, status, truncated
@@ -10,7 +10,7 @@ from components.errors import UserError
 from pipelines.kubeflow import client
 from pipelines.kubeflow.access import Access
 from pipelines.kubeflow.client import connect
-from pipelines.kubeflow.schedule import Plan, create, delete, existing, switch
+from pipelines.kubeflow.schedule import Plan, create, delete, existing, pause, resume
 from pipelines.kubeflow.trigger import parse_trigger
 
 _PLAN = Plan(
@@ -61,11 +61,15 @@ def test_the_newest_version_is_asked_for_by_none(kubeflow, double):
     assert create(kubeflow, _PLAN).replaced == 1
 
 
-def test_a_server_that_needs_a_version_says_so_and_keeps_the_old_schedule(kubeflow, double):
+@pytest.mark.parametrize("release", ["2.15.0", "2.16.1"])
+def test_the_newest_version_is_refused_by_servers_that_cannot(double, host, release):
+    double.release = release
+    kubeflow = connect(Access(host))
     create(kubeflow, _PLAN)
-    double.always_latest = False
-    with pytest.raises(UserError, match="pipeline version id is required"):
+    double.requests.clear()
+    with pytest.raises(UserError, match=rf"--always-latest: Kubeflow Pipelines {release} cannot.*leave the"):
         create(kubeflow, dataclasses.replace(_PLAN, version_id=""))
+    assert double.requests == []
     assert _only(double)["status"] == "ENABLED"
 
 
@@ -76,7 +80,14 @@ def test_the_same_again_changes_nothing(kubeflow, double):
     assert _only(double) == before
 
 
-@pytest.mark.parametrize("filled_in", [{"service_account": "pipeline-runner"}, {"namespace": "kubeflow"}])
+@pytest.mark.parametrize(
+    "filled_in",
+    [
+        {"service_account": "pipeline-runner"},
+        {"namespace": "kubeflow"},
+        {"no_catchup": True, "description": ""},
+    ],
+)
 def test_what_the_server_fills_in_is_no_change(kubeflow, double, filled_in):
     create(kubeflow, _PLAN)
     _only(double).update(filled_in)
@@ -91,6 +102,7 @@ def test_what_the_server_fills_in_is_no_change(kubeflow, double, filled_in):
         {"arguments": {"ratings": "gs://b/r.csv"}},
         {"arguments": {**_PLAN.arguments, "extra": 1}},
         {"max_concurrency": 2},
+        {"catch_up": True},
         {"experiment_id": "experiment-2"},
         {"service_account": "other"},
         {"pipeline_root": "gs://b/root"},
@@ -191,11 +203,31 @@ def running(kubeflow, double):
     )
 
 
+_OLD = {"release": "2.15.2"}, {"release": "unknown", "built_from": (2, 15)}
+_NEW = {"release": "2.16.0"}, {"release": "2.17.0"}, {"release": "unknown", "built_from": (2, 16)}
+
+
+def _server(double, host, release):
+    """A connection to a server of another release."""
+    for name, value in release.items():
+        setattr(double, name, value)
+    return connect(Access(host))
+
+
 @pytest.mark.parametrize("act", [lambda k: create(k, _CHANGED), lambda k: delete(k, "nightly")])
-def test_a_run_in_progress_is_not_killed_unasked(kubeflow, double, running, act):
-    with pytest.raises(UserError, match=f"{running['run_id']}; wait for its end, or .*--kill-running"):
-        act(kubeflow)
+@pytest.mark.parametrize("release", _NEW)
+def test_a_run_in_progress_goes_on_without_its_schedule(double, host, running, act, release):
+    act(_server(double, host, release))
     assert running["state"] == "RUNNING"
+    assert double.killed == []
+
+
+@pytest.mark.parametrize("act", [lambda k: create(k, _CHANGED), lambda k: delete(k, "nightly")])
+@pytest.mark.parametrize("release", _OLD)
+def test_an_older_server_is_not_let_kill_a_run_unasked(double, host, running, act, release):
+    with pytest.raises(UserError, match=f"{running['run_id']}; wait for its end, .*--kill-running"):
+        act(_server(double, host, release))
+    assert double.killed == []
     assert _only(double)["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
 
 
@@ -206,18 +238,107 @@ def test_a_run_in_progress_is_not_killed_unasked(kubeflow, double, running, act)
         lambda k: delete(k, "nightly", kill_running=True),
     ],
 )
-def test_a_run_in_progress_is_killed_when_asked(kubeflow, running, act):
-    act(kubeflow)
-    assert running["state"] == "FAILED"
+@pytest.mark.parametrize("release", _OLD)
+def test_a_run_in_progress_is_killed_when_asked(double, host, running, act, release):
+    act(_server(double, host, release))
+    assert double.killed == [running["run_id"]]
+    assert running["state"] == "RUNNING"
 
 
-def test_a_run_in_progress_does_not_hinder_what_leaves_it_alone(kubeflow, double, running):
+def test_a_run_in_progress_does_not_hinder_what_leaves_it_alone(double, host, running):
+    kubeflow = _server(double, host, _OLD[0])
     assert create(kubeflow, _PLAN).found
-    switch(kubeflow, "nightly", on=False)
+    pause(kubeflow, "nightly")
     assert _only(double)["status"] == "DISABLED"
     assert running["state"] == "RUNNING"
-    switch(kubeflow, "nightly", on=True)
+    resume(kubeflow, "nightly")
     assert _only(double)["status"] == "ENABLED"
+    assert double.killed == []
+
+
+def _days(number):
+    return datetime(2026, 11, 24, 13, tzinfo=UTC) + timedelta(days=number)
+
+
+def _scheduled(double):
+    return [run["scheduled_at"] for run in double.stores["runs"].values()]
+
+
+def test_resumed_it_starts_a_run_for_the_last_time_that_it_missed(kubeflow, double):
+    create(kubeflow, _PLAN)
+    pause(kubeflow, "nightly")
+    double.clock = _days(3)
+    resume(kubeflow, "nightly")
+    assert _scheduled(double) == ["2026-11-27T03:00:00+00:00"]
+
+
+def test_one_that_catches_up_starts_a_run_for_each(kubeflow, double):
+    create(kubeflow, dataclasses.replace(_PLAN, catch_up=True))
+    pause(kubeflow, "nightly")
+    double.clock = _days(3)
+    resume(kubeflow, "nightly")
+    assert [time[8:10] for time in _scheduled(double)] == ["25", "26", "27"]
+
+
+@pytest.mark.parametrize("start", [None, datetime(2026, 11, 1, tzinfo=UTC)])
+def test_made_anew_it_has_missed_nothing(kubeflow, double, start):
+    plan = dataclasses.replace(_PLAN, trigger=dataclasses.replace(_PLAN.trigger, start=start))
+    create(kubeflow, plan)
+    pause(kubeflow, "nightly")
+    old = dict(_only(double))
+    double.stores["runs"].clear()
+    double.clock = _days(3)
+    resume(kubeflow, "nightly", skip_missed=True)
+    new = _only(double)
+    assert _scheduled(double) == []
+    assert new["recurring_run_id"] != old["recurring_run_id"]
+    assert new["status"] == "ENABLED"
+    for name in ("runtime_config", "pipeline_version_reference", "max_concurrency", "no_catchup"):
+        assert new[name] == old[name]
+    assert new["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_made_anew_and_killed_at_any_moment_a_second_call_completes_it(double, host, carried_out):
+    number, killed = 0, True
+    while killed:
+        number += 1
+        double.stores["recurringRuns"].clear()
+        create(connect(Access(host)), _PLAN)
+        pause(connect(Access(host)), "nightly")
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            kill_at(monkeypatch, number, carried_out=carried_out)
+            try:
+                resume(connect(Access(host)), "nightly", skip_missed=True)
+                killed = False
+            except Killed:
+                pass
+        resume(connect(Access(host)), "nightly", skip_missed=True)
+        assert _only(double)["status"] == "ENABLED"
+    assert number > 6
+    assert double.most_enabled == 1
+
+
+def test_a_start_that_is_past_by_now_is_no_change(kubeflow, double):
+    soon = datetime.now(UTC) + timedelta(days=1)
+    plan = dataclasses.replace(_PLAN, trigger=dataclasses.replace(_PLAN.trigger, start=soon))
+    create(kubeflow, plan)
+    assert create(kubeflow, plan).found
+    # Repeated later, the same flags give a trigger without the start.
+    _only(double)["trigger"]["cron_schedule"]["start_time"] = "2026-11-24T00:00:00Z"
+    assert create(kubeflow, _PLAN).found
+    assert create(kubeflow, plan).replaced == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"start": datetime(2126, 1, 1, tzinfo=UTC)}, {"end": datetime(2126, 1, 1, tzinfo=UTC)}]
+)
+def test_another_span_replaces_it_and_so_does_none(kubeflow, double, change):
+    spanned = dataclasses.replace(_PLAN, trigger=dataclasses.replace(_PLAN.trigger, **change))
+    create(kubeflow, _PLAN)
+    assert create(kubeflow, spanned).replaced == 1
+    assert create(kubeflow, spanned).found
+    assert create(kubeflow, _PLAN).replaced == 1
 
 
 def test_an_unknown_name_is_answered_by_the_known_ones(kubeflow):

@@ -2,21 +2,27 @@
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
 
+from pipelines.kubeflow import schedule_view
 from pipelines.kubeflow.pods import PodSettings
-from pipelines.kubeflow.schedule import Plan, ago, create, existing, firing_lines, switch, view
-from pipelines.kubeflow.submit import Place, experiment, run_now, upload
+from pipelines.kubeflow.schedule import Plan, create, existing, pause
+from pipelines.kubeflow.schedule_view import TimeZone, ago, missed_time, time_line, view
+from pipelines.kubeflow.submit import experiment, run_now
 from pipelines.kubeflow.trigger import parse_trigger
+from pipelines.kubeflow.versions import Content, present_graph, upload
 
 _NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+_ZONE = TimeZone(UTC, "")
 
 
 @pytest.fixture
 def plan(kubeflow, package):
     """A schedule of an uploaded version."""
-    version = upload(kubeflow, package, Place("training", "nightly").pipeline)
+    version = upload(kubeflow, package, "training")
     return Plan(
         name="nightly",
         trigger=parse_trigger("0 0 3 * * *", ""),
@@ -27,8 +33,8 @@ def plan(kubeflow, package):
     )
 
 
-def _view(kubeflow, **changes):
-    return view(kubeflow, existing(kubeflow, "nightly")[0], _NOW, **changes)
+def _view(kubeflow, *, alone=True, zone=_ZONE):
+    return view(kubeflow, existing(kubeflow, "nightly")[0], _NOW, zone, alone=alone)
 
 
 def _ran(double, state, **fields):
@@ -87,7 +93,7 @@ def test_a_version_that_is_gone_is_no_obstacle(kubeflow, double, plan):
 
 def test_what_is_off_fires_never(kubeflow, plan):
     create(kubeflow, plan)
-    switch(kubeflow, "nightly", on=False)
+    pause(kubeflow, "nightly")
     assert (_view(kubeflow).state, _view(kubeflow).firings) == ("off", [])
     assert _view(kubeflow, alone=False).state == "replacement cut off"
 
@@ -113,7 +119,7 @@ def test_a_time_is_shown_in_utc_and_local(monkeypatch):
 
     time.tzset()
     try:
-        assert firing_lines([_NOW]) == ["Fri 2026-11-27 12:00:00 UTC  =  Fri 17:30:00 IST"]
+        assert time_line(_NOW) == "Fri 2026-11-27 12:00:00 UTC  =  Fri 17:30:00 IST"
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -149,3 +155,53 @@ def test_a_run_out_of_turn_of_the_latest_has_the_newest_version(kubeflow, double
     run_now(kubeflow, "nightly")
     (run,) = double.stores["runs"].values()
     assert run["pipeline_version_reference"]["pipeline_version_id"] == newest
+
+
+def test_it_shows_the_volumes_of_the_version_that_runs_next(kubeflow, package, plan):
+    create(kubeflow, dataclasses.replace(plan, version_id=""))
+    assert _view(kubeflow).volumes == "none"
+    pods = PodSettings(volumes=("twotower:/data", "scratch:/scratch"))
+    package.write_text(pods.apply(package.read_text("utf-8")), "utf-8")
+    name = upload(kubeflow, package, "training").name
+    seen = _view(kubeflow)
+    assert (seen.version, seen.volumes) == (f"latest ({name})", "scratch:/scratch, twotower:/data")
+
+
+def test_a_version_of_another_graph_comes_with_the_cure(kubeflow, package, plan, monkeypatch):
+    create(kubeflow, plan)
+    assert "repeat `twotower schedule create nightly …`" in _view(kubeflow).cure
+    create(kubeflow, dataclasses.replace(plan, version_id=""))
+    assert "`twotower upload`" in _view(kubeflow).cure
+    # Flags of the pods make no other graph.
+    graph = Content(yaml.safe_load(package.read_text("utf-8"))).graph
+    monkeypatch.setattr(schedule_view, "present_graph", lambda: graph)
+    pods = PodSettings(image="r.io/t:2", volumes=("twotower:/data",), gcs_secret="key")
+    package.write_text(pods.apply(package.read_text("utf-8")), "utf-8")
+    upload(kubeflow, package, "training", newest=True)
+    assert _view(kubeflow).cure == ""
+
+
+def test_the_graph_of_this_project_is_known_from_its_package():
+    assert {"root", "comp-exit-handler-1"} <= set(present_graph())
+
+
+def test_its_times_are_those_of_the_clusters_zone(kubeflow, plan):
+    create(kubeflow, plan)
+    seen = _view(kubeflow, zone=TimeZone(ZoneInfo("Europe/Berlin"), "the context kind"))
+    assert seen.firings[0].isoformat() == "2026-11-28T03:00:00+01:00"
+
+
+def test_a_time_that_it_missed_is_shown_with_what_follows(kubeflow, double, plan):
+    create(kubeflow, plan)
+    assert _view(kubeflow).missed == datetime(2026, 11, 27, 3, tzinfo=UTC)
+    assert "when one that is in progress ends" in _view(kubeflow).after_missed
+    pause(kubeflow, "nightly")
+    assert "--skip-missed" in _view(kubeflow).after_missed
+    _ran(double, "SUCCEEDED", scheduled_at="2026-11-27T03:00:00Z")
+    assert _view(kubeflow).missed is None
+    assert missed_time(kubeflow, existing(kubeflow, "nightly")[0], _NOW, _ZONE) is None
+
+
+def test_one_that_catches_up_says_so(kubeflow, plan):
+    create(kubeflow, dataclasses.replace(plan, catch_up=True))
+    assert _view(kubeflow).trigger == "0 0 3 * * *, catching up"

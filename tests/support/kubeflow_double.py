@@ -1,10 +1,12 @@
 """A Kubeflow Pipelines in memory, behind HTTP, for the real client to talk to."""
 
+import itertools
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import jsonschema
@@ -15,10 +17,21 @@ from generated_models import GeneratedModels
 from kubeflow_runs import RunStore, answer, problem
 from werkzeug import Request, Response
 
-from pipelines.kubeflow.client import Transport
+from pipelines.kubeflow.transport import Transport
+from pipelines.kubeflow.trigger import parse_cron
 
 _PREFIX = "/apis/v2beta1"
 _API = GeneratedModels(kfp_server_api)
+# What each list can be filtered by.
+_NAMES = {"name", "display_name", "created_at", "description"}
+_FILTERS = {
+    "pipelines": {*_NAMES, "pipeline_id", "namespace"},
+    "pipeline_versions": {*_NAMES, "pipeline_version_id", "status", "pipeline_spec"},
+    "experiments": {*_NAMES, "experiment_id", "namespace", "storage_state", "last_run_created_at"},
+    "recurringRuns": {*_NAMES, "recurring_run_id", "updated_at"},
+    "runs": {*_NAMES, "run_id", "recurring_run_id", "experiment_id", "namespace", "state", "storage_state"},
+}
+
 _LONGEST_NAME = 128
 
 
@@ -42,7 +55,9 @@ class Double(RunStore):
       token: what Authorization must be; "" for anything.
       cookies: what Cookie must be; "" for anything.
       longest_page: items.
-      always_latest: whether a reference without version is accepted.
+      built_from: the release whose source the server was built from, where `release` is "unknown".
+      specs_listed: the packages that lists of versions sent.
+      killed: the runs that went with their schedule; they are shown as before for ever.
       release: what the server calls its version; "unknown" where it was built from source.
       behind_pages: whether the server of the web pages passes requests on, and answers healthz itself.
     """
@@ -52,8 +67,8 @@ class Double(RunStore):
     cookies: str = ""
     forbidden: bool = False
     longest_page: int = 2
-    always_latest: bool = True
     release: str = "2.17.0"
+    built_from: tuple[int, int] = (2, 17)
     behind_pages: bool = False
     version_2: bool = True
     versions: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
@@ -62,6 +77,8 @@ class Double(RunStore):
     headers: list[dict[str, str]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    killed: list[str] = field(default_factory=list)
+    specs_listed: int = 0
     most_enabled: int = 0
 
     def fail(
@@ -115,6 +132,8 @@ class Double(RunStore):
             return problem(401, "Request header error: there is no user identity header.")
         if self.cookies and request.headers.get("Cookie") != self.cookies:
             return Response(status=302, headers={"Location": "/dex/auth?client_id=secret"})
+        if self.forbidden and request.path.endswith("/upload_version"):
+            return upload_problem(400, "Failed to create a pipeline version")
         if self.forbidden and request.path != f"{_PREFIX}/healthz":
             return problem(403, "User 'ann' is not authorized with reason: (no access)")
         return None
@@ -155,7 +174,7 @@ class Double(RunStore):
         store_name, id_name, type_name, plural = kinds[kind]
         store = self.stores[store_name]
         if key and request.method == "DELETE":
-            return self._delete(store, key)
+            return self._delete(request, store, key)
         if key:
             response = self._get(store, key, type_name)
             if store_name == "runs" and store.get(key, {}).get("state") == "CANCELING":
@@ -172,6 +191,8 @@ class Double(RunStore):
         item = request.get_json()
         _API.validate(item, type_name)
         unique = store_name in ("pipelines", "experiments")
+        if unique and len(item["display_name"]) > _LONGEST_NAME:
+            return problem(400, f"Name length cannot exceed {_LONGEST_NAME}")
         names = [one["display_name"] for one in self.stores[store_name].values()]
         if unique and len(item["display_name"].encode()) > _LONGEST_NAME:
             return problem(
@@ -183,8 +204,8 @@ class Double(RunStore):
             return problem(500, f'Failed to compile job: unknown field "{unknown}"')
         if store_name == "recurringRuns":
             reference = item["pipeline_version_reference"]
-            if not self.always_latest and not reference.get("pipeline_version_id"):
-                return problem(400, "Invalid input error: pipeline version id is required")
+            if self._generation < (2, 17) and not reference.get("pipeline_version_id"):
+                return problem(500, "Internal Server Error")
             item["status"] = {"ENABLE": "ENABLED", "DISABLE": "DISABLED"}[item["mode"]]
         if store_name == "runs":
             self.move(item, "PENDING")
@@ -201,11 +222,14 @@ class Double(RunStore):
 
     def _upload(self, request: Request) -> Response:
         pipeline_id, name = request.args["pipelineid"], request.args["name"]
+        if len(name) >= _LONGEST_NAME:
+            text = f"PipelineVersion.Name length cannot exceed {_LONGEST_NAME - 1}\n"
+            return Response(text, status=400, content_type="text/plain")
         if pipeline_id not in self.stores["pipelines"]:
-            return problem(404, "pipeline not found")
+            return upload_problem(400, "Failed to create a pipeline version")
         versions = self.versions.setdefault(pipeline_id, {})
         if name in [version["display_name"] for version in versions.values()]:
-            return problem(409, f"Already exist error: {name}")
+            return upload_problem(409, "Failed to create a pipeline version")
         text = request.files["uploadfile"].read().decode()
         version: dict[str, Any] = {
             "pipeline_id": pipeline_id,
@@ -222,18 +246,47 @@ class Double(RunStore):
     def _switch(self, key: str, action: str) -> Response:
         if key not in self.stores["recurringRuns"]:
             return problem(404, "recurring run not found")
-        self.stores["recurringRuns"][key]["status"] = f"{action.upper()}D"
+        schedule = self.stores["recurringRuns"][key]
+        schedule["status"] = f"{action.upper()}D"
         self._count_enabled()
+        self.fire(schedule)
         return answer({})
 
-    def _delete(self, store: dict[str, dict[str, Any]], key: str) -> Response:
+    def fire(self, schedule: dict[str, Any]) -> None:
+        """Starts the runs that are due, as the scheduler does within seconds: one, unless it catches up."""
+        key, now = schedule["recurring_run_id"], datetime.fromisoformat(self.now())
+        if schedule["status"] != "ENABLED":
+            return
+        runs = [run for run in self.stores["runs"].values() if run.get("recurring_run_id") == key]
+        trigger = next(iter(schedule["trigger"].values()))
+        last = max([run["scheduled_at"] for run in runs if "scheduled_at" in run], default=None)
+        begin = datetime.fromisoformat(last or trigger.get("start_time") or schedule["created_at"])
+        due = list(itertools.takewhile(lambda time: time <= now, _times(trigger, begin)))
+        for time_due in due if not schedule.get("no_catchup") else due[-1:]:
+            self.add_run(
+                display_name=f"{schedule['display_name']} {time_due:%H:%M}",
+                experiment_id=schedule["experiment_id"],
+                recurring_run_id=key,
+                scheduled_at=time_due.isoformat(),
+                state="RUNNING",
+            )
+
+    def _delete(self, request: Request, store: dict[str, dict[str, Any]], key: str) -> Response:
+        policy = request.args.get("propagation_policy", "") if self._generation >= (2, 16) else ""
+        if policy not in ("", *kfp_server_api.V2beta1DeletePropagationPolicy.allowable_values):
+            return problem(400, f"parsing field: {policy} is not a valid DeletePropagationPolicy")
         if store.pop(key, None) is None:
             return problem(404, f"{key} not found")
-        for run in self.stores["runs"].values():
-            # As the cluster does: the runs of a deleted schedule are its property.
+        # The workflows are the schedule's property: they go with it, unless they are orphaned.
+        for run in self.stores["runs"].values() if policy != "ORPHAN" else ():
             if run.get("recurring_run_id") == key and run["state"] == "RUNNING":
-                run["state"] = "FAILED"
+                self.killed.append(run["run_id"])
         return answer({})
+
+    @property
+    def _generation(self) -> tuple[int, int]:
+        match = re.match(r"(\d+)\.(\d+)", self.release)
+        return (int(match[1]), int(match[2])) if match else self.built_from
 
     def _get(self, store: dict[str, dict[str, Any]], key: str, type_name: str) -> Response:
         return self._answer(store[key], type_name) if key in store else problem(404, f"{key} not found")
@@ -241,6 +294,10 @@ class Double(RunStore):
     def _list(
         self, request: Request, store: dict[str, dict[str, Any]], name: str, type_name: str
     ) -> Response:
+        predicates = json.loads(request.args.get("filter") or "{}").get("predicates", [])
+        for predicate in predicates:
+            if predicate["key"] not in _FILTERS[name]:
+                return problem(400, f"no support for filtering on {predicate['key']}")
         items = [item for item in store.values() if _selected(item, request)]
         if request.args.get("sort_by") == "created_at desc":
             items.reverse()
@@ -249,6 +306,7 @@ class Double(RunStore):
         page: dict[str, Any] = {name: items[start : start + size], "total_size": len(items)}
         if start + size < len(items):
             page["next_page_token"] = str(start + size)
+        self.specs_listed += sum("pipeline_spec" in one for one in page[name])
         return self._answer(page, type_name)
 
     def _answer(self, value: dict[str, Any], type_name: str) -> Response:
@@ -260,6 +318,13 @@ class Double(RunStore):
             one["display_name"] for one in self.stores["recurringRuns"].values() if one["status"] == "ENABLED"
         ]
         self.most_enabled = max([self.most_enabled, *(enabled.count(name) for name in enabled)])
+
+
+def _times(trigger: dict[str, Any], begin: datetime) -> Iterator[datetime]:
+    if "cron" in trigger:
+        return parse_cron(trigger["cron"]).after(begin)
+    step = timedelta(seconds=int(trigger["interval_second"]))
+    return (begin + step * count for count in itertools.count(1))
 
 
 def _spec(package: str) -> dict[str, Any]:
@@ -280,6 +345,20 @@ def _selected(item: dict[str, Any], request: Request) -> bool:
         if not {"EQUALS": value == wanted, "IS_SUBSTRING": wanted in value}[predicate["operation"]]:
             return False
     return True
+
+
+def upload_problem(status: int, message: str) -> Response:
+    """A refusal of an upload: it has keys of its own, and a stack trace."""
+    trace = (
+        "github.com/kubeflow/pipelines/backend/src/apiserver/server.(*PipelineUploadServer)\n\t/go/src/x.go:1"
+    )
+    body = json.dumps({"error_message": message, "error_details": f"{message}\n{trace}"})
+    return Response(body, status=status, content_type="application/json")
+
+
+def foreign_issuer(_: Request) -> Response:
+    """A fault: the gateway of a full Kubeflow is given the token of a service account."""
+    return Response("Jwt issuer is not configured", status=401, content_type="text/plain")
 
 
 def status(code: int) -> Callable[[Request], Response]:

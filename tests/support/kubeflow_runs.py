@@ -17,12 +17,14 @@ class RunStore:
 
     Attributes:
       archived: the logs in the artifact store, by run and node of the Workflow.
+      clock: the server's time, but for some seconds.
     """
 
     stores: dict[str, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: {"pipelines": {}, "experiments": {}, "runs": {}, "recurringRuns": {}}
     )
     archived: dict[tuple[str, str], str] = field(default_factory=dict)
+    clock: datetime = _START
     _count: int = 0
 
     def add_run(self, **fields: Any) -> dict[str, Any]:
@@ -71,7 +73,7 @@ class RunStore:
     def now(self) -> str:
         """Returns the time of the server, a second later at each call."""
         self._count += 1
-        return (_START + timedelta(seconds=self._count)).isoformat()
+        return (self.clock + timedelta(seconds=self._count)).isoformat()
 
 
 def task(name: str, state: str, *children: str, start: int = 0, end: int = 0) -> dict[str, Any]:
