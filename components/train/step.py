@@ -8,7 +8,13 @@ from components.command import subcommand
 from components.declaration import Choice, Range, say_renamed
 from components.step import step
 from components.train.artifact import ModelRecord
-from components.train.settings import PRESETS, TrainRequest, check_shared_place, check_workers
+from components.train.settings import (
+    PRESETS,
+    TrainRequest,
+    check_shared_place,
+    check_workers,
+    override,
+)
 
 
 @step
@@ -48,6 +54,7 @@ def train(
     check_workers(workers, preset)
     check_shared_place(workers, checkpoint_root)
     request = TrainRequest(preset, train_settings, rating_weight, retrieval_weight, seed, checkpoint_root)
+    override(PRESETS[preset], request.overrides())  # else the workers would be the first to find a mistake
     if workers > 1:
         from components.train.pods.launch import Launcher, train_in_pods
 

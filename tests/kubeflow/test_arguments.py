@@ -60,9 +60,14 @@ def test_what_cannot_be_read_is_named_with_its_cure(parameters, texts, says):
         (["index_kind=annoy"], "--index-kind annoy: give brute-force, scann or auto"),
         (["workers=4"], "--workers 4 needs --checkpoint-root, a place that all pods share"),
         (["workers=4", "preset=notebook", "checkpoint_root=gs://b/c"], "notebook trains in one process"),
+        (
+            ['train_settings={"stepps": 5}'],
+            "--train-settings: there is no setting 'stepps'; did you mean 'steps'?",
+        ),
+        (['train_settings={"epochs": 0}', "preset=notebook"], "--train-settings: epochs is 0"),
     ],
 )
-def test_workers_that_cannot_be_are_refused_before_anything_is_sent(texts, says):
+def test_what_cannot_be_is_refused_before_anything_is_sent(texts, says):
     with pytest.raises(UserError) as refusal:
         pipeline_arguments([*_NEEDED, *texts], PodSettings(image="r.io/twotower:1.0"))
     assert says in str(refusal.value)
