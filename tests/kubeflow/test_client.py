@@ -8,14 +8,24 @@ import subprocess
 import time
 
 import pytest
-from kubeflow_double import cut_json, login_page, slow, status, truncated
+from kubeflow_double import (
+    cut_json,
+    foreign_issuer,
+    login_page,
+    problem,
+    slow,
+    status,
+    truncated,
+    upload_problem,
+)
 from pytest_httpserver import HTTPServer
 
 from components.errors import UserError
 from pipelines.kubeflow import client, transport
 from pipelines.kubeflow.access import Access
-from pipelines.kubeflow.client import connect
+from pipelines.kubeflow.client import Kubeflow, connect
 from pipelines.kubeflow.transport import ApiError
+from pipelines.kubeflow.versions import upload
 
 _SECRET = "hush-hush-token"
 
@@ -52,17 +62,67 @@ def test_a_token_file_is_read_anew_for_every_request(double, host, tmp_path):
     assert kubeflow.experiment("any") is None
 
 
-def test_cookies_of_dex_are_sent(double, host):
-    double.cookies = "authservice_session=abc"
-    connect(Access(host, cookies="authservice_session=abc"))
-    assert double.headers[-1]["Cookie"] == "authservice_session=abc"
+_COOKIE = "oauth2_proxy_kubeflow=abc"
+
+
+def test_the_browsers_cookies_are_sent(double, host):
+    double.cookies = _COOKIE
+    connect(Access(host, cookies=_COOKIE))
+    assert double.headers[-1]["Cookie"] == _COOKIE
 
 
 def test_without_cookies_the_way_to_the_login_page_is_an_error(double, host):
-    double.cookies = "authservice_session=abc"
+    double.cookies = _COOKIE
     with pytest.raises(UserError, match=r"redirects to /dex/auth; .*--cookies-file") as refusal:
         connect(Access(host))
     assert "client_id" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("fault", [foreign_issuer, login_page, status(401)])
+def test_a_login_that_does_not_do_comes_with_ways_that_work(double, host, fault):
+    double.fail("GET", "healthz", fault, times=9)
+    with pytest.raises(UserError) as refusal:
+        connect(Access(host, token=_SECRET))
+    said = str(refusal.value)
+    assert "kubectl port-forward -n kubeflow svc/ml-pipeline 8888:8888" in said
+    assert "--audience pipelines.kubeflow.org" in said
+    assert "cookie oauth2_proxy_kubeflow" in said
+    assert ("Jwt issuer is not configured" in said) == (fault is foreign_issuer)
+
+
+def test_a_missing_right_to_upload_is_a_400_and_is_named(double, host, package):
+    kubeflow = connect(Access(host))
+    double.stores["pipelines"]["p"] = {"pipeline_id": "p", "display_name": "training"}
+    double.fail(
+        "POST", "upload_version", lambda _: upload_problem(400, "Failed to create a pipeline version")
+    )
+    with pytest.raises(ApiError, match=r"refuses the upload \(400\) \(Failed to.*kubeflow-edit") as refusal:
+        upload(kubeflow, package, "training")
+    assert "/go/src" not in str(refusal.value)
+
+
+def test_what_the_server_says_of_an_upload_is_shown_whole(double, host, package):
+    kubeflow = connect(Access(host))
+    long = "Invalid input error: " + " ".join(f"step-{number} is unknown" for number in range(60))
+    double.fail("POST", "upload_version", lambda _: upload_problem(400, long))
+    with pytest.raises(ApiError, match=r"step-0 is unknown.*step-59 is unknown"):
+        upload(kubeflow, package, "training")
+    double.fail("POST", "upload_version", lambda _: problem(400, long))
+    with pytest.raises(ApiError, match=r"step-0 is unknown.*step-59 is unknown"):
+        upload(kubeflow, package, "training")
+
+
+@pytest.mark.parametrize(
+    ("pages", "link"),
+    [
+        ("https://k.example.com/pipeline", "https://k.example.com/_/pipeline/?ns=ann#/runs/details/r"),
+        ("https://k.example.com/_/pipeline", "https://k.example.com/_/pipeline/?ns=ann#/runs/details/r"),
+        ("http://localhost:8888", "http://localhost:8888/#/runs/details/r"),
+    ],
+)
+def test_a_link_opens_in_the_dashboard_of_a_full_kubeflow(pages, link):
+    assert Kubeflow(None, "", pages, "ann").run_url("r") == link
+    assert Kubeflow(None, "", pages, "").run_url("r") == f"{pages}/#/runs/details/r"
 
 
 def test_a_login_page_in_place_of_an_answer_is_an_error(double, host):
@@ -72,7 +132,7 @@ def test_a_login_page_in_place_of_an_answer_is_an_error(double, host):
 
 
 def test_no_access_to_the_namespace_names_the_flag(double, host):
-    double.multi_user, double.forbidden = True, True
+    double.multi_user, double.forbidden = True, "experiments"
     kubeflow = connect(Access(host, namespace="ann"))
     with pytest.raises(UserError, match=r"not allowed \(403\).*no access.*--namespace"):
         kubeflow.experiment("any")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -40,8 +41,9 @@ def _small_pipeline(monkeypatch, package, parameters):
 
 
 @pytest.fixture
-def call(host):
-    """Calls `twotower` on the double."""
+def call(host, double):
+    """Calls `twotower` on the double, which has the time of this machine."""
+    double.clock = datetime.now(UTC) - timedelta(minutes=10)
 
     def call(*words, expect=0):
         result = CliRunner().invoke(twotower, [*words, "--host", host])
@@ -85,6 +87,11 @@ def test_submit_says_when_it_found_a_run(call, double):
         ["submit", *_INPUTS, "--param", "image=r.io/twotower"],
         ["schedule", "create", "nightly", *_INPUTS, "--cron", "0 3 * * *"],
         ["schedule", "create", "nightly", *_INPUTS],
+        ["schedule", "create", "nightly", *_INPUTS, "--every", "6h", "--end", "2020-01-01"],
+        ["schedule", "create", "nightly", *_INPUTS, "--every", "6h", "--start", "soon"],
+        ["schedule", "create", "n" * 129, *_INPUTS, "--every", "6h"],
+        ["upload", "--image", "r.io/twotower:latest"],
+        ["upload", "--pipeline", "p" * 129],
     ],
 )
 def test_a_mistake_is_found_before_anything_is_sent(call, double, words):
@@ -98,6 +105,7 @@ def test_a_mistake_is_found_before_anything_is_sent(call, double, words):
     [
         ["submit", *_INPUTS],
         ["submit", *_INPUTS, "--no-upload"],
+        ["upload"],
         ["schedule", "create", "nightly", *_INPUTS, "--every", "6h"],
         ["schedule", "resume", "nightly"],
         ["schedule", "run-now", "nightly"],
@@ -213,6 +221,7 @@ def test_the_life_of_a_schedule(call, double):
     created = call("schedule", "create", "nightly", *_INPUTS, "--cron", "0 0 3 * * *").stdout
     assert created.startswith("schedule nightly created: 0 0 3 * * *, version 0.")
     assert created.count(" UTC  =  ") == 3
+    assert "next, in the cluster's time zone (UTC unless set):" in created
     assert (
         "is as asked already"
         in call("schedule", "create", "nightly", *_INPUTS, "--cron", "0 0 3 * * *").stdout
@@ -236,6 +245,78 @@ def test_the_life_of_a_schedule(call, double):
     call("schedule", "delete", "nightly")
     assert double.schedules("nightly") == []
     assert "no schedules" in call("schedule", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "runs"),
+    [
+        ([], "a run starts at once", 1),
+        (["--skip-missed"], "no run starts for it", 0),
+    ],
+)
+def test_resume_says_what_becomes_of_a_time_that_was_missed(call, double, words, says, runs):
+    double.clock = datetime.now(UTC) - timedelta(hours=30)
+    call("schedule", "create", "nightly", *_INPUTS, "--cron", "0 0 3 * * *", "--volume", "data:/data")
+    call("schedule", "pause", "nightly")
+    shown = " ".join(call("schedule", "show", "nightly").stdout.split())
+    assert "missed " in shown
+    assert "unless by --skip-missed" in shown
+    assert "volumes data:/data" in shown
+    double.clock = datetime.now(UTC)
+    output = call("schedule", "resume", "nightly", *words).stdout
+    assert "schedule nightly is on\n  it missed " in output
+    assert " 03:00:00 UTC  =  " in output
+    assert says in output
+    assert output.count(" UTC  =  ") == 4
+    assert len(double.stores["runs"]) == runs
+    assert [one["status"] for one in double.schedules("nightly")] == ["ENABLED"]
+
+
+def test_a_schedule_has_a_span_and_may_catch_up(call, double):
+    span = ["--start", "2126-12-01", "--end", "2127-01-01T00:00+01:00", "--catch-up"]
+    created = call("schedule", "create", "nightly", *_INPUTS, "--every", "6h", *span).stdout
+    assert "every 6h from 2126-12-01 00:00 UTC until 2126-12-31 23:00 UTC" in created
+    assert "2126-12-01 06:00:00 UTC" in created
+    (stored,) = double.stores["recurringRuns"].values()
+    assert stored["trigger"]["periodic_schedule"]["start_time"].startswith("2126-12-01T00:00:00")
+    assert not stored["no_catchup"]
+    assert "catching up" in call("schedule", "list").stdout
+
+
+def test_times_are_in_the_time_zone_that_the_cluster_names(call, cluster):
+    variable = {"name": "CRON_SCHEDULE_TIMEZONE", "value": "Asia/Kolkata"}
+    spec = {"template": {"spec": {"containers": [{"env": [variable]}]}}}
+    cluster.add("kubeflow", "deployments", "ml-pipeline-scheduledworkflow", spec=spec)
+    created = call("schedule", "create", "nightly", *_INPUTS, "--cron", "0 0 3 * * *").stdout
+    assert "next, in Asia/Kolkata, as set in the context kind:" in created
+    assert created.count(" 03:00:00 IST  =  ") == 3
+    assert "Asia/Kolkata" in call("schedule", "list").stdout
+    assert "Asia/Kolkata" in call("schedule", "show", "nightly").stdout
+
+
+def test_a_new_version_comes_to_a_schedule_by_upload_alone(call, double):
+    always = ["schedule", "create", "nightly", *_INPUTS, "--every", "6h", "--always-latest"]
+    assert "the newest version of twotower-training" in call(*always, "--volume", "data:/data").stdout
+    submitted = call("submit", *_INPUTS, "--volume", "mine:/data")
+    assert "schedule nightly always runs the newest version of twotower-training" in submitted.stderr
+    assert "volumes               data:/data" in call("schedule", "show", "nightly").stdout
+    brought = call("upload", "--image", "r.io/twotower:1.1", "--volume", "data:/data").stdout
+    assert "of twotower-training is the newest; its volumes: data:/data" in brought
+    assert "schedules that run it from now on: nightly" in brought
+    shown = call("schedule", "show", "nightly").stdout
+    assert brought.split()[1] in shown
+    assert "another graph than this project's: `twotower upload`" in shown
+    assert {one["display_name"] for one in double.stores["pipelines"].values()} == {
+        "twotower-training",
+        "twotower-training-submit",
+    }
+
+
+def test_always_latest_is_refused_by_an_older_server_before_anything_is_sent(call, double):
+    double.release = "2.16.1"
+    with pytest.raises(UserError, match=r"--always-latest: Kubeflow Pipelines 2\.16\.1 cannot"):
+        call("schedule", "create", "nightly", *_INPUTS, "--every", "6h", "--always-latest")
+    assert {method for method, _ in double.requests} == {"GET"}
 
 
 @pytest.mark.parametrize("verb", ["show", "pause", "resume", "delete", "run-now"])

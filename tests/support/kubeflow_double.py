@@ -54,6 +54,7 @@ class Double(RunStore):
       multi_user: whether lists need a namespace.
       token: what Authorization must be; "" for anything.
       cookies: what Cookie must be; "" for anything.
+      forbidden: what is refused for lack of rights, a regular expression of "METHOD PATH"; "" for nothing.
       longest_page: items.
       built_from: the release whose source the server was built from, where `release` is "unknown".
       specs_listed: the packages that lists of versions sent.
@@ -65,7 +66,7 @@ class Double(RunStore):
     multi_user: bool = False
     token: str = ""
     cookies: str = ""
-    forbidden: bool = False
+    forbidden: str = ""
     longest_page: int = 2
     release: str = "2.17.0"
     built_from: tuple[int, int] = (2, 17)
@@ -132,9 +133,9 @@ class Double(RunStore):
             return problem(401, "Request header error: there is no user identity header.")
         if self.cookies and request.headers.get("Cookie") != self.cookies:
             return Response(status=302, headers={"Location": "/dex/auth?client_id=secret"})
-        if self.forbidden and request.path.endswith("/upload_version"):
-            return upload_problem(400, "Failed to create a pipeline version")
-        if self.forbidden and request.path != f"{_PREFIX}/healthz":
+        if self.forbidden and re.search(self.forbidden, f"{request.method} {request.path}"):
+            if request.path.endswith("/upload_version"):
+                return upload_problem(400, "Failed to create a pipeline version")
             return problem(403, "User 'ann' is not authorized with reason: (no access)")
         return None
 
