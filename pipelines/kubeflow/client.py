@@ -29,6 +29,11 @@ _RELEASE = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 # States of runs that have ended.
 FINISHED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"}
 
+CANCELING = "CANCELING"
+
+# The same in words of this project.
+CANCELLED, FAILED = "cancelled", "failed"
+
 
 @dataclass(frozen=True)
 class Kubeflow:
@@ -223,3 +228,23 @@ def _namespace(access: Access, multi_user: bool) -> str:
         f"--host {access.host}: the server is shared by several users; give your --namespace, "
         "or set TWOTOWER_NAMESPACE"
     )
+
+
+def state_of(run: Any) -> str:
+    """Returns the state of a run as a word of this project: "running", "succeeded", "cancelled", ….
+
+    A server never sets CANCELED: a cancelled run ends FAILED. Its history has CANCELING after its last start.
+    """
+    state = str(run.state or "PENDING")
+    if state == "CANCELED" or (state == "FAILED" and _was_cancelled(run)):
+        return CANCELLED
+    return {CANCELING: "being cancelled"}.get(state, state.lower())
+
+
+def _was_cancelled(run: Any) -> bool:
+    for past in reversed(run.state_history or []):
+        if past.state == CANCELING:
+            return True
+        if past.state in ("PENDING", "RUNNING"):  # since a retry
+            return False
+    return False

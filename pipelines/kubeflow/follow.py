@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.progress import log
-from pipelines.kubeflow.client import FINISHED, Kubeflow
-from pipelines.kubeflow.runs import state_of
+from pipelines.kubeflow.client import FINISHED, Kubeflow, state_of
 from pipelines.kubeflow.step_pods import start_of, tasks_of
 from pipelines.kubeflow.transport import ApiError
 

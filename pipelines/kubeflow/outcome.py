@@ -8,7 +8,8 @@ from components.errors import UserError
 from components.registry.run_records import CANCELLED, FAILED, RunRecord, RunRecords
 from components.step import last_outcome
 from components.storage import is_remote
-from pipelines.kubeflow.runs import registry_of, state_of
+from pipelines.kubeflow.client import state_of
+from pipelines.kubeflow.runs import registry_of
 from pipelines.kubeflow.step_pods import RunPods
 
 CANCELLED_REASON = "the run was cancelled"

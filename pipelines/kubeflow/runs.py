@@ -1,16 +1,11 @@
-"""Runs on the server: their states, finding one by its name or id, cancelling and retrying it."""
+"""Runs on the server: listing them, finding one by its name or id, cancelling and retrying it."""
 
 import itertools
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from components.errors import UserError
-from pipelines.kubeflow.client import FINISHED, Kubeflow, get_or_create, where
-
-CANCELLED = "cancelled"
-FAILED = "failed"
-
-_CANCELING = "CANCELING"
+from pipelines.kubeflow.client import CANCELING, FINISHED, Kubeflow, get_or_create, state_of, where
 
 
 class RunView(NamedTuple):
@@ -24,26 +19,6 @@ class RunView(NamedTuple):
     seconds: float  # from its creation to its end, or until now
     url: str  # of its page
     registry: str  # the input of that name
-
-
-def state_of(run: Any) -> str:
-    """Returns the state of a run as a word of this project: "running", "succeeded", "cancelled", ….
-
-    A server never sets CANCELED: a cancelled run ends FAILED. Its history has CANCELING after its last start.
-    """
-    state = str(run.state or "PENDING")
-    if state == "CANCELED" or (state == "FAILED" and _was_cancelled(run)):
-        return CANCELLED
-    return {_CANCELING: "being cancelled"}.get(state, state.lower())
-
-
-def _was_cancelled(run: Any) -> bool:
-    for past in reversed(run.state_history or []):
-        if past.state == _CANCELING:
-            return True
-        if past.state in ("PENDING", "RUNNING"):  # since a retry
-            return False
-    return False
 
 
 def registry_of(run: Any) -> str:
@@ -105,7 +80,7 @@ def cancel(kubeflow: Kubeflow, run: Any) -> None:
 
     def find() -> Any | None:
         now = read_run(kubeflow, run.run_id)
-        return now if now.state == _CANCELING or now.state in FINISHED else None
+        return now if now.state == CANCELING or now.state in FINISHED else None
 
     get_or_create(find, lambda: kubeflow.sdk.runs.run_service_terminate_run(run_id=run.run_id))
 

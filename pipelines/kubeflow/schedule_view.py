@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from components.errors import UserError
-from pipelines.kubeflow.client import FINISHED, Kubeflow
+from pipelines.kubeflow.client import FINISHED, Kubeflow, state_of
 from pipelines.kubeflow.cluster import Cluster
 from pipelines.kubeflow.schedule import ENABLED, runs_of
 from pipelines.kubeflow.transport import ApiError
@@ -146,7 +146,7 @@ def _outcome(run: Any, now: datetime) -> str:
         return f"in progress for {ago(now - run.created_at)}"
     # A run that has not ended has no end time, or 1970.
     finished = run.finished_at if run.finished_at and run.finished_at.year > 1970 else run.created_at
-    return f"{run.state} {ago(now - finished)} ago"
+    return f"{state_of(run)} {ago(now - finished)} ago"
 
 
 def _version(kubeflow: Kubeflow, schedule: Any) -> Any | None:

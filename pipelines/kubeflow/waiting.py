@@ -42,9 +42,8 @@ def wait_for(kubeflow: "Kubeflow", run_id: str, timeout: float | None) -> int:
     """Follows a run to its end and prints how it ended; returns the exit status."""
     from rich.console import Console
 
-    from pipelines.kubeflow.client import FINISHED
+    from pipelines.kubeflow.client import FINISHED, state_of
     from pipelines.kubeflow.follow import Board, follow
-    from pipelines.kubeflow.runs import state_of
     from pipelines.kubeflow.step_pods import RunPods
     from pipelines.kubeflow.trigger import interval_text
 
@@ -78,8 +77,8 @@ def _print_end(run: Any, pods: "RunPods") -> None:
     from rich.console import Console
     from rich.padding import Padding
 
+    from pipelines.kubeflow.client import FAILED, state_of
     from pipelines.kubeflow.outcome import read_outcome
-    from pipelines.kubeflow.runs import FAILED, state_of
 
     console = Console()
     if state_of(run) == FAILED:

@@ -9,6 +9,7 @@ from kubeflow_runs import task
 from components.documents import now
 from components.errors import UserError
 from pipelines.kubeflow import client, runs
+from pipelines.kubeflow.client import state_of
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def _run(double, *history, **fields):
 def test_a_state_is_one_word_and_a_cancel_is_known_by_the_history(kubeflow, double, history, word):
     run = _run(double, *history)
     double.fail("GET", "/runs/", lambda _: double._get(double.stores["runs"], run["run_id"], "V2beta1Run"))
-    assert runs.state_of(runs.read_run(kubeflow, run["run_id"])) == word
+    assert state_of(runs.read_run(kubeflow, run["run_id"])) == word
 
 
 def test_a_run_is_known_by_its_name_and_by_the_beginning_of_its_id(kubeflow, double):
@@ -76,7 +77,7 @@ def test_a_cancelled_run_ends_as_failed_with_a_trace_in_its_history(kubeflow, do
     runs.cancel(kubeflow, runs.find_run(kubeflow, run["run_id"]))
     assert [past["state"] for past in run["state_history"]][:2] == ["RUNNING", "CANCELING"]
     runs.read_run(kubeflow, run["run_id"])
-    assert runs.state_of(runs.read_run(kubeflow, run["run_id"])) == "cancelled"
+    assert state_of(runs.read_run(kubeflow, run["run_id"])) == "cancelled"
     with pytest.raises(UserError, match="has ended already: cancelled"):
         runs.cancel(kubeflow, runs.read_run(kubeflow, run["run_id"]))
 

@@ -64,7 +64,7 @@ def test_the_last_outcome_is_the_newest_runs(kubeflow, double, plan):
     _ran(double, "FAILED", finished_at="2026-11-25T03:30:00Z")
     _ran(double, "SUCCEEDED", finished_at="2026-11-26T03:30:00Z")
     seen = _view(kubeflow)
-    assert seen.outcome == "SUCCEEDED 1 day ago"
+    assert seen.outcome == "succeeded 1 day ago"
     _ran(double, "RUNNING")
     assert _view(kubeflow).outcome.startswith("in progress for")
 
