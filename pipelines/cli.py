@@ -18,7 +18,10 @@ COMMANDS = {
     "submit": ("pipelines.kubeflow.cli:submit", "start a run on Kubeflow, and follow it"),
     "upload": ("pipelines.kubeflow.cli:upload", "bring a version to schedules that run the newest"),
     "schedule": ("pipelines.kubeflow.schedule_cli:schedule", "retrain on a schedule, on Kubeflow"),
-    "cluster": ("pipelines.kubeflow.cluster_cli:cluster", "list, cancel and retry runs, read their logs"),
+    "cluster": (
+        "pipelines.kubeflow.cluster_cli:cluster",
+        "list, cancel and retry runs, read their logs",
+    ),
     "doctor": ("pipelines.kubeflow.cli:doctor", "check all that runs on Kubeflow need"),
     "sample": ("components.sample.step:sample", "generate a ratings file and a movie table"),
     "prepare": ("components.registry.step:prepare_command", "look at the input, copy the served model"),

@@ -90,6 +90,7 @@ def _runs_list(records: Sequence[run_records.RunRecord], root: str) -> Iterator[
         run_records.REFUSED: "red",
         run_records.FAILED: "red",
         run_records.SUPERSEDED: "yellow",
+        run_records.CANCELLED: "yellow",
     }
     headings = " ".join(f"{metric.short.split()[0]:>7}" for metric in GATE_METRICS)
     yield Text(f"{'ended (UTC)':<16} {'outcome':<10} {headings}  run", style="bold")

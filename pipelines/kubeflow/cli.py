@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from components.errors import UserError
 from pipelines.kubeflow.options import (
     connection_options,
     param_option,
@@ -13,7 +14,7 @@ from pipelines.kubeflow.options import (
     place_options,
     pod_options,
 )
-from pipelines.kubeflow.waiting import parse_timeout, wait_for, wait_options
+from pipelines.kubeflow.waiting import parse_timeout, timeout_option, wait_for
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     help="Keep the pipeline on the server, a version for each content; or only send it with the run.",
 )
 @click.option("--again", is_flag=True, help="Start a run even if one with the same inputs has not ended yet.")
-@wait_options
+@click.option("--wait", is_flag=True, help="Follow the run to its end, and print the verdict.")
+@timeout_option
 def submit(
     *,
     kubeflow: "Callable[[], Kubeflow]",
@@ -52,7 +54,9 @@ def submit(
     from pipelines.kubeflow.submit import package, pipeline_arguments
     from pipelines.kubeflow.submit import submit as start
 
-    limit = parse_timeout(timeout, wait=wait)
+    if timeout and not wait:
+        raise UserError("--timeout ends the waiting: give --wait as well")
+    limit = parse_timeout(timeout)
     arguments = pipeline_arguments(texts, pods)
     connection = kubeflow()
     with package(pods.for_release(connection.release)) as compiled:

@@ -1,4 +1,4 @@
-"""Subcommands `cluster …`: list, cancel and retry runs on Kubeflow, and read their logs."""
+"""Subcommands `cluster …`: list, cancel, retry and follow runs on Kubeflow, and read their logs."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import click
 
 from components.documents import now
 from pipelines.kubeflow.options import connection_options
-from pipelines.kubeflow.waiting import INTERRUPTED, parse_timeout, step_titles, wait_for, wait_options
+from pipelines.kubeflow.waiting import INTERRUPTED, parse_timeout, step_titles, timeout_option, wait_for
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
@@ -110,23 +110,31 @@ def logs(*, kubeflow: "Callable[[], Kubeflow]", run: str, step: str, lines: int,
 
 @cluster.command(
     help="Start the failed steps of RUN again, in the same run: those that succeeded stay, and a training "
-    "goes on from its checkpoint. With --wait, exits like `twotower submit --wait`."
+    "goes on from its checkpoint."
 )
 @click.argument("run")
-@wait_options
 @_JSON
 @connection_options
-def retry(*, kubeflow: "Callable[[], Kubeflow]", run: str, wait: bool, timeout: str, as_json: bool) -> None:
+def retry(*, kubeflow: "Callable[[], Kubeflow]", run: str, as_json: bool) -> None:
     from pipelines.kubeflow.runs import find_run, read_run
     from pipelines.kubeflow.runs import retry as again
 
-    limit = parse_timeout(timeout, wait=wait)
     connection = kubeflow()
     found = find_run(connection, run)
     again(connection, found)
     _print_run(connection, read_run(connection, found.run_id), as_json=as_json)
-    if wait:
-        sys.exit(wait_for(connection, found.run_id, limit))
+
+
+@cluster.command(help="Follow RUN to its end, and print how it ended; exits like `twotower submit --wait`.")
+@click.argument("run")
+@timeout_option
+@connection_options
+def wait(*, kubeflow: "Callable[[], Kubeflow]", run: str, timeout: str) -> None:
+    from pipelines.kubeflow.runs import find_run
+
+    limit = parse_timeout(timeout)
+    connection = kubeflow()
+    sys.exit(wait_for(connection, find_run(connection, run).run_id, limit))
 
 
 def _record_cancel(run: Any) -> None:

@@ -20,7 +20,7 @@ from components.progress import log
 from components.train.settings import DEFAULT, PRESETS, check_shared_place, check_workers, override
 from pipelines.compiled import RENAMED, check_pipeline_inputs, compile_pipeline, pipeline_inputs
 from pipelines.kubeflow import names
-from pipelines.kubeflow.client import FINISHED, Kubeflow, get_or_create, where
+from pipelines.kubeflow.client import CANCELING, FINISHED, Kubeflow, get_or_create, where
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.schedule import existing
 from pipelines.kubeflow.versions import digest, upload_beside
@@ -118,7 +118,7 @@ def _mark(package: Path, arguments: dict[str, Any]) -> str:
 
 def _unfinished(kubeflow: Kubeflow, experiment_id: str, mark: str) -> Any | None:
     runs = kubeflow.runs(experiment_id=experiment_id, filter=where("display_name", "IS_SUBSTRING", mark))
-    ended = {*FINISHED, "CANCELING"}
+    ended = {*FINISHED, CANCELING}
     return next((run for run in runs if run.display_name.endswith(mark) and run.state not in ended), None)
 
 

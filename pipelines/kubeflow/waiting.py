@@ -1,6 +1,5 @@
-"""Waiting for a run on Kubeflow: the flags --wait and --timeout, and what is printed at its end."""
+"""Waiting for a run on Kubeflow: the flag --timeout, and what is printed at its end."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,25 +15,18 @@ _STATUS = {"succeeded": 0, "cancelled": INTERRUPTED}
 _LAST_LINES = 15
 
 
-def wait_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --wait and --timeout."""
-    timeout = click.option(
-        "--timeout",
-        default="",
-        show_default=False,
-        help="End the waiting after this time, such as 2h or 1h30m, with exit status 124; the run goes on.",
-    )
-    wait = click.option("--wait", is_flag=True, help="Follow the run to its end, and print the verdict.")
-    return wait(timeout(command))
+timeout_option = click.option(
+    "--timeout",
+    default="",
+    show_default=False,
+    help="End the waiting after this time, such as 2h or 1h30m, with exit status 124; the run goes on.",
+)
 
 
-def parse_timeout(text: str, *, wait: bool) -> float | None:
+def parse_timeout(text: str) -> float | None:
     """Parses --timeout into seconds; None for "". Raises `UserError`."""
-    from components.errors import UserError
     from pipelines.kubeflow.trigger import parse_interval
 
-    if text and not wait:
-        raise UserError("--timeout ends the waiting: give --wait as well")
     return parse_interval("--timeout", text) if text else None
 
 
@@ -49,16 +41,17 @@ def wait_for(kubeflow: "Kubeflow", run_id: str, timeout: float | None) -> int:
 
     url, titles = kubeflow.run_url(run_id), step_titles()
     pods = RunPods(kubeflow, run_id, titles)
+    again = f"`twotower cluster wait {run_id}` follows it again"
     limit = {} if timeout is None else {"timeout": timeout}
     try:
         with Board(Console(stderr=True), titles, pods.notes) as board:
             run = follow(kubeflow, run_id, board, **limit)
     except KeyboardInterrupt:
-        click.echo(f"the run goes on: {url}; the same command follows it again", err=True)
+        click.echo(f"the run goes on: {url}; {again}", err=True)
         return INTERRUPTED
     if run.state not in FINISHED:
         waited = f"--timeout {interval_text(int(timeout or 0))}: the run is {state_of(run)} and goes on"
-        click.echo(f"{'; '.join([waited, *board.notes])}: {url}; the same command follows it again", err=True)
+        click.echo(f"{'; '.join([waited, *board.notes])}: {url}; {again}", err=True)
         return _TIMED_OUT
     _print_end(run, pods)
     click.echo(f"{state_of(run)}: {url}")

@@ -143,8 +143,12 @@ def test_retry_goes_on_with_the_same_run(call, double, run):
         call("retry", "nightly 1")
 
 
-def test_retry_waits_like_submit(call, double, run):
-    assert call("retry", "nightly 1", "--wait", "--timeout", "0s", expect=124).stdout.startswith("running: ")
+def test_wait_exits_by_how_the_run_ends(call, double, run):
+    assert "failed: Ingest the ratings" in call("wait", "nightly 1", expect=1).stdout
+    call("retry", "nightly 1")
+    assert (
+        "--timeout 0s: the run is running" in call("wait", "nightly 1", "--timeout", "0s", expect=124).stderr
+    )
 
 
 def test_the_end_of_a_failed_run_names_the_step_and_shows_its_log(kubeflow, double, run, capsys):

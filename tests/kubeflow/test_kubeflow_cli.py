@@ -145,7 +145,8 @@ def test_wait_exits_by_how_the_run_ended(call, double, history, says, code):
 def test_a_wait_that_takes_too_long_ends_with_the_reason_and_leaves_the_run(call, double):
     result = call("submit", *_INPUTS, "--wait", "--timeout", "0s", expect=124)
     assert "--timeout 0s: the run is pending and goes on" in result.stderr
-    assert "the same command follows it again" in result.stderr
+    (run_id,) = double.stores["runs"]
+    assert f"`twotower cluster wait {run_id}` follows it again" in result.stderr
     assert [run["state"] for run in double.stores["runs"].values()] == ["PENDING"]
 
 
