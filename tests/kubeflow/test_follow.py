@@ -110,7 +110,8 @@ _MOMENTS = [
         # Should a step be listed twice, the last start counts.
         _task("train", "SUCCEEDED", begun="12:00:30", ended="2020-11-24T12:02:00Z"),
         _task("train", "FAILED", ended=_ENDED),
-        _task("publish", "SKIPPED", ended="2020-11-24T12:00:00Z"),
+        # As the server calls a step that Argo omitted, since one before it failed.
+        _task("publish", "RUNTIME_STATE_UNSPECIFIED", ended="2020-11-24T12:00:00Z"),
     ],
     [],
 ]
