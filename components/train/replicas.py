@@ -142,8 +142,9 @@ def require_same(value: float) -> None:
 
 
 def _exit(worker: Worker, error: Exception) -> NoReturn:
-    # TensorFlow puts the names of its operations in front.
+    # TensorFlow puts the names of its operations in front, and where each was called.
     message = re.sub(r"\{\{.*?\}\}", "", str(getattr(error, "message", error)))
+    message = re.sub(r"^(Graph execution error|Detected at| ).*\n", "", message, flags=re.MULTILINE)
     reason = " ".join(message.split())[:200]
     log(
         f"worker {worker.number} of {worker.of} has lost the others ({reason}); it ends with status "

@@ -42,6 +42,7 @@ class KubernetesDouble:
       failures: how many of the next requests meet an API that is down.
       requests: all of them, "VERB RESOURCE".
       on_look: called at each look at a Job, before it is answered.
+      quota: pods that the namespace may hold.
       ending: how many lists still show a pod that was deleted, since its container takes a while to end.
     """
 
@@ -54,6 +55,7 @@ class KubernetesDouble:
     requests: list[str] = field(default_factory=list)
     on_look: Callable[["KubernetesDouble"], object] | None = None
     ending: int = 0
+    quota: int = 1000
     _pods_made: int = 0
 
     def all(self, plural: str) -> list[Object]:
@@ -219,8 +221,9 @@ class KubernetesDouble:
         if len(done) == spec["completions"]:
             status["conditions"] = [_condition("SuccessCriteriaMet"), _condition("Complete")]
             return None
-        for index, counted in missing[: spec["parallelism"]]:
-            self._make_pod(job, index, counted)
+        for index, counted in missing:
+            if len(self.all("pods")) < self.quota:
+                self._make_pod(job, index, counted)
         return None
 
     def _fail(self, job: Object, reason: str, message: str) -> None:

@@ -152,6 +152,20 @@ def test_the_step_says_why_a_worker_does_not_start(pods, capsys):
     assert told.count("waits: ImagePullBackOff: no such image") == 1
 
 
+def test_a_pod_that_the_namespace_forbids_is_said_to_be_missing(pods, capsys):
+    def allow():
+        pods.double.quota = 2
+        pods.double.end(0)
+        pods.succeed()
+
+    pods.double.quota = 1
+    pods.at_looks(*[lambda: None] * 7, allow)
+    pods.train()
+    assert (
+        capsys.readouterr().err.count("1 of 2 workers have no pod yet; `kubectl describe job twotower-") == 1
+    )
+
+
 def test_a_cancelled_step_leaves_nothing_behind(pods):
     before = signal.getsignal(signal.SIGTERM)
     pods.at_looks(partial(os.kill, os.getpid(), signal.SIGTERM))

@@ -120,6 +120,8 @@ SECONDS_BETWEEN_LOOKS = 10.0
 # For so long the API may be out of reach: an upgrade of the control plane takes minutes.
 _PATIENCE = 600.0
 _LINES = 50
+# For a minute a pod may be missing: a quota or the namespace's pod-security may forbid it.
+_LOOKS_WITHOUT_PODS = 6
 
 
 class JobFollower:
@@ -128,6 +130,7 @@ class JobFollower:
     def __init__(self, api: Api, job: str, run: str, workers: int) -> None:
         self._api, self._job, self._run, self._workers = api, job, run, workers
         self._logged: set[str] = set()
+        self._looks_without_pods = 0
         self._last = ""
 
     def follow(self) -> None:
@@ -171,6 +174,11 @@ class JobFollower:
                 return status, sorted(own, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
     def _log_pods(self, pods: list[Object]) -> None:
+        missing = self._workers - len({_number(pod) for pod in pods})
+        self._looks_without_pods = self._looks_without_pods + 1 if missing else 0
+        if self._looks_without_pods >= _LOOKS_WITHOUT_PODS:
+            why = f"kubectl describe job {self._job} -n {self._api.namespace}"
+            self._log_once(f"{missing} of {self._workers} workers have no pod yet; `{why}` says why")
         for pod in pods:
             name = f"worker {_number(pod)} of {self._workers} ({pod['metadata']['name']})"
             ended, waits = _end(pod), _waits_for(pod)
