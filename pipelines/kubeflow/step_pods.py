@@ -188,7 +188,9 @@ class RunPods:
         except UserError:
             return ""
         warnings = [event for event in events if event.get("type") == "Warning"]
-        causes = [event for event in warnings if event.get("message") not in _TRIED_AGAIN]
+        # A pod that has its node now may have waited for it before.
+        past = "FailedScheduling" if pod.object.get("spec", {}).get("nodeName") else ""
+        causes = [one for one in warnings if one.get("message") not in _TRIED_AGAIN and one["reason"] != past]
         if not causes:
             return ""
         reason, message = causes[-1].get("reason", ""), _one_line(causes[-1].get("message", ""))

@@ -194,6 +194,5 @@ def test_two_workers_train_together_and_outlive_the_loss_of_one(site, published,
     assert process.wait(timeout=900) == 0, log.read_text("utf-8")
     assert "resuming from" in _log(site, run_id, "train")
     assert (
-        site.kubectl("get", "jobs,services", "--selector", f"twotower/run={run_id}", "--output", "name")
-        == ""
+        site.kubectl("get", "jobs,services", "--selector", f"twotower/run={run_id}", "--output", "name") == ""
     )

@@ -134,6 +134,13 @@ def test_a_pod_that_is_just_starting_is_no_trouble(kubeflow, cluster, run, forbi
     assert _notes(kubeflow, run) == []
 
 
+def test_a_node_that_was_found_at_last_is_no_trouble(kubeflow, cluster, run):
+    pod = _add_pod(cluster, run, "train.executor")
+    cluster.add_event("kubeflow", pod, "FailedScheduling", "0/1 nodes are available: 1 Insufficient cpu.")
+    cluster.objects["kubeflow", "pods", pod]["spec"] = {"nodeName": "node1"}
+    assert _notes(kubeflow, run) == []
+
+
 def test_a_pod_is_given_time_to_start(kubeflow, cluster, run, monkeypatch):
     monkeypatch.setattr(step_pods, "PATIENCE", 60)
     cluster.add_event("kubeflow", _add_pod(cluster, run, "train.executor"), "FailedScheduling", "no.")
