@@ -1,6 +1,5 @@
 """Subcommands `cluster …`: list, cancel, retry and follow runs on Kubeflow, and read their logs."""
 
-import json
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -8,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from components.documents import now
-from pipelines.kubeflow.options import connection_options
+from pipelines.kubeflow.options import connection_options, json_option, print_json
 from pipelines.kubeflow.waiting import INTERRUPTED, parse_timeout, step_titles, timeout_option, wait_for
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 @click.group(help="Look after runs on Kubeflow. RUN is the name of a run, or the beginning of its id.")
@@ -24,7 +21,7 @@ def cluster() -> None:
 
 @cluster.command(help="List the newest runs: how each stands or ended.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, help="Most runs that are listed.")
-@_JSON
+@json_option
 @connection_options
 def runs(*, kubeflow: "Callable[[], Kubeflow]", limit: int, as_json: bool) -> None:
     from rich.console import Console
@@ -39,7 +36,7 @@ def runs(*, kubeflow: "Callable[[], Kubeflow]", limit: int, as_json: bool) -> No
         _record_cancel(run)
     views = [view(connection, run, now()) for run in found]
     if as_json:
-        _print_json([one._asdict() for one in views])
+        print_json([one._asdict() for one in views])
         return
     if not views:
         click.echo("no runs; `twotower submit` starts one")
@@ -57,7 +54,7 @@ def runs(*, kubeflow: "Callable[[], Kubeflow]", limit: int, as_json: bool) -> No
 @cluster.command(help="Cancel RUN, and wait for its end. Its exit handler still runs.")
 @click.argument("run")
 @click.option("--wait/--no-wait", default=True, help="Wait until the run has ended.")
-@_JSON
+@json_option
 @connection_options
 def cancel(*, kubeflow: "Callable[[], Kubeflow]", run: str, wait: bool, as_json: bool) -> None:
     from pipelines.kubeflow.follow import follow
@@ -81,7 +78,7 @@ def cancel(*, kubeflow: "Callable[[], Kubeflow]", run: str, wait: bool, as_json:
 @click.argument("run")
 @click.option("--step", default="", show_default=False, help="Or of this step, such as train.")
 @click.option("--lines", type=click.IntRange(1, 100_000), default=200, help="Most lines, from the end.")
-@_JSON
+@json_option
 @connection_options
 def logs(*, kubeflow: "Callable[[], Kubeflow]", run: str, step: str, lines: int, as_json: bool) -> None:
     from components.errors import UserError
@@ -101,7 +98,7 @@ def logs(*, kubeflow: "Callable[[], Kubeflow]", run: str, step: str, lines: int,
             raise UserError(f"the log of {one} is not read from here ({ways}); see `{pods.kubectl_logs}`")
     whole = [log for log in read if log is not None]
     if as_json:
-        _print_json([{"run_id": found.run_id, **log._asdict()} for log in whole])
+        print_json([{"run_id": found.run_id, **log._asdict()} for log in whole])
         return
     for log in whole:
         click.echo(f"# {log.step}, from {log.source}", err=True)
@@ -113,7 +110,7 @@ def logs(*, kubeflow: "Callable[[], Kubeflow]", run: str, step: str, lines: int,
     "goes on from its checkpoint."
 )
 @click.argument("run")
-@_JSON
+@json_option
 @connection_options
 def retry(*, kubeflow: "Callable[[], Kubeflow]", run: str, as_json: bool) -> None:
     from pipelines.kubeflow.runs import find_run, read_run
@@ -153,10 +150,6 @@ def _print_run(kubeflow: "Kubeflow", run: Any, *, as_json: bool) -> None:
 
     one = view(kubeflow, run, now())
     if as_json:
-        _print_json(one._asdict())
+        print_json(one._asdict())
     else:
         click.echo(f"{one.state}: {one.url}")
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))

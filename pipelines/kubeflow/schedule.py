@@ -171,6 +171,9 @@ def resume(kubeflow: Kubeflow, name: str, *, skip_missed: bool = False, kill_run
             "`twotower schedule create`"
         )
     if skip_missed:
+        reference = wanted.pipeline_version_reference
+        if reference is not None and not reference.pipeline_version_id:
+            check_latest(kubeflow)
         made = schedules[0] if schedules[0].status == ENABLED else None
         command = f"twotower schedule resume {name} --skip-missed --kill-running"
         return _replace(kubeflow, wanted, made, schedules, "" if kill_running else command).schedule

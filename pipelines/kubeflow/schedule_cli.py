@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 import click
 
 from components.documents import now
-from pipelines.kubeflow.options import connection_options, param_option, place_options, pod_options
+from pipelines.kubeflow.options import (
+    connection_options,
+    json_option,
+    param_option,
+    place_options,
+    pod_options,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
     from pipelines.kubeflow.pods import PodSettings
+    from pipelines.kubeflow.schedule_view import Times, TimeZone
     from pipelines.kubeflow.submit import Place
 
 
@@ -93,6 +101,7 @@ def create(
     from pipelines.kubeflow.names import server_name
     from pipelines.kubeflow.schedule import Plan, check_latest
     from pipelines.kubeflow.schedule import create as put
+    from pipelines.kubeflow.schedule_view import cluster_time_zone, times_of
     from pipelines.kubeflow.submit import experiment, package, pipeline_arguments
     from pipelines.kubeflow.trigger import parse_trigger
     from pipelines.kubeflow.versions import upload_beside, upload_for_latest
@@ -122,27 +131,27 @@ def create(
     what = "the newest version" if always_latest else f"version {version.name}"
     verb = "is as asked already" if created.found else "replaced" if created.replaced else "created"
     click.echo(f"schedule {name} {verb}: {trigger}, {what} of {version.pipeline}")
-    _echo_next(connection, name)
-
-
-def _echo_next(connection: "Kubeflow", name: str) -> None:
-    """Prints when a schedule fires next."""
-    from pipelines.kubeflow.schedule import existing
-    from pipelines.kubeflow.schedule_view import cluster_time_zone, time_line, view
-
     zone = cluster_time_zone()
-    seen = view(connection, existing(connection, name)[0], now(), zone, alone=True)
+    _echo_next(times_of(connection, created.schedule, now(), zone), zone)
+
+
+def _echo_next(times: "Times", zone: "TimeZone") -> None:
+    """Prints when a schedule fires next."""
+    from pipelines.kubeflow.schedule_view import time_line
+
     click.echo(f"  next, in {zone}:")
-    for time in seen.firings:
+    for time in times.next:
         click.echo(f"  {time_line(time)}")
 
 
 @schedule.command(
     name="list", help="List the schedules: when, which version and image, how the last run ended."
 )
+@json_option
 @connection_options
-def list_schedules(*, kubeflow: "Callable[[], Kubeflow]") -> None:
+def list_schedules(*, kubeflow: "Callable[[], Kubeflow]", as_json: bool) -> None:
     from collections import Counter
+    from dataclasses import asdict
 
     from rich.console import Console
 
@@ -151,11 +160,14 @@ def list_schedules(*, kubeflow: "Callable[[], Kubeflow]") -> None:
 
     connection = kubeflow()
     schedules = sorted(connection.recurring_runs(), key=lambda one: one.display_name)
-    if not schedules:
+    if not schedules and not as_json:
         click.echo("no schedules; `twotower schedule create` makes one")
         return
     count, zone = Counter(one.display_name for one in schedules), cluster_time_zone()
     seen = [view(connection, one, now(), zone, alone=count[one.display_name] == 1) for one in schedules]
+    if as_json:
+        print_json([asdict(one) for one in seen])
+        return
     rows = [(one.name, one.state, one.trigger, one.version, one.image, one.age, one.outcome) for one in seen]
     console = Console()
     if not console.is_terminal:  # programs read a schedule from one line
@@ -172,15 +184,21 @@ def list_schedules(*, kubeflow: "Callable[[], Kubeflow]") -> None:
     "volumes runs then."
 )
 @click.argument("name")
+@json_option
 @connection_options
-def show(*, kubeflow: "Callable[[], Kubeflow]", name: str) -> None:
+def show(*, kubeflow: "Callable[[], Kubeflow]", name: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
     from pipelines.kubeflow.schedule import existing
     from pipelines.kubeflow.schedule_view import cluster_time_zone, time_line, view
 
     connection = kubeflow()
     found, zone = existing(connection, name), cluster_time_zone()
-    for one in found:
-        seen = view(connection, one, now(), zone, alone=len(found) == 1)
+    views = [view(connection, one, now(), zone, alone=len(found) == 1) for one in found]
+    if as_json:
+        print_json([asdict(one) for one in views])
+        return
+    for seen in views:
         for title, text in (
             ("schedule", f"{seen.name} ({seen.state}), {seen.age} old"),
             ("when", seen.trigger),
@@ -188,11 +206,11 @@ def show(*, kubeflow: "Callable[[], Kubeflow]", name: str) -> None:
             ("version", seen.version),
             ("", seen.cure),
             ("image", seen.image),
-            ("volumes", seen.volumes),
+            ("volumes", ", ".join(seen.volumes) or "none"),
             ("last run", " ".join([seen.outcome, seen.run_url]).strip()),
             *((key, value) for key, value in sorted(seen.arguments.items()) if key != "image"),
             ("missed", f"{time_line(seen.missed)}; {seen.after_missed}" if seen.missed else ""),
-            *(("next", time_line(time)) for time in seen.firings),
+            *(("next", time_line(time)) for time in seen.next),
         ):
             if text != "":
                 click.echo(f"{title:<22}{text}")
@@ -223,18 +241,18 @@ def pause(*, kubeflow: "Callable[[], Kubeflow]", name: str) -> None:
 def resume(*, kubeflow: "Callable[[], Kubeflow]", name: str, skip_missed: bool, kill_running: bool) -> None:
     from pipelines.kubeflow.schedule import ENABLED, existing
     from pipelines.kubeflow.schedule import resume as switch_on
-    from pipelines.kubeflow.schedule_view import cluster_time_zone, missed_time, time_line
+    from pipelines.kubeflow.schedule_view import cluster_time_zone, time_line, times_of
 
-    connection = kubeflow()
+    connection, zone = kubeflow(), cluster_time_zone()
     connection.check_release()
     before = existing(connection, name)[0]
-    missed = missed_time(connection, before, now(), cluster_time_zone()) if before.status != ENABLED else None
-    switch_on(connection, name, skip_missed=skip_missed, kill_running=kill_running)
+    missed = times_of(connection, before, now(), zone).missed if before.status != ENABLED else None
+    resumed = switch_on(connection, name, skip_missed=skip_missed, kill_running=kill_running)
     click.echo(f"schedule {name} is on")
     if missed is not None:
         follows = "no run starts for it" if skip_missed else "a run starts at once"
         click.echo(f"  it missed {time_line(missed)}: {follows}")
-    _echo_next(connection, name)
+    _echo_next(times_of(connection, resumed, now(), zone), zone)
 
 
 @schedule.command(help="Delete the schedule NAME; its runs stay.")

@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from components.errors import UserError
@@ -68,62 +68,71 @@ _AFTER_MISSED = {
 
 @dataclass(frozen=True)
 class ScheduleView:
-    """A schedule and its last run, as text."""
+    """A schedule and its last run, as text and values for JSON."""
 
     name: str
     state: str  # "on", "off", or "replacement cut off" after an interrupted `create`
     trigger: str  # the cron expression or the interval
     version: str  # the name of the version that runs next
     image: str
-    volumes: str  # the claims that its steps mount, and their paths
+    volumes: list[str]  # the claims that its steps mount, as CLAIM:PATH
     cure: str  # how to bring it to the graph of this project; "" if it has that
     age: str  # since the schedule was created
     outcome: str  # of the newest run, and its age
     run_url: str  # the newest run's page; "" if there is none
     arguments: dict[str, Any]
     missed: datetime | None  # the latest time that did not fire
-    after_missed: str  # what becomes of it
-    firings: list[datetime]  # the next three times; none if it is off
+    after_missed: str  # what becomes of it; "" without one
+    next: list[datetime]  # the next three times; none if it is off
 
 
 def view(kubeflow: Kubeflow, schedule: Any, now: datetime, zone: TimeZone, *, alone: bool) -> ScheduleView:
-    """Describes a schedule as text; it is `alone` if no other one has its name."""
+    """Describes a schedule; it is `alone` if no other one has its name."""
     runs = runs_of(kubeflow, schedule)
     on = schedule.status == ENABLED
     trigger = trigger_of(schedule.trigger)
     arguments = (schedule.runtime_config.parameters if schedule.runtime_config else None) or {}
     version = _version(kubeflow, schedule)
     content = Content(schedule.pipeline_spec if version is None else version.pipeline_spec)
-    last = _last(schedule, runs)
+    times = _times(schedule, runs, now, zone)
     return ScheduleView(
         name=schedule.display_name,
         state="on" if on else "off" if alone else "replacement cut off",
         trigger=(str(trigger) if trigger else "unknown") + ("" if schedule.no_catchup else ", catching up"),
         version=_version_name(schedule, version),
         image=str(arguments.get("image") or content.image),
-        volumes=", ".join(content.volumes) or "none",
+        volumes=content.volumes,
         cure=_cure(schedule, version, content),
         age=ago(now - schedule.created_at),
         outcome=_outcome(runs[0], now) if runs else "no run yet",
         run_url=kubeflow.run_url(runs[0].run_id) if runs else "",
         arguments=arguments,
-        missed=trigger.missed(now, last, zone.zone) if trigger else None,
-        after_missed=_AFTER_MISSED[on],
-        firings=list(itertools.islice(trigger.firings(now, last, zone.zone), 3)) if on and trigger else [],
+        missed=times.missed,
+        after_missed=_AFTER_MISSED[on] if times.missed else "",
+        next=times.next if on else [],
     )
 
 
-def missed_time(kubeflow: Kubeflow, schedule: Any, now: datetime, zone: TimeZone) -> datetime | None:
-    """Returns the latest time until `now` at which a schedule should have fired and did not, if any."""
-    trigger, runs = trigger_of(schedule.trigger), runs_of(kubeflow, schedule)
-    return trigger.missed(now, _last(schedule, runs), zone.zone) if trigger else None
+class Times(NamedTuple):
+    """Times of a schedule, in the zone of its cluster."""
+
+    missed: datetime | None  # the latest time that did not fire, if any
+    next: list[datetime]  # three at most
 
 
-def _last(schedule: Any, runs: list[Any]) -> datetime:
-    """Returns when a schedule fired last, or else was created."""
+def times_of(kubeflow: Kubeflow, schedule: Any, now: datetime, zone: TimeZone) -> Times:
+    """Computes when a schedule fires next, if it is on, and what it missed."""
+    return _times(schedule, runs_of(kubeflow, schedule), now, zone)
+
+
+def _times(schedule: Any, runs: list[Any], now: datetime, zone: TimeZone) -> Times:
+    trigger = trigger_of(schedule.trigger)
+    if trigger is None:
+        return Times(None, [])
     fired = (run.scheduled_at for run in runs if run.scheduled_at is not None)
-    last: datetime = max([schedule.created_at, *fired])
-    return last
+    last = max([schedule.created_at, *fired])
+    following = itertools.islice(trigger.firings(now, last, zone.zone), 3)
+    return Times(trigger.missed(now, last, zone.zone), list(following))
 
 
 def time_line(time: datetime) -> str:

@@ -284,6 +284,15 @@ def test_a_schedule_has_a_span_and_may_catch_up(call, double):
     assert "catching up" in call("schedule", "list").stdout
 
 
+def test_programs_read_schedules_as_json(call):
+    assert json.loads(call("schedule", "list", "--json").stdout) == []
+    call("schedule", "create", "nightly", *_INPUTS, "--every", "6h", "--volume", "data:/data")
+    for words in (["list"], ["show", "nightly"]):
+        (one,) = json.loads(call("schedule", *words, "--json").stdout)
+        assert (one["name"], one["state"], one["volumes"]) == ("nightly", "on", ["data:/data"])
+        assert len([datetime.fromisoformat(time) for time in one["next"]]) == 3
+
+
 def test_times_are_in_the_time_zone_that_the_cluster_names(call, cluster):
     variable = {"name": "CRON_SCHEDULE_TIMEZONE", "value": "Asia/Kolkata"}
     spec = {"template": {"spec": {"containers": [{"env": [variable]}]}}}

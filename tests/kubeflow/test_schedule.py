@@ -319,6 +319,15 @@ def test_made_anew_and_killed_at_any_moment_a_second_call_completes_it(double, h
     assert double.most_enabled == 1
 
 
+def test_one_that_runs_the_newest_is_not_made_anew_by_a_server_that_cannot(double, host):
+    create(connect(Access(host)), dataclasses.replace(_PLAN, version_id=""))
+    pause(connect(Access(host)), "nightly")
+    double.release = "2.16.0"
+    with pytest.raises(UserError, match="--always-latest"):
+        resume(connect(Access(host)), "nightly", skip_missed=True)
+    assert _only(double)["status"] == "DISABLED"
+
+
 def test_a_start_that_is_past_by_now_is_no_change(kubeflow, double):
     soon = datetime.now(UTC) + timedelta(days=1)
     plan = dataclasses.replace(_PLAN, trigger=dataclasses.replace(_PLAN.trigger, start=soon))

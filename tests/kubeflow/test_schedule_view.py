@@ -10,7 +10,7 @@ import yaml
 from pipelines.kubeflow import schedule_view
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.schedule import Plan, create, existing, pause
-from pipelines.kubeflow.schedule_view import TimeZone, ago, missed_time, time_line, view
+from pipelines.kubeflow.schedule_view import TimeZone, ago, time_line, times_of, view
 from pipelines.kubeflow.submit import experiment, run_now
 from pipelines.kubeflow.trigger import parse_trigger
 from pipelines.kubeflow.versions import Content, present_graph, upload
@@ -54,7 +54,7 @@ def test_a_new_schedule_is_on_pinned_and_has_run_never(kubeflow, double, plan):
     (version,) = double.versions[plan.pipeline_id].values()
     assert (seen.state, seen.version, seen.outcome) == ("on", version["display_name"], "no run yet")
     assert (seen.trigger, seen.image, seen.age) == ("0 0 3 * * *", "r.io/twotower:1.0", "2 days")
-    assert [time.isoformat() for time in seen.firings] == [
+    assert [time.isoformat() for time in seen.next] == [
         f"2026-11-{day}T03:00:00+00:00" for day in (28, 29, 30)
     ]
 
@@ -94,14 +94,14 @@ def test_a_version_that_is_gone_is_no_obstacle(kubeflow, double, plan):
 def test_what_is_off_fires_never(kubeflow, plan):
     create(kubeflow, plan)
     pause(kubeflow, "nightly")
-    assert (_view(kubeflow).state, _view(kubeflow).firings) == ("off", [])
+    assert (_view(kubeflow).state, _view(kubeflow).next) == ("off", [])
     assert _view(kubeflow, alone=False).state == "replacement cut off"
 
 
 def test_an_interval_goes_on_from_the_last_firing(kubeflow, double, plan):
     create(kubeflow, dataclasses.replace(plan, trigger=parse_trigger("", "6h")))
     _ran(double, "SUCCEEDED", scheduled_at="2026-11-27T10:00:00Z", finished_at="2026-11-27T10:30:00Z")
-    assert [time.hour for time in _view(kubeflow).firings] == [16, 22, 4]
+    assert [time.hour for time in _view(kubeflow).next] == [16, 22, 4]
 
 
 def test_a_schedule_of_other_making_is_shown_as_far_as_it_is_understood(kubeflow, double, plan):
@@ -110,7 +110,7 @@ def test_a_schedule_of_other_making_is_shown_as_far_as_it_is_understood(kubeflow
     schedule["trigger"] = {"cron_schedule": {"cron": "@every 5m"}}
     del schedule["pipeline_version_reference"]
     seen = _view(kubeflow)
-    assert (seen.trigger, seen.version, seen.firings) == ("unknown", "sent with it", [])
+    assert (seen.trigger, seen.version, seen.next) == ("unknown", "sent with it", [])
 
 
 def test_a_time_is_shown_in_utc_and_local(monkeypatch):
@@ -159,12 +159,15 @@ def test_a_run_out_of_turn_of_the_latest_has_the_newest_version(kubeflow, double
 
 def test_it_shows_the_volumes_of_the_version_that_runs_next(kubeflow, package, plan):
     create(kubeflow, dataclasses.replace(plan, version_id=""))
-    assert _view(kubeflow).volumes == "none"
+    assert _view(kubeflow).volumes == []
     pods = PodSettings(volumes=("twotower:/data", "scratch:/scratch"))
     package.write_text(pods.apply(package.read_text("utf-8")), "utf-8")
     name = upload(kubeflow, package, "training").name
     seen = _view(kubeflow)
-    assert (seen.version, seen.volumes) == (f"latest ({name})", "scratch:/scratch, twotower:/data")
+    assert (seen.version, seen.volumes) == (
+        f"latest ({name})",
+        ["scratch:/scratch", "twotower:/data"],
+    )
 
 
 def test_a_version_of_another_graph_comes_with_the_cure(kubeflow, package, plan, monkeypatch):
@@ -188,7 +191,7 @@ def test_the_graph_of_this_project_is_known_from_its_package():
 def test_its_times_are_those_of_the_clusters_zone(kubeflow, plan):
     create(kubeflow, plan)
     seen = _view(kubeflow, zone=TimeZone(ZoneInfo("Europe/Berlin"), "the context kind"))
-    assert seen.firings[0].isoformat() == "2026-11-28T03:00:00+01:00"
+    assert seen.next[0].isoformat() == "2026-11-28T03:00:00+01:00"
 
 
 def test_a_time_that_it_missed_is_shown_with_what_follows(kubeflow, double, plan):
@@ -199,7 +202,7 @@ def test_a_time_that_it_missed_is_shown_with_what_follows(kubeflow, double, plan
     assert "--skip-missed" in _view(kubeflow).after_missed
     _ran(double, "SUCCEEDED", scheduled_at="2026-11-27T03:00:00Z")
     assert _view(kubeflow).missed is None
-    assert missed_time(kubeflow, existing(kubeflow, "nightly")[0], _NOW, _ZONE) is None
+    assert times_of(kubeflow, existing(kubeflow, "nightly")[0], _NOW, _ZONE).missed is None
 
 
 def test_one_that_catches_up_says_so(kubeflow, plan):
