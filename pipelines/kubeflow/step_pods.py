@@ -229,9 +229,9 @@ class RunPods:
                 break
             if text:
                 return StepLog(step, f"pod {pod.name}", text)
-        else:
-            if self._cluster is not None:
-                self.missing.setdefault("kubeconfig", f"{self._cluster.name} has no pod of {step}")
+            self.missing["kubeconfig"] = f"the pod {pod.name} has printed nothing"
+        if self._cluster is not None:
+            self.missing.setdefault("kubeconfig", f"{self._cluster.name} has no pod of {step}")
         return self._archived(run, step, lines)
 
     def _archived(self, run: Any, step: str, lines: int) -> StepLog | None:

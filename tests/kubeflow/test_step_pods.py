@@ -218,6 +218,10 @@ def test_a_log_that_is_nowhere_says_what_was_tried(kubeflow, cluster, run):
         "artifact store": "it has no log of this step",
     }
     assert _log(kubeflow, run, "notify")[1]["artifact store"] == "the server names no pod of this step"
+    _add_pod(cluster, run, "ingest.executor", "Succeeded")
+    assert _log(kubeflow, run, "train")[1]["kubeconfig"] == "the context kind has no pod of train"
+    _add_pod(cluster, run, "train.executor", name="w-4")
+    assert _log(kubeflow, run, "train")[1]["kubeconfig"] == "the pod w-4 has printed nothing"
 
 
 @pytest.mark.parametrize(
