@@ -78,15 +78,21 @@ def submit(
 def upload(*, kubeflow: "Callable[[], Kubeflow]", pods: "PodSettings", pipeline: str) -> None:
     from components.image import IMAGE
     from pipelines.kubeflow.submit import check_image, package
-    from pipelines.kubeflow.versions import readers
+    from pipelines.kubeflow.versions import Content, readers
     from pipelines.kubeflow.versions import upload as bring
 
     check_image(pods.image or IMAGE)
     connection = kubeflow()
+    connection.check_release()
+    there = connection.pipeline(pipeline)
+    before = connection.newest_version(there.pipeline_id) if there is not None else None
     with package(pods.for_release(connection.release)) as compiled:
         version = bring(connection, compiled, pipeline, newest=True)
-    volumes = ", ".join(pods.volumes) or "none"
-    click.echo(f"version {version.name} of {pipeline} is the newest; its volumes: {volumes}")
+    after = connection.newest_version(version.pipeline_id)
+    volumes = [", ".join(Content(one.pipeline_spec).volumes) or "none" for one in (after, before) if one]
+    click.echo(
+        f"version {version.name} of {pipeline} is the newest; its volumes: {', before: '.join(volumes)}"
+    )
     found = readers(connection, version.pipeline_id)
     click.echo(f"schedules that run it from now on: {', '.join(found) or 'none'}")
 

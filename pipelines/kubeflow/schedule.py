@@ -70,7 +70,7 @@ def _exact(schedule: Any) -> tuple[Any, ...]:
     version = schedule.pipeline_version_reference
     parameters = schedule.runtime_config.parameters if schedule.runtime_config is not None else None
     pinned_to = version.pipeline_version_id if version is not None else None
-    trigger = {kind: dict(fields) for kind, fields in _plain(schedule.trigger).items()}
+    trigger = {kind: dict(fields) for kind, fields in (_plain(schedule.trigger) or {}).items()}
     for fields in trigger.values():
         start = fields.get("start_time")
         if schedule.no_catchup and start is not None and start <= datetime.now(UTC):
@@ -189,7 +189,7 @@ def _anew(schedule: Any) -> Any:
     for key in ("recurring_run_id", "created_at", "updated_at", "status", "error", "namespace"):
         setattr(body, key, None)
     body.mode = api.RecurringRunMode.DISABLE
-    for one in (body.trigger.cron_schedule, body.trigger.periodic_schedule):
+    for one in (body.trigger.cron_schedule, body.trigger.periodic_schedule) if body.trigger else ():
         if one is not None and one.start_time is not None and one.start_time <= datetime.now(UTC):
             one.start_time = None  # the server would count the times missed from there
     return body

@@ -99,7 +99,7 @@ def create(
     texts: tuple[str, ...],
 ) -> None:
     from pipelines.kubeflow.names import server_name
-    from pipelines.kubeflow.schedule import Plan, check_latest
+    from pipelines.kubeflow.schedule import ENABLED, Plan, check_latest
     from pipelines.kubeflow.schedule import create as put
     from pipelines.kubeflow.schedule_view import cluster_time_zone, times_of
     from pipelines.kubeflow.submit import experiment, package, pipeline_arguments
@@ -132,6 +132,8 @@ def create(
     verb = "is as asked already" if created.found else "replaced" if created.replaced else "created"
     click.echo(f"schedule {name} {verb}: {trigger}, {what} of {version.pipeline}")
     zone = cluster_time_zone()
+    if created.found and created.schedule.status != ENABLED:
+        click.echo("  it was off: a time that it missed starts a run at once")
     _echo_next(times_of(connection, created.schedule, now(), zone), zone)
 
 

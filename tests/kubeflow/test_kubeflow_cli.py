@@ -273,6 +273,23 @@ def test_resume_says_what_becomes_of_a_time_that_was_missed(call, double, words,
     assert [one["status"] for one in double.schedules("nightly")] == ["ENABLED"]
 
 
+def test_create_says_so_if_it_resumes_one_that_missed_a_time(call, double):
+    create = ["schedule", "create", "nightly", *_INPUTS, "--cron", "0 0 3 * * *"]
+    double.clock = datetime.now(UTC) - timedelta(hours=30)
+    assert "it was off" not in call(*create).stdout
+    call("schedule", "pause", "nightly")
+    double.clock = datetime.now(UTC)
+    output = call(*create).stdout
+    assert "is as asked already" in output
+    assert "it was off: a time that it missed starts a run at once" in output
+    assert len(double.stores["runs"]) == 1
+
+
+def test_an_upload_without_the_volumes_of_the_one_before_shows(call):
+    assert call("upload", "--volume", "data:/data").stdout.startswith("version 0.")
+    assert "its volumes: none, before: data:/data\n" in call("upload").stdout
+
+
 def test_a_schedule_has_a_span_and_may_catch_up(call, double):
     span = ["--start", "2126-12-01", "--end", "2127-01-01T00:00+01:00", "--catch-up"]
     created = call("schedule", "create", "nightly", *_INPUTS, "--every", "6h", *span).stdout
@@ -311,7 +328,7 @@ def test_a_new_version_comes_to_a_schedule_by_upload_alone(call, double):
     assert "schedule nightly always runs the newest version of twotower-training" in submitted.stderr
     assert "volumes               data:/data" in call("schedule", "show", "nightly").stdout
     brought = call("upload", "--image", "r.io/twotower:1.1", "--volume", "data:/data").stdout
-    assert "of twotower-training is the newest; its volumes: data:/data" in brought
+    assert "of twotower-training is the newest; its volumes: data:/data, before: data:/data\n" in brought
     assert "schedules that run it from now on: nightly" in brought
     shown = call("schedule", "show", "nightly").stdout
     assert brought.split()[1] in shown
