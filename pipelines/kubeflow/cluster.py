@@ -102,6 +102,13 @@ class Cluster:
         answer = self._json("POST", f"/apis/authorization.k8s.io/v1/{review}", body={"spec": spec}) or {}
         return bool(answer.get("status", {}).get("allowed"))
 
+    def release(self) -> tuple[int, int]:
+        """Returns the release of Kubernetes: (1, 34)."""
+        answer = self._json("GET", "/version") or {}
+        # Clouds say "34+".
+        major, minor = (int(str(answer.get(key)).rstrip("+")) for key in ("major", "minor"))
+        return major, minor
+
     def _place(self, kind: Kind) -> str:
         group, plural = _PATHS[kind]
         return f"/{group}/namespaces/{self.namespace}/{plural}"

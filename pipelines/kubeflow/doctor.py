@@ -12,7 +12,7 @@ import urllib3
 import yaml
 
 from components.errors import UserError
-from components.train.pods.api import RIGHTS, ROLE
+from components.train.pods.api import LEAST_RELEASE, RIGHTS, ROLE
 from pipelines.kubeflow.client import Kubeflow
 from pipelines.kubeflow.cluster import Cluster, Kind
 from pipelines.kubeflow.pods import PodSettings
@@ -291,6 +291,7 @@ def _workers(namespace: str, account: str, workers: int) -> tuple[Verdict, str]:
     ask = f"`kubectl auth can-i create jobs -n {namespace} --as={user}` asks as an administrator"
     try:
         cluster = Cluster(namespace)
+        release = cluster.release()
         missing = [
             f"{verb} {resource}"
             for group, resource, verbs in RIGHTS
@@ -299,6 +300,9 @@ def _workers(namespace: str, account: str, workers: int) -> tuple[Verdict, str]:
         ]
     except UserError as error:
         return "unknown", f"{workers}: not asked whether {account} may start them: {error}; {ask}"
+    if release < LEAST_RELEASE:
+        least, own = (".".join(map(str, one)) for one in (LEAST_RELEASE, release))
+        return "ill", f"{cluster.name} is Kubernetes {own}; they need {least} or newer: leave --workers out"
     where = f"namespace {namespace} of {cluster.name}"
     if not missing:
         return "well", f"{account} may start {workers} of them in {where}"

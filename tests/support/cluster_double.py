@@ -24,6 +24,7 @@ class ClusterDouble:
       events: in the order in which they came; each names its object in `involvedObject`.
       logs: what containers have printed, by (pod, container).
       token: what the caller must send; "" for anything.
+      minor: the release of Kubernetes, after "1.".
       forbidden: what is refused, "VERB PLURAL", such as "get pods/log" or "create jobs"; access reviews say
         so too.
       failures: how many of the next requests meet an API that is down.
@@ -37,6 +38,7 @@ class ClusterDouble:
     events: list[dict[str, Any]] = field(default_factory=list)
     logs: dict[tuple[str, str], str] = field(default_factory=dict)
     token: str = ""
+    minor: str = "34"
     forbidden: set[str] = field(default_factory=set)
     failures: int = 0
     requests: list[str] = field(default_factory=list)
@@ -70,6 +72,8 @@ class ClusterDouble:
             return _status(401, "Unauthorized")
         if request.path.startswith("/apis/authorization.k8s.io/v1/"):
             return self._review(json.loads(request.data))
+        if request.path == "/version":
+            return _json({"major": "1", "minor": self.minor})
         match = _PATH.fullmatch(request.path)
         if match is None:
             return _status(404, "the server could not find the requested resource")

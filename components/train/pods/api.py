@@ -21,6 +21,9 @@ RIGHTS = (
     ("", "persistentvolumeclaims", ("get",)),
 )
 
+# The release of Kubernetes that first limits the restarts of each worker.
+LEAST_RELEASE = (1, 29)
+
 # As the methods of the Kubernetes client call them.
 Kind = Literal["job", "service", "pod", "persistent_volume_claim"]
 

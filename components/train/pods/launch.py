@@ -16,7 +16,7 @@ from components.progress import PREFIX, log
 from components.step import last_outcome
 from components.storage import is_remote
 from components.train.artifact import ModelRecord, read_record
-from components.train.pods.api import Api, MissingError, NoAnswerError, Object
+from components.train.pods.api import LEAST_RELEASE, Api, MissingError, NoAnswerError, Object
 from components.train.pods.cleanup import delete_workers
 from components.train.pods.manifests import CONTAINER, RUN, OwnPod, job_manifest, service_manifest
 from components.train.pods.worker import beating, delete_exchanges, exchange_of
@@ -81,8 +81,9 @@ class Launcher:
         job = self.api.create("job", job_manifest(self.pod, workers, place, same_node))
         # An older cluster drops what it does not know without a word, and would try for ever.
         if "backoffLimitPerIndex" not in job["spec"]:
+            least = ".".join(map(str, LEAST_RELEASE))
             raise UserError(
-                f"--workers {workers} needs Kubernetes 1.29 or newer, which limits the restarts of each "
+                f"--workers {workers} needs Kubernetes {least} or newer, which limits the restarts of each "
                 "worker; leave it out on this cluster"
             )
 
