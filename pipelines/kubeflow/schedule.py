@@ -97,7 +97,7 @@ def _within(wanted: Any, found: Any) -> bool:
 ENABLED = "ENABLED"
 
 # The most runs of a schedule that the server starts at a time.
-MOST_CONCURRENT = 10
+_MOST_CONCURRENT = 10
 
 # The first releases that delete a schedule without its runs, and whose schedules take the newest version.
 _ORPHANS, _LATEST = (2, 16), (2, 17)
@@ -211,8 +211,8 @@ def existing(kubeflow: Kubeflow, name: str) -> list[Any]:
 
 def runs_of(kubeflow: Kubeflow, schedule: Any) -> list[Any]:
     """Lists the newest runs of a schedule, newest first, as many as can be in progress at a time."""
-    runs = kubeflow.runs(filter=where("recurring_run_id", "EQUALS", schedule.recurring_run_id))
-    return list(itertools.islice(runs, MOST_CONCURRENT))
+    selected = where("recurring_run_id", "EQUALS", schedule.recurring_run_id)
+    return list(itertools.islice(kubeflow.runs(filter=selected, size=_MOST_CONCURRENT), _MOST_CONCURRENT))
 
 
 def _replace(

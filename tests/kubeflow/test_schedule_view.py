@@ -205,6 +205,19 @@ def test_a_time_that_it_missed_is_shown_with_what_follows(kubeflow, double, plan
     assert times_of(kubeflow, existing(kubeflow, "nightly")[0], _NOW, _ZONE).missed is None
 
 
+def test_a_time_that_a_run_in_progress_holds_back_is_shown_and_fires_when_that_ends(kubeflow, double, plan):
+    create(kubeflow, plan)
+    (schedule,) = double.schedules("nightly")
+    _ran(double, "RUNNING", scheduled_at="2026-11-25T03:00:00Z")
+    double.clock = _NOW
+    double.fire(schedule)
+    missed = _view(kubeflow).missed
+    assert len(double.stores["runs"]) == 1
+    double.end_runs(schedule)
+    _, held_back = double.stores["runs"].values()
+    assert datetime.fromisoformat(held_back["scheduled_at"]) == missed
+
+
 def test_one_that_catches_up_says_so(kubeflow, plan):
     create(kubeflow, dataclasses.replace(plan, catch_up=True))
     assert _view(kubeflow).trigger == "0 0 3 * * *, catching up"
