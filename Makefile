@@ -115,6 +115,12 @@ mutation: $(VENV)/.test-installed ## mutate the gate, the metrics and the champi
 	@$(BIN)/mutmut run
 	@$(BIN)/mutmut results
 
+.PHONY: test-vertex
+test-vertex: $(VENV)/.test-installed ## hold the pipeline for Vertex AI to google-cloud-aiplatform's loader (installs it apart)
+	@$(PYTHON) -m venv .venv-vertex
+	@.venv-vertex/bin/pip install --quiet google-cloud-aiplatform==2.7.0 PyYAML==6.0.4
+	@TWOTOWER_VERTEX_PYTHON=$(CURDIR)/.venv-vertex/bin/python $(BIN)/pytest -rs tests/kubeflow/test_vertex.py
+
 # ---- the image
 
 .PHONY: image
@@ -136,4 +142,4 @@ test-cluster: $(VENV)/.test-installed ## runs, schedules and workers on the Kube
 
 .PHONY: clean
 clean: ## delete what the verbs made here, but not the registry
-	rm -rf $(VENV) .twotower data/sample build dist *.egg-info
+	rm -rf $(VENV) .venv-vertex .twotower data/sample build dist *.egg-info

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
+
+# The file systems of this machine: device, directory, type.
+_MOUNTS = Path("/proc/self/mounts")
 
 # Errors of a write to a full disk, or beyond a user's quota.
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
@@ -31,7 +35,7 @@ def output_directory(path: str | Path) -> Iterator[Path]:
         yield staging
         if target.is_dir():
             shutil.rmtree(target)
-        staging.replace(target)
+        _move(staging, target)
     except OSError as error:
         if error.errno not in FULL_DISK:
             raise
@@ -43,16 +47,47 @@ def output_directory(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _move(staging: Path, target: Path) -> None:
+    """Renames a directory, or copies its files where a file system renames no directories."""
+    try:
+        staging.replace(target)
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise
+        # Cloud Storage as a file system (gcsfuse, on Vertex AI) has no directories to rename.
+        try:
+            shutil.copytree(staging, target, copy_function=shutil.copyfile)
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+
+
 def directory_beside(target: Path, kind: str = "") -> Path:
-    """Makes an empty hidden directory beside `target`. Raises `UserError` if nothing can be written there."""
+    """Makes an empty hidden directory beside `target`. Raises `UserError` if nothing can be written there.
+
+    Where a bucket is mounted there it is in the directory for temporary files: databases and logs are written
+    in the middle, which an object store does not know.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.gettempdir()) if _is_bucket(target.parent) else target.parent
         # Not by mkdtemp, whose 0700 would hide the output from other users.
-        directory = target.with_name(f".{target.name}.{kind}{uuid.uuid4().hex[:8]}")
+        directory = place / f".{target.name}.{kind}{uuid.uuid4().hex[:8]}"
         directory.mkdir()
         return directory
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; name another output") from error
+
+
+def _is_bucket(directory: Path) -> bool:
+    """Tests if a directory lies on Cloud Storage that gcsfuse has mounted."""
+    try:
+        mounts = [line.split() for line in _MOUNTS.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return False  # not Linux
+    path = directory.resolve()
+    above = [(mount[1], mount[2]) for mount in mounts if path.is_relative_to(mount[1])]
+    return bool(above) and max(above, key=lambda one: len(one[0]))[1] == "fuse.gcsfuse"
 
 
 def write_json(path: str | Path, value: Any) -> None:

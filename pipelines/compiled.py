@@ -42,10 +42,50 @@ def compile_pipeline(output: str | Path, pods: "PodSettings | None" = None) -> P
             compiler.Compiler().compile(pipeline(), str(package))
             if pods is not None:
                 package.write_text(pods.apply(package.read_text("utf-8")), "utf-8")
+            if pods is not None and pods.platform == "vertex":
+                package.write_text(for_vertex(package.read_text("utf-8"), pods.image), "utf-8")
             package.replace(target)
     except OSError as error:
         raise UserError(f"--output {target}: {error.strerror}; name another file") from error
     return target
+
+
+# What of the pipeline Vertex AI has no place for, or no use of.
+NOT_ON_VERTEX = (
+    "the time limits of the steps and their user: they are in the platform document, which it does not read",
+    "the input image: it is fixed in the file",
+    "the webhook: its URL is in a secret of Kubernetes",
+    "workers above 1: they need Kubernetes",
+    "local paths and volumes: ratings, movies, test_ratings, registry and checkpoint_root have to be gs://",
+)
+
+# Vertex AI takes no longer pause between the tries of a step, in seconds.
+_LONGEST_PAUSE = 3600
+
+
+def for_vertex(package: str, image: str) -> str:
+    """Returns the compiled pipeline `package`, YAML, for Vertex AI: one document with a fixed image."""
+    document = next(yaml.load_all(package, Loader=yaml.CSafeLoader))
+    for executor in document["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        container["image"] = image
+        resources = container.get("resources", {})
+        if "cpuRequest" in resources:  # it chooses the machine by the limits
+            resources["cpuLimit"] = resources["cpuRequest"]
+            resources["resourceCpuLimit"] = resources["resourceCpuRequest"]
+    for component in [document["root"], *document["components"].values()]:
+        _drop_image(component.get("inputDefinitions", {}))
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            _drop_image(task.get("inputs", {}))
+            if "backoffMaxDuration" in (policy := task.get("retryPolicy", {})):
+                seconds = int(policy["backoffMaxDuration"].removesuffix("s"))
+                policy["backoffMaxDuration"] = f"{min(seconds, _LONGEST_PAUSE)}s"
+    return str(yaml.dump(document, Dumper=yaml.CSafeDumper))
+
+
+def _drop_image(inputs: dict[str, Any]) -> None:
+    for name in ("image", "base_image", "pipelinechannel--image"):
+        inputs.get("parameters", {}).pop(name, None)
 
 
 def _import_kfp() -> None:

@@ -1,6 +1,7 @@
 """The subcommands `run` and `compile`."""
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ import click
 
 from components.command import Subcommand, flag_of
 from pipelines.compiled import RENAMED, pipeline_inputs
-from pipelines.kubeflow.options import pod_options, target_option
+from pipelines.kubeflow.names import VERTEX
+from pipelines.kubeflow.options import PLATFORMS, pod_options, target_option
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.pods import PodSettings
@@ -53,11 +55,19 @@ def run(runner: str, work_dir: str, **arguments: Any) -> None:
     sys.exit(end_screen(outcome, arguments["registry"]))
 
 
-@click.command(name="compile", help="Write the training pipeline as YAML, ready to upload to Kubeflow.")
+@click.command(
+    name="compile",
+    help="Write the training pipeline as YAML, ready to upload to Kubeflow; with "
+    "--target vertex for Vertex AI Pipelines, and say what is left out.",
+)
 @click.option("--output", default="pipeline.yaml", help="The YAML file to write.")
-@target_option
+@functools.partial(target_option, platforms=PLATFORMS)
 @pod_options
 def compile_pipeline(*, output: str, pods: "PodSettings") -> None:
-    from pipelines.compiled import compile_pipeline
+    from pipelines.compiled import NOT_ON_VERTEX, compile_pipeline
 
     click.echo(f"wrote {compile_pipeline(output, pods)}")
+    if pods.platform == VERTEX:
+        click.echo("left out, since Vertex AI has no place for it:")
+        for line in NOT_ON_VERTEX:
+            click.echo(f"  {line}")

@@ -9,6 +9,9 @@ from pathlib import PurePosixPath
 
 from components.errors import UserError
 
+# The systems that run a compiled pipeline.
+KUBEFLOW, VERTEX = "kubeflow", "vertex"
+
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _SECRET_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")
@@ -24,48 +27,16 @@ _PIPELINE_ROOT = re.compile(r"(gs|s3|minio)://[^/?]+(/[^?]*)?(\?.+)?")
 _LABEL_LENGTH, _NAME_LENGTH = 63, 253
 
 # Volumes that Kubeflow and Argo put into the pod of a step.
-_VOLUMES = frozenset(
-    {
-        "argoexec-bin",
-        "custom-ca",
-        "dot-cache-scratch",
-        "dot-config-scratch",
-        "dot-local-scratch",
-        "gcs-scratch",
-        "kfp-launcher",
-        "kfp-workspace",
-        "minio-scratch",
-        "s3-scratch",
-        "tmp-dir-argo",
-        "var-run-argo",
-    }
+_VOLUMES = re.compile(
+    "argoexec-bin|custom-ca|(dot-cache|dot-config|dot-local|gcs|minio|s3)-scratch|kfp-launcher|kfp-workspace|"
+    "tmp-dir-argo|var-run-argo"
 )
 
-# Directories of the system, Kubeflow, Argo and the image: nothing may be mounted at, above or below them.
-_CLOSED = (
-    "/.cache",
-    "/.config",
-    "/.local",
-    "/argo",
-    "/bin",
-    "/dev",
-    "/etc",
-    "/gcs",
-    "/kfp",
-    "/kfp-launcher",
-    "/kfp-workspace",
-    "/lib",
-    "/lib64",
-    "/minio",
-    "/opt/twotower",
-    "/proc",
-    "/s3",
-    "/sbin",
-    "/sys",
-    "/usr",
-    "/var/run/argo",
-    "/var/run/secrets",
-)
+# Directories of the system, of Kubeflow, and others: nothing may be mounted at, above or below them.
+_SYSTEM = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")
+_SCRATCH = ("/.cache", "/.config", "/.local", "/gcs", "/minio", "/s3")
+_PROGRAMS = ("/argo", "/kfp", "/kfp-launcher", "/kfp-workspace", "/opt/twotower")
+_CLOSED = (*_SYSTEM, *_SCRATCH, *_PROGRAMS, "/var/run/argo", "/var/run/secrets")
 # Directories of the image with files in them: nothing may be mounted at or above them.
 _FILLED = ("/opt", "/run", "/tmp", "/var")
 
@@ -92,7 +63,7 @@ def volume_name(flag: str, text: str) -> str:
             f"{flag} {_shown(text)}: Kubeflow names the pod's volume after it, and such a name has no . "
             f"and {_LABEL_LENGTH} characters at most; make one with another name"
         )
-    if text in _VOLUMES:
+    if _VOLUMES.fullmatch(text):
         raise UserError(f"{flag} {text}: Kubeflow has a volume of that name in each pod; make another one")
     return text
 

@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from components.errors import UserError
+from pipelines.kubeflow.names import KUBEFLOW, VERTEX
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
@@ -119,12 +120,6 @@ def connection_options(command: Command) -> Command:
         from pipelines.kubeflow.client import connect
         from pipelines.kubeflow.names import namespace_name
 
-        target = chosen_target()
-        if target.platform == VERTEX:
-            raise UserError(
-                f"--target {target.name}: it is for Vertex AI and not for Kubeflow; `twotower compile "
-                f"--target {target.name}` writes a file for it"
-            )
         if flags["namespace"]:
             namespace_name("--namespace", flags["namespace"])
         return connect(access(**flags))
@@ -140,7 +135,7 @@ def pod_options(command: Command) -> Command:
     def pods(**flags: Any) -> "PodSettings":
         from pipelines.kubeflow.pods import PodSettings
 
-        return PodSettings(**flags)
+        return PodSettings(**flags, platform=chosen_target().platform)
 
     return _joined(command, _POD, "pods", pods)
 
@@ -211,11 +206,10 @@ def _joined(command: Command, options: dict[str, dict[str, Any]], name: str, mak
 TARGETS_FILE = "twotower.toml"
 FILE_VARIABLE = "TWOTOWER_TARGETS"  # the variable with another file
 
-VERTEX = "vertex"
-PLATFORMS = ("kubeflow", VERTEX)
+PLATFORMS = (KUBEFLOW, VERTEX)
 
-# The place of the target's name in the context of a command.
-_NAME = "twotower.target"
+# The places in the context of a command of the target's name, and of the platforms that the command knows.
+_NAME, _PLATFORMS = "twotower.target", "twotower.platforms"
 
 # The flags that a target may set, and those of them that can be repeated.
 _FLAGS = {**_CONNECTION, **_POD, **_PLACE}
@@ -230,7 +224,7 @@ class Target:
     """A table of the file."""
 
     name: str
-    platform: str = PLATFORMS[0]
+    platform: str = KUBEFLOW
     flags: dict[str, Any] = field(default_factory=dict)  # by their names: a text, or a tuple of texts
     params: dict[str, str] = field(default_factory=dict)  # inputs of the pipeline, as --param has them
 
@@ -251,7 +245,7 @@ def load_target(name: str) -> Target:
             )
         raise UserError(f"--target {name}: {file} has no such table; it has {', '.join(tables) or 'none'}")
     table = dict(tables.get(name, {}))
-    platform = table.pop("platform", VERTEX if name == VERTEX else PLATFORMS[0])
+    platform = table.pop("platform", VERTEX if name == VERTEX else KUBEFLOW)
     where = f"{file} [{name}]"
     if platform not in PLATFORMS:
         raise UserError(f"{where} platform: choose one of {', '.join(PLATFORMS)}")
@@ -324,11 +318,11 @@ def _merged(flags: Mapping[str, Any], given: Collection[str], target: Target) ->
     return merged
 
 
-def target_option(command: Command) -> Command:
-    """Adds the flag of the target, whose flags the options above are merged with."""
+def target_option(command: Command, platforms: Collection[str] = (KUBEFLOW,)) -> Command:
+    """Adds the flag of a target for one of `platforms`; other flags are merged with those of the target."""
 
     def remember(context: click.Context, _: click.Parameter, name: str) -> None:
-        context.meta[_NAME] = name
+        context.meta[_NAME], context.meta[_PLATFORMS] = name, platforms
 
     return click.option(
         "--target",
@@ -344,6 +338,12 @@ def target_option(command: Command) -> Command:
 
 
 def chosen_target() -> Target:
-    """Returns the target of the running command. Raises `UserError` if it cannot be read."""
-    name = click.get_current_context().meta.get(_NAME, "")
-    return load_target(name) if name else Target("")
+    """Returns the target of the running command. Raises `UserError` if it is not for it, or unreadable."""
+    meta = click.get_current_context().meta
+    target = load_target(meta[_NAME]) if meta.get(_NAME) else Target("")
+    if target.platform not in meta.get(_PLATFORMS, PLATFORMS):
+        raise UserError(
+            f"--target {target.name}: it is for Vertex AI and not for Kubeflow; `twotower compile --target "
+            f"{target.name}` writes a file for it"
+        )
+    return target

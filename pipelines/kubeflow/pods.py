@@ -22,6 +22,10 @@ _WEBHOOK_KEY = "url"
 # The label of the step that calls the webhook.
 _NOTIFY = "exec-notify"
 
+# Settings that Vertex AI does not have.
+_OBJECTS = ("volumes", "gcs_secret", "webhook_secret", "image_pull_secrets")
+_OF_KUBERNETES = (*_OBJECTS, "node_selectors", "tolerations", "labels", "image_pull_policy", "run_as")
+
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 # The value of `run_as` that leaves out what Kubeflow Pipelines knows since 2.16.
@@ -55,6 +59,7 @@ class PodSettings:
     labels: tuple[str, ...] = ()  # "KEY=VALUE": a label of every pod
     image_pull_policy: str = ""  # one of PULL_POLICIES; "" for Kubernetes' own choice
     run_as: str = ""  # "UID[:GID]" of the steps; "" for the image's; ANY_USER may be root
+    platform: str = names.KUBEFLOW  # the system that runs the pipeline
 
     def __post_init__(self) -> None:
         if self.image:
@@ -85,6 +90,22 @@ class PodSettings:
             _label("--label", text)
         self._user()
         self._sizes()
+        if self.platform == names.VERTEX:
+            self._check_vertex()
+
+    def _check_vertex(self) -> None:
+        """Raises `UserError` for a flag that Vertex AI does not have, and without an image for it to pull."""
+        if used := [name for name in _OF_KUBERNETES if getattr(self, name)]:
+            repeatable = isinstance(getattr(self, used[0]), tuple)
+            flag = (used[0].removesuffix("s") if repeatable else used[0]).replace("_", "-")
+            raise UserError(
+                f"--{flag}: Vertex AI has no such setting; leave it out, and keep all files in gs://"
+            )
+        if "/" not in self.image:
+            raise UserError(
+                "--image: Vertex AI fixes the image in the file; name one that it can pull, as in "
+                "europe-docker.pkg.dev/PROJECT/REPOSITORY/twotower:1.0"
+            )
 
     def apply(self, package: str) -> str:
         """Adds these to the compiled pipeline `package`, YAML. Raises `UserError` if it has no such step."""
@@ -184,7 +205,7 @@ class PodSettings:
         return {"runAsUser": int(match["user"]), **group}
 
     def _sizes(self) -> Sizes:
-        return Sizes(self.requests, self.accelerators, self.profile)
+        return Sizes(self.requests, self.accelerators, self.profile, self.platform)
 
     def _of_every_step(self) -> list[Callable[[Any], Any]]:
         """Returns the calls of kfp-kubernetes for every task."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from components.errors import UserError
 from components.train.settings import WORKER_RESOURCES
+from pipelines.kubeflow.names import KUBEFLOW, VERTEX
 
 # Requests that a name stands for.
 PROFILES = {
@@ -20,9 +21,11 @@ _TRAIN = "train"
 
 _CPU = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>m?)")
 _MEMORY = re.compile(r"(?P<number>\d+)(?P<unit>Ki|Mi|Gi|Ti|M|G|T)")
-_ACCELERATOR = re.compile(
-    r"((?P<step>[a-z_]+)=)?(?P<kind>[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9._-]*)(:(?P<count>[1-9]\d*))?"
-)
+# The names of accelerators on each platform, and an example.
+_ACCELERATORS = {
+    KUBEFLOW: (r"[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9._-]*", "nvidia.com/gpu:1"),
+    VERTEX: (r"[A-Z][A-Z0-9_]+", "NVIDIA_L4:1"),
+}
 _UNITS = {
     "": 1.0,
     "m": 1e-3,
@@ -48,14 +51,20 @@ class Sizes:
     `UserError` if a request cannot be read.
     """
 
-    def __init__(self, requests: Iterable[str], accelerators: Iterable[str], profile: str = "") -> None:
+    def __init__(
+        self,
+        requests: Iterable[str],
+        accelerators: Iterable[str],
+        profile: str = "",
+        platform: str = KUBEFLOW,
+    ) -> None:
         if profile and profile not in PROFILES:
             raise UserError(f"--profile {profile}: there is no such profile; choose {', '.join(PROFILES)}")
         self._requests: dict[str, dict[str, str]] = {}
         for text in (*PROFILES.get(profile, ()), *requests):
             step, wanted = _request(text)
             self._requests.setdefault(step, {}).update(wanted)
-        self._accelerators = dict(_accelerator(text) for text in accelerators)
+        self._accelerators = dict(_accelerator(text, platform) for text in accelerators)
 
     def __bool__(self) -> bool:
         return bool(self._requests or self._accelerators)
@@ -112,12 +121,13 @@ def _request(text: str) -> tuple[str, dict[str, str]]:
     return step, ({"limit": wanted["memory"]} if "memory" in wanted else {}) | wanted
 
 
-def _accelerator(text: str) -> tuple[str, dict[str, str]]:
-    match = _ACCELERATOR.fullmatch(text)
+def _accelerator(text: str, platform: str) -> tuple[str, dict[str, str]]:
+    kind, example = _ACCELERATORS[platform]
+    match = re.fullmatch(rf"((?P<step>[a-z_]+)=)?(?P<kind>{kind})(:(?P<count>[1-9]\d*))?", text)
     if match is None:
         raise UserError(
             f"--accelerator {text}: write it as RESOURCE, RESOURCE:COUNT or STEP=RESOURCE:COUNT, e.g. "
-            "nvidia.com/gpu:1"
+            f"{example}"
         )
     kind, count = match["kind"], match["count"] or "1"
     # The present names of the fields, and those that KFP had before 2.4 and Vertex AI still reads.

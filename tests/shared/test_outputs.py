@@ -4,9 +4,11 @@ import errno
 import json
 import math
 import os
+import tempfile
 
 import pytest
 
+from components import outputs
 from components.errors import UserError
 from components.outputs import output_directory, write_json, write_text
 
@@ -18,6 +20,60 @@ def test_a_directory_appears_when_the_block_ends(tmp_path):
         assert not target.exists()
     assert (target / "a.txt").read_text() == "a"
     assert [p.name for p in target.parent.iterdir()] == ["output"]
+
+
+@pytest.fixture
+def _bucket(monkeypatch, tmp_path):
+    """The behaviour of a bucket that gcsfuse has mounted: no hard links, no directories to rename."""
+
+    def refuse_directories(real):
+        def call(source, target, **options):
+            if os.path.isdir(source):  # noqa: PTH112
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return real(source, target, **options)
+
+        return call
+
+    def link(*_, **__):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(os, "rename", refuse_directories(os.rename))
+    monkeypatch.setattr(os, "replace", refuse_directories(os.replace))
+    monkeypatch.setattr(os, "link", link)
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"overlay / overlay rw 0 0\nfilms {tmp_path / 'gcs'} fuse.gcsfuse rw 0 0\n")
+    monkeypatch.setattr(outputs, "_MOUNTS", mounts)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+
+
+@pytest.mark.usefixtures("_bucket")
+def test_outputs_go_to_a_mounted_bucket_that_renames_no_directories(tmp_path):
+    target = tmp_path / "gcs" / "films" / "dataset"
+    (target / "old").mkdir(parents=True)
+    with output_directory(target) as staging:
+        assert staging.parent == tmp_path / "temporary"
+        (staging / "deep").mkdir()
+        (staging / "deep" / "a.txt").write_text("a")
+    write_json(target / "b.json", {"b": 1})
+    assert sorted(str(path.relative_to(target)) for path in target.rglob("*")) == [
+        "b.json",
+        "deep",
+        "deep/a.txt",
+    ]
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.usefixtures("_bucket")
+def test_an_output_that_cannot_be_copied_is_absent(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.txt")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    target = tmp_path / "gcs" / "dataset"
+    with pytest.raises(OSError, match=r"a\.txt"), output_directory(target) as staging:
+        (staging / "a.txt").write_text("a")
+    assert not target.exists()
 
 
 def test_an_exception_leaves_the_earlier_output_and_nothing_else(tmp_path):
