@@ -129,10 +129,15 @@ def _times(schedule: Any, runs: list[Any], now: datetime, zone: TimeZone) -> Tim
     trigger = trigger_of(schedule.trigger)
     if trigger is None:
         return Times(None, [])
-    fired = (run.scheduled_at for run in runs if run.scheduled_at is not None)
-    last = max([schedule.created_at, *fired])
+    last = max([schedule.created_at, *map(_fired_at, runs)])
     following = itertools.islice(trigger.firings(now, last, zone.zone), 3)
     return Times(trigger.missed(now, last, zone.zone), list(following))
+
+
+def _fired_at(run: Any) -> datetime:
+    """Returns the time for which a run was started, or else at which."""
+    time: datetime = run.scheduled_at if run.scheduled_at and run.scheduled_at.year > 1970 else run.created_at
+    return time
 
 
 def time_line(time: datetime) -> str:

@@ -100,7 +100,7 @@ def _cure(error: ApiException) -> str:
     status, said = error.status, _message(error.body)
     answer = f"({status}){f' ({said})' if said else ''}"
     if status == HTTPStatus.UNAUTHORIZED:
-        return f"not authenticated {answer}; an expired token is replaced by a new one; {_WAY_IN}"
+        return f"not authenticated {answer}; make a new token if this one has expired; {_WAY_IN}"
     if status == HTTPStatus.FORBIDDEN:
         return f"not allowed {answer}; check --namespace, and ask for the role kubeflow-edit in it"
     if 300 <= status < 400:

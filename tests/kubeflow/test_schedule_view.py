@@ -218,6 +218,22 @@ def test_a_time_that_a_run_in_progress_holds_back_is_shown_and_fires_when_that_e
     assert datetime.fromisoformat(held_back["scheduled_at"]) == missed
 
 
+@pytest.mark.parametrize("scheduled_at", [{}, {"scheduled_at": "1970-01-01T00:00:00Z"}])
+def test_a_run_that_does_not_know_its_time_counts_by_its_creation(kubeflow, double, plan, scheduled_at):
+    create(kubeflow, dataclasses.replace(plan, version_id=""))
+    double.clock = _NOW - timedelta(hours=1)
+    _ran(double, "SUCCEEDED", **scheduled_at)
+    assert _view(kubeflow).missed is None
+
+
+def test_a_run_of_the_newest_version_leaves_no_time_missed(kubeflow, double, plan):
+    create(kubeflow, dataclasses.replace(plan, version_id=""))
+    (schedule,) = double.schedules("nightly")
+    double.clock = _NOW - timedelta(hours=1)
+    double.fire(schedule)
+    assert _view(kubeflow).missed is None
+
+
 def test_one_that_catches_up_says_so(kubeflow, plan):
     create(kubeflow, dataclasses.replace(plan, catch_up=True))
     assert _view(kubeflow).trigger == "0 0 3 * * *, catching up"

@@ -263,6 +263,7 @@ class Double(RunStore):
         last = max([run["scheduled_at"] for run in runs if "scheduled_at" in run], default=None)
         begin = datetime.fromisoformat(last or trigger.get("start_time") or schedule["created_at"])
         due = list(itertools.takewhile(lambda time: time <= now, _times(trigger, begin)))
+        pinned = bool(schedule.get("pipeline_version_reference", {}).get("pipeline_version_id"))
         active = sum(run["state"] in ("PENDING", "RUNNING") for run in runs)
         free = int(schedule.get("max_concurrency", 1)) - active
         for time_due in (due[-1:] if schedule.get("no_catchup") else due)[:free]:
@@ -270,7 +271,8 @@ class Double(RunStore):
                 display_name=f"{schedule['display_name']} {time_due:%H:%M}",
                 experiment_id=schedule["experiment_id"],
                 recurring_run_id=key,
-                scheduled_at=time_due.isoformat(),
+                # Of a run of the newest version the server does not know which time it is for.
+                scheduled_at=(time_due if pinned else now).isoformat(),
                 state="RUNNING",
             )
 
