@@ -9,7 +9,15 @@ import pytest
 
 from components.errors import UserError
 from components.train.pods import worker
-from components.train.pods.worker import Exchange, beating, end_without_step, join
+from components.train.pods.worker import (
+    Exchange,
+    beating,
+    delete_exchanges,
+    end_without_step,
+    exchange_of,
+    join,
+)
+from components.train.settings import TrainRequest
 
 ADDRESSES = ["j-0.j:2222", "j-1.j:2222"]
 
@@ -99,3 +107,19 @@ def test_a_heartbeat_that_cannot_be_written_is_logged_and_tried_again(exchange, 
     with beating(exchange):
         assert enough.wait(5)
     assert capsys.readouterr().err.count("the disk is full") == 1
+
+
+def test_the_exchange_directory_may_be_a_bucket(bucket, world, tmp_path):
+    exchange = exchange_of(f"{bucket}/checkpoints/", "run", "job")
+    request = TrainRequest("default", {}, 0.0, 0.0, 42, f"{bucket}/checkpoints")
+    exchange.stage(request, world.interactions, world.vocabulary)
+    exchange.beat()
+    exchange.fetch_inputs(tmp_path)
+    assert exchange.request() == request
+    assert exchange.heartbeat()
+    assert (tmp_path / "vocabulary" / "vocabulary.json").is_file()
+    other = exchange_of(f"{bucket}/checkpoints", "run-2", "job")
+    other.beat()
+    delete_exchanges(f"{bucket}/checkpoints", "run")
+    assert exchange.heartbeat() == b""
+    assert other.heartbeat()
