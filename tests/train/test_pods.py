@@ -263,6 +263,19 @@ def test_a_volume_of_one_node_keeps_the_workers_on_it_with_a_remark(pods, capsys
     assert "ReadWriteOnce: all 2 workers have to find room on this node, node-1" in capsys.readouterr().err
 
 
+def test_a_volume_that_all_may_read_is_no_obstacle_beside_the_one_of_the_checkpoints(pods):
+    pods.launcher.pod.manifest["spec"]["volumes"][1] = {
+        "name": "gcs-key",
+        "persistentVolumeClaim": {"claimName": "ratings"},
+    }
+    claims = pods.double.objects
+    claims["persistentvolumeclaims", "ratings"] = {"spec": {"accessModes": ["ReadOnlyMany"]}}
+    assert pods.launcher.check_shared(2, str(pods.root)) is False
+    claims["persistentvolumeclaims", "twotower"]["spec"]["accessModes"] = ["ReadOnlyMany"]
+    with pytest.raises(UserError, match="--volume twotower"):
+        pods.launcher.check_shared(2, str(pods.root))
+
+
 def test_a_bucket_is_a_shared_place(pods, bucket):
     pods.launcher.pod.manifest["spec"]["volumes"] = []
     assert pods.launcher.check_shared(2, f"{bucket}/checkpoints") is False

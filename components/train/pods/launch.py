@@ -22,7 +22,7 @@ from components.train.pods.manifests import CONTAINER, RUN, OwnPod, job_manifest
 from components.train.pods.worker import beating, delete_exchanges, exchange_of
 from components.train.settings import TrainRequest
 
-_SHARED, _OF_ONE_NODE = "ReadWriteMany", "ReadWriteOnce"
+_SHARED, _READ, _OF_ONE_NODE = "ReadWriteMany", "ReadOnlyMany", "ReadWriteOnce"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Launcher:
 
         Raises `UserError` if they would not see them even there.
         """
-        if not is_remote(root) and not self.pod.claim_of(root):
+        written = "" if is_remote(root) else self.pod.claim_of(root)
+        if not is_remote(root) and not written:
             raise UserError(
                 f"--checkpoint-root {root}: no volume of this pod lies there, so the other pods of --workers "
                 f"{workers} would not see it; mount one (`twotower submit --volume CLAIM:/PATH`) and name a "
@@ -59,7 +60,7 @@ class Launcher:
         same_node = False
         for claim in sorted(set(self.pod.claims.values())):
             modes = self.api.read("persistent_volume_claim", claim)["spec"]["accessModes"]
-            if _SHARED in modes:
+            if _SHARED in modes or (_READ in modes and claim != written):
                 continue
             if _OF_ONE_NODE not in modes:
                 raise UserError(
