@@ -5,15 +5,14 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-import yaml
 
-from pipelines.kubeflow import schedule_view
+from pipelines.compiled import CHECKED_IN
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.schedule import Plan, create, existing, pause
 from pipelines.kubeflow.schedule_view import TimeZone, ago, time_line, times_of, view
 from pipelines.kubeflow.submit import experiment, run_now
 from pipelines.kubeflow.trigger import parse_trigger
-from pipelines.kubeflow.versions import Content, present_graph, upload
+from pipelines.kubeflow.versions import upload
 
 _NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 _ZONE = TimeZone(UTC, "")
@@ -170,22 +169,28 @@ def test_it_shows_the_volumes_of_the_version_that_runs_next(kubeflow, package, p
     )
 
 
-def test_a_version_of_another_graph_comes_with_the_cure(kubeflow, package, plan, monkeypatch):
+def test_a_version_of_another_graph_comes_with_the_cure(kubeflow, plan):
     create(kubeflow, plan)
     assert "repeat `twotower schedule create nightly …`" in _view(kubeflow).cure
     create(kubeflow, dataclasses.replace(plan, version_id=""))
     assert "`twotower upload`" in _view(kubeflow).cure
-    # Flags of the pods make no other graph.
-    graph = Content(yaml.safe_load(package.read_text("utf-8"))).graph
-    monkeypatch.setattr(schedule_view, "present_graph", lambda: graph)
-    pods = PodSettings(image="r.io/t:2", volumes=("twotower:/data",), gcs_secret="key")
-    package.write_text(pods.apply(package.read_text("utf-8")), "utf-8")
-    upload(kubeflow, package, "training", newest=True)
-    assert _view(kubeflow).cure == ""
 
 
-def test_the_graph_of_this_project_is_known_from_its_package():
-    assert {"root", "comp-exit-handler-1"} <= set(present_graph())
+def test_flags_of_the_pods_make_no_other_graph(kubeflow, package, plan):
+    pods = PodSettings(
+        image="r.io/t:2",
+        volumes=("twotower:/data",),
+        gcs_secret="key",
+        webhook_secret="chat",
+        profile="small",
+        accelerators=("nvidia.com/gpu:1",),
+        labels=("team=films",),
+    )
+    package.write_text(pods.apply(CHECKED_IN.read_text("utf-8")), "utf-8")
+    upload(kubeflow, package, "training")
+    create(kubeflow, dataclasses.replace(plan, version_id=""))
+    seen = _view(kubeflow)
+    assert (seen.cure, seen.volumes) == ("", ["twotower:/data"])
 
 
 def test_its_times_are_those_of_the_clusters_zone(kubeflow, plan):
