@@ -133,9 +133,15 @@ class PodSettings:
         return str(yaml.dump_all(written, Dumper=yaml.CSafeDumper))
 
     def for_release(self, release: tuple[int, ...] | None) -> "PodSettings":
-        """Returns these settings without what a server of that release does not know; None is a new one."""
-        older = release is not None and release < _SECURITY_RELEASE
-        return replace(self, run_as=ANY_USER) if older and not self.run_as else self
+        """Returns these settings without what a server of that release does not know; None is a new one.
+
+        Raises `UserError` if it cannot do without.
+        """
+        if release is None or release >= _SECURITY_RELEASE:
+            return self
+        if self._user():
+            raise UserError(f"--run-as {self.run_as}: Kubeflow Pipelines can set it since 2.16; leave it out")
+        return replace(self, run_as=ANY_USER)
 
     def environment(self) -> dict[str, str]:
         """Returns the environment variables of every step."""

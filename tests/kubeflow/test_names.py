@@ -37,7 +37,7 @@ def _pods(package, **flags):
         ({"volumes": ("data:/kfp",)}, "hide /kfp"),
         ({"volumes": ("data:/var/run/secrets",)}, "hide /var/run/secrets"),
         ({"volumes": ("data:/opt/twotower/",)}, "hide /opt/twotower"),
-        ({"volumes": ("data://",)}, "hide /.cache"),
+        ({"volumes": ("data://",)}, "hide /bin"),
         ({"volumes": ("data:/a/../tmp",)}, "write it as CLAIM:/PATH"),
         ({"volumes": ("a:/data", "b:/data/")}, "--volume b:/data/: /data is taken by --volume a:/data"),
         ({"volumes": ("key:/data",), "gcs_secret": "key"}, "--gcs-secret key: a claim of --volume has that"),

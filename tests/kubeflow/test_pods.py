@@ -8,6 +8,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from step_pod import faults, restricted, step_pod
 
 from components.errors import UserError
+from components.train.pods.manifests import OwnPod, job_manifest
 from pipelines.compiled import compile_pipeline
 from pipelines.kubeflow.access import Access
 from pipelines.kubeflow.client import connect
@@ -177,6 +178,21 @@ def test_every_step_starts_where_pod_security_is_restricted(compiled, flags):
         assert faults(pod) == [], label
 
 
+def test_workers_are_pods_like_the_step_that_starts_them(compiled):
+    flags = {"labels": ("team=films",), "volumes": ("data:/data",), "image_pull_policy": "Never"}
+    step = _own_pods(compiled, **flags, run_as="65532")["exec-train"]
+    step["metadata"] |= {"name": "train-1", "uid": "1"}
+    step["metadata"]["labels"]["workflows.argoproj.io/workflow"] = "run-1"
+    template = job_manifest(OwnPod(step), 2, "/data/checkpoints")["spec"]["template"]
+    assert restricted(template) == []
+    assert faults(template) == []
+    assert template["metadata"]["labels"]["team"] == "films"
+    assert "workflows.argoproj.io/workflow" not in template["metadata"]["labels"]
+    (worker,) = template["spec"]["containers"]
+    assert worker["imagePullPolicy"] == "Never"
+    assert int(worker["securityContext"]["runAsUser"]) == 65532
+
+
 def test_the_steps_run_as_the_user_that_is_asked_for(compiled):
     (main,) = _own_pods(compiled, run_as="65532:0")["exec-train"]["spec"]["containers"]
     context = main["securityContext"]
@@ -197,6 +213,11 @@ def test_every_release_gets_the_security_context_that_it_knows(tmp_path, double,
     path = compile_pipeline(tmp_path / "pipeline.yaml", pods)
     assert ("securityContext" in path.read_text("utf-8")) == (release != "2.15.0")
     assert submit(kubeflow, path, {}, Place("training", "nightly")).run_id
+
+
+def test_a_user_is_refused_for_a_release_that_cannot_set_one():
+    with pytest.raises(UserError, match=r"--run-as 1000: Kubeflow Pipelines can set it since 2\.16"):
+        PodSettings(run_as="1000").for_release((2, 15, 2))
 
 
 def test_a_file_for_an_older_release_says_nothing_of_the_user(compiled):

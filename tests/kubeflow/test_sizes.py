@@ -4,10 +4,12 @@ import json
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from step_pod import step_pod
 
 from components.errors import UserError
 from components.train.settings import WORKER_RESOURCES
+from pipelines.cli import twotower
 from pipelines.compiled import CHECKED_IN
 from pipelines.kubeflow.pods import PodSettings
 
@@ -122,3 +124,10 @@ def test_without_a_word_on_workers_they_ask_as_the_step_does():
 def test_what_cannot_be_asked_for_is_named(flags, says):
     with pytest.raises(UserError, match=says):
         _apply(**flags)
+
+
+def test_the_doctor_knows_the_steps_too(double, host):
+    words = ["doctor", "--host", host, "--request", "trian:cpu=1"]
+    with pytest.raises(UserError, match="--request trian: the pipeline has no such step"):
+        CliRunner().invoke(twotower, words, catch_exceptions=False)
+    assert double.requests == []

@@ -115,7 +115,9 @@ def faults(pod: dict[str, Any]) -> list[str]:
     for toleration in spec.get("tolerations", []):
         if not _is_label(toleration["key"], toleration.get("value", "")):
             found.append(f"toleration {toleration}")
-    found += [f"secret {one['name']}" for one in spec["imagePullSecrets"] if not _is_subdomain(one["name"])]
+    found += [
+        f"secret {one['name']}" for one in spec.get("imagePullSecrets", []) if not _is_subdomain(one["name"])
+    ]
     return found
 
 

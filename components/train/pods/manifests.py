@@ -28,6 +28,9 @@ _LONGEST = 12 * 3600
 # Seconds for which a Job that has ended stays, if nobody deletes it.
 _KEPT = 3600
 
+# Labels by which Kubeflow and Argo find the pods of steps.
+_THEIR_LABELS = ("workflows.argoproj.io/", "pipelines.kubeflow.org/", "pipeline/")
+
 # Environment variables that are for the step's pod alone.
 _FOREIGN_ENVIRONMENT = (WORKER_RESOURCES, "ARGO_", "KFP_", "METADATA_", "ML_PIPELINE_", "KUBERNETES_")
 # Volumes with content; the others (emptyDir, tokens) are made anew for each pod, or not needed.
@@ -58,6 +61,12 @@ class OwnPod:
         labels = self.manifest["metadata"].get("labels", {})
         name = str(self.manifest["metadata"]["name"])
         return next((labels[label] for label in _RUN_LABELS if label in labels), name[:63].rstrip("-."))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that the site gave the pod."""
+        labels = self.manifest["metadata"].get("labels", {})
+        return {key: value for key, value in labels.items() if not key.startswith(_THEIR_LABELS)}
 
     @property
     def job_name(self) -> str:
@@ -171,7 +180,7 @@ def job_manifest(pod: OwnPod, workers: int, place: str, same_node: bool = False)
             "template": {
                 # Istio's sidecar would stand between the workers, and outlive them: by its annotation and,
                 # for newer versions, by its label.
-                "metadata": {"labels": {**metadata["labels"], **off}, "annotations": off},
+                "metadata": {"labels": {**pod.labels, **metadata["labels"], **off}, "annotations": off},
                 "spec": _pod_spec(pod, [place, *addresses(pod.job_name, workers)], same_node),
             },
         },
