@@ -47,6 +47,10 @@ _NOISE = re.compile(
     r"(\. )?(no new claims to deallocate)?,? preemption: .*|"
     r'failed to pull and unpack image "[^"]*": |failed to resolve reference "[^"]*": '
 )
+# Lines that KFP's launcher and Argo's executor add to the log of a step.
+_LAUNCHER = re.compile(
+    r"^[IWEF]\d{4} [\d:.]+ +\d+ \w+\.go:\d+\] |^time=\S+ level=.* argo=true|^Error: exit status "
+)
 _TRIED_AGAIN = ("Error: ErrImagePull", "Error: ImagePullBackOff")
 
 
@@ -56,6 +60,11 @@ class StepLog(NamedTuple):
     step: str  # name of the step in the graph; with "-driver" for the pod of KFP's that prepares it
     source: str  # the pod, or "the artifact store"
     lines: list[str]
+
+    def last_of_the_step(self, count: int) -> list[str]:
+        """Returns the last lines without those of KFP's launcher and Argo, unless there are no others."""
+        own = [line for line in self.lines if not _LAUNCHER.search(line)]
+        return (own or self.lines)[-count:]
 
 
 class RunPod(NamedTuple):

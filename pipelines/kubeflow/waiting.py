@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 INTERRUPTED, _TIMED_OUT = 130, 124
 _STATUS = {"succeeded": 0, "cancelled": INTERRUPTED}
 
-# Lines of the log of a failed step that are shown after a run.
-_LAST_LINES = 15
+# Lines of the log of a failed step that are shown after a run, and those that are read for them.
+_LAST_LINES, _READ_LINES = 15, 100
 
 
 timeout_option = click.option(
@@ -89,9 +89,10 @@ def failure_lines(run: Any, pods: "RunPods") -> list[str]:
     shown = []
     for step in steps or list(messages)[:1]:
         shown.append(f"failed: {pods.title(step)}{f': {messages[step]}' if messages.get(step) else ''}")
-        log = pods.log(run, step, _LAST_LINES)
+        log = pods.log(run, step, _READ_LINES)
         if log is not None:
-            shown += [f"  the end of its log, from {log.source}:", *(f"  | {line}" for line in log.lines)]
+            lines = log.last_of_the_step(_LAST_LINES)
+            shown += [f"  the end of its log, from {log.source}:", *(f"  | {line}" for line in lines)]
         else:
             ways = "; ".join(f"{way}: {why}" for way, why in pods.missing.items())
             shown.append(f"  its log is not read from here ({ways}); see `{pods.kubectl_logs}`")

@@ -152,6 +152,14 @@ def test_wait_exits_by_how_the_run_ends(call, double, run):
 
 
 def test_the_end_of_a_failed_run_names_the_step_and_shows_its_log(kubeflow, double, run, capsys):
+    # As KFP 2.17 and Argo 4 surround what the step prints.
+    before = "I1129 11:48:42.649159      16 main.go:67] Setting log level to: '1'\n"
+    after = (
+        "F1129 11:48:42.850717      16 main.go:59] failed to execute component: exit status 1\n"
+        'time=2026-11-29T11:48:43.160Z level=INFO msg="sub-process exited" argo=true error="exit status 1"\n'
+        "Error: exit status 1\n"
+    )
+    double.archived[run["run_id"], "w-3"] = before + _LOG + after
     assert waiting.wait_for(kubeflow, run["run_id"], None) == 1
     shown = capsys.readouterr().out
     assert shown.splitlines() == [
@@ -162,6 +170,12 @@ def test_the_end_of_a_failed_run_names_the_step_and_shows_its_log(kubeflow, doub
         "failed: failed or cancelled",
         f"failed: {kubeflow.run_url(run['run_id'])}",
     ]
+
+
+def test_a_step_that_printed_nothing_shows_what_the_launcher_says(kubeflow, double, run, capsys):
+    double.archived[run["run_id"], "w-3"] = "F1129 11:48:42.850717      16 main.go:59] no bucket\n"
+    waiting.wait_for(kubeflow, run["run_id"], None)
+    assert "  | F1129 11:48:42.850717      16 main.go:59] no bucket\n" in capsys.readouterr().out
 
 
 def test_the_end_of_a_run_whose_driver_failed_has_the_reason(kubeflow, double, cluster, run, capsys):
