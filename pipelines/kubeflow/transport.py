@@ -112,7 +112,7 @@ def _cure(error: ApiException) -> str:
         )
     if status in _PASSING:
         return f"the server has a fault {answer}; try again later, or look at the logs of ml-pipeline"
-    if _UPLOAD_REFUSED.fullmatch(said):
+    if status == HTTPStatus.BAD_REQUEST and _UPLOAD_REFUSED.fullmatch(said):
         return (
             f"the server refuses the upload {answer}, as it does without the right to it: check --namespace, "
             "ask for the role kubeflow-edit in it, or look at the logs of ml-pipeline"

@@ -192,12 +192,10 @@ class Double(RunStore):
         item = request.get_json()
         _API.validate(item, type_name)
         unique = store_name in ("pipelines", "experiments")
-        if unique and len(item["display_name"]) > _LONGEST_NAME:
-            return problem(400, f"Name length cannot exceed {_LONGEST_NAME}")
         names = [one["display_name"] for one in self.stores[store_name].values()]
         if unique and len(item["display_name"].encode()) > _LONGEST_NAME:
             return problem(
-                400, f"Invalid input error: {store_name}.Name length cannot exceed {_LONGEST_NAME}"
+                500, f"Invalid input error: {store_name}.Name length cannot exceed {_LONGEST_NAME}"
             )
         if unique and item["display_name"] in names:
             return problem(409, f"Already exist error: {item['display_name']}")
@@ -224,7 +222,7 @@ class Double(RunStore):
     def _upload(self, request: Request) -> Response:
         pipeline_id, name = request.args["pipelineid"], request.args["name"]
         if len(name) >= _LONGEST_NAME:
-            text = f"PipelineVersion.Name length cannot exceed {_LONGEST_NAME - 1}\n"
+            text = f"Invalid input error: PipelineVersion.Name length cannot exceed {_LONGEST_NAME - 1}\n"
             return Response(text, status=400, content_type="text/plain")
         if pipeline_id not in self.stores["pipelines"]:
             return upload_problem(400, "Failed to create a pipeline version")
