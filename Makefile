@@ -110,7 +110,7 @@ coverage: $(VENV)/.test-installed ## the tests with line coverage of components 
 	@$(BIN)/pytest --numprocesses auto --dist loadfile --cov=components --cov=pipelines --cov-report=term
 
 .PHONY: mutation
-mutation: $(VENV)/.test-installed ## mutate the gate, the metrics and the champion log (an hour; installs mutmut)
+mutation: $(VENV)/.test-installed ## mutate the gate, the metrics and the champion log (ten minutes; installs mutmut)
 	@$(BIN)/pip install --quiet mutmut==3.8.1
 	@$(BIN)/mutmut run
 	@$(BIN)/mutmut results
