@@ -52,7 +52,7 @@ class Probed:
 
     claim: str
     path: str
-    user: str  # who wrote: "10001:10001"
+    user: str  # who wrote: "10001:0"
     fault: str  # "" if it could be written to
     links: bool  # whether the file system has hard links, which a registry needs
 

@@ -126,14 +126,14 @@ def test_the_volume_is_a_claim_and_a_pod_that_mounts_it():
     assert mount == {"name": volume["name"], "mountPath": "/data"}
 
 
-def test_the_volume_is_given_to_the_user_of_the_image():
+def test_the_volume_is_given_to_the_user_of_the_image_and_the_group_of_its_pods():
     _, pod = yaml.safe_load_all((_DOCS / "volume.yaml").read_text("utf-8"))
-    user = re.search(r"^USER (\d+:\d+)$", (_DOCS.parent / "Dockerfile").read_text("utf-8"), re.MULTILINE)[1]
+    user = re.search(r"^USER (\d+):", (_DOCS.parent / "Dockerfile").read_text("utf-8"), re.MULTILINE)[1]
     (prepare,) = pod["spec"]["initContainers"]
-    assert prepare["command"][-1] == f"chown {user} /data && chmod 2775 /data"
+    assert prepare["command"][-1] == f"chown {user}:0 /data && chmod 2775 /data"
     files = pod["spec"]["containers"][0]["securityContext"]
-    assert f"{files['runAsUser']}:{files['runAsGroup']}" == user
-    assert f"{files['runAsUser']}:{pod['spec']['securityContext']['fsGroup']}" == user
+    assert (str(files["runAsUser"]), files["runAsGroup"]) == (user, 0)
+    assert pod["spec"]["securityContext"]["fsGroup"] == 0
     assert restricted(pod) == []  # but for `prepare`, which the page says to leave out there
 
 

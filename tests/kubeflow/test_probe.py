@@ -43,7 +43,7 @@ def findings(double, host, cluster):
 
 def test_each_mount_is_written_to(findings, cluster):
     cluster.kubelet = written
-    place = "a pod in namespace ann of the context kind writes there as 10001:10001"
+    place = "a pod in namespace ann of the context kind writes there as 10001:0"
     assert findings() == [("well", f"data at /data: {place}"), ("well", f"data at /registry: {place}")]
     (pod,) = cluster.created
     assert [mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]] == [
@@ -57,8 +57,8 @@ def test_a_fresh_volume_is_ill_and_comes_with_its_cure(findings, cluster):
     cluster.kubelet = partial(written, fault=fault)
     assert findings()[0] == (
         "ill",
-        f"data at /data: {fault}, and the steps run as 10001:10001; give it to them as root, as "
-        "docs/volume.yaml does: `chown 10001:10001 /data`",
+        f"data at /data: {fault}, and the steps run as 10001:0; give it to them as root, as "
+        "docs/volume.yaml does: `chown 10001:0 /data`",
     )
 
 

@@ -10,7 +10,7 @@ def written(pod: Object, fault: str = "", links: bool = True) -> Object:
     """The pod wrote to each of its volumes; or it could not, with this fault."""
     (container,) = pod["spec"]["containers"]
     found = {
-        mount["mountPath"]: {"user": "10001:10001", "fault": fault, "links": links}
+        mount["mountPath"]: {"user": "10001:0", "fault": fault, "links": links}
         for mount in container["volumeMounts"]
     }
     return ended(json.dumps(found), 0)
