@@ -29,7 +29,7 @@ _LABEL_LENGTH, _NAME_LENGTH = 63, 253
 # Volumes that Kubeflow and Argo put into the pod of a step.
 _VOLUMES = re.compile(
     "argoexec-bin|custom-ca|(dot-cache|dot-config|dot-local|gcs|minio|s3)-scratch|kfp-launcher|kfp-workspace|"
-    "tmp-dir-argo|var-run-argo"
+    "mlpipeline-minio-artifact|tmp-dir-argo|var-run-argo"
 )
 
 # Directories of the system, of Kubeflow, and others: nothing may be mounted at, above or below them.

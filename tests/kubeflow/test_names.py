@@ -43,6 +43,7 @@ def _pods(package, **flags):
         ({"volumes": ("key:/data",), "gcs_secret": "key"}, "--gcs-secret key: a claim of --volume has that"),
         ({"gcs_secret": "key.v1"}, "--gcs-secret key.v1: Kubeflow names the pod's volume after it"),
         ({"gcs_secret": "s3-scratch"}, "Kubeflow has a volume of that name"),
+        ({"gcs_secret": "mlpipeline-minio-artifact"}, "Kubeflow has a volume of that name"),
         ({"webhook_secret": "a" * 254}, "--webhook-secret a+….*253 characters"),
         ({"image_pull_secrets": ("a..b",)}, "--image-pull-secret a..b: not a Kubernetes name"),
         ({"node_selectors": ("a b=c",)}, "--node-selector a b=c: a b is not a label's key"),

@@ -19,6 +19,8 @@ _TEMPLATE = {
     "dot-config-scratch": "/.config",
     "custom-ca": "/kfp/certs",
     "var-run-argo": "/var/run/argo",
+    "tmp-dir-argo": "/tmp/argo",
+    "mlpipeline-minio-artifact": "/argo/secret/mlpipeline-minio-artifact",
     "kube-api-access": "/var/run/secrets/kubernetes.io/serviceaccount",
 }
 
