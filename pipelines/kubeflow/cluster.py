@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 from typing import Any, Literal
 
 import urllib3
@@ -29,6 +30,28 @@ _PATHS: dict[Kind, tuple[str, str]] = {
     "deployment": ("apis/apps/v1", "deployments"),
     "workflow": ("apis/argoproj.io/v1alpha1", "workflows"),
 }
+
+
+# What events of a pod mean, by their reason.
+_MEANINGS = {
+    "FailedScheduling": "no node takes it",
+    "FailedMount": "a volume cannot be mounted",
+    "FailedAttachVolume": "a volume cannot be mounted",
+}
+_CURES = (
+    (r"Insufficient", "ask for less with --request, or add a node that has it free"),
+    (r"untolerated taint", "name the taint with --toleration"),
+    (r"node affinity", "no node has the label of --node-selector"),
+    (r"persistentvolumeclaim", "create the claim, or name another with --volume"),
+    (r"image cannot be pulled", "push the image, or give --image-pull-secret"),
+    (r"secret \S+ not found", "create the secret"),
+)
+# Parts of messages that say nothing new: what eviction would not change, how containerd got to the error.
+_NOISE = re.compile(
+    r"(\. )?(no new claims to deallocate)?,? preemption: .*|"
+    r'failed to pull and unpack image "[^"]*": |failed to resolve reference "[^"]*": '
+)
+_TRIED_AGAIN = ("Error: ErrImagePull", "Error: ImagePullBackOff")
 
 
 class Cluster:
@@ -71,6 +94,30 @@ class Cluster:
         query = [("fieldSelector", f"involvedObject.kind={kind},involvedObject.name={name}")]
         found = self._json("GET", f"/api/v1/namespaces/{self.namespace}/events", query) or {}
         return sorted(found.get("items") or [], key=_time)
+
+    def why_pending(self, pod: Object) -> str:
+        """Says why a pod does not start, with the cure where there is one; "" if it is just starting."""
+        text = self._warning(pod) or _condition(pod.get("status", {}))
+        cure = next((cure for pattern, cure in _CURES if re.search(pattern, text)), "")
+        return f"{text}; {cure}" if cure else text
+
+    def _warning(self, pod: Object) -> str:
+        try:
+            events = self.events("Pod", pod["metadata"]["name"])
+        except UserError:
+            return ""
+        # A pod that has its node now may have waited for it before.
+        past = "FailedScheduling" if pod.get("spec", {}).get("nodeName") else ""
+        warnings = [one for one in events if one.get("type") == "Warning" and one.get("reason") != past]
+        causes = [one for one in warnings if one.get("message") not in _TRIED_AGAIN]
+        if not causes:
+            return ""
+        reason, message = causes[-1].get("reason", ""), one_line(causes[-1].get("message", ""))
+        if message.startswith("Failed to pull image "):
+            return f"its image cannot be pulled: {message.removeprefix('Failed to pull image ')}"
+        if message.startswith("Error: "):
+            return f"its container cannot be created: {message.removeprefix('Error: ')}"
+        return f"{_MEANINGS.get(reason, reason)}: {message}"
 
     def last_lines(self, pod: str, container: str, lines: int) -> list[str]:
         """Returns the last lines of a container's log; none if the pod is gone or has not started."""
@@ -167,6 +214,23 @@ def _time(event: Object) -> str:
     series = event.get("series") or {}
     known = (event.get("lastTimestamp"), series.get("lastObservedTime"), event.get("eventTime"))
     return str(next((time for time in known if time), event["metadata"].get("creationTimestamp", "")))
+
+
+def _condition(status: Object) -> str:
+    """Says why a pod waits, by its own status, which outlives the events."""
+    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+        waiting = container.get("state", {}).get("waiting") or {}
+        if waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
+            return f"{waiting['reason']}: {one_line(waiting.get('message', ''))}"
+    for condition in status.get("conditions", []):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"no node takes it: {one_line(condition.get('message', ''))}"
+    return ""
+
+
+def one_line(message: str) -> str:
+    """Folds a message of the cluster, without the parts that say nothing new."""
+    return " ".join(_NOISE.sub("", message).split()).rstrip(".")
 
 
 def _configuration() -> tuple[Any, str]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,11 +28,11 @@ def runs(*, kubeflow: "Callable[[], Kubeflow]", limit: int, as_json: bool) -> No
     from rich.console import Console
 
     from components.display import duration, table
-    from pipelines.kubeflow.runs import newest, view
+    from pipelines.kubeflow.runs import view
     from pipelines.kubeflow.schedule_view import ago
 
     connection = kubeflow()
-    found = newest(connection, limit)
+    found = list(islice(connection.runs(), limit))
     for run in found:
         _record_cancel(run)
     views = [view(connection, run, now()) for run in found]
@@ -65,8 +66,7 @@ def cancel(*, kubeflow: "Callable[[], Kubeflow]", run: str, wait: bool, as_json:
     found = find_run(connection, run)
     end(connection, found)
     try:
-        show = lambda run: None  # noqa: E731
-        ended = follow(connection, found.run_id, show) if wait else read_run(connection, found.run_id)
+        ended = (follow if wait else read_run)(connection, found.run_id)
     except KeyboardInterrupt:
         click.echo("the run is being cancelled; `twotower cluster runs` shows its end", err=True)
         sys.exit(INTERRUPTED)
@@ -88,19 +88,14 @@ def logs(*, kubeflow: "Callable[[], Kubeflow]", run: str, step: str, lines: int,
     connection = kubeflow()
     found = find_run(connection, run)
     pods = RunPods(connection, found.run_id, step_titles())
-    steps = [step] if step else pods.failed_steps(found) or pods.running_steps(found)
+    steps = [step] if step else pods.failed_steps(found) or pods.steps(found, "RUNNING")
     if not steps:
         raise UserError(f"no step of the run {found.run_id} failed or runs; name one with --step")
     read = [pods.log(found, one, lines) for one in steps]
-    for one, log in zip(steps, read, strict=True):
-        if log is None:
-            ways = "; ".join(f"{way}: {why}" for way, why in pods.missing.items())
-            raise UserError(f"the log of {one} is not read from here ({ways}); see `{pods.kubectl_logs}`")
-    whole = [log for log in read if log is not None]
     if as_json:
-        print_json([{"run_id": found.run_id, **log._asdict()} for log in whole])
+        print_json([{"run_id": found.run_id, **log._asdict()} for log in read])
         return
-    for log in whole:
+    for log in read:
         click.echo(f"# {log.step}, from {log.source}", err=True)
         click.echo("\n".join(log.lines))
 

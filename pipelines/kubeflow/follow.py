@@ -46,7 +46,7 @@ class TaskState(NamedTuple):
 def follow(
     kubeflow: Kubeflow,
     run_id: str,
-    show: Callable[[Any], None],
+    show: Callable[[Any], Any] = lambda run: None,
     *,
     timeout: float = math.inf,
     pause: float = _SECONDS_BETWEEN_LOOKS,

@@ -1,12 +1,13 @@
 """Outcome of a run on the cluster: from its record in the registry, else from the log of `notify`."""
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
 
 from components.errors import UserError
 from components.registry.run_records import CANCELLED, FAILED, RunRecord, RunRecords
-from components.step import last_outcome
+from components.step import StepOutcome, last_outcome
 from components.storage import is_remote
 from pipelines.kubeflow.client import state_of
 from pipelines.kubeflow.runs import registry_of
@@ -15,6 +16,7 @@ from pipelines.kubeflow.step_pods import RunPods
 CANCELLED_REASON = "the run was cancelled"
 
 _NOTIFY = "notify"
+_TELL_THE_END = (_NOTIFY, "publish", "refuse", "prepare")
 _LINES = 50
 
 
@@ -37,15 +39,28 @@ def read_outcome(run: Any, pods: RunPods) -> RunEnd:
         tried = "it is not there as seen from here"
     except UserError as error:
         tried = str(error)
-    log = pods.log(run, _NOTIFY, _LINES)
-    told = last_outcome(log.lines) if log is not None else None
-    if told is not None and told.outcome:
+    told = _told(run, pods)
+    if told is not None:
         if cancelled and told.outcome == FAILED:  # which the exit handler is not told
             return RunEnd(_sentence(CANCELLED, told.version, CANCELLED_REASON), [])
         return RunEnd(_sentence(told.outcome, told.version, told.reason), [])
     ways = [f"registry: {tried}", *(f"{way}: {why}" for way, why in pods.missing.items())]
     text = f"the run's record is {place}; not read from here: {'; '.join(ways)}; see `{pods.kubectl_logs}`"
     return RunEnd(text, [])
+
+
+def _told(run: Any, pods: RunPods) -> StepOutcome | None:
+    """Returns the last outcome of a step that says how the run ended; None if no log can be read.
+
+    That is the exit handler's, unless the run was retried: then it does not run again.
+    """
+    last_first = [step for step in reversed(pods.steps(run)) if step in _TELL_THE_END]
+    for step in last_first or [_NOTIFY]:
+        with suppress(UserError):
+            told = last_outcome(pods.log(run, step, _LINES).lines)
+            if told is not None and told.outcome:
+                return told
+    return None
 
 
 def mark_cancelled(run: Any) -> RunRecord | None:

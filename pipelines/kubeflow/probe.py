@@ -140,7 +140,7 @@ def _result(cluster: Cluster, name: str) -> dict[str, Any]:
         status = pod.get("status", {})
         if status.get("phase") in ("Succeeded", "Failed"):
             return _told(status)
-        reason, final = _obstacle(cluster, name, status)
+        reason, final = _obstacle(cluster, pod)
         if final or time.monotonic() > end:
             raise ProbeError(
                 f"a pod that mounts it does not start: {reason or 'Kubernetes does not say why'}"
@@ -159,15 +159,8 @@ def _told(status: Object) -> dict[str, Any]:
     raise ProbeError(f"the pod that should have written to it failed: {reason} {message}".strip())
 
 
-def _obstacle(cluster: Cluster, name: str, status: Object) -> tuple[str, bool]:
+def _obstacle(cluster: Cluster, pod: Object) -> tuple[str, bool]:
     """Returns why the pod has not started, and whether waiting is of no use."""
-    waiting: dict[str, Any] = {}
-    for container in status.get("containerStatuses") or []:
-        waiting = container.get("state", {}).get("waiting") or waiting
-    if waiting.get("reason") in _FINAL:
-        return f"{waiting['reason']}: {waiting.get('message', '')}", True
-    for condition in status.get("conditions") or []:
-        if condition.get("reason") == "Unschedulable":
-            return str(condition.get("message", "no node takes it")), False
-    warnings = [event for event in cluster.events("Pod", name) if event.get("type") == "Warning"]
-    return (f"{warnings[-1]['reason']}: {warnings[-1]['message']}" if warnings else ""), False
+    states = (one.get("state", {}) for one in pod.get("status", {}).get("containerStatuses") or [])
+    final = any((state.get("waiting") or {}).get("reason") in _FINAL for state in states)
+    return cluster.why_pending(pod), final

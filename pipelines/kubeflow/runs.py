@@ -1,6 +1,5 @@
 """Runs on the server: listing them, finding one by its name or id, cancelling and retrying it."""
 
-import itertools
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -24,11 +23,6 @@ class RunView(NamedTuple):
 def registry_of(run: Any) -> str:
     """Returns the registry of a run; "" if its inputs do not name one."""
     return str(((run.runtime_config and run.runtime_config.parameters) or {}).get("registry", ""))
-
-
-def newest(kubeflow: Kubeflow, count: int) -> list[Any]:
-    """Lists the newest runs, newest first."""
-    return list(itertools.islice(kubeflow.runs(), count))
 
 
 def view(kubeflow: Kubeflow, run: Any, now: datetime) -> RunView:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from components.errors import UserError
 from pipelines.kubeflow.client import Kubeflow
-from pipelines.kubeflow.cluster import Cluster, Object
+from pipelines.kubeflow.cluster import Cluster, Object, one_line
 from pipelines.kubeflow.transport import ApiError
 
 # The namespace in which a server for one user runs everything.
-ONLY_NAMESPACE = "kubeflow"
+_ONLY_NAMESPACE = "kubeflow"
 
 # Seconds that a pod may take to start before the reason is looked for, and between two such looks.
 PATIENCE = 60.0
@@ -28,30 +28,10 @@ _DRIVER = "-driver"
 # Argo's name of the log of a step in the artifact store.
 _ARCHIVED_LOG = "main-logs"
 
-# What events of a pod mean, by their reason.
-_MEANINGS = {
-    "FailedScheduling": "no node takes it",
-    "FailedMount": "a volume cannot be mounted",
-    "FailedAttachVolume": "a volume cannot be mounted",
-}
-_CURES = (
-    (r"Insufficient", "ask for less with --request, or add a node that has it free"),
-    (r"untolerated taint", "name the taint with --toleration"),
-    (r"node affinity", "no node has the label of --node-selector"),
-    (r"persistentvolumeclaim", "create the claim, or name another with --volume"),
-    (r"image cannot be pulled", "push the image, or give --image-pull-secret"),
-    (r"secret \S+ not found", "create the secret"),
-)
-# Parts of messages that say nothing new: what eviction would not change, how containerd got to the error.
-_NOISE = re.compile(
-    r"(\. )?(no new claims to deallocate)?,? preemption: .*|"
-    r'failed to pull and unpack image "[^"]*": |failed to resolve reference "[^"]*": '
-)
 # Lines that KFP's launcher and Argo's executor add to the log of a step.
 _LAUNCHER = re.compile(
     r"^[IWEF]\d{4} [\d:.]+ +\d+ \w+\.go:\d+\] |^time=\S+ level=.* argo=true|^Error: exit status "
 )
-_TRIED_AGAIN = ("Error: ErrImagePull", "Error: ImagePullBackOff")
 
 
 class StepLog(NamedTuple):
@@ -79,31 +59,24 @@ class RunPod(NamedTuple):
 class RunPods:
     """Pods and logs of a run: by the kubeconfig, and by the server where it keeps logs in the artifact store.
 
-    No method raises: `missing` says why what was asked for last was not read, by the way that was tried.
+    `missing` says why what was asked for last was not read, by the way that was tried.
     """
 
     def __init__(self, kubeflow: Kubeflow, run_id: str, titles: Mapping[str, str]) -> None:
         """Args: `titles`: of the steps, by their name in the graph."""
         self.kubeflow, self.run_id, self._titles = kubeflow, run_id, titles
-        self.namespace = kubeflow.namespace or ONLY_NAMESPACE
+        namespace = kubeflow.namespace or _ONLY_NAMESPACE
+        self._selector = f"--namespace {namespace} --selector pipeline/runid={run_id}"
+        # Prints the logs of all steps of the run.
+        self.kubectl_logs = f"kubectl logs {self._selector} --container main --tail 20 --prefix"
         self.missing: dict[str, str] = {}
         self._first_seen: dict[str, float] = {}
         self._next_look, self._notes = 0.0, list[str]()
         self._cluster: Cluster | None = None
         try:
-            self._cluster = Cluster(self.namespace)
+            self._cluster = Cluster(namespace)
         except UserError as error:
             self.missing["kubeconfig"] = str(error)
-
-    @property
-    def selector(self) -> str:
-        """Arguments of kubectl that select the pods of the run."""
-        return f"--namespace {self.namespace} --selector pipeline/runid={self.run_id}"
-
-    @property
-    def kubectl_logs(self) -> str:
-        """Command that prints the logs of all steps of the run."""
-        return f"kubectl logs {self.selector} --container main --tail 20 --prefix"
 
     def title(self, step: str) -> str:
         """Returns the title of a step, or of its driver."""
@@ -126,13 +99,15 @@ class RunPods:
                 f"{one.display_name} {start_of(one)}" for one in tasks_of(run) if one.state == "PENDING"
             ]
         late = self._late(pending)
-        if late and not pods:
+        if self._cluster is None or not pods:
+            if not late:
+                return []
             since, why = f"{PATIENCE:.0f} s", self.missing["kubeconfig"]
             return [
                 f"a pod of the run has not started for more than {since}, and why is not known here ({why}); "
-                f"see `kubectl describe pods {self.selector}`"
+                f"see `kubectl describe pods {self._selector}`"
             ]
-        waiting = ((pods[name].step, self._why_pending(pods[name])) for name in late)
+        waiting = ((pods[name].step, self._cluster.why_pending(pods[name].object)) for name in late)
         refused = {step: text for step, text in self.node_messages().items() if _REFUSED.search(text)}
         return [
             *(f"{self.title(step)}: its pod has not started: {reason}" for step, reason in waiting if reason),
@@ -170,7 +145,7 @@ class RunPods:
         nodes = self._nodes()
         failed = (node for node in nodes if node.get("type") == "Pod" and node.get("phase") in _WITHOUT_POD)
         ordered = sorted(failed, key=lambda node: str(node.get("startedAt", "")))
-        return {_step(node["name"]): _one_line(node["message"]) for node in ordered if node.get("message")}
+        return {_step(node["name"]): one_line(node["message"]) for node in ordered if node.get("message")}
 
     def _nodes(self) -> list[Object]:
         if self._cluster is None:
@@ -184,49 +159,22 @@ class RunPods:
         nodes = json.loads(gzip.decompress(base64.b64decode(packed))) if packed else status.get("nodes")
         return list((nodes or {}).values())
 
-    def _why_pending(self, pod: RunPod) -> str:
-        """Says why a pod does not start, with the cure where there is one; "" if it is just starting."""
-        text = self._event(pod) or _condition(pod.object.get("status", {}))
-        cure = next((cure for pattern, cure in _CURES if re.search(pattern, text)), "")
-        return f"{text}; {cure}" if cure else text
-
-    def _event(self, pod: RunPod) -> str:
-        assert self._cluster is not None
-        try:
-            events = self._cluster.events("Pod", pod.name)
-        except UserError:
-            return ""
-        warnings = [event for event in events if event.get("type") == "Warning"]
-        # A pod that has its node now may have waited for it before.
-        past = "FailedScheduling" if pod.object.get("spec", {}).get("nodeName") else ""
-        causes = [one for one in warnings if one.get("message") not in _TRIED_AGAIN and one["reason"] != past]
-        if not causes:
-            return ""
-        reason, message = causes[-1].get("reason", ""), _one_line(causes[-1].get("message", ""))
-        if message.startswith("Failed to pull image "):
-            return f"its image cannot be pulled: {message.removeprefix('Failed to pull image ')}"
-        if message.startswith("Error: "):
-            return f"its container cannot be created: {message.removeprefix('Error: ')}"
-        return f"{_MEANINGS.get(reason, reason)}: {message}"
+    def steps(self, run: Any, state: str = "") -> list[str]:
+        """Lists the steps that have begun, in order of their start; with `state`, those that are in it."""
+        return [name for name in self._begun(run, state) if name in self._titles]
 
     def failed_steps(self, run: Any) -> list[str]:
-        """Lists the steps that failed, in order of their start, or the drivers where no step did."""
-        names = {title: name for name, title in self._titles.items()}
-        ill = sorted((task for task in tasks_of(run) if task.state == "FAILED"), key=start_of)
-        steps = [names.get(task.display_name, task.display_name) for task in ill]
-        return list(dict.fromkeys(step for step in steps if step in self._titles)) or list(
-            dict.fromkeys(step for step in steps if step.endswith(_DRIVER))
-        )
+        """Lists the steps that failed, or the drivers where no step did."""
+        drivers = [name for name in self._begun(run, "FAILED") if name.endswith(_DRIVER)]
+        return self.steps(run, "FAILED") or drivers
 
-    def running_steps(self, run: Any) -> list[str]:
-        """Lists the steps that run now."""
+    def _begun(self, run: Any, state: str) -> list[str]:
         names = {title: name for name, title in self._titles.items()}
-        on = [task.display_name for task in sorted(tasks_of(run), key=start_of) if task.state == "RUNNING"]
-        steps = [names.get(name, name) for name in on]
-        return list(dict.fromkeys(step for step in steps if step in self._titles))
+        tasks = sorted((task for task in tasks_of(run) if state in ("", task.state)), key=start_of)
+        return list(dict.fromkeys(names.get(task.display_name, task.display_name) for task in tasks))
 
-    def log(self, run: Any, step: str, lines: int) -> StepLog | None:
-        """Returns the end of the log of the last pod of a step; None where it cannot be read from here."""
+    def log(self, run: Any, step: str, lines: int) -> StepLog:
+        """Returns the end of the log of the last pod of a step. Raises `UserError` if it is out of reach."""
         self.missing.pop("artifact store", None)
         pods = [pod for pod in self.pods() if pod.step == step]
         for pod in reversed(pods):
@@ -241,7 +189,11 @@ class RunPods:
             self.missing["kubeconfig"] = f"the pod {pod.name} has printed nothing"
         if self._cluster is not None:
             self.missing.setdefault("kubeconfig", f"{self._cluster.name} has no pod of {step}")
-        return self._archived(run, step, lines)
+        archived = self._archived(run, step, lines)
+        if archived is None:
+            ways = "; ".join(f"{way}: {why}" for way, why in self.missing.items())
+            raise UserError(f"the log of {step} is not read from here ({ways}); see `{self.kubectl_logs}`")
+        return archived
 
     def _archived(self, run: Any, step: str, lines: int) -> StepLog | None:
         """Reads the log that Argo keeps in the artifact store, through the server."""
@@ -294,19 +246,3 @@ def _step(node: str) -> str:
     """Returns the step of a node, by Argo's name of it: "train", or "train-driver"."""
     parts = [_ATTEMPT.sub("", part) for part in node.split(".")]
     return parts[-2] if parts[-1] == "executor" and len(parts) > 1 else parts[-1]
-
-
-def _condition(status: Object) -> str:
-    """Says why a pod waits, by its own status, which outlives the events."""
-    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        waiting = container.get("state", {}).get("waiting") or {}
-        if waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
-            return f"{waiting['reason']}: {_one_line(waiting.get('message', ''))}"
-    for condition in status.get("conditions", []):
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"no node takes it: {_one_line(condition.get('message', ''))}"
-    return ""
-
-
-def _one_line(message: str) -> str:
-    return " ".join(_NOISE.sub("", message).split()).rstrip(".")

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from components.errors import UserError
+
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
     from pipelines.kubeflow.step_pods import RunPods
@@ -89,11 +91,11 @@ def failure_lines(run: Any, pods: "RunPods") -> list[str]:
     shown = []
     for step in steps or list(messages)[:1]:
         shown.append(f"failed: {pods.title(step)}{f': {messages[step]}' if messages.get(step) else ''}")
-        log = pods.log(run, step, _READ_LINES)
-        if log is not None:
+        try:
+            log = pods.log(run, step, _READ_LINES)
+        except UserError as error:
+            shown.append(f"  {error}")
+        else:
             lines = log.last_of_the_step(_LAST_LINES)
             shown += [f"  the end of its log, from {log.source}:", *(f"  | {line}" for line in lines)]
-        else:
-            ways = "; ".join(f"{way}: {why}" for way, why in pods.missing.items())
-            shown.append(f"  its log is not read from here ({ways}); see `{pods.kubectl_logs}`")
     return shown

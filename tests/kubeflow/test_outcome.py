@@ -40,7 +40,7 @@ def _record(tmp_path, run, outcome, reason="why", **fields):
 
 
 def _text(kubeflow, run):
-    pods = RunPods(kubeflow, run["run_id"], {"notify": "Notify"})
+    pods = RunPods(kubeflow, run["run_id"], {"notify": "Notify", "publish": "Publish", "batch": "Recommend"})
     return read_outcome(read_run(kubeflow, run["run_id"]), pods).text
 
 
@@ -82,6 +82,20 @@ def test_a_registry_on_a_volume_is_replaced_by_the_log_of_notify(
     else:
         double.archived[run["run_id"], "w-9"] = text
     assert _text(kubeflow, run).removeprefix("failed: ") == says
+
+
+def test_a_retried_run_is_told_by_its_last_step(kubeflow, double, run, log_of_notify):
+    # Kubeflow does not run an exit handler again that has succeeded.
+    run["run_details"]["task_details"] = [
+        task("notify", "SUCCEEDED", "w-9", start=50),
+        task("publish", "SUCCEEDED", "w-10", start=90),
+        task("batch", "SUCCEEDED", "w-11", start=99),
+    ]
+    double.archived[run["run_id"], "w-9"] = log_of_notify("")
+    told = {"step": "publish", "format": 1, "seconds": 1, "peak_memory_bytes": 1, "status": "succeeded"}
+    line = json.dumps({**told, "outcome": "published", "version": "v7", "reason": "why"})
+    double.archived[run["run_id"], "w-10"] = f"{line}\n"
+    assert _text(kubeflow, run) == "published v7: why"
 
 
 def test_an_outcome_out_of_reach_says_what_was_tried_and_the_command(kubeflow, run, tmp_path):

@@ -93,7 +93,7 @@ def test_an_event_says_why_where_the_status_does_not(findings, cluster):
     cluster.kubelet = kubelet
     ((verdict, text),) = findings()
     assert verdict == "ill"
-    assert "FailedMount: no such disk" in text
+    assert "a volume cannot be mounted: no such disk" in text
 
 
 def test_without_the_right_to_create_pods_nothing_is_known(findings, cluster):

@@ -7,6 +7,7 @@ import json
 import pytest
 from kubeflow_runs import task
 
+from components.errors import UserError
 from pipelines.kubeflow import step_pods
 from pipelines.kubeflow.runs import read_run
 from pipelines.kubeflow.step_pods import RunPods
@@ -187,7 +188,14 @@ def test_a_cluster_that_denies_access_is_said(kubeflow, cluster, run):
 
 def _log(kubeflow, run, step):
     pods = RunPods(kubeflow, run["run_id"], _TITLES)
-    return pods.log(read_run(kubeflow, run["run_id"]), step, 2), pods.missing
+    return pods.log(read_run(kubeflow, run["run_id"]), step, 2)
+
+
+def _missing(kubeflow, run, step):
+    pods = RunPods(kubeflow, run["run_id"], _TITLES)
+    with pytest.raises(UserError, match=f"the log of {step} is not read from here"):
+        pods.log(read_run(kubeflow, run["run_id"]), step, 2)
+    return pods.missing
 
 
 def test_the_log_is_that_of_the_last_pod_of_the_step(kubeflow, cluster, run):
@@ -195,9 +203,9 @@ def test_the_log_is_that_of_the_last_pod_of_the_step(kubeflow, cluster, run):
         pod = _add_pod(cluster, run, f"train.executor({attempt})", "Failed", name=f"w-{attempt}")
         cluster.logs[pod, "main"] = f"start\nattempt {attempt}\nerror\n"
     cluster.logs[_add_pod(cluster, run, "train-driver", "Succeeded"), "main"] = "driver"
-    log, _ = _log(kubeflow, run, "train")
+    log = _log(kubeflow, run, "train")
     assert log == ("train", "pod w-1", ["attempt 1", "error"])
-    assert _log(kubeflow, run, "train-driver")[0].lines == ["driver"]
+    assert _log(kubeflow, run, "train-driver").lines == ["driver"]
 
 
 @pytest.mark.parametrize("reach", ["no kubeconfig", "pod gone", "forbidden"])
@@ -206,22 +214,20 @@ def test_a_log_whose_pod_is_gone_is_in_the_artifact_store(kubeflow, double, clus
         monkeypatch.setenv("KUBECONFIG", "/no/kubeconfig")
     cluster.forbidden = {"list pods"} if reach == "forbidden" else set()
     double.archived[run["run_id"], "w-4"] = "start\nattempt 0\nerror\n"
-    log, _ = _log(kubeflow, run, "train")
+    log = _log(kubeflow, run, "train")
     assert log == ("train", "the artifact store", ["attempt 0", "error"])
 
 
 def test_a_log_that_is_nowhere_says_what_was_tried(kubeflow, cluster, run):
-    log, missing = _log(kubeflow, run, "train")
-    assert log is None
-    assert missing == {
+    assert _missing(kubeflow, run, "train") == {
         "kubeconfig": "the context kind has no pod of this run",
         "artifact store": "it has no log of this step",
     }
-    assert _log(kubeflow, run, "notify")[1]["artifact store"] == "the server names no pod of this step"
+    assert _missing(kubeflow, run, "notify")["artifact store"] == "the server names no pod of this step"
     _add_pod(cluster, run, "ingest.executor", "Succeeded")
-    assert _log(kubeflow, run, "train")[1]["kubeconfig"] == "the context kind has no pod of train"
+    assert _missing(kubeflow, run, "train")["kubeconfig"] == "the context kind has no pod of train"
     _add_pod(cluster, run, "train.executor", name="w-4")
-    assert _log(kubeflow, run, "train")[1]["kubeconfig"] == "the pod w-4 has printed nothing"
+    assert _missing(kubeflow, run, "train")["kubeconfig"] == "the pod w-4 has printed nothing"
 
 
 @pytest.mark.parametrize(
