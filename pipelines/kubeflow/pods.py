@@ -64,17 +64,13 @@ class PodSettings:
     def __post_init__(self) -> None:
         if self.image:
             names.image_name("--image", self.image)
-        _distinct(
-            "--node-selector",
-            self.node_selectors,
-            [_label("--node-selector", text)["label_key"] for text in self.node_selectors],
-        )
-        for text in self.tolerations:
-            _toleration(text)
+        keys = [_label("--node-selector", text)[0] for text in self.node_selectors]
+        _distinct("--node-selector", self.node_selectors, keys)
+        _distinct("--volume", self.volumes, [mount["mountPath"] for mount in self.mounts()])
         for name in self.image_pull_secrets:
             names.object_name("--image-pull-secret", name)
-        mounts = [_volume(text) for text in self.volumes]
-        _distinct("--volume", self.volumes, [mount["mount_path"] for mount in mounts])
+        self.pod_spec()
+        self.pod_labels()
         if self.gcs_secret and self._gcs()[0] in self.claims():
             raise UserError(
                 f"--gcs-secret {self.gcs_secret}: a claim of --volume has that name too, and Kubeflow takes "
@@ -86,8 +82,6 @@ class PodSettings:
             raise UserError(
                 f"--image-pull-policy {self.image_pull_policy}: choose one of {', '.join(PULL_POLICIES)}"
             )
-        for text in self.labels:
-            _label("--label", text)
         self._user()
         self._sizes()
         if self.platform == names.VERTEX:
@@ -118,7 +112,7 @@ class PodSettings:
         for label in executors:
             changes = [*of_every_step, *(of_notify if label == _NOTIFY else [])]
             if changes:
-                _change(platform, label, changes)
+                _change(_configs(platform), label, changes)
             if self.run_as == ANY_USER:
                 _configs(platform).get(label, {}).pop("securityContext", None)
         if variables := self.environment():
@@ -163,18 +157,17 @@ class PodSettings:
 
     def mounts(self) -> list[dict[str, str]]:
         """Returns the mounts of the claims, in the terms of Kubernetes; a volume is called as its claim."""
-        parsed = [_volume(text) for text in self.volumes]
-        return [{"name": one["pvc_name"], "mountPath": one["mount_path"]} for one in parsed]
+        return [_mount(text) for text in self.volumes]
 
     def pod_labels(self) -> dict[str, str]:
         """Returns the labels of every pod."""
-        return _of_labels("--label", self.labels)
+        return dict(_label("--label", text) for text in self.labels)
 
     def pod_spec(self) -> dict[str, Any]:
         """Returns nodes, pull secrets and claims of every pod, in the terms of Kubernetes."""
         claims = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in self.claims()]
         return {
-            "nodeSelector": _of_labels("--node-selector", self.node_selectors),
+            "nodeSelector": dict(_label("--node-selector", text) for text in self.node_selectors),
             "tolerations": [_toleration(text) for text in self.tolerations],
             "imagePullSecrets": [{"name": name} for name in self.image_pull_secrets],
             "volumes": claims,
@@ -186,7 +179,7 @@ class PodSettings:
 
     def claims(self) -> list[str]:
         """Lists the names of the persistent volume claims."""
-        return list(dict.fromkeys(_volume(text)["pvc_name"] for text in self.volumes))
+        return list(dict.fromkeys(mount["name"] for mount in self.mounts()))
 
     def webhook(self) -> tuple[str, str]:
         """Returns the name of the secret of the webhook and its key, or two empty strings."""
@@ -217,15 +210,19 @@ class PodSettings:
         """Returns the calls of kfp-kubernetes for every task."""
         from kfp import kubernetes
 
+        spec = self.pod_spec()
         changes: list[Callable[[Any], Any]] = [
+            *(partial(kubernetes.add_toleration, **one) for one in spec["tolerations"]),
             *(
-                partial(kubernetes.add_node_selector, **_label("--node-selector", text))
-                for text in self.node_selectors
+                partial(kubernetes.mount_pvc, pvc_name=one["name"], mount_path=one["mountPath"])
+                for one in self.mounts()
             ),
-            *(partial(kubernetes.add_pod_label, **_label("--label", text)) for text in self.labels),
-            *(partial(kubernetes.add_toleration, **_toleration(text)) for text in self.tolerations),
-            *(partial(kubernetes.mount_pvc, **_volume(text)) for text in self.volumes),
         ]
+        for add, labels in (
+            (kubernetes.add_node_selector, spec["nodeSelector"]),
+            (kubernetes.add_pod_label, self.pod_labels()),
+        ):
+            changes += [partial(add, label_key=key, label_value=labels[key]) for key in labels]
         if self.image_pull_secrets:
             secrets = list(self.image_pull_secrets)
             changes.append(partial(kubernetes.set_image_pull_secrets, secret_names=secrets))
@@ -258,8 +255,7 @@ def _configs(platform: dict[str, Any]) -> dict[str, Any]:
     return configs
 
 
-def _change(platform: dict[str, Any], label: str, changes: Sequence[Callable[[Any], Any]]) -> None:
-    configs = _configs(platform)
+def _change(configs: dict[str, Any], label: str, changes: Sequence[Callable[[Any], Any]]) -> None:
     # kfp-kubernetes changes only this attribute of a task. A compiled pipeline has no task objects.
     task = SimpleNamespace(platform_config={"kubernetes": configs.get(label, {})})
     for change in changes:
@@ -267,17 +263,12 @@ def _change(platform: dict[str, Any], label: str, changes: Sequence[Callable[[An
     configs[label] = task.platform_config["kubernetes"]
 
 
-def _label(flag: str, text: str) -> dict[str, str]:
+def _label(flag: str, text: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not (key and separator):
         raise UserError(f"{flag} {text}: write it as KEY=VALUE")
     check = names.own_label if flag == "--label" else names.label_key
-    return {"label_key": check(flag, text, key), "label_value": names.label_value(flag, text, value)}
-
-
-def _of_labels(flag: str, texts: Iterable[str]) -> dict[str, str]:
-    parsed = [_label(flag, text) for text in texts]
-    return {one["label_key"]: one["label_value"] for one in parsed}
+    return check(flag, text, key), names.label_value(flag, text, value)
 
 
 def _toleration(text: str) -> dict[str, str]:
@@ -294,10 +285,10 @@ def _toleration(text: str) -> dict[str, str]:
     return toleration | ({"value": value} if equals else {}) | ({"effect": effect} if effect else {})
 
 
-def _volume(text: str) -> dict[str, str]:
+def _mount(text: str) -> dict[str, str]:
     claim, _, path = text.partition(":")
     mounted = names.mount_path("--volume", text, path)
-    return {"pvc_name": names.volume_name("--volume", claim), "mount_path": mounted}
+    return {"name": names.volume_name("--volume", claim), "mountPath": mounted}
 
 
 def _secret(flag: str, text: str, usual_key: str) -> tuple[str, str]:
