@@ -17,7 +17,7 @@ CANCELLED_REASON = "the run was cancelled"
 
 _NOTIFY = "notify"
 _TELL_THE_END = (_NOTIFY, "publish", "refuse", "prepare")
-_LINES = 50
+_LINES = 500  # the launcher adds its own, some for each output of the step
 
 
 class RunEnd(NamedTuple):

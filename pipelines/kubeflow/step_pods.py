@@ -44,7 +44,8 @@ class StepLog(NamedTuple):
     def last_of_the_step(self, count: int) -> list[str]:
         """Returns the last lines without those of KFP's launcher and Argo, unless there are no others."""
         own = [line for line in self.lines if not _LAUNCHER.search(line)]
-        return (own or self.lines)[-count:]
+        end = max((number for number, line in enumerate(own, 1) if line.startswith('{"step"')), default=None)
+        return (own[:end] or self.lines)[-count:]
 
 
 class RunPod(NamedTuple):

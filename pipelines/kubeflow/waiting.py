@@ -14,7 +14,7 @@ INTERRUPTED, _TIMED_OUT = 130, 124
 _STATUS = {"succeeded": 0, "cancelled": INTERRUPTED}
 
 # Lines of the log of a failed step that are shown after a run, and those that are read for them.
-_LAST_LINES, _READ_LINES = 15, 100
+_LAST_LINES, _READ_LINES = 15, 500
 
 
 timeout_option = click.option(

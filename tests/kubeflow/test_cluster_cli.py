@@ -172,6 +172,15 @@ def test_the_end_of_a_failed_run_names_the_step_and_shows_its_log(kubeflow, doub
     ]
 
 
+def test_the_log_of_a_step_ends_with_its_outcome(kubeflow, double, run, capsys):
+    outcome = '{"step": "ingest", "status": "mistake"}'
+    document = "I1129 11:59:19.318290      14 launcher_v2.go:1230] ExecutorOutput: {\n  }\n}\n"
+    double.archived[run["run_id"], "w-3"] = f"{document}{_LOG}{outcome}\n{document}"
+    waiting.wait_for(kubeflow, run["run_id"], None)
+    *_, last, _, _ = capsys.readouterr().out.splitlines()
+    assert last == f"  | {outcome}"
+
+
 def test_a_step_that_printed_nothing_shows_what_the_launcher_says(kubeflow, double, run, capsys):
     double.archived[run["run_id"], "w-3"] = "F1129 11:48:42.850717      16 main.go:59] no bucket\n"
     waiting.wait_for(kubeflow, run["run_id"], None)
