@@ -8,13 +8,7 @@ from components.command import subcommand
 from components.declaration import Choice, Range, say_renamed
 from components.step import step
 from components.train.artifact import ModelRecord
-from components.train.settings import (
-    PRESETS,
-    TrainRequest,
-    check_shared_place,
-    check_workers,
-    override,
-)
+from components.train.settings import PRESETS, TrainRequest, check_shared_place, check_workers, override
 
 
 @step

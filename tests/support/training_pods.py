@@ -133,21 +133,10 @@ class TrainingPods:
         model = self.root.parent / "trained"
         model.mkdir(exist_ok=True)
         split = SplitSettings(kind="random", seed=1, validation_fraction=0.1, test_fraction=0.1)
-        record = ModelRecord(
-            preset="default",
-            settings={},
-            seed=42,
-            split=split,
-            fingerprint="",
-            rating_scale=(1.0, 5.0),
-            movies=1,
-            training_users=1,
-            steps=10,
-            seconds=1.5,
-            validation_rmse=0.9,
-            validation_top_100_accuracy_unseen=0.3,
-        )
-        write_record(model, record)
+        facts: dict[str, Any] = {"preset": "default", "settings": {}, "seed": 42, "split": split, "movies": 1}
+        facts |= {"training_users": 1, "rating_scale": (1.0, 5.0), "steps": 10, "seconds": 1.5}
+        facts |= {"fingerprint": "", "validation_rmse": 0.9, "validation_top_100_accuracy_unseen": 0.3}
+        write_record(model, ModelRecord(**facts))
         self.exchange.put_model(model)
         for index in range(workers):
             self.double.end(index)

@@ -12,7 +12,6 @@ from components.train.pods import worker
 from components.train.pods.worker import (
     Exchange,
     beating,
-    delete_exchanges,
     end_without_step,
     exchange_of,
     join,
@@ -82,6 +81,7 @@ def test_a_worker_whose_step_is_silent_ends_with_a_status_that_ends_the_job(exch
         end_without_step(exchange)
         assert not ended(0.8)
     assert ended(5) == 2
+    assert not worker.Path(exchange.root).exists()
 
 
 def test_a_worker_whose_exchange_directory_was_deleted_ends_too(exchange, ended, monkeypatch):
@@ -120,6 +120,6 @@ def test_the_exchange_directory_may_be_a_bucket(bucket, world, tmp_path):
     assert (tmp_path / "vocabulary" / "vocabulary.json").is_file()
     other = exchange_of(f"{bucket}/checkpoints", "run-2", "job")
     other.beat()
-    delete_exchanges(f"{bucket}/checkpoints", "run")
+    exchange_of(f"{bucket}/checkpoints", "run").delete()
     assert exchange.heartbeat() == b""
     assert other.heartbeat()

@@ -7,7 +7,7 @@ from components.errors import UserError
 from components.progress import log
 from components.train.pods.api import Api, Kind, NoAnswerError
 from components.train.pods.manifests import RUN
-from components.train.pods.worker import delete_exchanges
+from components.train.pods.worker import exchange_of
 
 # A Job first, so that it makes no new pods.
 _KINDS: tuple[Kind, ...] = ("job", "service", "pod")
@@ -31,7 +31,7 @@ def clean_up(run: str, checkpoint_root: str) -> None:
         left = f"kubectl delete jobs,services,pods -l {RUN}={run}"
         log(f"workers of this run may be left; `{left}` deletes them: {error}")
     try:
-        delete_exchanges(checkpoint_root, run)
+        exchange_of(checkpoint_root, run).delete()
     except UserError as error:
         log(f"files of the workers of this run may be left: {error}")
 

@@ -19,7 +19,7 @@ from components.train.artifact import ModelRecord, read_record
 from components.train.pods.api import LEAST_RELEASE, Api, MissingError, NoAnswerError, Object
 from components.train.pods.cleanup import delete_workers
 from components.train.pods.manifests import CONTAINER, RUN, OwnPod, job_manifest, service_manifest
-from components.train.pods.worker import beating, delete_exchanges, exchange_of
+from components.train.pods.worker import Exchange, beating, exchange_of
 from components.train.settings import TrainRequest
 
 _SHARED, _READ, _OF_ONE_NODE = "ReadWriteMany", "ReadOnlyMany", "ReadWriteOnce"
@@ -103,10 +103,10 @@ def train_in_pods(
     api, pod, root = launcher.api, launcher.pod, request.checkpoint_root
     same_node = launcher.check_shared(workers, root)
     exchange = exchange_of(root, pod.run, pod.job_name)
-    with _ended_by_sigterm(), _tidied(api, pod.run, root):
+    with _ended_by_sigterm(), _tidied(api, pod.job_name, exchange):
         # What an earlier try of this step left.
         delete_workers(api, pod.run)
-        delete_exchanges(root, pod.run)
+        exchange_of(root, pod.run).delete()
         log(f"staging the inputs in {exchange.root}")
         exchange.stage(request, Path(interactions), Path(vocabulary))
         with beating(exchange):
@@ -260,13 +260,13 @@ def _waits_for(pod: Object) -> str:
 
 
 @contextmanager
-def _tidied(api: Api, run: str, root: str) -> Iterator[None]:
-    """Removes Job, Service and files in the end."""
+def _tidied(api: Api, job: str, exchange: Exchange) -> Iterator[None]:
+    """Removes Job, Service and files in the end, the Job at once: a cancelled step has a second for it."""
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who tells us to end may do so again
-        for remove in (partial(delete_workers, api, run), partial(delete_exchanges, root, run)):
+        for remove in (partial(api.delete, "job", job), partial(api.delete, "service", job), exchange.delete):
             try:
                 remove()
             except UserError as error:

@@ -1,5 +1,6 @@
 """Program of each worker's pod, and the directory through which it exchanges files with the step."""
 
+import itertools
 import json
 import os
 import socket
@@ -8,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -88,6 +89,11 @@ class Exchange:
         except UserError:
             return b""
 
+    def delete(self) -> None:
+        """Deletes the directory. Raises `UserError` if the storage refuses."""
+        parent, _, name = self.root.rpartition("/")
+        open_storage(parent).delete_prefix(name)
+
     def _fetch(self, name: str, directory: Path) -> None:
         for key in self._storage.list(f"{name}/"):
             target = directory / key.removeprefix(f"{name}/")
@@ -95,14 +101,9 @@ class Exchange:
             self._storage.download_file(key, target)
 
 
-def exchange_of(checkpoint_root: str, run: str, job: str) -> Exchange:
-    """Returns the exchange directory of a run's Job."""
-    return Exchange(f"{checkpoint_root.rstrip('/')}/{_EXCHANGES}/{run}/{job}")
-
-
-def delete_exchanges(checkpoint_root: str, run: str) -> None:
-    """Deletes all exchange directories of a run. Raises `UserError` if the storage refuses."""
-    open_storage(f"{checkpoint_root.rstrip('/')}/{_EXCHANGES}").delete_prefix(run)
+def exchange_of(checkpoint_root: str, *names: str) -> Exchange:
+    """Returns the exchange directory of a run's Job; or of a run, with those of all its Jobs."""
+    return Exchange("/".join([checkpoint_root.rstrip("/"), _EXCHANGES, *names]))
 
 
 @contextmanager
@@ -128,7 +129,10 @@ def beating(exchange: Exchange) -> Iterator[None]:
 
 
 def end_without_step(exchange: Exchange) -> None:
-    """Starts a thread that ends this process once no heartbeat has come for `SILENCE` seconds."""
+    """Starts a thread that ends this process once no heartbeat has come for `SILENCE` seconds.
+
+    The directory goes with it: after a run was retried, its exit handler does not run again.
+    """
 
     def watch() -> None:
         last, since = exchange.heartbeat(), time.monotonic()
@@ -137,6 +141,8 @@ def end_without_step(exchange: Exchange) -> None:
             if (beat := exchange.heartbeat()) not in (last, b""):
                 last, since = beat, time.monotonic()
         log(f"the step that started this worker has been silent for {SILENCE:.0f} s; the training ends")
+        with suppress(UserError):  # another worker is at it as well
+            exchange.delete()
         os._exit(_ABANDONED)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -155,8 +161,8 @@ def join(addresses: Sequence[str]) -> None:
 
 def _wait_for(host: str) -> None:
     """Waits until a name has an address; it comes with the pod, and look-ups fail for a while after that."""
-    given_up, waiting = time.monotonic() + _PATIENCE, False
-    while True:
+    given_up = time.monotonic() + _PATIENCE
+    for look in itertools.count():
         try:
             socket.getaddrinfo(host, None)
             return
@@ -166,9 +172,8 @@ def _wait_for(host: str) -> None:
                     f"the pod of {host} has not started in {_PATIENCE / 60:.0f} minutes; ask for less "
                     "(--request workers:…), or for fewer --workers"
                 ) from error
-            if not waiting:
+            if not look:
                 log(f"waiting for the pod of {host}")
-            waiting = True
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
