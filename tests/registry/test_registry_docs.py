@@ -33,7 +33,7 @@ def test_the_examples_are_what_the_registry_writes(kind: type, example: str) -> 
 
 def test_every_outcome_has_its_row() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE))
-    assert rows == {"published", "superseded", "refused", "failed", "skipped"}
+    assert rows == {"published", "superseded", "refused", "failed", "skipped", "cancelled"}
 
 
 def test_the_drill_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promote) -> None:
