@@ -208,8 +208,10 @@ class KubernetesDouble:
             if phase == "Succeeded":
                 done.add(index)
             elif phase in ("", "Failed"):
-                counted = int(last["metadata"]["annotations"][_COUNTED]) if last else 0
-                counted += bool(last) and not _failing_rule(spec, last, "Ignore")
+                counted = 0
+                if last is not None:
+                    ignored = _failing_rule(spec, last, "Ignore")
+                    counted = int(last["metadata"]["annotations"][_COUNTED]) + (0 if ignored else 1)
                 if counted > spec.get("backoffLimitPerIndex", 1 << 31):
                     failed.add(index)
                 else:
