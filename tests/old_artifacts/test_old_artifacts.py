@@ -60,7 +60,9 @@ def test_a_run_compares_with_an_old_champion_and_replaces_it(
         name: str(tmp_path / name) for name in ("champion", "model", "evaluation", "index", "report.html")
     }
     artifacts: Any = {name: str(old / name) for name in ("interactions", "vocabulary")}
-    prepare(ratings=str(old / "dataset"), registry=str(registry), output=outputs["champion"])
+    prepare(
+        ratings=str(old / "dataset" / "statistics.json"), registry=str(registry), output=outputs["champion"]
+    )
 
     # Training goes on from the old checkpoints, at their end.
     checkpoints = shutil.copytree(old / "checkpoints", tmp_path / "checkpoints")
