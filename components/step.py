@@ -27,6 +27,9 @@ from components.progress import log
 STEP_FILE = "step.json"
 
 # A directory where steps leave their outcomes, `<step>.json`, for the program that started them.
+# Begins the first line of a step's own in the log of a pipeline.
+TO_REPEAT = "to repeat this step"
+
 OUTCOMES = "TWOTOWER_OUTCOMES"
 
 # The right of others than the owner and the group to change a file.
@@ -98,7 +101,7 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
         # Argo starts a step with the mask 0: what it writes on a volume would be for anybody to change. The
         # group may, since some clusters give each pod another user of one group.
         os.umask(os.umask(_OF_OTHERS) | _OF_OTHERS)
-        log(f"to repeat this step: {command_line(function, arguments)}")
+        log(f"{TO_REPEAT}: {command_line(function, arguments)}")
         with reported(function.__name__) as running:
             return _timed(function, arguments, running)
 

@@ -19,7 +19,7 @@ from components.documents import write_document
 from components.errors import UserError
 from components.image import IMAGE
 from components.progress import PREFIX, TRANSIENT
-from components.step import OUTCOMES, read_outcomes
+from components.step import OUTCOMES, TO_REPEAT, read_outcomes
 from pipelines.compiled import check_pipeline_inputs, compile_pipeline
 from pipelines.local import LocalPlan
 
@@ -63,7 +63,7 @@ def event(line: str) -> Event | None:
     if match := _CACHED.search(text):
         return Event("cached", match[1])
     _, found, rest = text.partition(PREFIX)
-    if not found or rest.startswith("to repeat this step"):
+    if not found or rest.startswith(TO_REPEAT):
         return None
     return Event("progress", rest) if rest.startswith(TRANSIENT) else Event("line", rest)
 

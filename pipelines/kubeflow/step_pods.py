@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from components.errors import UserError
+from components.step import TO_REPEAT
 from pipelines.kubeflow.client import Kubeflow
 from pipelines.kubeflow.cluster import Cluster, Object, one_line
 from pipelines.kubeflow.transport import ApiError
@@ -31,6 +32,7 @@ _ARCHIVED_LOG = "main-logs"
 # Lines that KFP's launcher and Argo's executor add to the log of a step.
 _LAUNCHER = re.compile(
     r"^[IWEF]\d{4} [\d:.]+ +\d+ \w+\.go:\d+\] |^time=\S+ level=.* argo=true|^Error: exit status "
+    r"|^\[KFP Executor "
 )
 
 
@@ -42,10 +44,12 @@ class StepLog(NamedTuple):
     lines: list[str]
 
     def last_of_the_step(self, count: int) -> list[str]:
-        """Returns the last lines without those of KFP's launcher and Argo, unless there are no others."""
+        """Returns the last lines for people: without those of KFP, of Argo and the outcome as JSON."""
         own = [line for line in self.lines if not _LAUNCHER.search(line)]
-        end = max((number for number, line in enumerate(own, 1) if line.startswith('{"step"')), default=None)
-        return (own[:end] or self.lines)[-count:]
+        # KFP's executor prints its input before the step begins.
+        begin = max((number for number, line in enumerate(own, 1) if TO_REPEAT in line), default=0)
+        end = max((number for number, line in enumerate(own) if line.startswith('{"step"')), default=None)
+        return (own[begin:end] or self.lines)[-count:]
 
 
 class RunPod(NamedTuple):

@@ -106,8 +106,10 @@ def test_a_step_that_fails_is_named_with_the_end_of_its_log_and_can_be_retried(s
     logs = site.twotower("cluster", "logs", run_id)
     assert "error: " in logs.stdout, _told(logs)
     site.on_the_volume("cp /data/sample/ratings.csv /data/late.csv")
-    retried = site.twotower("cluster", "retry", run_id, "--wait")
+    retried = site.twotower("cluster", "retry", run_id)
     assert retried.returncode == 0, _told(retried)
+    done = site.twotower("cluster", "wait", run_id)
+    assert done.returncode == 0, _told(done)
     listed = json.loads(site.twotower("cluster", "runs", "--json").stdout)
     assert next(run["state"] for run in listed if run["run_id"] == run_id) == "succeeded"
 

@@ -153,7 +153,12 @@ def test_wait_exits_by_how_the_run_ends(call, double, run):
 
 def test_the_end_of_a_failed_run_names_the_step_and_shows_its_log(kubeflow, double, run, capsys):
     # As KFP 2.17 and Argo 4 surround what the step prints.
-    before = "I1129 11:48:42.649159      16 main.go:67] Setting log level to: '1'\n"
+    before = (
+        "I1129 11:48:42.649159      16 main.go:67] Setting log level to: '1'\n"
+        "[KFP Executor 2026-11-29 11:48:42,645 INFO]: Looking for component `ingest`\n"
+        '{\n    "inputs": {\n    }\n}\n'
+        "twotower: to repeat this step: twotower ingest --ratings gs://b/r.csv\n"
+    )
     after = (
         "F1129 11:48:42.850717      16 main.go:59] failed to execute component: exit status 1\n"
         'time=2026-11-29T11:48:43.160Z level=INFO msg="sub-process exited" argo=true error="exit status 1"\n'
@@ -172,13 +177,13 @@ def test_the_end_of_a_failed_run_names_the_step_and_shows_its_log(kubeflow, doub
     ]
 
 
-def test_the_log_of_a_step_ends_with_its_outcome(kubeflow, double, run, capsys):
+def test_the_log_of_a_step_ends_before_its_outcome(kubeflow, double, run, capsys):
     outcome = '{"step": "ingest", "status": "mistake"}'
     document = "I1129 11:59:19.318290      14 launcher_v2.go:1230] ExecutorOutput: {\n  }\n}\n"
     double.archived[run["run_id"], "w-3"] = f"{document}{_LOG}{outcome}\n{document}"
     waiting.wait_for(kubeflow, run["run_id"], None)
     *_, last, _, _ = capsys.readouterr().out.splitlines()
-    assert last == f"  | {outcome}"
+    assert last == "  | error: gs://b/r.csv: no such file"
 
 
 def test_a_step_that_printed_nothing_shows_what_the_launcher_says(kubeflow, double, run, capsys):
