@@ -4,6 +4,7 @@ import fcntl
 import importlib.resources
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -40,7 +41,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leaves out, unread, what would load TensorFlow as it is collected."""
     if not config.getoption("fast") or collection_path.suffix != ".py":
         return None
-    return "\npytestmark = pytest.mark.tensorflow\n" in collection_path.read_text("utf-8") or None
+    text = collection_path.read_text("utf-8")
+    return re.search(r"^pytestmark = .*pytest\.mark\.tensorflow\b", text, re.MULTILINE) is not None or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
