@@ -82,7 +82,7 @@ test: lint $(VENV)/.test-installed ## set up, check the code and pass the tests
 
 .PHONY: test-fast
 test-fast: $(VENV)/.test-installed ## the tests without TensorFlow and subprocesses (a minute)
-	@$(BIN)/pytest --fast --numprocesses auto --dist worksteal
+	@$(BIN)/pytest --fast --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: lint
 lint: $(VENV)/.test-installed ## ruff, mypy and the import contract

@@ -10,6 +10,7 @@ from kubeflow_double import Double
 from pytest_httpserver import HTTPServer
 
 from components.declaration import REQUIRED, Input
+from pipelines.kubeflow import transport
 from pipelines.kubeflow.access import Access
 from pipelines.kubeflow.client import Kubeflow, connect
 
@@ -55,7 +56,7 @@ PARAMETERS = {
 
 @pytest.fixture(autouse=True)
 def _outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test meets the cluster, or the credentials, of whoever runs it."""
+    """No test meets the cluster, or the credentials, of whoever runs it, or waits between attempts."""
     for name in (
         "TWOTOWER_HOST",
         "TWOTOWER_TOKEN",
@@ -67,6 +68,8 @@ def _outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KUBECONFIG", "/no/kubeconfig")
+    # As many attempts, without the four seconds.
+    monkeypatch.setattr(transport, "_RETRY_PAUSES", (0.01, 0.01, 0.01, 0.01))
 
 
 @pytest.fixture
