@@ -131,8 +131,8 @@ def refuse(
         and dataset. By hand only.
       registry: Registry: a directory or gs:// prefix.
       run_id: Pipeline run, which names the run record; "" names it by the time.
-      model: Model, for the run record; "" for none.
-      dataset: RatingsDataset, for the run record; "" for none.
+      model: Model, for the page and the run record; "" for none where `report` is given.
+      dataset: RatingsDataset, likewise.
       fail: Whether the step fails once the refusal is recorded, and the run with it.
       output: The directory to write: `refused.json`.
       report_output: The page to write, without `report`; "" keeps it in the registry only.

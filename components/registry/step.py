@@ -80,15 +80,15 @@ def prepare(
         )
         write_document(staging / CHAMPION_FILE, served)
         if skip:
-            _record_skipped(store, run_id or run_id_by_time(), served, fingerprint)
+            champion = SeenChampion(version=version, sequence=sequence)
+            _record_skipped(store, run_id or run_id_by_time(), champion, fingerprint)
     return PrepareSummary(fingerprint, version, sequence, skip)
 
 
-def _record_skipped(store: Registry, run_id: str, served: ServedChampion, fingerprint: str) -> None:
-    version = served.version
+def _record_skipped(store: Registry, run_id: str, champion: SeenChampion, fingerprint: str) -> None:
+    version = champion.version
     reason = f"the champion {version} was trained on the same input; run without skip_unchanged to train anew"
     log(f"skipped: {reason}")
-    champion = SeenChampion(version=served.version, sequence=served.sequence)
     record = RunRecord(
         run_id=run_id, outcome=SKIPPED, reason=reason, champion=champion, fingerprint=fingerprint
     )

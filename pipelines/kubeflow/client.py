@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from components.errors import UserError
 from pipelines.kubeflow.access import Access
+from pipelines.kubeflow.cluster import KUBEFLOW_NAMESPACE
 from pipelines.kubeflow.transport import ApiError, Transport
 
 T = TypeVar("T")
@@ -100,6 +101,11 @@ class Kubeflow:
         return pages(
             call, "recurring_runs", namespace=namespace or None, sort_by="created_at desc", **arguments
         )
+
+    @property
+    def pods_namespace(self) -> str:
+        """The namespace in which the pods of runs are."""
+        return self.namespace or KUBEFLOW_NAMESPACE
 
     def run_url(self, run_id: str) -> str:
         """Returns the URL of the page of a run, in a full Kubeflow within its dashboard."""

@@ -10,6 +10,8 @@ import urllib3
 
 from components.errors import UserError
 
+# The namespace of Kubeflow's own programs, in which a server for one user runs everything.
+KUBEFLOW_NAMESPACE = "kubeflow"
 _TIME_LIMIT = (5, 10)
 _REFUSED = {401: "the cluster does not know you", 403: "you may not look"}
 

@@ -14,7 +14,7 @@ import yaml
 from components.errors import UserError
 from components.train.pods.api import LEAST_RELEASE, RIGHTS, ROLE
 from pipelines.kubeflow.client import Kubeflow
-from pipelines.kubeflow.cluster import Cluster, Kind
+from pipelines.kubeflow.cluster import KUBEFLOW_NAMESPACE, Cluster, Kind
 from pipelines.kubeflow.pods import PodSettings
 from pipelines.kubeflow.probe import ProbeError, probe
 from pipelines.kubeflow.submit import Place
@@ -78,9 +78,6 @@ def _token(http: urllib3.PoolManager, challenge: str) -> str:
     return str(answer.get("token") or answer.get("access_token") or "") if isinstance(answer, dict) else ""
 
 
-# The namespace in which a server for one user runs everything.
-_ONLY_NAMESPACE = "kubeflow"
-
 _REFUSAL: dict[int, str] = {HTTPStatus.UNAUTHORIZED: "authentication", HTTPStatus.FORBIDDEN: "namespace"}
 
 Verdict = Literal["well", "ill", "unknown"]
@@ -117,7 +114,7 @@ def examine(
         yield _pipeline(kubeflow, place)
     yield _retries()
     yield Finding("image", *_image(image))
-    namespace = kubeflow.namespace or _ONLY_NAMESPACE
+    namespace = kubeflow.pods_namespace
     yield from _objects(namespace, place, pods)
     if workers > 1:
         account = place.service_account or _usual_account(kubeflow)
@@ -149,9 +146,6 @@ def _pipeline(kubeflow: Kubeflow, place: Place) -> Finding:
     return Finding("pipeline", "well", text)
 
 
-# The namespace of Argo's controller, which is KFP's own also where users have namespaces.
-_CONTROLLER = "kubeflow"
-
 _FAILS = "fails (exit code, out of memory, time limit)"
 _LOST = "loses its pod (deleted, evicted, node gone)"
 _BY_HAND = "`twotower cluster retry RUN` starts it again"
@@ -166,11 +160,11 @@ _POLICIES = {
 def _retries() -> Finding:
     """Says which failures Argo retries, by its controller's settings; a pipeline cannot set a policy."""
     try:
-        found = Cluster(_CONTROLLER).find("config_map", "workflow-controller-configmap")
+        found = Cluster(KUBEFLOW_NAMESPACE).find("config_map", "workflow-controller-configmap")
     except UserError as error:
         return Finding("retries", "unknown", f"Argo's retry policy is not known from here: {error}")
     if found is None:
-        return Finding("retries", "unknown", f"no workflow-controller-configmap in namespace {_CONTROLLER}")
+        return Finding("retries", "unknown", "there is no workflow-controller-configmap")
     strategy = _default_strategy(found.get("data") or {})
     policy = str(strategy.get("retryPolicy", "OnFailure"))  # Argo's own default
     text = f"Argo's policy is {policy}: {_POLICIES.get(policy, 'not one that is known here')}"
@@ -181,7 +175,7 @@ def _retries() -> Finding:
 
 def _default_strategy(data: dict[str, str]) -> dict[str, Any]:
     """Returns the retry strategy that Argo merges into every template; empty if it has none."""
-    settings = {**(_yaml(data.get("config")) or {}), **data}
+    settings = {**_yaml(data.get("config")), **data}
     defaults = settings.get("workflowDefaults") or {}
     spec = (_yaml(defaults) if isinstance(defaults, str) else defaults).get("spec") or {}
     return (spec.get("templateDefaults") or {}).get("retryStrategy") or {}
@@ -247,7 +241,7 @@ def _object(namespace: str, kind: Kind, name: str, cure: str) -> tuple[Verdict, 
 
 def _volumes(kubeflow: Kubeflow, place: Place, pods: PodSettings, image: str) -> Iterator[Finding]:
     """Looks for the claims and, if they are there, writes to each mount in a pod of `image`."""
-    namespace = kubeflow.namespace or _ONLY_NAMESPACE
+    namespace = kubeflow.pods_namespace
     cure = f"kubectl apply -n {namespace} -f docs/volume.yaml"
     found = [_object(namespace, "persistent_volume_claim", name, cure) for name in pods.claims()]
     if any(verdict != "well" for verdict, _ in found):

@@ -10,6 +10,7 @@ from typing import Any
 
 from components.errors import UserError
 from components.progress import log
+from components.train.pods.manifests import NO_SIDECAR
 from pipelines.kubeflow.cluster import Cluster, Object
 from pipelines.kubeflow.pods import PodSettings
 
@@ -99,8 +100,7 @@ def probe_pod(pods: PodSettings, image: str, service_account: str) -> Object:
         "metadata": {
             "name": f"twotower-doctor-{secrets.token_hex(4)}",
             "labels": {**pods.pod_labels(), **own},
-            # As Kubeflow does it for the steps: a sidecar would outlive the program.
-            "annotations": {"sidecar.istio.io/inject": "false"},
+            "annotations": NO_SIDECAR,
         },
         "spec": {
             **pods.pod_spec(),

@@ -8,14 +8,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from components.errors import UserError
 from pipelines.kubeflow.client import FINISHED, Kubeflow, state_of
-from pipelines.kubeflow.cluster import Cluster
+from pipelines.kubeflow.cluster import KUBEFLOW_NAMESPACE, Cluster
 from pipelines.kubeflow.schedule import ENABLED, runs_of
 from pipelines.kubeflow.transport import ApiError
 from pipelines.kubeflow.trigger import trigger_of
 from pipelines.kubeflow.versions import Content, present_graph
 
-# The controller that starts the runs of schedules, where Kubeflow's manifests put it.
-_NAMESPACE = "kubeflow"
+# The Deployment of the controller that starts the runs of schedules.
 _CONTROLLER = "ml-pipeline-scheduledworkflow"
 _VARIABLE = "CRON_SCHEDULE_TIMEZONE"
 
@@ -35,7 +34,7 @@ class TimeZone:
 def cluster_time_zone() -> TimeZone:
     """Reads the time zone from the cluster that kubectl would use, where that may be read."""
     try:
-        cluster = Cluster(_NAMESPACE)
+        cluster = Cluster(KUBEFLOW_NAMESPACE)
         name = _setting(cluster)
         return TimeZone(UTC if name in ("", "UTC") else ZoneInfo(name), cluster.name)
     except (UserError, ZoneInfoNotFoundError, ValueError):

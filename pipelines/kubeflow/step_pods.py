@@ -15,13 +15,12 @@ from pipelines.kubeflow.client import Kubeflow
 from pipelines.kubeflow.cluster import Cluster, Object, one_line
 from pipelines.kubeflow.transport import ApiError
 
-# The namespace in which a server for one user runs everything.
-_ONLY_NAMESPACE = "kubeflow"
-
 # Seconds that a pod may take to start before the reason is looked for, and between two such looks.
 PATIENCE = 60.0
 _BETWEEN_LOOKS = 30.0
 
+# KFP's label of everything that belongs to a run; its value is the run's id.
+_RUN = "pipeline/runid"
 # Argo's name of the node that a pod belongs to: WORKFLOW(0).root(0).exit-handler-1(0).train(0).executor(1)
 _NODE_NAME = "workflows.argoproj.io/node-name"
 _ATTEMPT = re.compile(r"\(\d+\)$")
@@ -70,8 +69,8 @@ class RunPods:
     def __init__(self, kubeflow: Kubeflow, run_id: str, titles: Mapping[str, str]) -> None:
         """Args: `titles`: of the steps, by their name in the graph."""
         self.kubeflow, self.run_id, self._titles = kubeflow, run_id, titles
-        namespace = kubeflow.namespace or _ONLY_NAMESPACE
-        self._selector = f"--namespace {namespace} --selector pipeline/runid={run_id}"
+        namespace = kubeflow.pods_namespace
+        self._selector = f"--namespace {namespace} --selector {_RUN}={run_id}"
         # Prints the logs of all steps of the run.
         self.kubectl_logs = f"kubectl logs {self._selector} --container main --tail 20 --prefix"
         self.missing: dict[str, str] = {}
@@ -131,7 +130,7 @@ class RunPods:
             return []
         self.missing.pop("kubeconfig", None)
         try:
-            found = self._cluster.objects("pod", f"pipeline/runid={self.run_id}")
+            found = self._cluster.objects("pod", f"{_RUN}={self.run_id}")
         except UserError as error:
             self.missing["kubeconfig"] = f"{self._cluster.name}: {error}"
             return []
@@ -156,7 +155,7 @@ class RunPods:
         if self._cluster is None:
             return []
         try:
-            workflows = self._cluster.objects("workflow", f"pipeline/runid={self.run_id}")
+            workflows = self._cluster.objects("workflow", f"{_RUN}={self.run_id}")
         except UserError:
             return []
         status = workflows[0].get("status", {}) if workflows else {}

@@ -52,7 +52,7 @@ def test_the_registry_comes_first(kubeflow, double, run, tmp_path):
 
 @pytest.fixture
 def log_of_notify(run, tmp_path, capfd, monkeypatch):
-    """What `notify` prints on the cluster, where the registry is."""
+    """Log of `notify` on the cluster, where the registry is."""
     monkeypatch.setenv("_KFP_RUNTIME", "true")
 
     def log(outcome, **fields):

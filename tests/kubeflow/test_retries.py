@@ -1,4 +1,4 @@
-"""What the doctor says of Argo's retry policy."""
+"""The doctor's finding on Argo's retry policy."""
 
 import re
 

@@ -100,7 +100,7 @@ def test_the_window_of_the_retries_holds_all_attempts_and_pauses(documents):
 @pytest.fixture(scope="module")
 def oldest():
     """Parses a document strictly as a message of KFP 2.15.0."""
-    from google.rpc import status_pb2  # type: ignore[import-untyped]
+    from google.rpc import status_pb2
 
     pool = descriptor_pool.DescriptorPool()
     for file in (

@@ -192,7 +192,7 @@ class KubernetesDouble:
         self.objects.pop(("pods", _name(pod)))
 
     def _sync(self, job: Object) -> None:
-        """What the controller does about a change: ends the Job, or makes the pods that are missing."""
+        """Acts as the controller after a change: ends the Job, or makes the pods that are missing."""
         spec, status = job["spec"], job["status"]
         if "conditions" in status:
             return None
@@ -262,7 +262,7 @@ class KubernetesDouble:
 
 
 def _problem(plural: str, item: Object) -> str:
-    """What the API's validation finds beyond the types; "" if it finds nothing."""
+    """Fault that the API's validation finds beyond the types; "" if there is none."""
     labels = item["metadata"].get("labels", {})
     if not all(map(_LABEL_VALUE.fullmatch, labels.values())):
         return "metadata.labels: a valid label must be an empty string or consist of alphanumeric characters"
@@ -298,7 +298,7 @@ def _problem(plural: str, item: Object) -> str:
 
 
 def _failing_rule(spec: Object, pod: Object, action: str) -> str:
-    """What the first rule that matches a failed pod says, if it asks for `action`; "" otherwise."""
+    """Message of the first rule that matches a failed pod, if it asks for `action`; "" otherwise."""
     if pod["status"]["phase"] != "Failed":
         return ""
     [container] = pod["status"]["containerStatuses"]

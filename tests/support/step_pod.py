@@ -124,7 +124,7 @@ def faults(pod: dict[str, Any]) -> list[str]:
 
 
 def restricted(pod: dict[str, Any]) -> list[str]:
-    """What the level `restricted` of Kubernetes' pod security finds wrong with the pod's containers."""
+    """Faults of the pod's containers by the level `restricted` of Kubernetes' pod security."""
     found = []
     for container in pod["spec"]["containers"]:
         context = {**pod["spec"].get("securityContext", {}), **container.get("securityContext", {})}

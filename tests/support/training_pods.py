@@ -113,7 +113,7 @@ class TrainingPods:
         return exchange_of(str(self.root), RUN, self.job)
 
     def left(self) -> list[str]:
-        """What a run has left, in the cluster and below the checkpoint root."""
+        """Objects and files that a run has left, in the cluster and below the checkpoint root."""
         objects = [f"{plural}/{name}" for plural, name in self.double.objects if plural in _OWN]
         return [*objects, *(str(path) for path in self.root.rglob("*") if path.is_file())]
 

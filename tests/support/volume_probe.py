@@ -1,4 +1,4 @@
-"""What becomes of the doctor's pod: statuses as the kubelet writes them."""
+"""Ends of the doctor's pod: statuses as the kubelet writes them."""
 
 import json
 from typing import Any

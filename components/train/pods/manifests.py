@@ -45,6 +45,9 @@ _POD_FIELDS = (
 )
 _CONTAINER_FIELDS = ("image", "imagePullPolicy", "resources", "securityContext")
 
+# Annotation, and for newer versions label, that keeps Istio's sidecar away: it would outlive the program.
+NO_SIDECAR = {"sidecar.istio.io/inject": "false"}
+
 # KFP labels each pod with the run's id, Argo with the name of the workflow, which a retry keeps.
 _RUN_LABELS = ("pipeline/runid", "workflows.argoproj.io/workflow")
 
@@ -152,7 +155,6 @@ def job_manifest(pod: OwnPod, workers: int, place: str, same_node: bool = False)
       same_node: whether all must run on the node of `pod`.
     """
     metadata = _metadata(pod)
-    off = {"sidecar.istio.io/inject": "false"}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -178,9 +180,10 @@ def job_manifest(pod: OwnPod, workers: int, place: str, same_node: bool = False)
                 ]
             },
             "template": {
-                # Istio's sidecar would stand between the workers, and outlive them: by its annotation and,
-                # for newer versions, by its label.
-                "metadata": {"labels": {**pod.labels, **metadata["labels"], **off}, "annotations": off},
+                "metadata": {
+                    "labels": {**pod.labels, **metadata["labels"], **NO_SIDECAR},
+                    "annotations": NO_SIDECAR,
+                },
                 "spec": _pod_spec(pod, [place, *addresses(pod.job_name, workers)], same_node),
             },
         },
