@@ -106,7 +106,8 @@ class RatingsDataset:
     `train.parquet`, `validation.parquet` and `test.parquet` hold the columns user_id (string), movie_id
     (string) and rating (float32), and time (int64, seconds since 1970) where the file had it;
     `movies.parquet` holds the whole catalogue in the order of the movie table: movie_id (string), title
-    (string) and year (int32, null where unknown). `rejects.csv` lists each row that was not kept.
+    (string), year (int32, null where unknown) and genres (string, separated by "|", "" where unknown).
+    `rejects.csv` lists each row that was not kept.
     """
 
     path: Path

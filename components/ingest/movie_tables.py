@@ -20,6 +20,7 @@ class Movie(NamedTuple):
     movie_id: str
     title: str
     year: int | None
+    genres: str = ""  # separated by "|"; "" where unknown
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Catalogue:
     movie_ids: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)  # a movie without a title has its id for one
     years: list[int | None] = field(default_factory=list)  # None where unknown
+    genres: list[str] = field(default_factory=list)  # separated by "|"; "" where unknown
     counts: Counter[str] = field(default_factory=Counter)  # corrected rows, the fields of `MovieTableCounts`
 
     @classmethod
@@ -45,6 +47,7 @@ class Catalogue:
                 catalogue.movie_ids.append(movie.movie_id)
                 catalogue.titles.append(movie.title or movie.movie_id)
                 catalogue.years.append(movie.year)
+                catalogue.genres.append(movie.genres)
                 catalogue.counts["without_title"] += not movie.title
                 catalogue.counts["without_year"] += movie.year is None
         return catalogue
@@ -59,7 +62,7 @@ def rated_movies(connection: Any) -> Catalogue:
 
 
 def create_table(connection: Any, catalogue: Catalogue) -> None:
-    """Makes the table catalogue(movie_id, title, year, index)."""
+    """Makes the table catalogue(movie_id, title, year, genres, index)."""
     import pyarrow as pa
 
     movies = pa.table(
@@ -67,6 +70,7 @@ def create_table(connection: Any, catalogue: Catalogue) -> None:
             "movie_id": pa.array(catalogue.movie_ids, pa.string()),
             "title": pa.array(catalogue.titles, pa.string()),
             "year": pa.array(catalogue.years, pa.int32()),
+            "genres": pa.array(catalogue.genres, pa.string()),
             "index": pa.array(range(len(catalogue.movie_ids)), pa.int32()),
         }
     )
@@ -78,7 +82,7 @@ def create_table(connection: Any, catalogue: Catalogue) -> None:
 def write(connection: Any, file: Path) -> None:
     """Writes the table catalogue as Parquet, in its order."""
     connection.execute(
-        "COPY (SELECT movie_id, title, year FROM catalogue ORDER BY index) TO ? (FORMAT parquet)", [str(file)]
+        "COPY (SELECT * EXCLUDE (index) FROM catalogue ORDER BY index) TO ? (FORMAT parquet)", [str(file)]
     )
 
 
@@ -87,6 +91,7 @@ NAMES = {
     "movie": ("movieid", "movie", "itemid", "item", "id"),
     "title": ("name", "title", "movietitle", "moviename"),
     "year": ("year", "releaseyear", "yearofrelease"),
+    "genres": ("genres", "genre"),
 }
 _YEARS = range(1850, 2200)
 # MovieLens: `Toy Story (1995)`.
@@ -95,6 +100,13 @@ _TITLE_WITH_YEAR = re.compile(r"(.*\S)\s*\((\d{4})\)\s*", re.DOTALL)
 _PRIZE_LINE = re.compile(r"\d+,(\d{4}|NULL),.+")
 # movies.dat and u.item of MovieLens: no header either.
 _MOVIELENS_LINE = re.compile(r"\d+(::|\|)[^|]+")
+# The last columns of u.item: 1 where the movie is of the genre.
+_ITEM_GENRES = (
+    "unknown|Action|Adventure|Animation|Children|Comedy|Crime|Documentary|Drama|Fantasy|Film-Noir|Horror|"
+    "Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
+)
+# How tables say that a movie's genres are not known.
+_NO_GENRES = ("", "unknown", "(no genres listed)", "NULL", "\\N")
 # The csv module refuses longer fields.
 _LONGEST_FIELD = 1 << 20
 
@@ -118,8 +130,11 @@ def _movies(file: InputFile) -> Iterator[Movie]:
             yield Movie(movie_id.strip(), title.strip(), _year(year.strip()))
     elif match := _MOVIELENS_LINE.match(first):
         for line in _lines(file):
-            movie_id, title = (*line.split(match[1]), "")[:2]
-            yield _with_year_in_title(movie_id.strip(), title.strip())
+            movie_id, title, *others = *line.split(match[1]), "", ""
+            marked = zip(_ITEM_GENRES.split("|"), others[3:], strict=False)
+            of_item = "|".join(genre for genre, mark in marked if mark == "1")
+            genres = others[0] if match[1] == "::" else of_item
+            yield _with_year_in_title(movie_id.strip(), title.strip(), genres)
     else:
         delimiter = next((mark for mark in DELIMITERS if len(cut(first, mark)) > 1), ",")
         rows = _csv_rows(file, delimiter)
@@ -130,14 +145,15 @@ def _from_table(file: InputFile, header: Sequence[str], rows: Iterator[list[str]
     columns = _columns(file, header)
 
     def cell(row: Sequence[str], role: str) -> str:
-        return row[columns[role]].strip() if columns[role] < len(row) else ""
+        return row[columns[role]].strip() if columns.get(role, len(row)) < len(row) else ""
 
     for row in filter(None, rows):
         movie_id, title = cell(row, "movie"), " ".join(cell(row, "title").split())
+        genres = cell(row, "genres")
         if "year" in columns:
-            yield Movie(movie_id, title, _year(cell(row, "year")))
+            yield Movie(movie_id, title, _year(cell(row, "year")), _genres(genres))
         else:
-            yield _with_year_in_title(movie_id, title)
+            yield _with_year_in_title(movie_id, title, genres)
 
 
 def _columns(file: InputFile, header: Sequence[str]) -> dict[str, int]:
@@ -157,10 +173,16 @@ def _columns(file: InputFile, header: Sequence[str]) -> dict[str, int]:
     return columns
 
 
-def _with_year_in_title(movie_id: str, title: str) -> Movie:
+def _with_year_in_title(movie_id: str, title: str, genres: str) -> Movie:
     match = _TITLE_WITH_YEAR.fullmatch(title)
     year = _year(match[2]) if match else None
-    return Movie(movie_id, match[1] if match and year else title, year)
+    return Movie(movie_id, match[1] if match and year else title, year, _genres(genres))
+
+
+def _genres(text: str) -> str:
+    """Separates genres by "|", whether `text` does so, or by commas or semicolons."""
+    genres = (genre.strip() for genre in re.split(r"[|,;]", text))
+    return "|".join(genre for genre in genres if genre not in _NO_GENRES)
 
 
 def _year(text: str) -> int | None:
@@ -214,4 +236,10 @@ def _parquet_rows(file: InputFile) -> Iterator[list[str]]:
         table = pq.read_table(file.path)
         rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     for row in rows:
-        yield ["" if cell is None else str(cell) for cell in row]
+        yield [_as_text(cell) for cell in row]
+
+
+def _as_text(cell: Any) -> str:
+    if isinstance(cell, list):
+        return "|".join(map(str, cell))
+    return "" if cell is None else str(cell)

@@ -1,6 +1,6 @@
 """Vocabulary: user and movie ids by index; encodes a RatingsDataset as integers grouped by user."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -41,6 +41,8 @@ class Vocabulary:
     titles: npt.NDArray[np.object_]  # str objects [movies]
     years: npt.NDArray[np.int32]  # int32 [movies]; 0 where unknown
     training_users: int  # the others have validation or test rows only
+    # str objects [movies], separated by "|", "" where unknown; None in a vocabulary of version 0.1.
+    genres: npt.NDArray[np.object_] | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -48,7 +50,7 @@ class Vocabulary:
         directory = Path(path)
         summary = read_document(directory / SUMMARY_FILE, VocabularySummary)
         users = _columns(directory / USERS_FILE, ["user_id"])
-        movies = _columns(directory / MOVIES_FILE, ["movie_id", "title", "year"])
+        movies = _columns(directory / MOVIES_FILE, ["movie_id", "title", "year"], optional=["genres"])
         if (len(users["user_id"]), len(movies["movie_id"])) != (summary.users, summary.movies):
             raise UserError(
                 f"{directory} is not whole: its tables and {SUMMARY_FILE} differ in length; "
@@ -60,6 +62,7 @@ class Vocabulary:
             titles=movies["title"].to_numpy(zero_copy_only=False),
             years=movies["year"].fill_null(0).to_numpy().astype(np.int32),
             training_users=summary.training_users,
+            genres=movies["genres"].to_numpy(zero_copy_only=False) if "genres" in movies else None,
         )
 
 
@@ -76,13 +79,16 @@ def load_encoded(interactions: str | Path, vocabulary: str | Path) -> tuple[Inte
     return rows, names
 
 
-def _columns(file: Path, names: list[str]) -> dict[str, Any]:
+def _columns(file: Path, names: list[str], optional: Sequence[str] = ()) -> dict[str, Any]:
+    """Reads the columns `names`, and those of `optional` that are there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(file, columns=names, memory_map=True)
-        return {name: table.column(name).combine_chunks() for name in names}
+        there = set(pq.read_schema(file, memory_map=True).names)
+        wanted = [*names, *(name for name in optional if name in there)]
+        table = pq.read_table(file, columns=wanted, memory_map=True)
+        return {name: table.column(name).combine_chunks() for name in wanted}
     except (OSError, pa.ArrowException, KeyError) as error:
         raise UserError(f"{file} cannot be read; run `twotower vocabulary` again") from error
 
@@ -117,7 +123,7 @@ def number(connection: Any, dataset: RatingsDataset) -> None:
     connection.execute(
         """
         CREATE TABLE numbered_movies AS
-        SELECT movie_id, title, year, file_row_number::INTEGER AS index
+        SELECT * EXCLUDE (file_row_number), file_row_number::INTEGER AS index
         FROM read_parquet(?, file_row_number = true)
         """,
         [str(dataset.movies)],
@@ -131,7 +137,7 @@ def write_vocabulary(connection: Any, directory: Path) -> VocabularySummary:
         [str(directory / USERS_FILE)],
     )
     connection.execute(
-        "COPY (SELECT movie_id, title, year FROM numbered_movies ORDER BY index) TO ? (FORMAT parquet)",
+        "COPY (SELECT * EXCLUDE (index) FROM numbered_movies ORDER BY index) TO ? (FORMAT parquet)",
         [str(directory / MOVIES_FILE)],
     )
     row = one_row(

@@ -186,7 +186,9 @@ def test_a_rating_above_the_first_movie_has_no_movie(tmp_path: Path) -> None:
 def test_without_a_movie_table_ids_serve_as_titles(tmp_path: Path) -> None:
     dataset = ingest_text(tmp_path, joined("\t"), movies=None)
     assert dataset.ratings() == EXPECTED
-    assert dataset.movies[:2] == [{"movie_id": name, "title": name, "year": None} for name in ("m0", "m1")]
+    assert dataset.movies[:2] == [
+        {"movie_id": name, "title": name, "year": None, "genres": ""} for name in ("m0", "m1")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -273,6 +275,24 @@ def test_movie_tables_without_a_header(
     ratings = "User_ID,Movie_ID,Rating\n" + "".join(f"u{user},{user % 2 + 1},3\n" for user in range(200))
     dataset = ingest_text(tmp_path, ratings, table)
     assert [(movie["title"], movie["year"]) for movie in dataset.movies] == movies
+
+
+@pytest.mark.parametrize(
+    ("table", "genres"),
+    [
+        ("movieId,title,genres\n1,A,X|Y\n2,B,(no genres listed)\n", ["X|Y", ""]),
+        ('id,name,genre\n1,A,"Drama, Science Fiction;X"\n2,B\n', ["Drama|Science Fiction|X", ""]),
+        (b"1::A::Comedy|Drama\n2::B\n3\n", ["Comedy|Drama", "", ""]),
+        (b"1|A|01-Jan-1999||http://x|0|1|0" + b"|0" * 15 + b"|1\n2|B||||\n", ["Action|Western", ""]),
+        (parquet({"movieId": [1, 2], "title": ["A", "B"], "genres": [["X", "Y"], None]}), ["X|Y", ""]),
+        ("Movie_ID,Year,Name\n1,1999,A\n2,,B\n", ["", ""]),
+        (None, ["", ""]),
+    ],
+)
+def test_genres_are_kept(tmp_path: Path, table: str | bytes | None, genres: list[str]) -> None:
+    ratings = "User_ID,Movie_ID,Rating\n" + "".join(f"u{user},{user % 2 + 1},3\n" for user in range(200))
+    dataset = ingest_text(tmp_path, ratings, table)
+    assert [movie["genres"] for movie in dataset.movies] == genres
 
 
 def test_what_was_mended_in_the_movie_table_is_counted(tmp_path: Path) -> None:

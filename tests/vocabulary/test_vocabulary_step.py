@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from ratings_files import MOVIE_IDS, Dataset, full, ingest_text, netflix, write
@@ -59,6 +60,24 @@ def test_training_users_come_first_and_movies_are_the_catalogue(encoded: Path) -
     assert names.titles[3] == "Movie m3"
     assert names.years.dtype == np.int32
     assert set(names.years) == {1999}
+
+
+def test_genres_of_the_movie_table_come_through(tmp_path: Path) -> None:
+    rows = "".join(f"u{user},m{user % 2 + 1},3\n" for user in range(200))
+    table = "movieId,title,genres\nm1,A,X|Y\nm2,B,\n"
+    dataset = ingest_text(tmp_path, "User_ID,Movie_ID,Rating\n" + rows, table)
+    output = tmp_path / "v"
+    vocabulary(dataset=str(dataset.path), vocabulary_output=str(output), output=str(tmp_path / "i"))
+    names = Vocabulary.load(output)
+    assert names.genres is not None
+    assert list(names.genres) == ["X|Y", ""]
+
+
+def test_a_vocabulary_of_an_earlier_version_has_no_genres(encoded: Path, tmp_path: Path) -> None:
+    old = Path(shutil.copytree(encoded / "v", tmp_path / "v"))
+    table = pq.read_table(old / "movies.parquet").drop_columns(["genres"])
+    pq.write_table(table, old / "movies.parquet")
+    assert Vocabulary.load(old).genres is None
 
 
 def test_movies_ascend_within_a_user(encoded: Path) -> None:
