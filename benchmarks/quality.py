@@ -1,89 +1,87 @@
 """How good the default model is, beside the strongest single-purpose methods, on data nobody tuned it for.
 
-    python benchmarks/quality.py FOLDER [movielens-1m] [tenth] [latest-small] [sample] [--preset notebook]
+    python benchmarks/quality.py FOLDER [data set …] [--seeds 42 43 44] [--preset notebook]
 
-FOLDER holds `movielens-1m` and `movielens-latest-small` (the project ships no research data). Each data
-set goes through the steps ingest, vocabulary, train and evaluate with their defaults, in this order, and
-gives one row a method; the baselines are `evaluate`'s (docs/metrics.md) on the same split. `tenth` is a
-tenth of MovieLens 1M's users, `sample` the generated world with 20,000 ratings. Settings were chosen on
-validation rows (docs/model.md); test rows are read by `evaluate` alone.
+Each data set (benchmarks/data_sets.py) goes through the steps ingest, vocabulary, train and evaluate with
+their defaults, in this order, and gives one row a method: the mean over the seeds of `train`, with the
+standard deviation. The time is that of the whole step, from the start of its process. The baselines are
+`evaluate`'s (docs/metrics.md) on the same split; the references come from references.json, where they are of
+the same rows. Settings were chosen on validation rows (docs/model.md); only `evaluate` reads test rows.
 """
 
 import argparse
-import gzip
 import json
+import subprocess
+import sys
 import tempfile
 import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from data_sets import DATA, Encoded, checksum, encode
+from references import METRICS, stored
 
 from components.evaluate.step import evaluate
-from components.ingest.step import ingest
-from components.sample.step import sample
-from components.train.step import train
-from components.vocabulary.step import vocabulary
+from components.metrics import METRICS as REGISTRY
+from components.vocabulary.interactions import Interactions
 
-METRICS = ("top_100_accuracy_unseen", "top_100_accuracy", "rmse")
+Figures = Mapping[str, float | None]
 
 
-def movielens_1m(folder: Path, place: Path) -> dict[str, Any]:
-    """The published split."""
-    data = folder / "movielens-1m"
-    names = {"ratings": "train.csv.gz", "test_ratings": "test.csv.gz", "movies": "movies.csv"}
-    return {argument: str(data / name) for argument, name in names.items()}
-
-
-def tenth(folder: Path, place: Path) -> dict[str, Any]:
-    """The users of MovieLens 1M whose id has a CRC in the lowest tenth, split at random."""
-    data = folder / "movielens-1m"
-    with (place / "tenth.csv").open("w") as target:
-        for number, name in enumerate(("train.csv.gz", "test.csv.gz")):
-            with gzip.open(data / name, "rt") as source:
-                header = next(source)
-                user = header.strip().split(",").index("User_ID")
-                target.write("" if number else header)
-                target.writelines(
-                    line for line in source if zlib.crc32(line.split(",")[user].encode()) % 10 == 0
-                )
-    return {"ratings": str(place / "tenth.csv"), "movies": str(data / "movies.csv")}
-
-
-def latest_small(folder: Path, place: Path) -> dict[str, Any]:
-    """Half stars, split at random."""
-    data = folder / "movielens-latest-small"
-    return {"ratings": str(data / "ratings.csv.gz"), "movies": str(data / "movies.csv")}
-
-
-def generated(folder: Path, place: Path) -> dict[str, Any]:
-    """`twotower sample`, split at random."""
-    sample(output=str(place / "sample"), users=500, movies=400, ratings=20_000)
-    return {name: str(place / "sample" / f"{name}.csv") for name in ("ratings", "movies")}
-
-
-DATA: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
-    "movielens-1m": movielens_1m,
-    "tenth": tenth,
-    "latest-small": latest_small,
-    "sample": generated,
-}
-
-
-def run(name: str, folder: Path, place: Path, preset: str) -> tuple[dict[str, dict[str, float]], float]:
-    """The metrics of every method on one data set, and the seconds that training took."""
-    files = DATA[name](folder, place)
-    dataset, words, numbers, model, verdict = (
-        str(place / part) for part in ("dataset", "vocabulary", "interactions", "model", "evaluation")
-    )
-    ingest(output=dataset, **files)
-    vocabulary(dataset=dataset, vocabulary_output=words, output=numbers)
+def trained(data: Encoded, preset: str, seed: int, place: Path) -> tuple[dict[str, Figures], float]:
+    """The metrics of the model and of the baselines, and the seconds that the whole step `train` took."""
+    model, verdict = str(place / "model"), str(place / "evaluation")
+    inputs = ["--interactions", data.interactions, "--vocabulary", data.vocabulary]
+    command = [*inputs, "--preset", preset, "--seed", str(seed), "--output", model]
     started = time.perf_counter()
-    train(interactions=numbers, vocabulary=words, preset=preset, output=model)
+    subprocess.run([sys.executable, "-m", "pipelines.cli", "train", *command], check=True, stdout=sys.stderr)
     seconds = time.perf_counter() - started
-    evaluate(model=model, interactions=numbers, vocabulary=words, output=verdict, gate="report")
-    metrics = json.loads((Path(verdict) / "verdict.json").read_text())["metrics"]
+    evaluate(model=model, output=verdict, gate="report", **data._asdict())
+    metrics = json.loads((Path(verdict) / "verdict.json").read_text("utf-8"))["metrics"]
     return {preset: metrics["challenger"], **metrics["baselines"]}, seconds
+
+
+def spread(values: Sequence[float | None], digits: int = 4) -> str:
+    """The mean, and with several values their standard deviation; "" where one is missing."""
+    found = [value for value in values if value is not None]
+    if not found or len(found) < len(values):
+        return ""
+    mean = f"{np.mean(found):.{digits}f}"
+    return mean if len(found) == 1 else f"{mean} ± {np.std(found, ddof=1):.{digits}f}"
+
+
+def best(methods: Mapping[str, Figures]) -> dict[str, float | None]:
+    """The best value of each metric among `methods`."""
+    return {
+        name: REGISTRY[name].best(value for one in methods.values() if (value := one.get(name)) is not None)
+        for name in METRICS
+    }
+
+
+def table(name: str, folder: Path, place: Path, preset: str, seeds: Sequence[int]) -> list[str]:
+    """The rows of one data set."""
+    data = encode(name, folder, place)
+    rows = checksum(Interactions.load(data.interactions))
+    runs = [trained(data, preset, seed, place) for seed in seeds]
+    references = stored(name, rows)
+    others = {method: figures for method, figures in runs[0][0].items() if method != preset}
+    others |= {method: one["metrics"] for method, one in references.items()}
+    ours = [figures[preset] for figures, _ in runs]
+    cells = [spread([figures.get(metric) for figures in ours]) for metric in METRICS]
+    seconds = spread([seconds for _, seconds in runs], 0)
+    lines = [f"| {name} | **{preset}** | {' | '.join(cells)} | {seconds} s | {_seeds(seeds)} |"]
+    for method, figures in {**others, "best of the others": best(others)}.items():
+        cells = [spread([figures.get(metric)]) for metric in METRICS]
+        one = references.get(method, {})
+        took = f"{one['processor_seconds']} s" if one else ""
+        chosen = f"{one['chosen']}; {one['version']}" if one else ""
+        lines.append(f"| {name} | {method} | {' | '.join(cells)} | {took} | {chosen} |")
+    return lines
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; defaults"
 
 
 def main() -> None:
@@ -93,17 +91,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", default=list(DATA), metavar="data set")
     parser.add_argument("--preset", default="default")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42], help="of the step `train`")
     arguments = parser.parse_args()
     rows = []
     for name in arguments.names:
         with tempfile.TemporaryDirectory() as place:
-            methods, seconds = run(name, arguments.folder, Path(place), arguments.preset)
-        for method, metrics in methods.items():
-            figures = [f"{metrics[key]:.4f}" if metrics.get(key) is not None else "" for key in METRICS]
-            took = f"{seconds:.0f} s" if method == arguments.preset else ""
-            rows.append(f"| {name} | {method} | {' | '.join(figures)} | {took} |")
-    print(f"| data | method | {' | '.join(METRICS)} | training |\n|{'---|' * 6}")
+            rows += table(name, arguments.folder, Path(place), arguments.preset, arguments.seeds)
+    print(f"| data | method | {' | '.join(METRICS)} | time | how chosen |\n|{'---|' * (len(METRICS) + 4)}")
     print("\n".join(rows))
+    print("\n" + "\n".join(f"- {name}: {DATA[name].rows}" for name in arguments.names))
 
 
 if __name__ == "__main__":
