@@ -1,47 +1,58 @@
-"""What each part of the default model brings: one part switched off at a time, both metrics, two seeds.
+"""What each part of the default model brings: one part changed at a time, at the data's own settings.
 
-    python benchmarks/ablation.py INTERACTIONS VOCABULARY [--steps 800] [--seeds 1 2] [--parts "no years" …]
+    python benchmarks/data_sets.py FOLDER WORK movielens-1m tenth thinned-5
+    python benchmarks/ablation.py WORK/movielens-1m WORK/tenth WORK/thinned-5 [--parts "no years" …]
 
-Both are directories that `twotower vocabulary` wrote. Metrics are of its validation rows, at the step
-that validated best, before the final refit; test rows are never read. The model has one pair of towers, as
-data of more than 2.5 million ratings give it.
+Each argument is a directory with `interactions` and `vocabulary`, as `twotower vocabulary` writes them.
+Ensemble, steps and all other settings are those that `train` takes for these data. Metrics are of validation
+rows, at the step that validated best, before the final refit; test rows are never read. Seeds draw other
+validation users, so a part's gain is the whole model's metric beside its own of the same seed; a row has the
+mean gain over the seeds and its standard error. Gains above 0 are in favour of the whole model.
 """
 
 import argparse
 import dataclasses
 import os
-from typing import Any
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from unittest import mock
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from components.train import presets
 from components.train.model import TwoTower
-from components.train.presets import Job, fit_with_early_stopping
 from components.train.settings import Settings
 from components.train.sizing import resolve
-from components.train.svd_init import svd_vectors
 from components.train.training_data import RatedCatalogue
-from components.vocabulary.interactions import Interactions
-from components.vocabulary.vocabulary import Vocabulary
+from components.vocabulary.interactions import UserRatings
+from components.vocabulary.vocabulary import load_encoded
 
+Array = npt.NDArray[Any]
+
+WHOLE = "whole model"
+RANDOM_START = "random start"
 # Part -> settings that switch it off, and variables that stay as they were made (all of them at zero).
 PARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "whole model": ({}, ()),
-    "two pairs of towers": ({"ensemble_size": 2}, ()),
+    WHOLE: ({}, ()),
+    "one pair of towers": ({"ensemble_size": 1}, ()),
     "no ratings in the query": ({}, ("rating_embeddings",)),
     "no years": ({}, ("year_embeddings",)),
-    "random start": ({}, ()),
+    RANDOM_START: ({}, ()),
     "no learned popularity": ({}, ("deviation",)),
     "no dropout": ({"dropout": 1e-9}, ()),
     "no prior on movie vectors": ({"retrieval_l2": 1e-6}, ()),
     "towers as fast as the rating head": ({"tower_rate": 1.0}, ()),
-    "half of the history hidden": ({"mask_rate": 0.5}, ()),
+    "half of the history masked": ({"mask_rate": 0.5}, ()),
     "exact softmax": ({"retrieval_loss": "full"}, ()),
     "in-batch softmax": ({"retrieval_loss": "in-batch"}, ()),
     "nothing shared with the rating head": ({}, ("implicit",)),
-    "evidence bound as it is": ({"kl_weight": 1.0}, ()),
+    "KL weight 1": ({"kl_weight": 1.0}, ()),
     "rating head alone": ({"retrieval_weight": 0.0}, ()),
     "retrieval alone": ({"rating_weight": 0.0}, ()),
 }
@@ -55,49 +66,125 @@ class Ablated(TwoTower):
     @property
     def trainable_variables(self) -> list[Any]:
         variables = super().trainable_variables
-        return [one for one in variables if not one.name.split("/")[-1].startswith(self.frozen or ("?",))]
+        return [one for one in variables if not _variable(one).startswith(self.frozen or ("?",))]
 
 
-def validated(rows: Interactions, years: Any, part: str, steps: int, seed: int) -> tuple[float, float]:
-    """RMSE and top-100 accuracy among unseen movies, without `part`."""
-    changes, frozen = PARTS[part]
-    catalogue = RatedCatalogue.of(rows, years)
-    train, movies = rows.split("train"), len(catalogue.known_counts)
-    chosen = dataclasses.replace(
-        Settings(), **{"steps": steps, "validations": 8, "ensemble_size": 1, **changes}
-    )
-    settings = resolve(chosen, train.counts, movies)
-    tf.keras.utils.set_random_seed(seed)
-    if part == "random start":
-        vectors = np.random.default_rng(seed).normal(scale=0.05, size=(movies, settings.dimension))
-    else:
-        vectors = svd_vectors(train, catalogue, settings.dimension, seed)
-    model = Ablated(catalogue, settings, vectors, seed)
+def _variable(variable: Any) -> str:
+    return str(variable.name).split("/")[-1]
+
+
+class Figures(NamedTuple):
+    """Validation metrics of one training, its steps and its seconds."""
+
+    rmse: float
+    top_100_unseen: float
+    steps: float
+    seconds: float
+
+
+def initial_model(job: presets.Job, catalogue: RatedCatalogue, settings: Settings, part: str) -> Ablated:
+    """The model before its first step, without `part`; `settings` are resolved."""
+    _, frozen = PARTS[part]
+    start = {"svd_vectors": random_vectors} if part == RANDOM_START else {}
+    tf.keras.utils.set_random_seed(job.seed)
+    with mock.patch.multiple(presets, TwoTower=Ablated, **start):
+        model = presets.initial_model(job, settings, catalogue)
+    names = {_variable(variable) for variable in model.trainable_variables}
+    if missing := [one for one in frozen if not any(name.startswith(one) for name in names)]:
+        raise SystemExit(
+            f"{part}: the model has no variable {missing[0]}; mend PARTS in benchmarks/ablation.py"
+        )
     model.frozen = frozen
-    job = Job(rows, None, seed, "")  # the vocabulary is needed for scoring only
-    state = fit_with_early_stopping(job, settings, model, catalogue)
-    kept = state.log[state.best_line]
-    return kept.validation_rmse, kept.validation_top_100_accuracy_unseen
+    return model
+
+
+def validated(job: presets.Job, catalogue: RatedCatalogue, settings: Settings, part: str) -> Figures:
+    """Trains without `part`, up to the final refit."""
+    model = initial_model(job, catalogue, settings, part)
+    started = time.perf_counter()
+    state = presets.fit_with_early_stopping(job, settings, model, catalogue)
+    seconds = time.perf_counter() - started
+    kept = state.kept
+    return Figures(kept.validation_rmse, kept.validation_top_100_accuracy_unseen, state.step, seconds)
+
+
+def random_vectors(rows: UserRatings, catalogue: RatedCatalogue, dimension: int, seed: int) -> Array:
+    """Initial vectors of the movies that know nothing of the ratings, float64 [movies, dimension]."""
+    size = (len(catalogue.known_counts), dimension)
+    return np.random.default_rng(seed).normal(scale=0.05, size=size)
+
+
+class Gain(NamedTuple):
+    """What the whole model is ahead by in RMSE and in top-100 accuracy: means over the seeds, and errors."""
+
+    mean: Array  # float64 [2]
+    error: Array  # float64 [2], the standard errors of the means; NaN of a single seed
+
+    @classmethod
+    def of(cls, whole: Sequence[Figures], part: Sequence[Figures]) -> Self:
+        """Compares trainings of the same seeds."""
+        ahead = (np.array(whole) - np.array(part))[:, :2] * (-1, 1)  # less RMSE is better
+        spread = np.std(ahead, axis=0, ddof=1) if len(ahead) > 1 else np.full(2, np.nan)
+        return cls(np.mean(ahead, axis=0), spread / np.sqrt(len(ahead)))
+
+    def pays(self) -> bool:
+        """Whether the mean exceeds its standard error in one metric at least; True for a single seed."""
+        return not np.all(self.mean <= self.error)
+
+
+def row(data: str, part: str, runs: Sequence[Figures], gain: Gain | None) -> str:
+    """A row of the table: means over the seeds."""
+    mean = Figures(*np.mean(runs, axis=0))
+    cells = [f"{one:+.4f} ± {error:.4f}" for one, error in zip(*gain, strict=True)] if gain else ["", ""]
+    return (
+        f"| {data} | {part} | {mean.rmse:.4f} | {cells[0]} | {mean.top_100_unseen:.4f} | {cells[1]} "
+        f"| {mean.steps:.0f} | {mean.seconds:.0f} |"
+    )
+
+
+def ablate(data: Path, parts: Sequence[str], seeds: Sequence[int], steps: int) -> dict[str, Gain]:
+    """Prints a row for the whole model and for each part that the data's own settings have."""
+    interactions, vocabulary = load_encoded(data / "interactions", data / "vocabulary")
+    catalogue = RatedCatalogue.of(interactions, vocabulary.years)
+    counts, movies = interactions.split("train").counts, len(catalogue.known_counts)
+    given = dataclasses.replace(Settings(), **({"steps": steps} if steps else {}))
+    whole_settings, whole, found = resolve(given, counts, movies), [], {}
+    for part in (WHOLE, *parts):
+        changes, _ = PARTS[part]
+        settings = resolve(dataclasses.replace(given, **changes), counts, movies)
+        if changes and settings == whole_settings:
+            continue
+        runs = [
+            validated(presets.Job(interactions, vocabulary, seed, ""), catalogue, settings, part)
+            for seed in seeds
+        ]
+        if part == WHOLE:
+            whole = runs
+        else:
+            found[part] = Gain.of(whole, runs)
+        print(row(data.name, part, runs, found.get(part)), flush=True)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("interactions")
-    parser.add_argument("vocabulary")
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS), metavar="part")
+    parser.add_argument("data", type=Path, nargs="+")
+    parser.add_argument("--steps", type=int, default=0, help="0 for those that the data get")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parts = [part for part in PARTS if part != WHOLE]
+    parser.add_argument("--parts", nargs="+", default=parts, choices=parts, metavar="part")
     arguments = parser.parse_args()
-    rows = Interactions.load(arguments.interactions)
-    years = Vocabulary.load(arguments.vocabulary).years
-    print("| part | RMSE | top-100 unseen |\n|---|---|---|")
-    for part in arguments.parts:
-        runs = [validated(rows, years, part, arguments.steps, seed) for seed in arguments.seeds]
-        results = np.array(runs)
-        cells = [" / ".join(f"{value:.4f}" for value in column) for column in results.T]
-        print(f"| {part} | {cells[0]} | {cells[1]} |", flush=True)
+    print("| data | part | RMSE | gain | top-100 unseen | gain | steps | seconds |")
+    print(f"|{'---|' * 8}", flush=True)
+    found = [ablate(data, arguments.parts, arguments.seeds, arguments.steps) for data in arguments.data]
+    idle = [
+        part
+        for part in arguments.parts
+        if (of_part := [one[part] for one in found if part in one]) and not any(map(Gain.pays, of_part))
+    ]
+    print(f"below the standard error in both metrics on all data: {', '.join(idle) or 'none'}")
 
 
 if __name__ == "__main__":
