@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -167,6 +167,22 @@ class State:
         return self.log[self.best_line]
 
 
+class Companion(Protocol):
+    """Something that is estimated beside the gradient steps, and moved on with them."""
+
+    def advance(self, share: float) -> None:
+        """Works until `share` of all its work, from 0 to 1, is done."""
+
+    def error(self) -> float:
+        """Returns the mean squared error of the training ratings, in the units of `rating_loss`."""
+
+    def state(self) -> dict[str, Array]:
+        """Returns all that `advance` changes, for `restore`."""
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Puts back what `state` returned."""
+
+
 @dataclass
 class Training:
     """A model under training, by the strategy in whose scope this is called.
@@ -185,6 +201,7 @@ class Training:
     measure: Callable[[], ValidationMetrics] | None = None
     # The greater the better; the weights of the best validation are kept, or the last ones if None.
     score: Callable[[ValidationMetrics], float] | None = None
+    sampling: Companion | None = None  # a sampled rating head
     patience: int = 1 << 30  # the training ends after so many validations in a row without a better score
 
     def run(self) -> State:
@@ -203,6 +220,8 @@ class Training:
                 if self._validate(state, losses):
                     best = [weight.numpy() for weight in self._weights]
                 self._save(state, best)
+        if self.sampling:
+            self.sampling.advance(1.0)
         for variable, value in zip(self._weights, best, strict=True):
             variable.assign(value)
         return state
@@ -224,6 +243,9 @@ class Training:
             progress.advance(1, note)
         strategy = tf.distribute.get_strategy()
         losses = {name: float(strategy.experimental_local_results(results[name])[0]) for name in LOSSES}
+        if self.sampling:
+            self.sampling.advance(state.step / self.steps)
+            losses["rating_loss"] = self.sampling.error()
         state.seconds += time.monotonic() - started
         if not all(math.isfinite(loss) for loss in losses.values()):
             raise _divergence(state.step)
@@ -298,6 +320,10 @@ class Training:
         arrays, notes = saved
         for number, variable in enumerate(self._variables):
             variable.assign(arrays[f"variable_{number}"])
+        if self.sampling:
+            prefix = "sampling_"
+            own = {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
+            self.sampling.restore(own)
         state = State(**{**notes, "log": msgspec.convert(notes["log"], list[LogEntry])})
         return state, [arrays[f"best_{number}"] for number in range(len(self._weights))]
 
@@ -306,6 +332,8 @@ class Training:
             return
         arrays = {f"variable_{number}": value.numpy() for number, value in enumerate(self._variables)}
         arrays |= {f"best_{number}": value for number, value in enumerate(best)}
+        if self.sampling:
+            arrays |= {f"sampling_{name}": value for name, value in self.sampling.state().items()}
         self.checkpoints.save(arrays, {**vars(state), "log": [plain(entry) for entry in state.log]})
 
 
@@ -325,6 +353,11 @@ def write_tensorboard(entries: Sequence[LogEntry], directory: Path) -> None:
                 if name != "step" and value is not None:
                     tf.summary.scalar(name, value, step=entry.step)
     writer.close()
+
+
+def retrieval_alone(metrics: ValidationMetrics) -> float:
+    """Returns top-100 accuracy: for towers that are trained apart from the rating head."""
+    return metrics.top_100_accuracy_unseen or 0.0
 
 
 def both_tasks(metrics: ValidationMetrics) -> float:

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.train.rating_head import RatingHead
-from components.train.settings import IN_BATCH, TOP_K, Settings
+from components.train.settings import IN_BATCH, REGRESSION, TOP_K, Settings
 from components.train.towers import (
     ALL_ROWS,
     Candidates,
@@ -53,7 +53,9 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         width, dropout, pairs = settings.hidden_units, settings.dropout, range(settings.ensemble_size)
         self.candidates = [CandidateTower(vectors, counts, years) for _ in pairs]
         self.queries = [QueryTower(movies, dimension, width, dropout) for _ in pairs]
-        self.rating_head = RatingHead(movies, dimension, settings.rating_weights)
+        # A sampled rating head is no part of this model.
+        learned = settings.rating_head == REGRESSION
+        self.rating_head = RatingHead(movies, dimension, settings.rating_weights) if learned else None
         self._retrieval = retrieval_task(settings)
         # Keras refuses to take a mean where there may be replicas, since it cannot know of what.
         errors = tf.keras.losses.MeanSquaredError(tf.keras.losses.Reduction.SUM)
@@ -79,14 +81,17 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         ]
         retrieval = mean(map(self._retrieval, tables, queries, batches))
         self._retrieval_mean.update_state(retrieval)
-        rating = self._rating_loss(batches[0], Candidates.mean(tables).vectors, subset)
-        loss = settings.retrieval_weight * retrieval + settings.rating_weight * rating
+        loss = settings.retrieval_weight * retrieval
+        if self.rating_head is not None:
+            rating = self._rating_loss(self.rating_head, batches[0], Candidates.mean(tables).vectors, subset)
+            loss += settings.rating_weight * rating
         # The gradients of all replicas are added up; so the regularisation, the same in all, counts once.
         return (loss + self._regularisation(subset)) / tf.distribute.get_strategy().num_replicas_in_sync
 
-    def _rating_loss(self, batch: ChunkedRatings, vectors: tf.Tensor, subset: RowSubset) -> tf.Tensor:
+    def _rating_loss(
+        self, head: RatingHead, batch: ChunkedRatings, vectors: tf.Tensor, subset: RowSubset
+    ) -> tf.Tensor:
         """Returns the negative evidence lower bound per rating, in units of squared error, float32 []."""
-        head = self.rating_head
         movies = head.table(vectors, subset).gather(batch.movies)
         posterior = head.posterior(batch, movies)
         labels = batch.chunks.collect(batch.ratings)
@@ -142,6 +147,7 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         known, pairs = chunk_ratings(of_history, *history[1:]), chunk_ratings(of_asked, *asked[1:])
         pairs = pairs.with_visible(tf.zeros_like(pairs.visible))
         head = self.rating_head
+        assert head is not None  # a sampled head predicts without this model
         table = head.table(self.table(subset).vectors, subset)
         posterior = head.posterior(known, table.gather(known.movies))
         return pairs.chunks.collect(head.predict(posterior, pairs, table.gather(pairs.movies)))

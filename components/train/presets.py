@@ -21,21 +21,26 @@ from components.train.fit import (
     Predictor,
     State,
     Training,
+    ValidationMetrics,
     ValidationSample,
     both_tasks,
     draw_validation_users,
+    retrieval_alone,
     write_tensorboard,
 )
+from components.train.gibbs import SampledRatings, Sampler
 from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookScoring, RowBatches
 from components.train.optimizer import FusedAdam, RowAdam, WarmupCosine
 from components.train.replicas import gather_from_workers, this_worker
+from components.train.sampled_head import SampledHead
 from components.train.saved_model import ScoringModule
 from components.train.settings import (
     DEFAULT,
     IN_BATCH,
     NOTEBOOK,
     PRESETS,
+    SAMPLED,
     NotebookSettings,
     Settings,
     TrainRequest,
@@ -153,20 +158,21 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     memory = int(gather_from_workers(memory_limit()).min())
     settings = resolve(settings, train.counts, len(catalogue.known_counts), memory)
     model = initial_model(job, settings, catalogue)
-    state = fit_with_early_stopping(job, settings, model, catalogue)
+    state, sampled = fit_with_early_stopping(job, settings, model, catalogue)
     left = held_out.counts[_validation_users(job, settings)].sum()
     if settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum():
-        last = refit(job, settings, model, catalogue, max(round(state.kept.step * settings.final_refit), 1))
+        steps = max(round(state.kept.step * settings.final_refit), 1)
+        last, sampled = refit(job, settings, model, catalogue, steps, sampled)
         state.step += last.step
         state.seconds += last.seconds
     movie_ids = job.vocabulary.movie_ids
-    return Fitted(
-        scoring=lambda: ScoringModule(
-            model.towers, model.rating_head, catalogue, movie_ids, rows.rating_scale
-        ),
-        settings=settings,
-        state=state,
-    )
+
+    def scoring_module() -> ScoringModule:
+        head = SampledHead(sampled.draws, saved=True) if sampled else model.rating_head
+        assert head is not None  # the model has one where none is sampled
+        return ScoringModule(model.towers, head, catalogue, movie_ids, rows.rating_scale)
+
+    return Fitted(scoring_module, settings, state)
 
 
 def initial_model(job: Job, settings: Settings, catalogue: RatedCatalogue) -> TwoTower:
@@ -177,8 +183,10 @@ def initial_model(job: Job, settings: Settings, catalogue: RatedCatalogue) -> Tw
 
 def fit_with_early_stopping(
     job: Job, settings: Settings, model: TwoTower, catalogue: RatedCatalogue
-) -> State:
+) -> tuple[State, SampledRatings | None]:
     """Trains, and leaves the weights that did best on the validation rows of some users in the model.
+
+    A sampled rating head is returned beside the state.
 
     The validation rows of all other users are trained on: some thousand rows are enough to decide which of a
     few weights are the best, and the model can use the others.
@@ -197,42 +205,71 @@ def fit_with_early_stopping(
         scale=catalogue.scale,
         bounds=catalogue.bounds(rows.rating_scale),
     )
-    predictor = Predictor(
-        scores=lambda _, history: model.scores(_tensors(history)),
-        ratings=lambda _, history, asked: model.ratings(_tensors(history), _tensors(asked)),
-    )
+    sampling = None
+    if settings.rating_head == SAMPLED:
+        known = catalogue.encode(trained_on, np.arange(rows.users))
+        sampler = Sampler(known, len(catalogue.known_counts), settings.rating_weights, job.seed)
+        sampling = SampledRatings(sampler, settings.sweeps, settings.draws)
+
+    def measure() -> ValidationMetrics:
+        rate = model.ratings if sampling is None else SampledHead(sampling.draws).ratings
+        return validation.measure(
+            Predictor(
+                scores=lambda _, history: model.scores(_tensors(history)),
+                ratings=lambda _, history, asked: rate(_tensors(history), _tensors(asked)),
+            )
+        )
+
     _compile(model, settings, settings.learning_rate, settings.warmup_steps, settings.steps)
     counts = batches.counts
     log_estimate(model, settings, len(catalogue.known_counts), counts.sum() / np.count_nonzero(counts))
-    return Training(
+    score = both_tasks if sampling is None else retrieval_alone
+    state = Training(
         title="train",
         model=model,
         batches=batches.from_step,
         steps=settings.steps,
         interval=max(settings.steps // settings.validations, 1),
         checkpoints=job.checkpoints("search", settings),
-        measure=lambda: validation.measure(predictor),
-        score=both_tasks if len(validation.users) else None,
+        measure=measure,
+        score=score if len(validation.users) else None,
         patience=settings.patience,
+        sampling=sampling,
     ).run()
+    return state, sampling
 
 
-def refit(job: Job, settings: Settings, model: TwoTower, catalogue: RatedCatalogue, steps: int) -> State:
-    """Goes on with all known rows while the learning rate falls to 0; the last weights are kept."""
+def refit(
+    job: Job,
+    settings: Settings,
+    model: TwoTower,
+    catalogue: RatedCatalogue,
+    steps: int,
+    sampled: SampledRatings | None,
+) -> tuple[State, SampledRatings | None]:
+    """Goes on with all known rows while the learning rate falls to 0; the last weights are kept.
+
+    So does the chain of a sampled rating head.
+    """
     parts = [job.interactions.split("train"), job.interactions.split("validation")]
     batches = UserBatches(catalogue, parts, settings.batch_users, settings.batch_ratings, job.seed + 1)
     for tower in model.candidates:
         tower.set_popularity(catalogue.known_counts)
     rate = settings.final_refit_rate * settings.learning_rate
     _compile(model, settings, rate, settings.warmup_steps // 2, steps)
-    return Training(
+    if sampled:
+        known = catalogue.encode(parts, np.arange(job.interactions.users))
+        sampled = sampled.go_on_with(known, settings.sweeps // 2, settings.draws)
+    state = Training(
         title="final refit",
         model=model,
         batches=batches.from_step,
         steps=steps,
         interval=max(settings.steps // settings.validations, 1),
         checkpoints=job.checkpoints("settle", settings),
+        sampling=sampled,
     ).run()
+    return state, sampled
 
 
 def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:

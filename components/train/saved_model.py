@@ -1,12 +1,13 @@
 """Scoring SavedModel of the default model: its signatures, and the tables that they read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from components.train.rating_head import ItemFactors, RatingHead, UserPosterior
+from components.train.sampled_head import SampledHead
 from components.train.scoring import HISTORY_INPUTS, PAIR_INPUTS, Outputs, signatures
 from components.train.towers import (
     CHUNK_LENGTH,
@@ -31,7 +32,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     def __init__(
         self,
         towers: Sequence[tuple[QueryTower, CandidateTower]],
-        rating_head: RatingHead,
+        rating_head: RatingHead | SampledHead,
         catalogue: RatedCatalogue,
         movie_ids: Any,
         rating_scale: tuple[float, float],
@@ -39,8 +40,12 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         """Args: `towers`: the pairs of the ensemble."""
         super().__init__(name="scoring")
         table = Candidates.mean([candidates.table() for _, candidates in towers])
-        factors = rating_head.table(table.vectors)
-        self._encoder = ServingEncoder(towers, rating_head, factors)
+        self._stars = (
+            ServedRegression(rating_head, table.vectors)
+            if isinstance(rating_head, RatingHead)
+            else rating_head
+        )
+        self._encoder = ServingEncoder(towers, self._stars)
         self._mean, self._scale, self._bounds = catalogue.mean, catalogue.scale, rating_scale
         self._tables = int(catalogue.rows.max()) + 1
         # A constant, so that TensorFlow reads a history once when `query` and `rate` are asked together.
@@ -50,7 +55,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         vectors, biases = ranking_table(table, catalogue)
         self._vectors = tf.Variable(vectors, trainable=False, name="vectors")
         self._biases = tf.Variable(biases, trainable=False, name="biases")
-        vectors, biases = rating_table(rating_head, factors, catalogue)
+        vectors, biases = rating_table(self._stars, catalogue)
         self._rating_vectors = tf.Variable(vectors, trainable=False, name="rating_vectors")
         self._rating_biases = tf.Variable(biases, trainable=False, name="rating_biases")
         # Variables that no signature reads are not saved.
@@ -89,15 +94,12 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     ) -> Outputs:
         """Stars for each pair [p], its own rating left out of the history."""
         history, keys = self._history(history_movie, history_rating, history_row_splits)
-        head, factors = self._encoder.rating_head, self._encoder.factors
-        posterior = head.posterior(history, factors.gather(history.movies))
         order = tf.argsort(pair_row, stable=True)
         rows = tf.gather(pair_row, order)
         movies = self._table_rows(tf.gather(pair_movie, order))
         asked = self._asked(history, keys, rows, movies)
-        predicted = asked.chunks.collect(head.predict(posterior, asked, factors.gather(asked.movies)))
-        unknown = tf.gather(head.predict_unknown(posterior), rows)
-        predicted = tf.where(movies >= 0, predicted, unknown)
+        predicted, unrated = self._stars.predict(history, asked)
+        predicted = tf.where(movies >= 0, asked.chunks.collect(predicted), tf.gather(unrated, rows))
         stars = tf.clip_by_value(self._mean + self._scale * predicted, *self._bounds)
         return {"rating": tf.scatter_nd(order[:, tf.newaxis], stars, tf.shape(pair_row))}
 
@@ -202,16 +204,15 @@ def ranking_table(known: Candidates, catalogue: RatedCatalogue) -> tuple[Any, An
     )
 
 
-def rating_table(head: RatingHead, factors: ItemFactors, catalogue: RatedCatalogue) -> tuple[Any, Any]:
-    """Returns vectors float32 [M, K] and biases float32 [M] of the whole catalogue, for stars.
+def rating_table(stars: "ServedRegression | SampledHead", catalogue: RatedCatalogue) -> tuple[Any, Any]:
+    """Returns vectors float32 [M, R] and biases float32 [M] of the whole catalogue, for stars.
 
-    They give what `RatingHead.predict` gives for a pair that is not visible, and `predict_unknown`.
+    They give what `stars` predicts for a pair that is not visible, and for a movie without ratings.
     """
-    features, biases = (factors.noise * factors.features).numpy(), factors.biases.numpy()
-    return (
-        catalogue.scale * _of_all_movies(catalogue, features, head.user_deviation.numpy()),
-        catalogue.mean + catalogue.scale * _of_all_movies(catalogue, biases, np.mean(biases)),
-    )
+    vectors, biases = stars.table()
+    # The last row is that of a movie without ratings, whose row in the catalogue is -1.
+    of_all, biases = vectors[catalogue.rows], biases[catalogue.rows]
+    return catalogue.scale * of_all, catalogue.mean + catalogue.scale * biases
 
 
 def _of_all_movies(catalogue: RatedCatalogue, rated: Any, last: Any) -> Any:
@@ -224,29 +225,70 @@ def _of_all_movies(catalogue: RatedCatalogue, rated: Any, last: Any) -> Any:
     return np.concatenate([rated, unrated])[catalogue.rows]
 
 
+class ServedRegression:
+    """A trained `RatingHead` with export tables: what depends on movies alone, computed once.
+
+    A plain class, as `ServingEncoder` is.
+    """
+
+    def __init__(self, head: RatingHead, vectors: tf.Tensor) -> None:
+        """Args: `vectors`: the candidate towers', float32 [movies, dimension]."""
+        factors = head.table(vectors)
+        self._head, self._noise = head, tf.Variable(factors.noise, trainable=False, name="noise")
+        tables = {name: table for name, table in factors._asdict().items() if name != "noise"}
+        exported = {name: _export_table(table, name) for name, table in tables.items()}
+        self._factors = ItemFactors(**exported, noise=self._noise)
+
+    def predict(self, history: ChunkedRatings, asked: ChunkedRatings) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns what `RatingHead.predict` and `predict_unknown` do, given all of `history`."""
+        posterior = self._head.posterior(history, self._factors.gather(history.movies))
+        predicted = self._head.predict(posterior, asked, self._factors.gather(asked.movies))
+        return predicted, self._head.predict_unknown(posterior)
+
+    def taste(self, read: ChunkedRatings, total: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """Returns the users' factors given all ratings, float32 [n, K].
+
+        That is what `posterior` gives, in fewer operations. `total` adds up the rows of a table of each user.
+        """
+        factors, noise = self._factors, self._noise
+        features = gather(factors.features, read.movies)
+        residuals = (read.ratings - tf.gather(factors.biases, read.movies)) / noise
+        information = read.sum_by_user(tf.matmul(features, features, transpose_a=True))
+        posterior = UserPosterior(
+            covariance=tf.linalg.inv(tf.linalg.diag(1.0 + total(factors.variances)) + information),
+            evidence=read.sum_weighted(features, residuals),
+            prior=total(factors.prior),
+            counts=read.counts,
+        )
+        return posterior.user_factors()
+
+    def table(self) -> tuple[Any, Any]:
+        """Returns vectors [movies + 1, K] and biases [movies + 1]; the last are of an unrated movie."""
+        features = (self._noise * self._factors.features).numpy()
+        features[-1, -1] = self._head.user_deviation.numpy()
+        biases = self._factors.biases.numpy()
+        biases[-1] = np.mean(biases[:-1])
+        return features, biases
+
+
 class ServingEncoder:
-    """Query towers and rating head with export tables: what depends on movies alone, computed once.
+    """Query towers with export tables: what depends on movies alone, computed once.
 
     A plain class, so that the Keras layers in it are not saved as such: the signatures are enough.
     """
 
     def __init__(
-        self, towers: Sequence[tuple[QueryTower, CandidateTower]], head: RatingHead, factors: ItemFactors
+        self, towers: Sequence[tuple[QueryTower, CandidateTower]], stars: ServedRegression | SampledHead
     ) -> None:
-        """Makes the export tables of trained layers; `factors` are those of all movies."""
+        """Makes the export tables of trained layers; `stars` has as many movies."""
         vectors = tf.concat([candidates.table().vectors for _, candidates in towers], axis=1)
         rating_embeddings = tf.concat([queries.rating_embeddings for queries, _ in towers], axis=1)
-        noise = tf.Variable(factors.noise, trainable=False, name="noise")
-        tables = {name: table for name, table in factors._asdict().items() if name != "noise"}
         # The ensemble's tables stand side by side: one sum serves all query towers. They are float32
         # [rated movies + 1, ensemble_size * dimension]; the last row, of zeros, stands for any other movie.
         self.towers = [queries for queries, _ in towers]
         self.vectors = _export_table(vectors, "rated_vectors")
         self.rating_embeddings = _export_table(rating_embeddings, "rating_embeddings")
-        self.rating_head = head
-        # The rating head's tables have as many movies, with the same last row.
-        exported = {name: _export_table(table, name) for name, table in tables.items()}
-        self.factors = ItemFactors(**exported, noise=noise)
+        self.stars = stars
 
     def query(self, history: ChunkedRatings) -> tf.Tensor:
         """Returns the mean of the ensemble's queries, float32 [n, dimension]."""
@@ -255,8 +297,8 @@ class ServingEncoder:
     def encode(self, rows: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Reads n histories, none of which has a movie twice.
 
-        Gives what `query` and `RatingHead.posterior` give, in fewer operations, of which a small request's
-        time is made.
+        Gives what `query` and the rating head's posterior give, in fewer operations, of which a small
+        request's time is made.
 
         Args:
           rows: int32 [h], the movies' rows in the tables; the last row for a movie that is not to be read.
@@ -273,23 +315,13 @@ class ServingEncoder:
             """Adds up the rows of `table` [movies, K] of each user: [n, K]."""
             return sum_rows(table, rows, owner, users)
 
-        factors = self.factors
         read = _in_chunks(rows, ratings, row_splits, nothing)
         counts = read.counts
         means = tf.math.divide_no_nan(read.sum_by_user(tf.reduce_sum(read.ratings, axis=1)), counts)
         above_mean = (read.ratings - tf.gather(means, read.chunks.row)[:, tf.newaxis]) * read.visible
         rating_embeddings = gather(self.rating_embeddings, read.movies)
-        features = gather(factors.features, read.movies)
-        residuals = (read.ratings - tf.gather(factors.biases, read.movies)) / factors.noise
-        information = read.sum_by_user(tf.matmul(features, features, transpose_a=True))
-        posterior = UserPosterior(
-            covariance=tf.linalg.inv(tf.linalg.diag(1.0 + total(factors.variances)) + information),
-            evidence=read.sum_weighted(features, residuals),
-            prior=total(factors.prior),
-            counts=counts,
-        )
         sums = total(self.vectors) + read.sum_weighted(rating_embeddings, above_mean)
-        return self._finish(sums, counts), posterior.user_factors(), counts
+        return self._finish(sums, counts), self.stars.taste(read, total), counts
 
     def _finish(self, sums: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
         """Returns the mean query, given sums [n, ensemble_size * dimension] over `counts` [n] ratings."""

@@ -15,6 +15,9 @@ TOP_K = "top-k"
 FULL = "full"
 IN_BATCH = "in-batch"
 
+SAMPLED = "sampled"
+REGRESSION = "regression"
+
 # Earlier name of a setting -> its name. Every reader of settings goes through `current_names`: overrides,
 # model.json, run records and manifests, and the comparison of two runs.
 OLD_NAMES = {
@@ -81,10 +84,28 @@ class Settings:
         "Share of the hidden layer that is dropped in training.",
         by_size="0.7; 0.5 with a softmax",
     )
+    rating_head: str = _setting(
+        "",
+        Choice(SAMPLED, REGRESSION),
+        "`sampled`: draws from the posterior of a matrix factorisation. `regression`: trained by gradient "
+        "descent, with the towers.",
+        by_size="`sampled` for up to 3 million ratings, else `regression`",
+    )
     rating_weights: int = _setting(
-        32,
+        0,
         Range(2, 512),
         "Weights of a user in the rating head: the bias, and one for each feature of a movie.",
+        by_size="16 for fewer than 250,000 ratings, else 32",
+    )
+    sweeps: int = _setting(
+        0,
+        Range(2, 1_000_000),
+        "Sweeps of the `sampled` rating head over all ratings; the final refit makes half as many more.",
+        unit="sweeps",
+        by_size="120 for fewer than 250,000 ratings, else 80",
+    )
+    draws: int = _setting(
+        8, Range(1, 256), "Draws that the `sampled` rating head keeps; the prediction is their mean."
     )
     mask_rate: float = _setting(
         0.0,

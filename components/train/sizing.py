@@ -11,7 +11,7 @@ from components.display import duration, size
 from components.errors import UserError
 from components.machine import available_cpus, memory_limit
 from components.progress import log
-from components.train.settings import IN_BATCH, TOP_K, Settings
+from components.train.settings import IN_BATCH, REGRESSION, SAMPLED, TOP_K, Settings
 
 # Beyond so many movies the exact softmax takes seconds a step on a small machine.
 _LARGEST_FULL_SOFTMAX = 250_000
@@ -22,6 +22,10 @@ _SHARE_FOR_SCORES = 0.25
 # Below so many ratings, the ensemble has so many pairs of towers: on validation rows of 80,000 ratings four
 # gained .005 to .007 of top-100 accuracy, of a million ratings two gained .001, and four no more.
 _ENSEMBLE_SIZES = ((250_000, 4), (2_500_000, 2))
+# Up to so many ratings the rating head is a sampled one: for more, the sweeps take longer than all else.
+_MOST_SAMPLED_RATINGS = 3_000_000
+# Below so many ratings it has half of the weights, and more sweeps, which are short.
+_FEW_RATINGS = 250_000
 # Where the softmax is sampled, a step is to see so many ratings at least, of at most so many users: its cost
 # is that of its ratings then, and those of a small batch have few negatives.
 _SAMPLED_RATINGS, _MOST_SAMPLED_USERS = 32_768, 4096
@@ -67,6 +71,9 @@ def resolve(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int,
     chosen = dataclasses.replace(
         settings,
         ensemble_size=ensemble_size,
+        rating_head=settings.rating_head or (SAMPLED if ratings <= _MOST_SAMPLED_RATINGS else REGRESSION),
+        rating_weights=settings.rating_weights or (16 if ratings < _FEW_RATINGS else 32),
+        sweeps=settings.sweeps or (120 if ratings < _FEW_RATINGS else 80),
         batch_users=batch_users,
         dimension=settings.dimension or int(np.clip(2 ** int(np.log2(_LARGEST_TABLE / movies)), 16, 128)),
         dropout=settings.dropout or dropout,

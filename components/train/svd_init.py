@@ -1,6 +1,6 @@
 """Initial movie vectors: the leading singular directions of the user-movie matrix."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,38 +25,59 @@ _NOISE = 0.05
 def svd_vectors(ratings: UserRatings, catalogue: RatedCatalogue, dimension: int, seed: int) -> Array:
     """Returns vectors whose dot products say which movies are watched together: float32 [movies, dimension].
 
-    These are the leading right singular vectors of the user-movie matrix, each times its singular value. An
-    entry of the matrix is 1 over the roots of the user's and of the movie's number of ratings. The first
-    direction, which is popularity, is left out. Both numbers are regularised by adding their mean: else the
-    strongest directions are those of movies that a few users and nobody else have rated (Chaudhuri, Chung &
-    Tsiatas 2012). A range finder with power iterations gets them (Halko, Martinsson & Tropp 2011). Started
-    there, retrieval needs half of the steps.
+    These are the leading right singular vectors of the user-movie matrix, each times its singular value. The
+    first direction, which is popularity, is left out. Started there, retrieval needs half of the steps.
     """
     random, movies = np.random.default_rng(seed), len(catalogue.known_counts)
-    matrix = _scaled_matrix(ratings, catalogue, random)
-    transposed = matrix.T.tocsr()
-    basis = random.normal(size=(movies, min(dimension + 1 + _OVERSAMPLING, movies))).astype(np.float32)
-    for _ in range(_POWER_ITERATIONS):
-        basis = _orthonormal(transposed @ (matrix @ basis))
-    projected = matrix @ basis
-    squares, turned = np.linalg.eigh(projected.T @ projected)
-    strongest = np.argsort(-squares)[1 : dimension + 1]
-    found = basis @ turned[:, strongest] * np.sqrt(np.maximum(squares[strongest], 0.0))
+    order = random.permutation(np.flatnonzero(ratings.counts))
+    before = np.cumsum(ratings.counts[order]) - ratings.counts[order]
+    read = catalogue.encode([ratings], order[before < _RATINGS])
+    directions = singular_vectors(user_movie_matrix(read, movies), dimension + 1, random)
+    found = directions.right[:, 1:] * directions.values[1:]
     vectors = random.normal(scale=_NOISE, size=(movies, dimension)).astype(np.float32)
     length = np.mean(np.sum(np.square(found), axis=1))
     vectors[:, : found.shape[1]] += found * np.sqrt(_LENGTH / length) if length > 0 else 0.0
     return vectors
 
 
-def _scaled_matrix(ratings: UserRatings, catalogue: RatedCatalogue, random: np.random.Generator) -> csr_array:
-    """Returns random users' rows of the scaled matrix, with `_RATINGS` entries or all."""
-    order = random.permutation(np.flatnonzero(ratings.counts))
-    before = np.cumsum(ratings.counts[order]) - ratings.counts[order]
-    matrix = catalogue.encode([ratings], order[before < _RATINGS]).csr(len(catalogue.known_counts))
-    by_user = np.diff(matrix.indptr)
-    by_movie = np.bincount(matrix.indices, minlength=matrix.shape[1])
+class Directions(NamedTuple):
+    """The leading singular vectors of a matrix, the strongest first; at most as many as it has columns."""
+
+    left: Array  # float32 [rows, n]
+    values: Array  # float32 [n], the singular values
+    right: Array  # float32 [columns, n]
+
+
+def singular_vectors(matrix: csr_array, number: int, random: np.random.Generator) -> Directions:
+    """Finds the `number` leading singular vectors of a sparse matrix, float32 [rows, columns].
+
+    By a range finder with power iterations (Halko, Martinsson & Tropp 2011).
+    """
+    transposed, columns = matrix.T.tocsr(), matrix.shape[1]
+    basis = random.normal(size=(columns, min(number + _OVERSAMPLING, columns))).astype(np.float32)
+    for _ in range(_POWER_ITERATIONS):
+        basis = _orthonormal(transposed @ (matrix @ basis))
+    projected = matrix @ basis
+    squares, turned = np.linalg.eigh(projected.T @ projected)
+    strongest = np.argsort(-squares)[:number]
+    values = np.sqrt(np.maximum(squares[strongest], 0.0))
+    turned = turned[:, strongest]
+    left = np.divide(
+        projected @ turned, values, where=values > 0, out=np.zeros((matrix.shape[0], len(values)), np.float32)
+    )
+    return Directions(left, values, basis @ turned)
+
+
+def user_movie_matrix(ratings: UserRatings, movies: int) -> csr_array:
+    """Returns who rated what, [users, movies]: 1 over the roots of the user's and the movie's number.
+
+    Both numbers are regularised by adding their mean: else the strongest directions are those of movies that
+    a few users and nobody else have rated (Chaudhuri, Chung & Tsiatas 2012).
+    """
+    matrix = ratings.csr(movies)
+    by_user, by_movie = ratings.counts, np.bincount(ratings.movies, minlength=movies)
     of_users, of_movies = ((counts + max(counts.mean(), 1.0)) ** -0.5 for counts in (by_user, by_movie))
-    matrix.data = np.float32(np.repeat(of_users, by_user) * of_movies[matrix.indices])
+    matrix.data = np.float32(np.repeat(of_users, by_user) * of_movies[ratings.movies])
     return matrix
 
 

@@ -7,7 +7,7 @@ from components.train.saved_model import ScoringModule
 from components.train.settings import Settings
 from components.train.training_data import RatedCatalogue
 
-SETTINGS = Settings(ensemble_size=2, dimension=8, hidden_units=16, rating_weights=5)
+SETTINGS = Settings(ensemble_size=2, dimension=8, hidden_units=16, rating_head="regression", rating_weights=5)
 
 
 def random_scoring(rated, movie_ids, scale=(1.0, 5.0)):

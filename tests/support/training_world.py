@@ -22,6 +22,7 @@ QUICK = {
     "dimension": 16,
     "hidden_units": 32,
     "rating_weights": 6,
+    "sweeps": 24,
     "ensemble_size": 1,
 }
 

@@ -20,6 +20,7 @@ SETTINGS = {
     "warmup_steps": 5,
     "dimension": 16,
     "hidden_units": 32,
+    "rating_head": "regression",
     "rating_weights": 6,
     "ensemble_size": 1,
     "batch_users": 32,
@@ -87,7 +88,7 @@ def _step(strategy: Any, interactions: str, vocabulary: str) -> tuple[list[Any],
     tf.keras.utils.set_random_seed(1)
     rows, names = Interactions.load(interactions), Vocabulary.load(vocabulary)
     catalogue = RatedCatalogue.of(rows, names.years)
-    plain = Settings(dimension=8, hidden_units=8, rating_weights=4, dropout=1e-9)
+    plain = Settings(dimension=8, hidden_units=8, rating_head="regression", rating_weights=4, dropout=1e-9)
     settings = resolve(plain, rows.split("train").counts, len(catalogue.years))
     ratings = [rows.split("train")]
     batch = next(UserBatches(catalogue, ratings, 32, 1 << 16, 1).from_step(0))

@@ -18,7 +18,14 @@ def _model(**changes):
     random = np.random.default_rng(1)
     counts = random.integers(1, 50, MOVIES)
     catalogue = RatedCatalogue(np.arange(MOVIES, dtype=np.int32), counts, counts, counts % 3, 3.0, 1.0)
-    settings = Settings(dimension=DIMENSION, hidden_units=8, rating_weights=3, mask_rate=0.5, **changes)
+    settings = Settings(
+        dimension=DIMENSION,
+        hidden_units=8,
+        rating_head="regression",
+        rating_weights=3,
+        mask_rate=0.5,
+        **changes,
+    )
     model = TwoTower(catalogue, settings, random.normal(size=(MOVIES, DIMENSION)).astype(np.float32), seed=1)
     model.compile(optimizer=tf.keras.optimizers.Adam(0.1))
     return model

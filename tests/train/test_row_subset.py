@@ -56,6 +56,7 @@ def _moved(loss):
         dimension=4,
         ensemble_size=1,
         hidden_units=8,
+        rating_head="regression",
         rating_weights=3,
         mask_rate=0.5,
         retrieval_l2=1.0,

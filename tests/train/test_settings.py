@@ -7,6 +7,7 @@ from components.train.settings import (
     FULL,
     IN_BATCH,
     OLD_NAMES,
+    REGRESSION,
     TOP_K,
     NotebookSettings,
     Settings,
@@ -148,6 +149,9 @@ def test_what_was_given_is_kept():
         learning_rate=0.1,
         tower_rate=0.2,
         kl_weight=3.0,
+        rating_head=REGRESSION,
+        rating_weights=5,
+        sweeps=9,
     )
     assert resolve(given, np.full(1000, 10), 10) == given
 

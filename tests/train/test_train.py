@@ -198,8 +198,9 @@ def test_in_batch_softmax_trains_too(world, tmp_path):
 
 
 def test_a_diverging_training_names_the_setting(world, tmp_path):
+    steep = {**QUICK, "rating_head": "regression", "learning_rate": 10.0}
     with pytest.raises(UserError, match="learning_rate"):
-        _train(world, tmp_path / "model", rating_weight=1e6, train_settings={**QUICK, "learning_rate": 10.0})
+        _train(world, tmp_path / "model", rating_weight=1e6, train_settings=steep)
     assert not (tmp_path / "model").exists()
 
 
