@@ -78,6 +78,7 @@ class Figures(NamedTuple):
 
     rmse: float
     top_100_unseen: float
+    ndcg_10: float
     steps: float
     seconds: float
 
@@ -105,7 +106,8 @@ def validated(job: presets.Job, catalogue: RatedCatalogue, settings: Settings, p
     state = presets.fit_with_early_stopping(job, settings, model, catalogue)
     seconds = time.perf_counter() - started
     kept = state.kept
-    return Figures(kept.validation_rmse, kept.validation_top_100_accuracy_unseen, state.step, seconds)
+    metrics = kept.validation_rmse, kept.validation_top_100_accuracy_unseen, kept.validation_ndcg_10
+    return Figures(*metrics, state.step, seconds)
 
 
 def random_vectors(rows: UserRatings, catalogue: RatedCatalogue, dimension: int, seed: int) -> Array:
@@ -115,16 +117,16 @@ def random_vectors(rows: UserRatings, catalogue: RatedCatalogue, dimension: int,
 
 
 class Gain(NamedTuple):
-    """What the whole model is ahead by in RMSE and in top-100 accuracy: means over the seeds, and errors."""
+    """The lead of the whole model in RMSE, top-100 accuracy and NDCG@10: means over the seeds, and errors."""
 
-    mean: Array  # float64 [2]
-    error: Array  # float64 [2], the standard errors of the means; NaN of a single seed
+    mean: Array  # float64 [3]
+    error: Array  # float64 [3], the standard errors of the means; NaN of a single seed
 
     @classmethod
     def of(cls, whole: Sequence[Figures], part: Sequence[Figures]) -> Self:
         """Compares trainings of the same seeds."""
-        ahead = (np.array(whole) - np.array(part))[:, :2] * (-1, 1)  # less RMSE is better
-        spread = np.std(ahead, axis=0, ddof=1) if len(ahead) > 1 else np.full(2, np.nan)
+        ahead = (np.array(whole) - np.array(part))[:, :3] * (-1, 1, 1)  # less RMSE is better
+        spread = np.std(ahead, axis=0, ddof=1) if len(ahead) > 1 else np.full(3, np.nan)
         return cls(np.mean(ahead, axis=0), spread / np.sqrt(len(ahead)))
 
     def pays(self) -> bool:
@@ -135,11 +137,9 @@ class Gain(NamedTuple):
 def row(data: str, part: str, runs: Sequence[Figures], gain: Gain | None) -> str:
     """A row of the table: means over the seeds."""
     mean = Figures(*np.mean(runs, axis=0))
-    cells = [f"{one:+.4f} ± {error:.4f}" for one, error in zip(*gain, strict=True)] if gain else ["", ""]
-    return (
-        f"| {data} | {part} | {mean.rmse:.4f} | {cells[0]} | {mean.top_100_unseen:.4f} | {cells[1]} "
-        f"| {mean.steps:.0f} | {mean.seconds:.0f} |"
-    )
+    cells = [f"{one:+.4f} ± {error:.4f}" for one, error in zip(*gain, strict=True)] if gain else [""] * 3
+    pairs = " | ".join(f"{value:.4f} | {cell}" for value, cell in zip(mean[:3], cells, strict=True))
+    return f"| {data} | {part} | {pairs} | {mean.steps:.0f} | {mean.seconds:.0f} |"
 
 
 def ablate(data: Path, parts: Sequence[str], seeds: Sequence[int], steps: int) -> dict[str, Gain]:
@@ -176,15 +176,15 @@ def main() -> None:
     parts = [part for part in PARTS if part != WHOLE]
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts, metavar="part")
     arguments = parser.parse_args()
-    print("| data | part | RMSE | gain | top-100 unseen | gain | steps | seconds |")
-    print(f"|{'---|' * 8}", flush=True)
+    print("| data | part | RMSE | gain | top-100 unseen | gain | NDCG@10 | gain | steps | seconds |")
+    print(f"|{'---|' * 10}", flush=True)
     found = [ablate(data, arguments.parts, arguments.seeds, arguments.steps) for data in arguments.data]
     idle = [
         part
         for part in arguments.parts
         if (of_part := [one[part] for one in found if part in one]) and not any(map(Gain.pays, of_part))
     ]
-    print(f"below the standard error in both metrics on all data: {', '.join(idle) or 'none'}")
+    print(f"below the standard error in every metric on all data: {', '.join(idle) or 'none'}")
 
 
 if __name__ == "__main__":

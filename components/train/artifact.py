@@ -54,14 +54,18 @@ class LogEntry(Document):
     rating_loss: float
     validation_rmse: float | None  # in stars; None without validation rows
     validation_top_100_accuracy_unseen: float | None  # 0 to 1, likewise
+    # Of a user's best 10 (docs/metrics.md), likewise; None in the logs of earlier versions.
+    validation_recall_10: float | None = None
+    validation_ndcg_10: float | None = None
 
     def __str__(self) -> str:
         text = f"losses per rating: retrieval {self.retrieval_loss:.3f}, rating {self.rating_loss:.3f}"
         if self.validation_rmse is None:
             return text
+        short = "" if self.validation_ndcg_10 is None else f", NDCG@10 {self.validation_ndcg_10:.4f}"
         return (
             f"{text}; on validation rows RMSE {self.validation_rmse:.4f}, "
-            f"top-100 unseen {self.validation_top_100_accuracy_unseen:.4f}"
+            f"top-100 unseen {self.validation_top_100_accuracy_unseen:.4f}{short}"
         )
 
 

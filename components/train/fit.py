@@ -27,6 +27,7 @@ from components.vocabulary.interactions import UserRatings, chunks
 Array = npt.NDArray[Any]
 
 TOP_K = 100
+_LIST_K = 10
 # Users times movies whose scores are held at once.
 _SCORES_AT_ONCE = 1 << 24
 
@@ -46,6 +47,8 @@ class ValidationMetrics(NamedTuple):
 
     rmse: float | None  # in stars
     top_100_accuracy_unseen: float | None  # among the movies that the user has no training rating of
+    recall_10: float | None = None  # as docs/metrics.md defines it, among the same movies
+    ndcg_10: float | None = None  # likewise
 
 
 @dataclass(frozen=True)
@@ -69,28 +72,44 @@ class ValidationSample:
             return ValidationMetrics(None, None)
         number, workers = this_worker()
         own = np.arange(number, len(self.users), workers)
-        sums = np.zeros(3)  # squared errors, hits, ratings
+        sums = np.zeros(6)  # squared errors, hits, recalls, NDCGs, ratings, users
         for part in chunks(len(own), max(1, min(256, _SCORES_AT_ONCE // self.movies))):
             users = self.users[own[part]]
             history, asked = self.known.select(own[part]), self.held_out.select(own[part])
             predicted = np.asarray(model.ratings(users, history, asked))
             errors = np.clip(predicted, *self.bounds) - np.clip(asked.ratings, *self.bounds)
-            hits = _hits(model.scores(users, history), history, asked)
-            sums += np.sum(np.square(errors, dtype=np.float64)), hits, len(errors)
-        squares, hits, total = sum_over_workers(sums).tolist()
-        return ValidationMetrics((squares / total) ** 0.5 * self.scale, hits / total)
+            ranks = _ranks(model.scores(users, history), history, asked)
+            squares, hits = float(np.square(errors, dtype=np.float64).sum()), float(np.sum(ranks < TOP_K))
+            sums += np.array([squares, hits, *_list_sums(ranks, asked), len(errors), len(users)])
+        squares, hits, recalls, ndcgs, total, of_users = sum_over_workers(sums).tolist()
+        rmse = (squares / total) ** 0.5 * self.scale
+        return ValidationMetrics(rmse, hits / total, recalls / of_users, ndcgs / of_users)
 
 
-def _hits(scores: Array, history: UserRatings, asked: UserRatings) -> int:
-    """Counts the movies `asked` that are among the user's best; a tie counts against the model."""
+def _ranks(scores: Array, history: UserRatings, asked: UserRatings) -> Array:
+    """Ranks the movies `asked` among those not in the history, int64 [p]; a tie counts against the model.
+
+    The best has rank 0; what is not among the `TOP_K` best has rank `TOP_K`.
+    """
     scores = np.array(scores)
-    scores[history.owners, history.movies] = -np.inf
-    if scores.shape[1] <= TOP_K:
-        return len(asked.movies)
-    # A movie is a hit if at most TOP_K scores, its own among them, reach its own.
-    bounds = np.partition(scores, -TOP_K - 1, axis=1)[:, -TOP_K - 1]
     rows = asked.owners
-    return int(np.count_nonzero(scores[rows, asked.movies] > bounds[rows]))
+    own = scores[rows, asked.movies]
+    scores[history.owners, history.movies] = -np.inf
+    # Of one more than TOP_K only the values are needed, and not their order.
+    best = scores if scores.shape[1] <= TOP_K else np.partition(scores, -TOP_K - 1, axis=1)[:, -TOP_K - 1 :]
+    ranks = np.count_nonzero(best[rows] >= own[:, np.newaxis], axis=1) - 1
+    return np.where(np.isfinite(own), ranks, TOP_K)
+
+
+def _list_sums(ranks: Array, asked: UserRatings) -> tuple[float, float]:
+    """Sums recall and NDCG of the best `_LIST_K` over the users; each of them has a movie `asked`."""
+    found, discounts = ranks < _LIST_K, 1 / np.log2(np.arange(max(_LIST_K, TOP_K) + 1) + 2.0)
+    ideal = np.cumsum(discounts[:_LIST_K])[np.minimum(asked.counts, _LIST_K) - 1]
+    recalls, gains = (
+        np.bincount(asked.owners, weights=values, minlength=asked.users)
+        for values in (found, found * discounts[ranks])
+    )
+    return float(np.sum(recalls / asked.counts)), float(np.sum(gains / ideal))
 
 
 def draw_validation_users(counts: Array, ratings: int, seed: int) -> Array:
@@ -260,6 +279,8 @@ class Training:
             **losses,
             validation_rmse=metrics.rmse,
             validation_top_100_accuracy_unseen=metrics.top_100_accuracy_unseen,
+            validation_recall_10=metrics.recall_10,
+            validation_ndcg_10=metrics.ndcg_10,
         )
         state.log.append(entry)
         log(f"{self.title}: step {state.step:,}: {entry}")

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -23,35 +25,56 @@ class _Fixed:
         return np.full(len(asked.movies), self._rating, np.float32)
 
 
-def _by_definition(scores, known, asked):
-    hits = total = 0
+def _ranks_by_definition(scores, known, asked):
+    """Ranks of each user's movies `asked`, [[int]]."""
+    ranks = []
     for user, row in enumerate(asked):
-        seen = {movie for movie, _ in known[user]}
-        for movie, _ in row:
-            rivals = [m for m in range(scores.shape[1]) if m not in seen and m != movie]
-            hits += sum(scores[user, m] >= scores[user, movie] for m in rivals) < 100
-            total += 1
-    return hits / total
+        candidates = set(range(scores.shape[1])) - {movie for movie, _ in known[user]}
+        own = [(movie, scores[user, movie]) for movie, _ in row]
+        ranks.append([sum(scores[user, m] >= mine for m in candidates - {movie}) for movie, mine in own])
+    return ranks
 
 
+def _ndcg(ranks):
+    ideal = sum(1 / math.log2(place + 2) for place in range(min(len(ranks), 10)))
+    return sum(1 / math.log2(rank + 2) for rank in ranks if rank < 10) / ideal
+
+
+@pytest.mark.parametrize("movies", [90, 101, 300])
 @pytest.mark.parametrize("levels", [2, 20, 10_000])
-def test_hits_are_counted_as_defined_and_ties_count_against(levels):
+def test_metrics_are_as_defined_and_ties_count_against(levels, movies):
     random = np.random.default_rng(levels)
-    scores = random.integers(0, levels, (6, 300)).astype(np.float32)
+    scores = random.integers(0, levels, (6, movies)).astype(np.float32)
     known, asked = [], []
-    for _ in range(6):
-        movies = random.permutation(300)
-        known.append([(int(m), 1.0) for m in sorted(movies[:40])])
-        asked.append([(int(m), 3.0) for m in sorted(movies[40:60])])
-    validation = ValidationSample(_rows(known), _rows(asked), np.arange(6), 300, 2.0, (1.0, 5.0))
+    for user in range(6):
+        drawn = random.permutation(movies)
+        known.append([(int(m), 1.0) for m in sorted(drawn[:40])])
+        asked.append([(int(m), 3.0) for m in sorted(drawn[40 : 41 + 4 * user])])
+    validation = ValidationSample(_rows(known), _rows(asked), np.arange(6), movies, 2.0, (1.0, 5.0))
     metrics = validation.measure(_Fixed(scores, 9.0))
-    assert metrics.top_100_accuracy_unseen == pytest.approx(_by_definition(scores, known, asked))
+    ranks = _ranks_by_definition(scores, known, asked)
+    assert metrics.top_100_accuracy_unseen == pytest.approx(
+        np.mean([rank < 100 for row in ranks for rank in row])
+    )
+    assert metrics.recall_10 == pytest.approx(
+        np.mean([np.mean([rank < 10 for rank in row]) for row in ranks])
+    )
+    assert metrics.ndcg_10 == pytest.approx(np.mean([_ndcg(row) for row in ranks]))
     assert metrics.rmse == pytest.approx(2.0 * 2.0)  # clipped to 5, off by 2, two stars a unit
 
 
 def test_a_small_catalogue_is_all_hits():
     validation = ValidationSample(_rows([[]]), _rows([[(1, 1.0)]]), np.array([0]), 3, 1.0, (1.0, 5.0))
-    assert validation.measure(_Fixed(np.zeros((1, 3), np.float32), 1.0)) == ValidationMetrics(0.0, 1.0)
+    assert validation.measure(_Fixed(np.zeros((1, 3), np.float32), 1.0)) == ValidationMetrics(
+        rmse=0.0, top_100_accuracy_unseen=1.0, recall_10=1.0, ndcg_10=0.5
+    )
+
+
+def test_scores_that_are_no_numbers_are_misses():
+    validation = ValidationSample(_rows([[]]), _rows([[(1, 1.0)]]), np.array([0]), 3, 1.0, (1.0, 5.0))
+    for score in (np.nan, np.inf, -np.inf):
+        scores = np.array([[0.0, score, 0.0]], np.float32)
+        assert validation.measure(_Fixed(scores, 1.0)) == ValidationMetrics(0.0, 0.0, 0.0, 0.0)
 
 
 def test_without_rows_there_are_no_metrics():
