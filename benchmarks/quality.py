@@ -4,19 +4,20 @@
 
 Each data set (benchmarks/data_sets.py) goes through the steps ingest, vocabulary, train and evaluate with
 their defaults, in this order, and gives one row a method: the mean over the seeds of `train`, with the
-standard deviation. The time is that of the whole step, from the start of its process. The baselines are
-`evaluate`'s (docs/metrics.md) on the same split; the references come from references.json, where they are of
-the same rows. Settings were chosen on validation rows (docs/model.md); only `evaluate` reads test rows.
+standard deviation. The time, in seconds, is of the whole step, from the start of its process. The baselines
+are `evaluate`'s (docs/metrics.md) on the same split; the references come from references.json, where they are
+of the same rows. Settings were chosen on validation rows (docs/model.md); only `evaluate` reads test rows.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 from data_sets import DATA, Encoded, checksum, encode
@@ -29,14 +30,27 @@ from components.vocabulary.interactions import Interactions
 Figures = Mapping[str, float | None]
 
 
-def trained(data: Encoded, preset: str, seed: int, place: Path) -> tuple[dict[str, Figures], float]:
-    """The metrics of the model and of the baselines, and the seconds that the whole step `train` took."""
+class Seconds(NamedTuple):
+    """A time by the clock, and the processor time of finished child processes, in seconds."""
+
+    clock: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """Reads both, each from a start of its own."""
+        spent = os.times()
+        return cls(spent.elapsed, spent.children_user + spent.children_system)
+
+
+def trained(data: Encoded, preset: str, seed: int, place: Path) -> tuple[dict[str, Figures], Seconds]:
+    """The metrics of the model and of the baselines, and the time that the whole step `train` took."""
     model, verdict = str(place / "model"), str(place / "evaluation")
     inputs = ["--interactions", data.interactions, "--vocabulary", data.vocabulary]
     command = [*inputs, "--preset", preset, "--seed", str(seed), "--output", model]
-    started = time.perf_counter()
+    started = Seconds.now()
     subprocess.run([sys.executable, "-m", "pipelines.cli", "train", *command], check=True, stdout=sys.stderr)
-    seconds = time.perf_counter() - started
+    seconds = Seconds(*np.subtract(Seconds.now(), started))
     evaluate(model=model, output=verdict, gate="report", **data._asdict())
     metrics = json.loads((Path(verdict) / "verdict.json").read_text("utf-8"))["metrics"]
     return {preset: metrics["challenger"], **metrics["baselines"]}, seconds
@@ -69,12 +83,13 @@ def table(name: str, folder: Path, place: Path, preset: str, seeds: Sequence[int
     others |= {method: one["metrics"] for method, one in references.items()}
     ours = [figures[preset] for figures, _ in runs]
     cells = [spread([figures.get(metric) for figures in ours]) for metric in METRICS]
-    seconds = spread([seconds for _, seconds in runs], 0)
-    lines = [f"| {name} | **{preset}** | {' | '.join(cells)} | {seconds} s | {_seeds(seeds)} |"]
+    clock, processor = (spread(values, 0) for values in zip(*(seconds for _, seconds in runs), strict=True))
+    took = f"{clock}; {processor} of processor"
+    lines = [f"| {name} | **{preset}** | {' | '.join(cells)} | {took} | {_seeds(seeds)} |"]
     for method, figures in {**others, "best of the others": best(others)}.items():
         cells = [spread([figures.get(metric)]) for metric in METRICS]
         one = references.get(method, {})
-        took = f"{one['processor_seconds']} s" if one else ""
+        took = f"{one['processor_seconds']} of processor" if one else ""
         chosen = f"{one['chosen']}; {one['version']}" if one else ""
         lines.append(f"| {name} | {method} | {' | '.join(cells)} | {took} | {chosen} |")
     return lines
@@ -97,7 +112,7 @@ def main() -> None:
     for name in arguments.names:
         with tempfile.TemporaryDirectory() as place:
             rows += table(name, arguments.folder, Path(place), arguments.preset, arguments.seeds)
-    print(f"| data | method | {' | '.join(METRICS)} | time | how chosen |\n|{'---|' * (len(METRICS) + 4)}")
+    print(f"| data | method | {' | '.join(METRICS)} | seconds to train | how chosen |\n|{'---|' * (len(METRICS) + 4)}")
     print("\n".join(rows))
     print("\n" + "\n".join(f"- {name}: {DATA[name].rows}" for name in arguments.names))
 

@@ -47,13 +47,14 @@ def test_a_table_has_our_row_the_references_and_the_best_of_the_others(monkeypat
         "trained",
         lambda data, preset, seed, place: (
             {preset: {TOP_100_UNSEEN: ours[seed], RMSE: 0.9}, "popularity": {TOP_100_UNSEEN: 0.3}},
-            10.0,
+            quality.Seconds(10.0 + seed, 20.0),
         ),
     )
     rows = quality.table("tenth", tmp_path, tmp_path, "default", [42, 43])
     methods = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert [row[1] for row in methods] == ["**default**", "popularity", "myfm", "best of the others"]
     assert methods[0][2] == f"0.6000 ± {np.std([0.5, 0.7], ddof=1):.4f}"
+    assert methods[0][-2] == "52 ± 1; 20 ± 0 of processor"
     assert methods[0][-1] == "seeds 42, 43; defaults"
-    assert methods[2][-3:] == ["0.8000", "3 s", "rank 2; myfm 1"]
+    assert methods[2][-3:] == ["0.8000", "3 of processor", "rank 2; myfm 1"]
     assert methods[3][2] == "0.3000"
