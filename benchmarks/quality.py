@@ -112,7 +112,8 @@ def main() -> None:
     for name in arguments.names:
         with tempfile.TemporaryDirectory() as place:
             rows += table(name, arguments.folder, Path(place), arguments.preset, arguments.seeds)
-    print(f"| data | method | {' | '.join(METRICS)} | seconds to train | how chosen |\n|{'---|' * (len(METRICS) + 4)}")
+    print(f"| data | method | {' | '.join(METRICS)} | seconds to train | how chosen |")
+    print(f"|{'---|' * (len(METRICS) + 4)}")
     print("\n".join(rows))
     print("\n" + "\n".join(f"- {name}: {DATA[name].rows}" for name in arguments.names))
 
