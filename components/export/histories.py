@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.progress import Progress
-from components.train.saved_model import owners
+from components.train.towers import owners
 from components.vocabulary.interactions import UserRatings, chunks
 
 # The two values of the input `ratings`.

@@ -16,6 +16,7 @@ from components.outputs import output_directory
 from components.progress import log
 from components.train import scoring
 from components.train.artifact import TENSORBOARD, ModelRecord, write_log, write_record
+from components.train.content import Descriptions, draw_sample
 from components.train.fit import (
     Checkpoints,
     Predictor,
@@ -165,12 +166,13 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
         last, sampled = refit(job, settings, model, catalogue, steps, sampled)
         state.step += last.step
         state.seconds += last.seconds
-    movie_ids = job.vocabulary.movie_ids
+    names = job.vocabulary
 
     def scoring_module() -> ScoringModule:
         head = SampledHead(sampled.draws, saved=True) if sampled else model.rating_head
         assert head is not None  # the model has one where none is sampled
-        return ScoringModule(model.towers, head, catalogue, movie_ids, rows.rating_scale)
+        content = Descriptions.of(names), draw_sample(rows, job.seed)
+        return ScoringModule(model.towers, head, catalogue, names.movie_ids, rows.rating_scale, *content)
 
     return Fitted(scoring_module, settings, state)
 

@@ -6,24 +6,26 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from components.train.content import Descriptions, SampleUsers, place_unrated
 from components.train.rating_head import ItemFactors, RatingHead, UserPosterior
 from components.train.sampled_head import SampledHead
-from components.train.scoring import HISTORY_INPUTS, PAIR_INPUTS, Outputs, signatures
+from components.train.scoring import FEATURE_INPUTS, HISTORY_INPUTS, PAIR_INPUTS, Outputs, signatures
 from components.train.towers import (
-    CHUNK_LENGTH,
     Candidates,
     CandidateTower,
     ChunkedRatings,
-    Chunks,
     QueryTower,
     chunk_ratings,
+    chunk_visible,
     cut_into_chunks,
     gather,
     mean,
+    owners,
     pool_history,
     sum_rows,
 )
 from components.train.training_data import RatedCatalogue
+from components.vocabulary.interactions import UserRatings
 
 
 class ScoringModule(tf.Module):  # type: ignore[misc]
@@ -36,8 +38,16 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         catalogue: RatedCatalogue,
         movie_ids: Any,
         rating_scale: tuple[float, float],
+        described: Descriptions | None = None,
+        sample: UserRatings | None = None,
     ) -> None:
-        """Args: `towers`: the pairs of the ensemble."""
+        """Computes the tables.
+
+        Args:
+          towers: the pairs of the ensemble.
+          described: features of the movies, by which those without ratings are placed; None places none.
+          sample: known ratings of some users, in stars, over the catalogue; needed with `described`.
+        """
         super().__init__(name="scoring")
         table = Candidates.mean([candidates.table() for _, candidates in towers])
         self._stars = (
@@ -52,12 +62,24 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         self._rows = tf.constant(catalogue.rows)
         self._rows_or_last = tf.constant(np.where(catalogue.rows < 0, self._tables, catalogue.rows))
         self._movie_ids = tf.Variable(list(map(str, movie_ids)), trainable=False, name="movie_ids")
-        vectors, biases = ranking_table(table, catalogue)
-        self._vectors = tf.Variable(vectors, trainable=False, name="vectors")
-        self._biases = tf.Variable(biases, trainable=False, name="biases")
-        vectors, biases = rating_table(self._stars, catalogue)
-        self._rating_vectors = tf.Variable(vectors, trainable=False, name="rating_vectors")
-        self._rating_biases = tf.Variable(biases, trainable=False, name="rating_biases")
+        ranking, stars = ranking_table(table, catalogue), rating_table(self._stars, catalogue)
+        self._content = None
+        if described is not None and sample is not None:
+            profile = self.profile(tf.fill([sample.users], ""), *sample.arrays)
+            users = SampleUsers(profile["query"].numpy(), profile["taste"].numpy(), sample)
+            self._content = place_unrated(described, catalogue.counts_of_all(), ranking, stars, users)
+        self._vectors, self._biases = (
+            tf.Variable(part, trainable=False, name=name)
+            for part, name in zip(ranking, ("vectors", "biases"), strict=True)
+        )
+        self._rating_vectors, self._rating_biases = (
+            tf.Variable(part, trainable=False, name=name)
+            for part, name in zip(stars, ("rating_vectors", "rating_biases"), strict=True)
+        )
+        if self._content is not None:
+            self.candidate_from_features = tf.function(
+                self._content.__call__, input_signature=FEATURE_INPUTS, autograph=False
+            )
         # Variables that no signature reads are not saved.
         self._read_when_serving = [variable for f in signatures(self).values() for variable in f.variables]
 
@@ -96,12 +118,35 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         history, keys = self._history(history_movie, history_rating, history_row_splits)
         order = tf.argsort(pair_row, stable=True)
         rows = tf.gather(pair_row, order)
-        movies = self._table_rows(tf.gather(pair_movie, order))
+        pair_movie = tf.gather(pair_movie, order)
+        movies = self._table_rows(pair_movie)
         asked = self._asked(history, keys, rows, movies)
         predicted, unrated = self._stars.predict(history, asked)
         predicted = tf.where(movies >= 0, asked.chunks.collect(predicted), tf.gather(unrated, rows))
-        stars = tf.clip_by_value(self._mean + self._scale * predicted, *self._bounds)
+        stars = self._mean + self._scale * predicted
+        if self._content is not None:
+            inside = (pair_movie >= 0) & (pair_movie < tf.size(self._rows))
+            places = tf.where((movies < 0) & inside)
+            placed = [tf.gather_nd(values, places) for values in (rows, pair_movie)]
+            stars = tf.tensor_scatter_nd_update(stars, places, self._rate_unrated(history, keys, *placed))
+        stars = tf.clip_by_value(stars, *self._bounds)
         return {"rating": tf.scatter_nd(order[:, tf.newaxis], stars, tf.shape(pair_row))}
+
+    def _rate_unrated(
+        self, history: ChunkedRatings, keys: tf.Tensor, rows: tf.Tensor, movies: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns stars, not clipped, for pairs of a row and a movie of the catalogue without ratings: [p].
+
+        Only the rows in question are encoded, which are few.
+        """
+        users, row = tf.unique(rows)
+        splits = tf.searchsorted(keys, tf.range(history.users + 1, dtype=tf.int64) * self._tables)
+        entries = tf.ragged.range(tf.gather(splits, users), tf.gather(splits, users + 1))
+        ratings = tf.gather(history.chunks.collect(history.ratings), entries.values)
+        known = tf.cast(tf.gather(keys, entries.values) % self._tables, tf.int32)
+        _, taste, _ = self._encoder.encode(known, ratings, tf.cast(entries.row_splits, tf.int64))
+        products = tf.gather(self._rating_vectors, movies) * tf.gather(taste, row)
+        return tf.reduce_sum(products, axis=1) + tf.gather(self._rating_biases, movies)
 
     @tf.function(input_signature=HISTORY_INPUTS, autograph=False)  # type: ignore[untyped-decorator]
     def profile(
@@ -315,7 +360,7 @@ class ServingEncoder:
             """Adds up the rows of `table` [movies, K] of each user: [n, K]."""
             return sum_rows(table, rows, owner, users)
 
-        read = _in_chunks(rows, ratings, row_splits, nothing)
+        read = chunk_visible(rows, ratings, row_splits, nothing)
         counts = read.counts
         means = tf.math.divide_no_nan(read.sum_by_user(tf.reduce_sum(read.ratings, axis=1)), counts)
         above_mean = (read.ratings - tf.gather(means, read.chunks.row)[:, tf.newaxis]) * read.visible
@@ -333,39 +378,3 @@ def _export_table(table: tf.Tensor, name: str) -> tf.Variable:
     """Returns a table [movies, ...] with one row more, of zeros."""
     padded = tf.pad(table, [[0, 1], *([0, 0] for _ in table.shape[1:])])
     return tf.Variable(padded, trainable=False, name=name)
-
-
-def owners(row_splits: tf.Tensor) -> tf.Tensor:
-    """Returns the row that each entry of a ragged tensor belongs to, int32 [entries].
-
-    Few operations; `tf.ragged.row_splits_to_segment_ids` has twenty. `row_splits` is int [n + 1]; row i has
-    the entries `row_splits[i]` to `row_splits[i + 1]`.
-    """
-    entries = tf.range(row_splits[-1], dtype=row_splits.dtype)
-    return tf.searchsorted(row_splits[1:], entries, side="right")
-
-
-def _in_chunks(
-    movies: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor, nothing: tf.Tensor
-) -> ChunkedRatings:
-    """Lays ragged ratings out in chunks, in fewer operations than `chunk_ratings`.
-
-    Ratings of the movie `nothing` are not visible and are read as 0. It fills empty slots too. No entry can
-    be spread or collected: the chunks' `slot` is left out.
-    """
-    starts = tf.ragged.range(row_splits[:-1], row_splits[1:], CHUNK_LENGTH)
-    splits = tf.concat([starts.values, row_splits[-1:]], axis=0)
-
-    def spread(values: tf.Tensor, empty: tf.Tensor | float) -> tf.Tensor:
-        ragged = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
-        return ragged.to_tensor(empty, shape=[None, CHUNK_LENGTH])
-
-    in_chunks = spread(movies, nothing)
-    visible = tf.cast(in_chunks < nothing, tf.float32)
-    return ChunkedRatings(
-        chunks=Chunks(owners(starts.row_splits), slot=None, present=visible),
-        users=tf.size(row_splits) - 1,
-        movies=in_chunks,
-        ratings=spread(ratings, 0.0) * visible,
-        visible=visible,
-    )

@@ -25,10 +25,17 @@ HISTORY_INPUTS = [
     tf.TensorSpec([None], tf.int64, "history_row_splits"),
 ]
 PAIR_INPUTS = [tf.TensorSpec([None], tf.int32, "pair_row"), tf.TensorSpec([None], tf.int32, "pair_movie")]
+# "" and 0 where not known; genres are separated by "|".
+FEATURE_INPUTS = [
+    tf.TensorSpec([None], tf.string, "title"),
+    tf.TensorSpec([None], tf.int32, "year"),
+    tf.TensorSpec([None], tf.string, "genres"),
+]
 
-# Signatures of every scoring SavedModel, and those that make serving faster where a model has them.
+# Signatures of every scoring SavedModel, and those that a model may have: two that make serving faster, and
+# one that places movies without ratings.
 SIGNATURES = ("query", "candidates", "rate")
-OPTIONAL_SIGNATURES = ("profile", "rating_candidates")
+OPTIONAL_SIGNATURES = ("profile", "rating_candidates", "candidate_from_features")
 
 Outputs = dict[str, tf.Tensor]
 

@@ -99,6 +99,42 @@ def chunk_ratings(movies: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) 
     )
 
 
+def owners(row_splits: tf.Tensor) -> tf.Tensor:
+    """Returns the row that each entry of a ragged tensor belongs to, int32 [entries].
+
+    Few operations; `tf.ragged.row_splits_to_segment_ids` has twenty. `row_splits` is int [n + 1]; row i has
+    the entries `row_splits[i]` to `row_splits[i + 1]`.
+    """
+    entries = tf.range(row_splits[-1], dtype=row_splits.dtype)
+    return tf.searchsorted(row_splits[1:], entries, side="right")
+
+
+def chunk_visible(
+    movies: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor, nothing: tf.Tensor
+) -> ChunkedRatings:
+    """Lays ragged ratings out in chunks, in fewer operations than `chunk_ratings`.
+
+    Ratings of the movie `nothing` are not visible and are read as 0. It fills empty slots too. No entry can
+    be spread or collected: the chunks' `slot` is left out.
+    """
+    starts = tf.ragged.range(row_splits[:-1], row_splits[1:], CHUNK_LENGTH)
+    splits = tf.concat([starts.values, row_splits[-1:]], axis=0)
+
+    def spread(values: tf.Tensor, empty: tf.Tensor | float) -> tf.Tensor:
+        ragged = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+        return ragged.to_tensor(empty, shape=[None, CHUNK_LENGTH])
+
+    in_chunks = spread(movies, nothing)
+    visible = tf.cast(in_chunks < nothing, tf.float32)
+    return ChunkedRatings(
+        chunks=Chunks(owners(starts.row_splits), slot=None, present=visible),
+        users=tf.size(row_splits) - 1,
+        movies=in_chunks,
+        ratings=spread(ratings, 0.0) * visible,
+        visible=visible,
+    )
+
+
 class RowSubset(NamedTuple):
     """All movies, or those of a batch, numbered anew.
 

@@ -61,6 +61,10 @@ class RatedCatalogue:
             scale=deviation or 1.0,
         )
 
+    def counts_of_all(self) -> Array:
+        """Returns the known ratings of each movie of the catalogue, int64 [M]."""
+        return np.where(self.rows < 0, 0, self.known_counts[self.rows])
+
     def bounds(self, rating_scale: tuple[float, float]) -> tuple[float, float]:
         """Returns the least and the greatest rating in the model's units."""
         low, high = ((stars - self.mean) / self.scale for stars in rating_scale)

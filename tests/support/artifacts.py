@@ -24,8 +24,9 @@ def write_vocabulary(
     titles: Sequence[str],
     years: Sequence[int],
     training_users: int,
+    genres: Sequence[str] | None = None,
 ) -> None:
-    """Writes a Vocabulary; a year of 0 is none."""
+    """Writes a Vocabulary; a year of 0 is none. Without `genres` it is as version 0.1 wrote it."""
     directory.mkdir(parents=True)
     pq.write_table(pa.table({"user_id": pa.array(user_ids, pa.string())}), directory / "users.parquet")
     movies = {
@@ -33,6 +34,8 @@ def write_vocabulary(
         "title": pa.array(titles, pa.string()),
         "year": pa.array([year or None for year in years], pa.int32()),
     }
+    if genres is not None:
+        movies["genres"] = pa.array(genres, pa.string())
     pq.write_table(pa.table(movies), directory / "movies.parquet")
     summary = VocabularySummary(training_users=training_users, users=len(user_ids), movies=len(movie_ids))
     write_document(directory / "vocabulary.json", summary)

@@ -38,6 +38,7 @@ class World:
     users: int
     movies: int
     scale: tuple[float, float] = (1.0, 5.0)
+    genres: list[str] | None = None
 
     def write(self, root: Path) -> "World":
         """Writes the directories `interactions` and `vocabulary` below `root`."""
@@ -55,6 +56,7 @@ class World:
             titles=[f"Movie {movie}" for movie in range(self.movies)],
             years=[2000] * self.movies,
             training_users=training_users,
+            genres=self.genres,
         )
         return self
 
@@ -79,4 +81,5 @@ def two_genres(users: int = 200, movies: int = 121, low: float = 1.0, high: floa
         stars = {int(movie): good if movie % 2 == user % 2 else bad for movie in seen}
         for name, part in zip(splits, (seen[:18], seen[18:21], seen[21:]), strict=True):
             splits[name][user] = {int(movie): stars[int(movie)] for movie in part}
-    return World(splits, users, movies, (low, high))
+    genres = [("Even", "Odd")[movie % 2] for movie in range(movies)]
+    return World(splits, users, movies, (low, high), genres)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 from training_world import QUICK, World
 
 from components.errors import UserError
-from components.train.scoring import ScoringModel
+from components.train.scoring import SAVED_MODEL, ScoringModel
 from components.train.settings import PRESETS
 from components.train.step import train, train_command
 from components.vocabulary.interactions import UserRatings
@@ -47,9 +48,39 @@ def _scores(scoring, history):
 def test_recommends_the_genre_that_a_user_likes(world, scoring):
     users = list(range(40))
     scores = _scores(scoring, world.history(users))
-    own_genre = np.arange(world.movies - 1) % 2 == np.array(users)[:, np.newaxis] % 2
+    own_genre = np.arange(world.movies) % 2 == np.array(users)[:, np.newaxis] % 2
     best = np.argsort(-scores, axis=1)[:, :60]
     assert np.take_along_axis(own_genre, best, axis=1).mean() > 0.62
+
+
+def test_a_movie_that_nobody_rated_is_for_those_who_like_its_genre(world, scoring):
+    users, unrated = list(range(world.users)), world.movies - 1
+    fans = np.array(users) % 2 == unrated % 2
+    scores = _scores(scoring, world.history(users))
+    rank = (scores > scores[:, [unrated]]).sum(axis=1)
+    assert np.median(rank[fans]) < 60 < np.median(rank[~fans])
+    stars = scoring.rate([""] * len(users), world.history(users), users, [unrated] * len(users))
+    assert stars[fans].min() > stars[~fans].max()
+
+
+def test_a_movie_that_came_after_training_is_placed_by_its_features(world, scoring, trained):
+    place = tf.saved_model.load(str(trained[0] / SAVED_MODEL)).signatures["candidate_from_features"]
+    features = {
+        "title": tf.constant(["Movie 120", "Film", "!"]),
+        "year": tf.constant([2000, 0, 0]),
+        "genres": tf.constant(["Even", "Odd|new", ""]),
+    }
+    placed = {name: value.numpy() for name, value in place(**features).items()}
+    assert list(placed["features"]) == [4, 1, 0]
+    # It differs from the unrated movie of the catalogue in how high it may come.
+    unrated = scoring.vectors[world.movies - 1]
+    np.testing.assert_allclose(placed["vector"][0, :-1], unrated[:-1], rtol=1e-5)
+    assert placed["vector"][0, -1] >= unrated[-1]
+    assert not placed["bias"].any(), "users without a history are shown what is popular"
+    assert not placed["vector"][2].any(), "nothing is known of it"
+    users = list(range(40))
+    scores = scoring.query([""] * 40, world.history(users)) @ placed["vector"][:2].T
+    assert np.array_equal(scores[:, 0] > scores[:, 1], np.array(users) % 2 == 0)
 
 
 def test_predicts_what_a_user_will_give(world, scoring):

@@ -1,0 +1,292 @@
+"""Content features: a movie that nobody has rated gets its vectors from its title, year and genres."""
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from components.train.scoring import Outputs
+from components.vocabulary.interactions import Interactions, UserRatings, chunks
+from components.vocabulary.vocabulary import Vocabulary
+
+Array = npt.NDArray[Any]
+
+# Features that fewer movies have say nothing of others; of more than so many, the most frequent are taken.
+_LEAST_MOVIES, _MOST_FEATURES = 2, 1000
+# The best known movies are enough to fit the regression to.
+_MOST_MOVIES = 20_000
+# Ratings after which a movie counts half as much as one of which everything is known.
+_HALF_KNOWN = 10
+# With fewer rated movies there is no regression.
+_FEWEST_MOVIES = 50
+_RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+
+# Places at the top that are shared out; of few movies, a quarter of them.
+_PLACES = 100
+# Unrated movies of the catalogue: what their score loses since nobody rated them, and the share of the places
+# that they hold at most, times the share of the movies that are rated. Both were chosen on validation rows
+# (docs/model.md).
+_UNRATED_SHIFT = -0.5
+_UNRATED_SHARE = 0.03
+
+
+class Descriptions(NamedTuple):
+    """Titles, years and genres of M movies."""
+
+    titles: Array  # str objects [M]; "" where unknown
+    years: Array  # int32 [M]; 0 where unknown
+    genres: Array  # str objects [M], separated by "|"; "" where unknown
+
+    @classmethod
+    def of(cls, names: Vocabulary) -> Self:
+        """Reads a vocabulary, in which a movie without a title has its id for one."""
+        titles = np.where(names.titles == names.movie_ids, "", names.titles)
+        genres = np.full(len(titles), "", object) if names.genres is None else names.genres
+        return cls(titles, names.years, genres)
+
+    def select(self, movies: Array) -> "Descriptions":
+        """Returns the descriptions of `movies`, int [n]."""
+        return Descriptions(*(part[movies] for part in self))
+
+    def inputs(self) -> tuple[tf.Tensor, ...]:
+        """Returns the inputs `FEATURE_INPUTS`."""
+        texts = (tf.constant(part.tolist(), tf.string, [len(part)]) for part in (self.titles, self.genres))
+        title, genres = texts
+        return title, tf.constant(self.years, tf.int32), genres
+
+
+def tokenize(title: tf.Tensor, year: tf.Tensor, genres: tf.Tensor) -> tf.RaggedTensor:
+    """Returns the features of n movies as text, string [n, (features)]: words, year, decade and genres.
+
+    `title` and `genres`, separated by "|", are strings [n], `year` is int32 [n], 0 where unknown.
+    """
+    lower = tf.strings.lower(title, encoding="utf-8")
+    words = tf.strings.split(tf.strings.regex_replace(lower, r"[^\pL\pN]+", " "))
+    listed = tf.strings.regex_replace(tf.strings.lower(genres, encoding="utf-8"), r"\s+", "_")
+    listed = tf.strings.split(tf.strings.regex_replace(listed, r"\|", " "))
+    periods = tf.stack([year, year // 10], axis=1)
+    periods = tf.constant(["year ", "decade "]) + tf.strings.as_string(periods)
+    periods = tf.RaggedTensor.from_tensor(periods, lengths=tf.where(year > 0, 2, 0))
+    words, listed = (
+        part.with_flat_values(tf.constant(name) + part.flat_values)
+        for name, part in (("word ", words), ("genre ", listed))
+    )
+    return tf.concat([words, periods, listed], axis=1)
+
+
+class Ridge(NamedTuple):
+    """A ridge regression from F features to D targets."""
+
+    coefficients: Array  # float64 [F, D]
+    intercept: Array  # float64 [D]
+    left_out: Array  # float64 [n, D], what is predicted of each of the n movies from the other ones
+
+
+def fit(features: Array, targets: Array, weights: Array, metric: Array) -> Ridge:
+    """Fits a weighted ridge regression whose strength is chosen by leaving out each movie in turn.
+
+    The errors of the movies left out have a closed form (Allen 1974, PRESS).
+
+    Args:
+      features: float [n, F].
+      targets: float [n, D].
+      weights: float [n], of the movies.
+      metric: float [D, D]; the strength is that of the least weighted sum of error' metric error.
+    """
+    share = weights / weights.sum()
+    roots = np.sqrt(weights / weights.mean())[:, np.newaxis]
+    mean_features, mean_targets = share @ features, share @ targets
+    inputs, outputs = (features - mean_features) * roots, (targets - mean_targets) * roots
+    values, basis = np.linalg.eigh(inputs.T @ inputs)
+    inputs = inputs @ basis
+    projected = inputs.T @ outputs
+
+    def errors(ridge: float) -> Array:
+        shrunk = inputs / (np.maximum(values, 0) + ridge)
+        leverage = np.einsum("nf,nf->n", shrunk, inputs) + share
+        unexplained: Array = (outputs - shrunk @ projected) / (1 - leverage)[:, np.newaxis]
+        return unexplained
+
+    def press(ridge: float) -> float:
+        unexplained = errors(ridge)
+        return float(np.einsum("nd,nd->", unexplained @ metric, unexplained))
+
+    best = min(_RIDGES, key=press)
+    coefficients = basis @ (projected / (np.maximum(values, 0) + best)[:, np.newaxis])
+    return Ridge(coefficients, mean_targets - mean_features @ coefficients, targets - errors(best) / roots)
+
+
+class SampleUsers(NamedTuple):
+    """Users for whom scores are compared."""
+
+    queries: Array  # float32 [n, d]
+    tastes: Array  # float32 [n, K], of the rating head
+    seen: UserRatings  # their known ratings, over the movies of the catalogue
+
+    def scores(self, movies: Array, vectors: Array) -> Array:
+        """Returns the scores, float32 [n, m], of `movies`, int [m]; -inf for those that a user has seen."""
+        scores: Array = self.queries @ vectors.T
+        column = np.full(1 + max(movies.max(initial=0), self.seen.movies.max(initial=0)), -1)
+        column[movies] = np.arange(len(movies))
+        seen = column[self.seen.movies]
+        scores[self.seen.owners[seen >= 0], seen[seen >= 0]] = -np.inf
+        return scores
+
+
+def shift_to(margins: Array, places: float) -> float:
+    """Returns the number to add to `margins`, float [n, m], for `places` of each row to reach 0.
+
+    In the mean over the rows.
+    """
+    number = min(max(round(places * len(margins)), 1), margins.size)
+    return -float(np.partition(margins, -number, axis=None)[-number])
+
+
+class ContentTower(tf.Module):  # type: ignore[misc]
+    """Vectors of a movie from its features: sums over its words, year, decade and genres."""
+
+    def __init__(self, features: Array, ranking: Ridge, rating: Ridge, shift: float) -> None:
+        """Makes the tables.
+
+        Args:
+          features: str [F].
+          ranking: from the features to the vector whose product with a query is the score.
+          rating: from the features to the vector for stars, and in the last column the bias.
+          shift: what is added to the scores of a movie that is new to the catalogue.
+        """
+        super().__init__(name="content")
+        self._features = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(features.tolist(), tf.range(len(features))), len(features)
+        )
+        tables = np.concatenate([ranking.coefficients, rating.coefficients], axis=1)
+        self._tables = tf.Variable(np.pad(tables, [(0, 1), (0, 0)]), trainable=False, dtype=tf.float32)
+        self._sizes = [ranking.intercept.size, rating.intercept.size - 1, 1]
+        intercept = np.concatenate([ranking.intercept, rating.intercept])
+        intercept[self._sizes[0] - 1] += shift
+        self._intercept = intercept.astype(np.float32)
+
+    def __call__(self, title: tf.Tensor, year: tf.Tensor, genres: tf.Tensor) -> Outputs:
+        """Returns vectors and biases of n movies for ranking and for stars, given `FEATURE_INPUTS`.
+
+        `features` counts the features that rated movies have as well; without any, all else is 0.
+        """
+        tokens = tokenize(title, year, genres)
+        columns = self._features.lookup(tokens.flat_values)
+        rows, movies = tokens.value_rowids(), tf.size(year, tf.int64)
+        inside = tf.cast(columns < self._tables.shape[0] - 1, tf.int32)
+        known = tf.math.unsorted_segment_sum(inside, rows, movies)
+        sums = tf.math.unsorted_segment_sum(tf.gather(self._tables, columns), rows, movies)
+        values = tf.where(known[:, tf.newaxis] > 0, sums + self._intercept, 0.0)
+        vector, rating_vector, rating_bias = tf.split(values, self._sizes, axis=1)
+        return {
+            "vector": vector,
+            "bias": tf.zeros_like(known, tf.float32),
+            "rating_vector": rating_vector,
+            "rating_bias": rating_bias[:, 0],
+            "features": known,
+        }
+
+
+class PlacedMovies(NamedTuple):
+    """A content tower, and what it gives the unrated movies of the catalogue."""
+
+    tower: ContentTower
+    movies: Array  # int64 [n], the unrated movies that have features
+    vectors: Array  # float32 [n, d]
+    rating_vectors: Array  # float32 [n, K]
+    rating_biases: Array  # float32 [n]
+
+
+def place_unrated(
+    described: Descriptions,
+    counts: Array,
+    ranking: tuple[Array, Array],
+    stars: tuple[Array, Array],
+    users: SampleUsers,
+) -> ContentTower | None:
+    """Writes vectors and biases of unrated movies, by `fit_content`, into the tables `ranking` and `stars`.
+
+    The last component of the users' queries is 1. Returns the content tower, if there is one.
+    """
+    vectors, biases = ranking
+    scored = np.column_stack([vectors[:, :-1], vectors[:, -1] + biases])
+    placed = fit_content(described, counts, scored, stars, users)
+    if placed is None:
+        return None
+    vectors[placed.movies] = placed.vectors
+    stars[0][placed.movies], stars[1][placed.movies] = placed.rating_vectors, placed.rating_biases
+    return placed.tower
+
+
+def fit_content(
+    described: Descriptions, counts: Array, vectors: Array, stars: tuple[Array, Array], users: SampleUsers
+) -> PlacedMovies | None:
+    """Fits a content tower to the vectors of the rated movies; None where they have no features.
+
+    A new movie's score is shifted so that rated movies, each predicted from the others, would hold as many
+    places at the top as they do. A movie of the catalogue that nobody rated is no favourite: it gets less.
+
+    Args:
+      described: the M movies of the catalogue.
+      counts: int [M], known ratings of each; the vectors of movies without any are not read.
+      vectors: float32 [M, d], whose products with the queries are the scores.
+      stars: vectors float32 [M, K] and biases float32 [M], of the rating head.
+      users: some users.
+    """
+    rated = np.flatnonzero(counts)
+    best = rated[np.argsort(-counts[rated], kind="stable")[:_MOST_MOVIES]]
+    names, features = count_features(described.select(best))
+    if len(best) < _FEWEST_MOVIES or not len(names):
+        return None
+    weights = counts[best] / (counts[best] + _HALF_KNOWN)
+    tastes = np.pad(users.tastes, [(0, 0), (0, 1)], constant_values=1.0)
+    ranking = fit(features, vectors[best], weights, users.queries.T @ users.queries)
+    rating = fit(features, np.column_stack(stars)[best], weights, tastes.T @ tastes)
+
+    places = max(1, min(_PLACES, len(best) // 4))
+    thresholds = np.partition(users.scores(rated, vectors[rated]), -places, axis=1)[:, -places]
+    thresholds = np.where(np.isfinite(thresholds), thresholds, np.inf)[:, np.newaxis]
+    new = shift_to(users.scores(best, ranking.left_out) - thresholds, places)
+    tower = ContentTower(names, ranking, rating, new)
+
+    unrated = np.flatnonzero(counts == 0)
+    parts = [tower(*described.select(unrated[part]).inputs()) for part in chunks(len(unrated), _MOST_MOVIES)]
+    placed = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+    if not parts or not (known := placed["features"] > 0).any():
+        return PlacedMovies(tower, unrated[:0], vectors[:0], stars[0][:0], stars[1][:0])
+    movies, vectors = unrated[known], placed["vector"][known]
+    vectors[:, -1] -= new
+    some = np.arange(0, len(movies), -(-len(movies) // _MOST_MOVIES))
+    margins = users.scores(movies[some], vectors[some]) - thresholds
+    share = _UNRATED_SHARE * len(rated) / len(counts)
+    at_most = shift_to(margins, share * places * len(some) / len(movies))
+    vectors[:, -1] += min(_UNRATED_SHIFT, at_most, new)
+    return PlacedMovies(tower, movies, vectors, placed["rating_vector"][known], placed["rating_bias"][known])
+
+
+def count_features(described: Descriptions) -> tuple[Array, Array]:
+    """Returns the F features that several movies have, str [F], and how often each has them, [n, F]."""
+    tokens = tokenize(*described.inputs())
+    names, columns, counts = np.unique(tokens.flat_values.numpy(), return_inverse=True, return_counts=True)
+    frequent = np.sort(np.argsort(-counts, kind="stable")[:_MOST_FEATURES])
+    frequent = frequent[counts[frequent] >= _LEAST_MOVIES]
+    place = np.full(len(names), -1)
+    place[frequent] = np.arange(len(frequent))
+    kept = place[columns] >= 0
+    features = np.zeros((len(described.titles), len(frequent)), np.float32)
+    np.add.at(features, (tokens.value_rowids().numpy()[kept], place[columns][kept]), 1.0)
+    return names[frequent], features
+
+
+# Users for whom scores are compared, and the scores that are held at once.
+_USERS, _SCORES = 500, 1 << 27
+
+
+def draw_sample(interactions: Interactions, seed: int) -> UserRatings:
+    """Draws users with known ratings: their ratings, over the movies of the catalogue."""
+    parts = [interactions.split("train"), interactions.split("validation")]
+    users = np.flatnonzero(np.sum([part.counts for part in parts], axis=0))
+    number = min(len(users), max(16, min(_USERS, _SCORES // interactions.movies)))
+    drawn = np.random.default_rng(seed).choice(users, number, replace=False)
+    return UserRatings.join([part.select(drawn) for part in parts])
