@@ -17,6 +17,9 @@ Array = npt.NDArray[Any]
 _DIRECTIONS = 64
 # Strength of the prior that all users are equally exact: v, in ratings.
 _NOISE_STRENGTH = 10.0
+# The greatest precision of a usual user's ratings, whose variance is 1: regressions on ratings without any
+# noise cannot be solved in single precision.
+_GREATEST_PRECISION = 400.0
 # Ratings, and rows, of a block: what is held at once.
 _BLOCK_SLOTS, _BLOCK_ROWS = 1 << 18, 1 << 13
 _SHORTEST, _LONGEST = 4, 64
@@ -87,7 +90,8 @@ class Sampler:
         squares, counts = self._users.squared_errors(self._movies.parameters), self._users.counts
         rate = _NOISE_STRENGTH + self._precision * squares
         self._noise = _single(random.gamma((_NOISE_STRENGTH + counts) / 2) / (rate / 2))
-        self._precision = random.gamma(1 + counts.sum() / 2) / (1 + float(self._noise @ squares) / 2)
+        drawn = random.gamma(1 + counts.sum() / 2) / (1 + float(self._noise @ squares) / 2)
+        self._precision = min(drawn, _GREATEST_PRECISION)
 
     def draw(self) -> Draw:
         """Returns the present draw of the movies' parameters, and their mean given the users."""

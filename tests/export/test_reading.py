@@ -10,20 +10,22 @@ from components.export import histories
 from components.export.manifest import read_manifest
 from components.export.step import export
 from components.train.scoring import save
+from components.train.settings import REGRESSION, SAMPLED
 
 pytestmark = pytest.mark.tensorflow
 
 
-@pytest.fixture(scope="module", params=["kept", "too many to keep"])
+@pytest.fixture(scope="module", params=[("kept", SAMPLED), ("too many to keep", REGRESSION)], ids=str)
 def default_index(request, tmp_path_factory):
     """An index of the default model over a world in which some movies have no parameters."""
     world = small_world(users=30, movies=90)
     artifacts = world.write(tmp_path_factory.mktemp("world"))
     rated = np.arange(90) % 7 > 0
-    save(random_scoring(rated, world.movie_ids), artifacts / "model" / "saved_model")
+    users, head = request.param
+    save(random_scoring(rated, world.movie_ids, head=head), artifacts / "model" / "saved_model")
     inputs = {name: str(artifacts / name) for name in ("model", "vocabulary", "interactions")}
     with pytest.MonkeyPatch.context() as patched:
-        if request.param != "kept":
+        if users != "kept":
             patched.setattr(histories, "_MAX_STORED_NUMBERS", 0)
         export(**inputs, output=str(artifacts / "index"))
     return artifacts / "index", world

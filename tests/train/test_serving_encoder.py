@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_model import random_scoring
+from random_model import DRAWS, HEADS, SETTINGS, random_scoring
+
+from components.train.settings import SAMPLED
 
 pytestmark = pytest.mark.tensorflow
 
@@ -13,9 +15,15 @@ LENGTHS = [0, 1, 200, 64, 3, 0]
 RATED = np.arange(MOVIES) % 10 != 0
 
 
+@pytest.fixture(scope="module", params=HEADS)
+def head(request):
+    """The kind of the rating head."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def scoring():
-    return random_scoring(RATED, [f"m{movie}" for movie in range(MOVIES)])
+def scoring(head):
+    return random_scoring(RATED, [f"m{movie}" for movie in range(MOVIES)], head=head)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +61,21 @@ def test_user_factors_rate_what_is_not_in_the_history_as_rate_does(scoring, hist
     assert len(np.unique(np.round(every[2], 2))) > 50
 
 
-def test_nobody_asked_is_nobody_answered(scoring):
+def test_a_pair_of_the_history_is_rated_as_if_it_were_not_there(scoring, histories):
+    movies, stars, _ = histories
+    place, user = 1 + 17, 2
+    assert RATED[movies[place]]
+    without = (
+        np.delete(movies, place),
+        np.delete(stars, place),
+        np.cumsum([0, *LENGTHS]) - [0, 0, 0, 1, 1, 1, 1],
+    )
+    pair = {"pair_row": tf.constant([user]), "pair_movie": tf.constant(movies[[place]])}
+    own, other = (_ask(scoring.rate, ratings, **pair)["rating"] for ratings in (histories, without))
+    np.testing.assert_allclose(own, other, rtol=1e-4)
+
+
+def test_nobody_asked_is_nobody_answered(scoring, head):
     answer = _ask(scoring.profile, (np.array([], np.int32), np.array([], np.float32), np.array([0])))
-    assert (answer["query"].shape, answer["taste"].shape) == ((0, 9), (0, 5))
+    factors = SETTINGS.rating_weights * (DRAWS if head == SAMPLED else 1)
+    assert (answer["query"].shape, answer["taste"].shape) == ((0, 9), (0, factors))
