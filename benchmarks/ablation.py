@@ -14,7 +14,8 @@ import argparse
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from unittest import mock
@@ -27,7 +28,7 @@ import tensorflow as tf
 
 from components.train import presets
 from components.train.model import TwoTower
-from components.train.settings import Settings
+from components.train.settings import FULL, IN_BATCH, REGRESSION, SAMPLED, Settings
 from components.train.sizing import resolve
 from components.train.training_data import RatedCatalogue
 from components.vocabulary.interactions import UserRatings
@@ -35,26 +36,51 @@ from components.vocabulary.vocabulary import load_encoded
 
 Array = npt.NDArray[Any]
 
+
+class Part(NamedTuple):
+    """A part of the model, by what switches it off or puts another in its place."""
+
+    settings: Mapping[str, Any] = {}
+    frozen: tuple[str, ...] = ()  # variables that stay as they were made, all of them at zero
+    patched: Mapping[str, Any] = {}  # names below components.train, and what stands there instead
+    head: str = ""  # the rating head that has it; "" for both
+
+
+def random_vectors(rows: UserRatings, catalogue: RatedCatalogue, dimension: int, seed: int) -> Array:
+    """Initial vectors of the movies that know nothing of the ratings, float64 [movies, dimension]."""
+    size = (len(catalogue.known_counts), dimension)
+    return np.random.default_rng(seed).normal(scale=0.05, size=size)
+
+
+def no_features(ratings: UserRatings, vectors: Array) -> Array:
+    """Features of the sampler's rows that say nothing of who rated what, float32 [rows, p]; the last is 1."""
+    features = np.zeros((ratings.users, vectors.shape[1] + 1), np.float32)
+    features[:, -1] = 1
+    return features
+
+
 WHOLE = "whole model"
-RANDOM_START = "random start"
-# Part -> settings that switch it off, and variables that stay as they were made (all of them at zero).
-PARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    WHOLE: ({}, ()),
-    "one pair of towers": ({"ensemble_size": 1}, ()),
-    "no ratings in the query": ({}, ("rating_embeddings",)),
-    "no years": ({}, ("year_embeddings",)),
-    RANDOM_START: ({}, ()),
-    "no learned popularity": ({}, ("deviation",)),
-    "no dropout": ({"dropout": 1e-9}, ()),
-    "no prior on movie vectors": ({"retrieval_l2": 1e-6}, ()),
-    "towers as fast as the rating head": ({"tower_rate": 1.0}, ()),
-    "half of the history masked": ({"mask_rate": 0.5}, ()),
-    "exact softmax": ({"retrieval_loss": "full"}, ()),
-    "in-batch softmax": ({"retrieval_loss": "in-batch"}, ()),
-    "nothing shared with the rating head": ({}, ("implicit",)),
-    "KL weight 1": ({"kl_weight": 1.0}, ()),
-    "rating head alone": ({"retrieval_weight": 0.0}, ()),
-    "retrieval alone": ({"rating_weight": 0.0}, ()),
+PARTS = {
+    WHOLE: Part(),
+    "one pair of towers": Part({"ensemble_size": 1}),
+    "no ratings in the query": Part(frozen=("rating_embeddings",)),
+    "no years": Part(frozen=("year_embeddings",)),
+    "random start": Part(patched={"presets.svd_vectors": random_vectors}),
+    "no learned popularity": Part(frozen=("deviation",)),
+    "no dropout": Part({"dropout": 1e-9}),
+    "no prior on movie vectors": Part({"retrieval_l2": 1e-6}),
+    "towers at the full learning rate": Part({"tower_rate": 1.0}),
+    "half of the history masked": Part({"mask_rate": 0.5}),
+    "exact softmax": Part({"retrieval_loss": FULL}),
+    "in-batch softmax": Part({"retrieval_loss": IN_BATCH}),
+    "rating head by gradient descent": Part({"rating_head": REGRESSION}),
+    "one draw": Part({"draws": 1}, head=SAMPLED),
+    "no prior from who rated what": Part(patched={"gibbs._pooled": no_features}, head=SAMPLED),
+    "users equally exact": Part(patched={"gibbs._NOISE_STRENGTH": 1e9}, head=SAMPLED),
+    "nothing shared with the rating head": Part(frozen=("implicit",), head=REGRESSION),
+    "KL weight 1": Part({"kl_weight": 1.0}, head=REGRESSION),
+    "rating head alone": Part({"retrieval_weight": 0.0}, head=REGRESSION),
+    "retrieval alone": Part({"rating_weight": 0.0}, head=REGRESSION),
 }
 
 
@@ -83,37 +109,40 @@ class Figures(NamedTuple):
     seconds: float
 
 
+@contextmanager
+def without(part: str) -> Iterator[None]:
+    """Puts the part's replacements where the model's own code stands."""
+    with ExitStack() as stack:
+        replaced = {"presets.TwoTower": Ablated, **PARTS[part].patched}
+        for name, replacement in replaced.items():
+            stack.enter_context(mock.patch(f"components.train.{name}", replacement))
+        yield
+
+
 def initial_model(job: presets.Job, catalogue: RatedCatalogue, settings: Settings, part: str) -> Ablated:
-    """The model before its first step, without `part`; `settings` are resolved."""
-    _, frozen = PARTS[part]
-    start = {"svd_vectors": random_vectors} if part == RANDOM_START else {}
-    tf.keras.utils.set_random_seed(job.seed)
-    with mock.patch.multiple(presets, TwoTower=Ablated, **start):
-        model = presets.initial_model(job, settings, catalogue)
+    """The model before its first step; `settings` are resolved. Exits if it lacks a variable of `part`."""
+    model = presets.initial_model(job, settings, catalogue)
     names = {_variable(variable) for variable in model.trainable_variables}
-    if missing := [one for one in frozen if not any(name.startswith(one) for name in names)]:
-        raise SystemExit(
-            f"{part}: the model has no variable {missing[0]}; mend PARTS in benchmarks/ablation.py"
-        )
-    model.frozen = frozen
+    for frozen in PARTS[part].frozen:
+        if not any(name.startswith(frozen) for name in names):
+            raise SystemExit(
+                f"{part}: the model has no variable {frozen}; mend PARTS in benchmarks/ablation.py"
+            )
+    model.frozen = PARTS[part].frozen
     return model
 
 
 def validated(job: presets.Job, catalogue: RatedCatalogue, settings: Settings, part: str) -> Figures:
     """Trains without `part`, up to the final refit."""
-    model = initial_model(job, catalogue, settings, part)
-    started = time.perf_counter()
-    state = presets.fit_with_early_stopping(job, settings, model, catalogue)
-    seconds = time.perf_counter() - started
+    tf.keras.utils.set_random_seed(job.seed)
+    with without(part):
+        model = initial_model(job, catalogue, settings, part)
+        started = time.perf_counter()
+        state, _ = presets.fit_with_early_stopping(job, settings, model, catalogue)
+        seconds = time.perf_counter() - started
     kept = state.kept
     metrics = kept.validation_rmse, kept.validation_top_100_accuracy_unseen, kept.validation_ndcg_10
     return Figures(*metrics, state.step, seconds)
-
-
-def random_vectors(rows: UserRatings, catalogue: RatedCatalogue, dimension: int, seed: int) -> Array:
-    """Initial vectors of the movies that know nothing of the ratings, float64 [movies, dimension]."""
-    size = (len(catalogue.known_counts), dimension)
-    return np.random.default_rng(seed).normal(scale=0.05, size=size)
 
 
 class Gain(NamedTuple):
@@ -150,9 +179,9 @@ def ablate(data: Path, parts: Sequence[str], seeds: Sequence[int], steps: int) -
     given = dataclasses.replace(Settings(), **({"steps": steps} if steps else {}))
     whole_settings, whole, found = resolve(given, counts, movies), [], {}
     for part in (WHOLE, *parts):
-        changes, _ = PARTS[part]
+        changes, head = PARTS[part].settings, PARTS[part].head
         settings = resolve(dataclasses.replace(given, **changes), counts, movies)
-        if changes and settings == whole_settings:
+        if (changes and settings == whole_settings) or head not in ("", whole_settings.rating_head):
             continue
         runs = [
             validated(presets.Job(interactions, vocabulary, seed, ""), catalogue, settings, part)

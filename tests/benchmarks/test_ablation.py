@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from evaluation_world import evaluation_world
 
-from components.train.settings import Settings
+from components.train.settings import REGRESSION, SAMPLED, Settings
 from components.train.sizing import resolve
 from components.train.training_data import RatedCatalogue
 from components.vocabulary.vocabulary import load_encoded
@@ -40,25 +40,34 @@ def test_one_seed_decides_nothing():
     assert gain.pays()
 
 
-def test_every_part_changes_settings_or_variables_that_there_are(tmp_path):
+@pytest.mark.parametrize("head", [SAMPLED, REGRESSION])
+def test_every_part_changes_settings_variables_or_code_that_there_are(tmp_path, head):
     data = evaluation_world().write_data(tmp_path)
     rows, vocabulary = load_encoded(data / "interactions", data / "vocabulary")
     catalogue = RatedCatalogue.of(rows, vocabulary.years)
-    settings = dataclasses.replace(Settings(), dimension=4, hidden_units=4, ensemble_size=1)
-    settings = resolve(settings, rows.split("train").counts, len(catalogue.known_counts))
+    small = dataclasses.replace(
+        Settings(), dimension=4, hidden_units=4, ensemble_size=1, rating_weights=4, rating_head=head
+    )
+    settings = resolve(small, rows.split("train").counts, len(catalogue.known_counts))
     job = ablation.presets.Job(rows, vocabulary, 1, "")
     variables = {}
-    for part, (changes, _) in ablation.PARTS.items():
-        dataclasses.replace(settings, **changes)
-        if not changes:
-            variables[part] = len(ablation.initial_model(job, catalogue, settings, part).trainable_variables)
-    whole, random = variables.pop(ablation.WHOLE), variables.pop(ablation.RANDOM_START)
-    assert whole == random > max(variables.values())
+    for name, part in ablation.PARTS.items():
+        assert name == ablation.WHOLE or any(part[:3])
+        dataclasses.replace(settings, **part.settings)
+        if part.head in ("", head) and not part.settings:
+            with ablation.without(name):
+                model = ablation.initial_model(job, catalogue, settings, name)
+            variables[name] = len(model.trainable_variables)
+    whole = variables[ablation.WHOLE]
+    for name, count in variables.items():
+        assert (count < whole) == bool(ablation.PARTS[name].frozen)
 
 
-def test_a_random_start_knows_nothing_of_the_ratings():
+def test_replacements_know_nothing_of_the_ratings():
     catalogue = SimpleNamespace(known_counts=np.ones(50))
     vectors = ablation.random_vectors(None, catalogue, 16, 3)
     assert vectors.shape == (50, 16)
     assert np.array_equal(vectors, ablation.random_vectors(None, catalogue, 16, 3))
     assert np.std(vectors) == pytest.approx(0.05, rel=0.1)
+    features = ablation.no_features(SimpleNamespace(users=3), vectors)
+    assert features.tolist() == [[0.0] * 16 + [1.0]] * 3
