@@ -16,6 +16,7 @@ from components.outputs import output_directory
 from components.progress import log
 from components.train import scoring
 from components.train.artifact import TENSORBOARD, ModelRecord, write_log, write_record
+from components.train.blending import choose, decompose
 from components.train.content import Descriptions, draw_sample
 from components.train.fit import (
     Checkpoints,
@@ -30,6 +31,7 @@ from components.train.fit import (
     write_tensorboard,
 )
 from components.train.gibbs import SampledRatings, Sampler
+from components.train.item_item import ItemItem
 from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookScoring, RowBatches
 from components.train.optimizer import FusedAdam, RowAdam, WarmupCosine
@@ -107,6 +109,7 @@ class Fitted(NamedTuple):
     scoring: Callable[[], tf.Module]
     settings: Settings | NotebookSettings  # as they were used, every default filled in
     state: State  # at the end, with the steps and seconds of the final refit
+    validation: ValidationMetrics  # of the weights that were kept, and of all that is served beside them
 
 
 def make_model(
@@ -135,8 +138,8 @@ def make_model(
         training_users=rows.training_users,
         steps=state.step,
         seconds=round(state.seconds, 3),
-        validation_rmse=state.kept.validation_rmse,
-        validation_top_100_accuracy_unseen=state.kept.validation_top_100_accuracy_unseen,
+        validation_rmse=fitted.validation.rmse,
+        validation_top_100_accuracy_unseen=fitted.validation.top_100_accuracy_unseen,
     )
     if chief:
         with output_directory(output) as directory:
@@ -160,6 +163,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     settings = resolve(settings, train.counts, len(catalogue.known_counts), memory)
     model = initial_model(job, settings, catalogue)
     state, sampled = fit_with_early_stopping(job, settings, model, catalogue)
+    item_item, validation = fit_item_item(job, settings, model, catalogue, sampled)
     left = held_out.counts[_validation_users(job, settings)].sum()
     if settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum():
         steps = max(round(state.kept.step * settings.final_refit), 1)
@@ -172,9 +176,10 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
         head = SampledHead(sampled.draws, saved=True) if sampled else model.rating_head
         assert head is not None  # the model has one where none is sampled
         content = Descriptions.of(names), draw_sample(rows, job.seed)
-        return ScoringModule(model.towers, head, catalogue, names.movie_ids, rows.rating_scale, *content)
+        movies = names.movie_ids, rows.rating_scale
+        return ScoringModule(model.towers, head, catalogue, *movies, item_item, *content)
 
-    return Fitted(scoring_module, settings, state)
+    return Fitted(scoring_module, settings, state, validation)
 
 
 def initial_model(job: Job, settings: Settings, catalogue: RatedCatalogue) -> TwoTower:
@@ -194,33 +199,13 @@ def fit_with_early_stopping(
     few weights are the best, and the model can use the others.
     """
     rows = job.interactions
-    held_out = rows.split("validation")
-    validating = _validation_users(job, settings)
-    trained_on = [rows.split("train"), held_out.only(~validating)]
+    trained_on, validation = _validation_sample(job, settings, catalogue)
     batches = UserBatches(catalogue, trained_on, settings.batch_users, settings.batch_ratings, job.seed)
-    users = np.flatnonzero(validating)
-    validation = ValidationSample(
-        known=catalogue.encode(trained_on, users),
-        held_out=catalogue.encode([held_out], users),
-        users=users,
-        movies=len(catalogue.known_counts),
-        scale=catalogue.scale,
-        bounds=catalogue.bounds(rows.rating_scale),
-    )
     sampling = None
     if settings.rating_head == SAMPLED:
         known = catalogue.encode(trained_on, np.arange(rows.users))
         sampler = Sampler(known, len(catalogue.known_counts), settings.rating_weights, job.seed)
         sampling = SampledRatings(sampler, settings.sweeps, settings.draws)
-
-    def measure() -> ValidationMetrics:
-        rate = model.ratings if sampling is None else SampledHead(sampling.draws).ratings
-        return validation.measure(
-            Predictor(
-                scores=lambda _, history: model.scores(_tensors(history)),
-                ratings=lambda _, history, asked: rate(_tensors(history), _tensors(asked)),
-            )
-        )
 
     _compile(model, settings, settings.learning_rate, settings.warmup_steps, settings.steps)
     counts = batches.counts
@@ -233,12 +218,43 @@ def fit_with_early_stopping(
         steps=settings.steps,
         interval=max(settings.steps // settings.validations, 1),
         checkpoints=job.checkpoints("search", settings),
-        measure=measure,
+        measure=lambda: validation.measure(_predictor(model, sampling)),
         score=score if len(validation.users) else None,
         patience=settings.patience,
         sampling=sampling,
     ).run()
     return state, sampling
+
+
+def fit_item_item(
+    job: Job,
+    settings: Settings,
+    model: TwoTower,
+    catalogue: RatedCatalogue,
+    sampled: SampledRatings | None,
+) -> tuple[ItemItem | None, ValidationMetrics]:
+    """Fits the item-item path to all known rows; measures the trained model before its final refit with it.
+
+    The rows that chose the model's weights choose how much the path counts; None where it does not surely
+    help. It shares no parameters with the towers, so they need not be trained with it.
+    """
+    trained_on, sample = _validation_sample(job, settings, catalogue)
+    predictor, rank = _predictor(model, sampled), settings.item_item_rank
+    if rank < 1 or not len(sample.users):
+        return None, sample.measure(predictor)
+    spectrum = decompose(trained_on, catalogue, rank, job.seed)
+    blend = choose(spectrum, sample.known, sample.held_out, lambda history: model.scores(_tensors(history)))
+    if blend is None:
+        return None, sample.measure(predictor)
+    path = blend.of(spectrum)
+
+    def scores(users: Array, history: UserRatings) -> Array:
+        both: Array = np.asarray(predictor.scores(users, history)) + path.scores(history)
+        return both
+
+    validation = sample.measure(predictor._replace(scores=scores))
+    known = [job.interactions.split("train"), job.interactions.split("validation")]
+    return blend.of(decompose(known, catalogue, rank, job.seed)), validation
 
 
 def refit(
@@ -306,11 +322,12 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
         checkpoints=job.checkpoints("notebook", settings),
         measure=lambda: validation.measure(predictor),
     ).run()
-    known = job.vocabulary.user_ids[: rows.training_users]
+    known, kept = job.vocabulary.user_ids[: rows.training_users], state.kept
     return Fitted(
         scoring=lambda: NotebookScoring(model, known, job.vocabulary.movie_ids, rows.rating_scale),
         settings=settings,
         state=state,
+        validation=ValidationMetrics(kept.validation_rmse, kept.validation_top_100_accuracy_unseen),
     )
 
 
@@ -321,6 +338,35 @@ def _validation_users(job: Job, settings: Settings | NotebookSettings) -> Array:
     """Returns the users whose validation rows decide which weights are kept, bool [users]."""
     counts = job.interactions.split("validation").counts
     return draw_validation_users(counts, settings.validation_ratings, job.seed)
+
+
+def _validation_sample(
+    job: Job, settings: Settings, catalogue: RatedCatalogue
+) -> tuple[list[UserRatings], ValidationSample]:
+    """Returns the rows that are trained on before the final refit, and the other known ones."""
+    rows = job.interactions
+    held_out = rows.split("validation")
+    validating = _validation_users(job, settings)
+    trained_on = [rows.split("train"), held_out.only(~validating)]
+    users = np.flatnonzero(validating)
+    sample = ValidationSample(
+        known=catalogue.encode(trained_on, users),
+        held_out=catalogue.encode([held_out], users),
+        users=users,
+        movies=len(catalogue.known_counts),
+        scale=catalogue.scale,
+        bounds=catalogue.bounds(rows.rating_scale),
+    )
+    return trained_on, sample
+
+
+def _predictor(model: TwoTower, sampled: SampledRatings | None) -> Predictor:
+    """Returns the predictions of the towers, and of the sampled rating head or the model's."""
+    rate = model.ratings if sampled is None else SampledHead(sampled.draws).ratings
+    return Predictor(
+        scores=lambda _, history: model.scores(_tensors(history)),
+        ratings=lambda _, history, asked: rate(_tensors(history), _tensors(asked)),
+    )
 
 
 def _compile(model: TwoTower, settings: Settings, rate: float, warmup_steps: int, steps: int) -> None:

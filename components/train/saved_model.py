@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.train.content import Descriptions, SampleUsers, place_unrated
+from components.train.item_item import ItemItem
 from components.train.rating_head import ItemFactors, RatingHead, UserPosterior
 from components.train.sampled_head import SampledHead
 from components.train.scoring import FEATURE_INPUTS, HISTORY_INPUTS, PAIR_INPUTS, Outputs, signatures
@@ -38,6 +39,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         catalogue: RatedCatalogue,
         movie_ids: Any,
         rating_scale: tuple[float, float],
+        item_item: ItemItem | None = None,
         described: Descriptions | None = None,
         sample: UserRatings | None = None,
     ) -> None:
@@ -45,6 +47,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
 
         Args:
           towers: the pairs of the ensemble.
+          item_item: of the rated movies; None leaves the path out.
           described: features of the movies, by which those without ratings are placed; None places none.
           sample: known ratings of some users, in stars, over the catalogue; needed with `described`.
         """
@@ -55,14 +58,14 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
             if isinstance(rating_head, RatingHead)
             else rating_head
         )
-        self._encoder = ServingEncoder(towers, self._stars)
+        self._encoder = ServingEncoder(towers, self._stars, item_item)
         self._mean, self._scale, self._bounds = catalogue.mean, catalogue.scale, rating_scale
         self._tables = int(catalogue.rows.max()) + 1
         # A constant, so that TensorFlow reads a history once when `query` and `rate` are asked together.
         self._rows = tf.constant(catalogue.rows)
         self._rows_or_last = tf.constant(np.where(catalogue.rows < 0, self._tables, catalogue.rows))
         self._movie_ids = tf.Variable(list(map(str, movie_ids)), trainable=False, name="movie_ids")
-        ranking, stars = ranking_table(table, catalogue), rating_table(self._stars, catalogue)
+        ranking, stars = ranking_table(table, catalogue, item_item), rating_table(self._stars, catalogue)
         self._content = None
         if described is not None and sample is not None:
             profile = self.profile(tf.fill([sample.users], ""), *sample.arrays)
@@ -91,13 +94,13 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         history_rating: tf.Tensor,
         history_row_splits: tf.Tensor,
     ) -> Outputs:
-        """Query vectors [n, dimension + 1]; zeros, hence popularity's order, for an empty history."""
+        """Query vectors [n, width + 1]; zeros, hence popularity's order, for an empty history."""
         history, _ = self._history(history_movie, history_rating, history_row_splits)
         return {"query": _append_one(self._encoder.query(history), history.counts)}
 
     @tf.function(input_signature=[], autograph=False)  # type: ignore[untyped-decorator]
     def candidates(self) -> Outputs:
-        """Every movie's id, vector [M, dimension + 1] and bias [M]."""
+        """Every movie's id, vector [M, width + 1] and bias [M]."""
         return {
             "movie_id": self._movie_ids.read_value(),
             "vector": self._vectors.read_value(),
@@ -235,14 +238,16 @@ def _append_one(queries: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
     return tf.where(counts[:, tf.newaxis] > 0, extended, 0.0)
 
 
-def ranking_table(known: Candidates, catalogue: RatedCatalogue) -> tuple[Any, Any]:
-    """Returns vectors float32 [M, dimension + 1] and biases float32 [M] of the whole catalogue, for ranking.
+def ranking_table(known: Candidates, catalogue: RatedCatalogue, path: ItemItem | None) -> tuple[Any, Any]:
+    """Returns vectors float32 [M, width + 1] and biases float32 [M] of the whole catalogue, for ranking.
 
-    The last component is the learned deviation from popularity; a query's is 1, or 0 for an empty history.
-    Movies without ratings have the least deviation and nothing else.
+    The width is the towers' dimension plus the columns of the item-item path. The last component is the
+    learned deviation from popularity; a query's is 1, or 0 for an empty history. Movies without ratings have
+    the least deviation and nothing else.
     """
     deviation = (known.biases - known.popularity).numpy()
-    vectors = np.column_stack([known.vectors, deviation])
+    beside = [] if path is None else [path.candidates]
+    vectors = np.column_stack([known.vectors, *beside, deviation])
     return (
         _of_all_movies(catalogue, vectors, min(0.0, float(deviation.min()))),
         _of_all_movies(catalogue, known.popularity.numpy(), 0.0),
@@ -323,7 +328,10 @@ class ServingEncoder:
     """
 
     def __init__(
-        self, towers: Sequence[tuple[QueryTower, CandidateTower]], stars: ServedRegression | SampledHead
+        self,
+        towers: Sequence[tuple[QueryTower, CandidateTower]],
+        stars: ServedRegression | SampledHead,
+        path: ItemItem | None,
     ) -> None:
         """Makes the export tables of trained layers; `stars` has as many movies."""
         vectors = tf.concat([candidates.table().vectors for _, candidates in towers], axis=1)
@@ -333,11 +341,13 @@ class ServingEncoder:
         self.towers = [queries for queries, _ in towers]
         self.vectors = _export_table(vectors, "rated_vectors")
         self.rating_embeddings = _export_table(rating_embeddings, "rating_embeddings")
+        self.path = None if path is None else _export_table(path.history, "item_item")
         self.stars = stars
 
     def query(self, history: ChunkedRatings) -> tf.Tensor:
-        """Returns the mean of the ensemble's queries, float32 [n, dimension]."""
-        return self._finish(pool_history(history, self.vectors, self.rating_embeddings), history.counts)
+        """Returns the mean of the ensemble's queries, float32 [n, width]; see `ranking_table`."""
+        sums = pool_history(history, self.vectors, self.rating_embeddings)
+        return self._finish(sums, history.pool, history.counts)
 
     def encode(self, rows: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Reads n histories, none of which has a movie twice.
@@ -351,7 +361,7 @@ class ServingEncoder:
           row_splits: int64 [n + 1].
 
         Returns:
-          The queries, float32 [n, dimension], by which movies are ranked; the users' factors of the rating
+          The queries, float32 [n, width], by which movies are ranked; the users' factors of the rating
           head, float32 [n, K]; and the number of ratings that were read, float32 [n].
         """
         owner, users, nothing = owners(row_splits), tf.size(row_splits) - 1, tf.shape(self.vectors)[0] - 1
@@ -366,12 +376,19 @@ class ServingEncoder:
         above_mean = (read.ratings - tf.gather(means, read.chunks.row)[:, tf.newaxis]) * read.visible
         rating_embeddings = gather(self.rating_embeddings, read.movies)
         sums = total(self.vectors) + read.sum_weighted(rating_embeddings, above_mean)
-        return self._finish(sums, counts), self.stars.taste(read, total), counts
+        return self._finish(sums, total, counts), self.stars.taste(read, total), counts
 
-    def _finish(self, sums: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-        """Returns the mean query, given sums [n, ensemble_size * dimension] over `counts` [n] ratings."""
+    def _finish(self, sums: tf.Tensor, pool: Callable[..., tf.Tensor], counts: tf.Tensor) -> tf.Tensor:
+        """Returns the mean query, followed by that of the item-item path.
+
+        `sums` [n, ensemble_size * dimension] are of the towers, over `counts` [n] ratings; `pool` adds up the
+        rows of a table [movies, K] of each user: [n, K].
+        """
         by_tower = tf.split(sums, len(self.towers), axis=1)
-        return mean(tower.finish(part, counts) for tower, part in zip(self.towers, by_tower, strict=True))
+        query = mean(tower.finish(part, counts) for tower, part in zip(self.towers, by_tower, strict=True))
+        if self.path is None:
+            return query
+        return tf.concat([query, pool(self.path) * tf.math.rsqrt(counts + 1.0)[:, tf.newaxis]], axis=1)
 
 
 def _export_table(table: tf.Tensor, name: str) -> tf.Variable:

@@ -29,15 +29,21 @@ def svd_vectors(ratings: UserRatings, catalogue: RatedCatalogue, dimension: int,
     first direction, which is popularity, is left out. Started there, retrieval needs half of the steps.
     """
     random, movies = np.random.default_rng(seed), len(catalogue.known_counts)
-    order = random.permutation(np.flatnonzero(ratings.counts))
-    before = np.cumsum(ratings.counts[order]) - ratings.counts[order]
-    read = catalogue.encode([ratings], order[before < _RATINGS])
+    read = catalogue.encode([ratings], sample_users(ratings.counts, random))
     directions = singular_vectors(user_movie_matrix(read, movies), dimension + 1, random)
     found = directions.right[:, 1:] * directions.values[1:]
     vectors = random.normal(scale=_NOISE, size=(movies, dimension)).astype(np.float32)
     length = np.mean(np.sum(np.square(found), axis=1))
     vectors[:, : found.shape[1]] += found * np.sqrt(_LENGTH / length) if length > 0 else 0.0
     return vectors
+
+
+def sample_users(counts: Array, random: np.random.Generator) -> Array:
+    """Draws users who have `_RATINGS` ratings together, or all: int64 [n]. `counts`: ratings of each user."""
+    order = random.permutation(np.flatnonzero(counts))
+    before = np.cumsum(counts[order]) - counts[order]
+    drawn: Array = order[before < _RATINGS]
+    return drawn
 
 
 class Directions(NamedTuple):

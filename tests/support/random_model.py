@@ -33,7 +33,7 @@ def random_draw(movies, factors, random):
     )
 
 
-def random_scoring(rated, movie_ids, scale=(1.0, 5.0), head=REGRESSION):
+def random_scoring(rated, movie_ids, scale=(1.0, 5.0), head=REGRESSION, item_item=None):
     """A ScoringModule over a catalogue of which the movies `rated`, bool [M], have ratings.
 
     Its rating head is of the kind `head`.
@@ -57,4 +57,4 @@ def random_scoring(rated, movie_ids, scale=(1.0, 5.0), head=REGRESSION):
             variable.assign(variable + random.normal(scale=0.3, size=variable.shape))
     draws = [random_draw(count, settings.rating_weights, random) for _ in range(DRAWS)]
     rating_head = model.rating_head or SampledHead(draws, saved=True)
-    return ScoringModule(model.towers, rating_head, catalogue, movie_ids, scale)
+    return ScoringModule(model.towers, rating_head, catalogue, movie_ids, scale, item_item)

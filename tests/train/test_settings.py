@@ -152,6 +152,7 @@ def test_what_was_given_is_kept():
         rating_head=REGRESSION,
         rating_weights=5,
         sweeps=9,
+        item_item_rank=11,
     )
     assert resolve(given, np.full(1000, 10), 10) == given
 

@@ -1,0 +1,101 @@
+"""Weight of the item-item path in the scores, chosen on validation rows."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.progress import log
+from components.train.item_item import Blend, Spectrum, ones
+from components.train.svd_init import sample_users, singular_vectors
+from components.train.training_data import RatedCatalogue
+from components.vocabulary.interactions import UserRatings, chunks
+
+Array = npt.NDArray[Any]
+# Gives the towers' scores, float32 [n, movies], of n histories in rows of the model's tables.
+Towers = Callable[[UserRatings], Any]
+
+# Tried: ridges, in ratings, and standard deviations of the path's scores, in those of the towers'.
+RIDGES = (30.0, 100.0, 300.0, 1000.0)
+WEIGHTS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+# Lengths of the lists whose hits are counted: the mean over several varies less than one.
+_LISTS = (50, 100, 200)
+# The gain must be so many standard errors. Where ratings are too few for the path, half of the random halves
+# of the validation rows show some gain; with this rule the other half of the rows loses nothing.
+_SURE = 1.5
+# Held-out movies times all movies that are compared at once.
+_COMPARED = 1 << 22
+
+
+def decompose(parts: Sequence[UserRatings], catalogue: RatedCatalogue, rank: int, seed: int) -> Spectrum:
+    """Decomposes the ratings of all `parts`, or of random users where there are very many."""
+    random = np.random.default_rng(seed)
+    read = catalogue.encode(parts, sample_users(np.sum([part.counts for part in parts], axis=0), random))
+    rated = ones(read, len(catalogue.known_counts))
+    found = singular_vectors(rated, min(rank, *rated.shape), random)
+    counts = np.bincount(read.movies, minlength=rated.shape[1])
+    return Spectrum(np.square(found.values), found.right, counts)
+
+
+def choose(spectrum: Spectrum, known: UserRatings, held_out: UserRatings, towers: Towers) -> Blend | None:
+    """Chooses ridge and weight on validation rows; None where the path does not surely help.
+
+    The gain of each ridge and weight is averaged with its neighbours', so that chance decides less.
+
+    Args:
+      spectrum: of ratings without the validation rows.
+      known: histories of n users, at least one, in rows of the model's tables.
+      held_out: their validation rows, likewise.
+      towers: gives the scores that the path is added to.
+    """
+    gains, scales = _measure_gains(spectrum, known, held_out, towers)
+    padded = np.pad(gains.sum(axis=0), 1, mode="edge")
+    beside = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+    smooth = (2.0 * padded[1:-1, 1:-1] + beside)[:, 1:]
+    best, column = divmod(int(np.argmax(smooth)), len(WEIGHTS))
+    gain, rows = gains[:, best, column + 1], held_out.counts
+    mean = gain.sum() / rows.sum()
+    error = np.sqrt(np.sum(np.square(gain - mean * rows))) / rows.sum()
+    sure = bool(mean > _SURE * error)
+    gained = f"adds {mean:.4f} (standard error {error:.4f}) to the accuracy on validation rows"
+    left_out = "" if sure else "; it is left out"
+    log(f"item-item path: ridge {RIDGES[best]:g}, weight {WEIGHTS[column]:g} {gained}{left_out}")
+    return Blend(RIDGES[best], WEIGHTS[column] * float(scales[best])) if sure else None
+
+
+def _measure_gains(
+    spectrum: Spectrum, known: UserRatings, held_out: UserRatings, towers: Towers
+) -> tuple[Array, Array]:
+    """Returns how many more hits each user has, [users, ridges, weights + 1], the first weight being 0.
+
+    And for each ridge the standard deviation of the towers' scores over that of the path's, among movies that
+    are not in the history.
+    """
+    tried = [spectrum.factors(ridge) for ridge in RIDGES]
+    counts, scales = held_out.counts, np.zeros(len(RIDGES))
+    hits = np.zeros((len(counts), len(RIDGES), len(WEIGHTS) + 1))
+    size = int(_COMPARED * len(counts) / max(len(spectrum.counts) * counts.sum(), 1))
+    for part in chunks(len(counts), int(np.clip(size, 1, 256))):
+        users = np.arange(part.start, part.stop)
+        history, asked = known.select(users), held_out.select(users)
+        scores, paths = np.array(towers(history)), [one.scores(history) for one in tried]
+        scores[history.owners, history.movies] = -np.inf
+        if part.start == 0:
+            unseen = np.isfinite(scores)
+            deviations = np.array([np.std(path[unseen]) for path in paths])
+            scales = np.std(scores[unseen]) / np.maximum(deviations, 1e-12)
+        for row, (path, scale) in enumerate(zip(paths, scales, strict=True)):
+            for column, weight in enumerate((0.0, *WEIGHTS)):
+                found = _hits(scores + np.float32(weight * scale) * path, asked)
+                hits[part, row, column] = np.bincount(asked.owners, found, len(users))
+    return hits - hits[:, :, :1], scales
+
+
+def _hits(scores: Array, asked: UserRatings) -> Array:
+    """Returns for each of the movies `asked` the share of the lists that it is in; ties count against it."""
+    rows = scores[asked.owners]
+    own = rows[np.arange(len(rows)), asked.movies]
+    ranks = np.count_nonzero(rows >= own[:, np.newaxis], axis=1)
+    shares: Array = np.mean(ranks[:, np.newaxis] <= np.array(_LISTS), axis=1)
+    return shares
