@@ -1,6 +1,7 @@
 """The default model inside the index, which reads it the short way."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from random_model import random_scoring
@@ -9,6 +10,8 @@ from serving_world import small_world
 from components.export import histories
 from components.export.manifest import read_manifest
 from components.export.step import export
+from components.recommend.batch import write_recommendations
+from components.recommend.index import PublishedIndex
 from components.train.scoring import save
 from components.train.settings import REGRESSION, SAMPLED
 
@@ -45,6 +48,23 @@ def test_recommends_the_short_way_what_it_recommends_the_long_way(default_index,
         np.testing.assert_array_equal(short[name], whole[name])
     for name in ("score", "rating"):
         np.testing.assert_allclose(short[name], whole[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_has_what_a_request_answers(default_index, tmp_path):
+    directory, world = default_index
+    index, users = PublishedIndex.load(directory), [*world.user_ids, "stranger"]
+    write_recommendations(index, users, 20, tmp_path / "batch.parquet")
+    rows = pq.read_table(tmp_path / "batch.parquet").to_pandas().set_index("user_id")
+    asked = {"user_id": tf.constant(users), "k": tf.constant(20), "ratings": tf.constant("all")}
+    answer = tf.saved_model.load(str(directory)).signatures["recommend"](**asked)
+    for row, user in enumerate(users):
+        found = int(np.count_nonzero(answer["movie_id"][row].numpy() != b""))
+        own = rows.loc[user] if found else rows.iloc[:0]
+        assert own["movie_id"].tolist() == [
+            movie.decode() for movie in answer["movie_id"][row].numpy()[:found]
+        ]
+        np.testing.assert_allclose(own["rating"], answer["rating"][row][:found], rtol=1e-4)
+    assert rows["rating"].nunique() > 200
 
 
 def test_is_validated_against_the_model(default_index):

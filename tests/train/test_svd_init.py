@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
-from components.train.svd_init import svd_vectors
+from components.train.svd_init import singular_vectors, svd_vectors, user_movie_matrix
 from components.train.training_data import RatedCatalogue
 from components.vocabulary.interactions import UserRatings
 
@@ -65,3 +66,39 @@ def test_a_seed_repeats_it():
     rated = (np.random.default_rng(2).random((50, 20)) < 0.3).astype(np.int64)
     one, other = (_vectors(rated, 4, seed=9) for _ in range(2))
     np.testing.assert_array_equal(one, other)
+
+
+def test_singular_vectors_are_those_of_a_decomposition():
+    random = np.random.default_rng(4)
+    strengths = np.array([9.0, 5.0, 3.0, 2.0])
+    left, right = (np.linalg.qr(random.normal(size=(rows, 4)))[0] for rows in (120, 30))
+    matrix = (left * strengths) @ right.T + 0.001 * random.normal(size=(120, 30))
+    matrix[7] = 0.0  # a user without ratings
+    found = singular_vectors(csr_array(matrix.astype(np.float32)), 3, random)
+    _, values, directions = np.linalg.svd(matrix)
+    np.testing.assert_allclose(found.values, values[:3], rtol=1e-3)
+    aligned = np.sum(found.right * directions[:3].T, axis=0)
+    np.testing.assert_allclose(np.abs(aligned), 1.0, atol=1e-4)
+    np.testing.assert_allclose(found.left * found.values, matrix @ found.right, atol=1e-3)
+    np.testing.assert_allclose(found.left.T @ found.left, np.eye(3), atol=1e-3)
+    assert not found.left[7].any()
+
+
+def test_directions_of_no_strength_are_finite():
+    one_column = np.zeros((6, 5), np.float32)
+    one_column[:3, 1] = 1.0
+    found = singular_vectors(csr_array(one_column), 64, np.random.default_rng(1))
+    assert found.values[0] == pytest.approx(3**0.5)
+    assert all(np.isfinite(part).all() for part in found)
+    np.testing.assert_allclose((found.left * found.values) @ found.right.T, one_column, atol=1e-5)
+
+
+def test_the_matrix_counts_ratings_whatever_their_stars():
+    # User 0 rated movies 0 and 2, user 1 movie 2, user 2 nothing.
+    ratings = UserRatings.group([0, 0, 1], [0, 2, 2], [0.0, -1.0, 2.0], 3)
+    matrix = user_movie_matrix(ratings, 4).toarray()
+    expected = np.zeros((3, 4))
+    # Their numbers of ratings plus the mean number, which is 1, and at least 1 for movies too.
+    expected[0, 0], expected[0, 2], expected[1, 2] = (3 * 2) ** -0.5, (3 * 3) ** -0.5, (2 * 3) ** -0.5
+    np.testing.assert_allclose(matrix, expected, rtol=1e-6)
+    np.testing.assert_array_equal(ratings.ratings, [0.0, -1.0, 2.0])
