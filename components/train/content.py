@@ -20,6 +20,8 @@ _MOST_MOVIES = 20_000
 _HALF_KNOWN = 10
 # With fewer rated movies there is no regression.
 _FEWEST_MOVIES = 50
+# Users, drawn at random, by whose scores the strength of the regression is chosen.
+_ASKED = 100
 _RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
 # Places at the top that are shared out; of few movies, a quarter of them.
@@ -78,12 +80,12 @@ def tokenize(title: tf.Tensor, year: tf.Tensor, genres: tf.Tensor) -> tf.RaggedT
 class Ridge(NamedTuple):
     """A ridge regression from F features to D targets."""
 
-    coefficients: Array  # float64 [F, D]
+    coefficients: Array  # float [F, D]
     intercept: Array  # float64 [D]
     left_out: Array  # float64 [n, D], what is predicted of each of the n movies from the other ones
 
 
-def fit(features: Array, targets: Array, weights: Array, metric: Array) -> Ridge:
+def fit(features: Array, targets: Array, weights: Array, queries: Array) -> Ridge:
     """Fits a weighted ridge regression whose strength is chosen by leaving out each movie in turn.
 
     The errors of the movies left out have a closed form (Allen 1974, PRESS).
@@ -92,7 +94,7 @@ def fit(features: Array, targets: Array, weights: Array, metric: Array) -> Ridge
       features: float [n, F].
       targets: float [n, D].
       weights: float [n], of the movies.
-      metric: float [D, D]; the strength is that of the least weighted sum of error' metric error.
+      queries: float [q, D]; the strength is that of the least squared errors of query . target.
     """
     share = weights / weights.sum()
     roots = np.sqrt(weights / weights.mean())[:, np.newaxis]
@@ -102,19 +104,20 @@ def fit(features: Array, targets: Array, weights: Array, metric: Array) -> Ridge
     inputs = inputs @ basis
     projected = inputs.T @ outputs
 
-    def errors(ridge: float) -> Array:
+    def errors(ridge: float, outputs: Array, projected: Array) -> Array:
         shrunk = inputs / (np.maximum(values, 0) + ridge)
         leverage = np.einsum("nf,nf->n", shrunk, inputs) + share
         unexplained: Array = (outputs - shrunk @ projected) / (1 - leverage)[:, np.newaxis]
         return unexplained
 
-    def press(ridge: float) -> float:
-        unexplained = errors(ridge)
-        return float(np.einsum("nd,nd->", unexplained @ metric, unexplained))
-
-    best = min(_RIDGES, key=press)
+    of_scores = outputs @ queries.T, projected @ queries.T
+    best = min(_RIDGES, key=lambda ridge: float(np.sum(np.square(errors(ridge, *of_scores)))))
     coefficients = basis @ (projected / (np.maximum(values, 0) + best)[:, np.newaxis])
-    return Ridge(coefficients, mean_targets - mean_features @ coefficients, targets - errors(best) / roots)
+    return Ridge(
+        coefficients,
+        mean_targets - mean_features @ coefficients,
+        targets - errors(best, outputs, projected) / roots,
+    )
 
 
 class SampleUsers(NamedTuple):
@@ -241,8 +244,8 @@ def fit_content(
         return None
     weights = counts[best] / (counts[best] + _HALF_KNOWN)
     tastes = np.pad(users.tastes, [(0, 0), (0, 1)], constant_values=1.0)
-    ranking = fit(features, vectors[best], weights, users.queries.T @ users.queries)
-    rating = fit(features, np.column_stack(stars)[best], weights, tastes.T @ tastes)
+    ranking = fit(features, vectors[best], weights, users.queries[:_ASKED])
+    rating = fit(features, np.column_stack(stars)[best], weights, tastes[:_ASKED])
 
     places = max(1, min(_PLACES, len(best) // 4))
     thresholds = np.partition(users.scores(rated, vectors[rated]), -places, axis=1)[:, -places]
