@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from components.export.new_movies import NewMovieRatings
 from components.progress import Progress
 from components.train.towers import owners
 from components.vocabulary.interactions import UserRatings, chunks
@@ -26,6 +27,21 @@ class History(NamedTuple):
     def rows(self) -> tf.Tensor:
         """The row of the batch that each rating belongs to, int64 [h]."""
         return tf.cast(owners(self.row_splits), tf.int64)
+
+    def distinct(self, movies: int) -> "History":
+        """Returns the last rating that each user gave each of the first `movies` of the movie table."""
+        keys = self.rows() * movies + tf.cast(self.movies, tf.int64)
+        places = tf.range(tf.size(keys))
+        _, group = tf.unique(keys)
+        last = tf.math.unsorted_segment_max(places, group, tf.size(keys))
+        kept = tf.equal(tf.gather(last, group), places) & (self.movies < movies)
+        counts = tf.concat([[0], tf.cumsum(tf.cast(kept, tf.int64))], axis=0)
+        return History(
+            movies=tf.boolean_mask(self.movies, kept),
+            ratings=tf.boolean_mask(self.ratings, kept),
+            row_splits=tf.gather(counts, self.row_splits),
+            held_out=tf.zeros([0], tf.bool),
+        )
 
     def unless(self, condition: tf.Tensor) -> "History":
         """Returns this history, emptied for the same users if `condition` (bool scalar) holds."""
@@ -142,8 +158,9 @@ class EncodedUsers(NamedTuple):
 class HistoryEncoder:
     """Encodes any history, by the signatures that every loaded scoring SavedModel has."""
 
-    def __init__(self, scoring: Any) -> None:
-        self._scoring = scoring
+    def __init__(self, scoring: Any, new: NewMovieRatings | None = None) -> None:
+        """Args: `new`: rates movies that came after training."""
+        self._scoring, self._new = scoring, new
 
     def encode(self, user_id: tf.Tensor, history: History) -> EncodedUsers:
         """Encodes the histories of the users `user_id` (string [n])."""
@@ -163,7 +180,12 @@ class HistoryEncoder:
         """Predicts ratings, float32 [p], of pairs of a row of the batch and a movie; ignores their own."""
         rate = self._scoring.signatures["rate"]
         pairs = {"pair_row": pair_row, "pair_movie": pair_movie}
-        return rate(user_id=user_id, **_model_inputs(history), **pairs)["rating"]
+        ratings = rate(user_id=user_id, **_model_inputs(history), **pairs)["rating"]
+        if self._new is None:
+            return ratings
+        read = _model_inputs(history.distinct(self._new.first))
+        profile = self._scoring.signatures["profile"](user_id=user_id, **read)
+        return self._new.rate(tf.gather(profile["taste"], pair_row), pair_movie, ratings)
 
 
 class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
@@ -174,10 +196,16 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
     be rated.
     """
 
-    def __init__(self, scoring: Any, histories: Histories) -> None:
-        """Args: `scoring`: the loaded scoring SavedModel, with the signatures `OPTIONAL_SIGNATURES`."""
+    def __init__(self, scoring: Any, histories: Histories, new: NewMovieRatings | None = None) -> None:
+        """Makes the encodings.
+
+        Args:
+          scoring: the loaded scoring SavedModel, with the signatures `profile` and `rating_candidates`.
+          histories: the stored histories.
+          new: rates movies that came after training.
+        """
         super().__init__(name="precomputed_encoder")
-        self._scoring, self._histories = scoring, histories
+        self._scoring, self._histories, self._new = scoring, histories, new
         self._stored: tf.Variable | None = None
         self._table = scoring.signatures["rating_candidates"]
         outputs = scoring.signatures["profile"].structured_outputs
@@ -198,7 +226,10 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
             rows = tf.minimum(movies, tf.shape(table["bias"])[0] - 1)
             products = tf.matmul(tf.gather(table["vector"], rows), user_factors[..., tf.newaxis])
             rating = products[..., 0] + tf.gather(table["bias"], rows)
-            return tf.clip_by_value(rating, *tf.unstack(table["bounds"]))
+            rating = tf.clip_by_value(rating, *tf.unstack(table["bounds"]))
+            return (
+                rating if self._new is None else self._new.rate(user_factors[:, tf.newaxis], movies, rating)
+            )
 
         return EncodedUsers(query, rate)
 

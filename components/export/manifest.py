@@ -90,6 +90,7 @@ class IndexManifest(Document, kw_only=True):
     search_reason: str = ""  # why that kind of search was chosen
     search_measured: SearchMeasurement = NOT_MEASURED
     movies: int
+    movies_added: int = 0  # those of `movies` that came after training
     users: int
     training_users: int  # those of `users` with training ratings
     ratings: RatingCounts

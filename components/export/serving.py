@@ -20,6 +20,7 @@ from components.export.histories import (
     pack,
 )
 from components.export.manifest import Signature, SourceModel
+from components.export.new_movies import ExtendedScoring, NewMovieRatings, NewMovies, read_new_movies
 from components.export.search import Chosen, SampleQueries, choose
 from components.export.top_k import LOWEST_SCORE, BiasedBruteForce
 from components.export.warmup import Request, write_warmup
@@ -40,10 +41,14 @@ class Inputs:
     interactions: Interactions
     known: UserRatings  # the ratings of training and validation
     held_out: UserRatings  # those of the test split
+    new: NewMovies | None = None  # at the end of the catalogue of `scoring` and `names`
 
     @classmethod
-    def load(cls, model: str, vocabulary: str, interactions: str) -> Self:
-        """Reads the directories. Raises `UserError` if one is damaged, or their users or movies differ."""
+    def load(cls, model: str, vocabulary: str, interactions: str, movies: str = "") -> Self:
+        """Reads the directories, and the movie table `movies` with movies that came after training, if named.
+
+        Raises `UserError` if one is damaged, their users or movies differ, or no movie can be added.
+        """
         record = read_record(model)
         source = SourceModel(preset=record.preset, settings=record.settings, fingerprint=record.fingerprint)
         rows, names = load_encoded(interactions, vocabulary)
@@ -52,7 +57,10 @@ class Inputs:
             raise UserError(
                 f"{model} was trained on another catalogue than {vocabulary}; name its own run's vocabulary"
             )
-        return cls(Path(model), scoring, source, names, rows, rows.known(), rows.split("test"))
+        new = read_new_movies(movies, model, scoring) if movies else None
+        if new is not None:
+            scoring, names = ExtendedScoring(scoring, new), new.extend(names)
+        return cls(Path(model), scoring, source, names, rows, rows.known(), rows.split("test"), new)
 
 
 class MovieTable(tf.Module):  # type: ignore[misc]
@@ -115,7 +123,14 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
     """
 
     def __init__(
-        self, scoring: Any, movies: MovieTable, histories: Histories, search: Chosen, rated: np.ndarray
+        self,
+        scoring: Any,
+        movies: MovieTable,
+        histories: Histories,
+        search: Chosen,
+        rated: np.ndarray,
+        vectors: np.ndarray,
+        new: NewMovieRatings | None = None,
     ) -> None:
         """Wraps the loaded scoring SavedModel.
 
@@ -125,15 +140,17 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
           histories: the ratings of all users.
           search: finds the best candidates.
           rated: bool [M], true for a movie with known ratings; the vectors of the others are not trained.
+          vectors: float32 [M, d], the candidates'.
+          new: rates movies that came after training, which are the last ones.
         """
         super().__init__(name="serving_index")
         # Evaluation finds the scoring model of an index under this name.
         self._scoring = scoring
         self._movies, self._histories = movies, histories
-        self._encoder = HistoryEncoder(scoring)
+        self._new = new
+        self._encoder = HistoryEncoder(scoring, new)
         has_serving_encoder = "profile" in scoring.signatures
-        self._precomputed = PrecomputedEncoder(scoring, histories) if has_serving_encoder else None
-        vectors = scoring.signatures["candidates"]()["vector"].numpy()
+        self._precomputed = PrecomputedEncoder(scoring, histories, new) if has_serving_encoder else None
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         by_cosine = BiasedBruteForce().index_with_bias(
             vectors / lengths, np.where(rated, 0.0, LOWEST_SCORE).astype(np.float32)
@@ -317,6 +334,8 @@ def assemble(inputs: Inputs, search: Chosen) -> ServingIndex:
         histories=Histories(list(names.user_ids), packed),
         search=search,
         rated=np.bincount(inputs.known.movies, minlength=len(names.movie_ids)) > 0,
+        vectors=inputs.scoring.vectors,
+        new=None if inputs.new is None else NewMovieRatings(inputs.new),
     )
 
 

@@ -32,6 +32,7 @@ def export(
     vocabulary: str,
     interactions: str,
     output: str,
+    movies: str = "",
     index_kind: Annotated[str, Choice(*KINDS)] = BRUTE_FORCE,
     max_latency_ms: Annotated[float, Range(0, exclusive=True)] = MAX_LATENCY_MS,
 ) -> IndexManifest:
@@ -42,13 +43,16 @@ def export(
       vocabulary: Vocabulary that the model was trained with.
       interactions: Interactions, whose ratings are read and excluded when serving.
       output: Index: the directory to write, a SavedModel and manifest.json; replaced if it exists.
+      movies: Movie table with movies that came after training, a path or gs:// URI: those that the catalogue
+        lacks join the index, placed by title, year and genres. By hand only: a run trains with its own table.
       index_kind: Search for movies: "brute-force", "scann", or "auto": ScaNN where it is measured faster on
         this catalogue and finds 99% of the best 100 movies of real users.
       max_latency_ms: Refuses the index if the median answer for one user takes longer, in milliseconds.
 
     Raises:
-      UserError: if ScaNN cannot be used, an input is damaged, the model was trained on another catalogue, or
-        the exported index does not load, differs from the model or is too slow. Nothing is written then.
+      UserError: if ScaNN cannot be used, an input is damaged, the model was trained on another catalogue or
+        cannot place new movies, or the exported index does not load, differs from the model or is too slow.
+        Nothing is written then.
     """
     from components.export.serving import Inputs, assemble, choose_search, save
     from components.export.validation import draw_sample, validate
@@ -56,7 +60,7 @@ def export(
 
     if index_kind == SCANN:
         scann_ops()
-    inputs = Inputs.load(model, vocabulary, interactions)
+    inputs = Inputs.load(model, vocabulary, interactions, movies)
     sample = draw_sample(inputs.names.user_ids, inputs.known, inputs.held_out)
     requests = warmup_requests(sample.user_ids, [str(movie_id) for movie_id in inputs.names.movie_ids[:5]])
     with output_directory(output) as staging:
@@ -70,7 +74,8 @@ def export(
             search=chosen.kind,
             search_reason=chosen.why,
             search_measured=chosen.measured,
-            movies=rows.movies,
+            movies=len(inputs.names.movie_ids),
+            movies_added=len(inputs.new.movie_ids) if inputs.new else 0,
             users=rows.users,
             training_users=rows.training_users,
             ratings=RatingCounts(known=len(inputs.known.movies), held_out=len(inputs.held_out.movies)),
@@ -91,8 +96,9 @@ def export(
 def export_command(output: str, **inputs: Any) -> None:
     manifest = export(output=output, **inputs)
     ratings = manifest.ratings.known + manifest.ratings.held_out
+    added = f" ({manifest.movies_added:,} of them new)" if manifest.movies_added else ""
     click.echo(
-        f"{output}: {manifest.movies:,} movies, {manifest.users:,} users, {ratings:,} ratings, "
+        f"{output}: {manifest.movies:,} movies{added}, {manifest.users:,} users, {ratings:,} ratings, "
         f"{manifest.bytes / 1e6:.1f} MB; answers for one user in "
         f"{manifest.validation.recommend_p50_ms:.1f} ms (median), by {manifest.search}"
     )

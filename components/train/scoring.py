@@ -89,6 +89,15 @@ class ScoringModel:
             )
         return cls(signatures)
 
+    def signature(self, name: str) -> Any:
+        """Returns the signature `name`; None if the model lacks it."""
+        return self._signatures.get(name)
+
+    def taste(self, user_ids: Any, history: UserRatings) -> Array:
+        """Returns the user factors of the signature `profile`, float32 [n, K], as `query` its queries."""
+        answer: Array = self._signatures["profile"](**_inputs(user_ids, history))["taste"].numpy()
+        return answer
+
     def query(self, user_ids: Any, history: UserRatings) -> Array:
         """Returns query vectors, float32 [n, d].
 
