@@ -31,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="module")
 def inputs(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Model, Vocabulary and Interactions."""
-    places = {"interactions": str(world.interactions), "vocabulary": str(world.vocabulary)}
+    places: Any = {"interactions": str(world.interactions), "vocabulary": str(world.vocabulary)}
     model = str(tmp_path_factory.mktemp("trained") / "model")
     train(**places, output=model, train_settings=QUICK)
     return {**places, "model": model}
