@@ -59,9 +59,13 @@ class ReportInputs:
     @property
     def kept(self) -> int:
         """The place in the training log of the weights that became the model; -1 if it is not known."""
-        final = self.model.validation_rmse if self.model else None
-        errors = [entry.validation_rmse for entry in self.training_log]
-        return errors.index(final) if final is not None and final in errors else -1
+        if self.model is None:
+            return -1
+        # A record of an earlier version has the error of the weights alone, which is in its log.
+        step, error = self.model.kept_step, self.model.validation_rmse
+        wanted = step or error
+        found = [entry.step if step else entry.validation_rmse for entry in self.training_log]
+        return found.index(wanted) if wanted is not None and wanted in found else -1
 
 
 def _read_or(default: T, read: Callable[[str], T], model: str) -> T:

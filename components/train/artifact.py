@@ -34,8 +34,9 @@ class ModelRecord(Document, kw_only=True):
     training_users: int  # whose ratings it was trained on
     steps: int  # all training steps
     seconds: float  # spent in them
-    validation_rmse: float | None  # in stars, of the weights that were kept; None without validation rows
+    validation_rmse: float | None  # in stars, of what is served; None without validation rows
     validation_top_100_accuracy_unseen: float | None  # 0 to 1, likewise
+    kept_step: int = 0  # after which the weights were kept; 0 in the records of earlier versions
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "settings", current_names(self.settings))
@@ -50,7 +51,8 @@ class LogEntry(Document):
     seconds: float  # spent in them
     retrieval_loss: float  # mean per rating since the last line, in nats; for `top-k` in units of scores
     # Mean squared error per rating since the last line, in units of the variance of the training ratings, for
-    # both presets. Its root times their standard deviation is an error in stars.
+    # both presets; of a sampled rating head, that of the present draw on the ratings that it has read. Its
+    # root times their standard deviation is an error in stars.
     rating_loss: float
     validation_rmse: float | None  # in stars; None without validation rows
     validation_top_100_accuracy_unseen: float | None  # 0 to 1, likewise

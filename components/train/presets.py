@@ -140,6 +140,7 @@ def make_model(
         seconds=round(state.seconds, 3),
         validation_rmse=fitted.validation.rmse,
         validation_top_100_accuracy_unseen=fitted.validation.top_100_accuracy_unseen,
+        kept_step=state.kept.step,
     )
     if chief:
         with output_directory(output) as directory:

@@ -1,5 +1,6 @@
 """The page: what it says, in which order, and that it stands alone."""
 
+import dataclasses
 import html
 import json
 import re
@@ -8,12 +9,15 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import msgspec
 import numpy as np
 import pytest
 
 from components.errors import UserError
 from components.outputs import write_json
+from components.report.page import ReportInputs
 from components.report.step import report
+from components.train.artifact import LogEntry
 
 
 class _Page(HTMLParser):
@@ -110,6 +114,28 @@ def test_a_model_that_broke_is_reported_like_any_other(evaluated, dataset, tmp_p
         output=str(tmp_path / "report.html"),
     )
     assert "Good enough" in (tmp_path / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("step", "rmse", "kept"),
+    [(20, 0.5, 1), (30, None, 2), (25, 0.91, -1), (0, 0.91, 1), (0, 0.5, -1), (0, None, -1)],
+)
+def test_the_weights_that_were_kept_are_found_in_the_log(evaluated, dataset, step, rmse, kept):
+    model, evaluation = evaluated("good")
+    inputs = ReportInputs.load(str(evaluation), str(model), str(dataset))
+    log = [
+        LogEntry(
+            step=10 * number,
+            seconds=1.0,
+            retrieval_loss=1.0,
+            rating_loss=1.0,
+            validation_rmse=error,
+            validation_top_100_accuracy_unseen=0.5,
+        )
+        for number, error in enumerate([0.95, 0.91, 0.93], start=1)
+    ]
+    record = msgspec.structs.replace(inputs.model, kept_step=step, validation_rmse=rmse)
+    assert dataclasses.replace(inputs, model=record, training_log=log).kept == kept
 
 
 @pytest.mark.parametrize(
