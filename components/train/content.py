@@ -31,6 +31,9 @@ _PLACES = 100
 # (docs/model.md).
 _UNRATED_SHIFT = -0.5
 _UNRATED_SHARE = 0.03
+# So many, times the rated ones, come nearest to the best and get vectors; the others are alike, so that a
+# catalogue most of which nobody has rated is scored in the time of the rated ones.
+_UNRATED_MOST = 0.5
 
 
 class Descriptions(NamedTuple):
@@ -195,8 +198,9 @@ class PlacedMovies(NamedTuple):
     """A content tower, and what it gives the unrated movies of the catalogue."""
 
     tower: ContentTower
-    movies: Array  # int64 [n], the unrated movies that have features
-    vectors: Array  # float32 [n, d]
+    candidates: Array  # int64 [c], the unrated movies that may come among the best
+    vectors: Array  # float32 [c, d], theirs
+    movies: Array  # int64 [n], all unrated movies that have features
     rating_vectors: Array  # float32 [n, K]
     rating_biases: Array  # float32 [n]
 
@@ -217,7 +221,7 @@ def place_unrated(
     placed = fit_content(described, counts, scored, stars, users)
     if placed is None:
         return None
-    vectors[placed.movies] = placed.vectors
+    vectors[placed.candidates] = placed.vectors
     stars[0][placed.movies], stars[1][placed.movies] = placed.rating_vectors, placed.rating_biases
     return placed.tower
 
@@ -257,15 +261,20 @@ def fit_content(
     parts = [tower(*described.select(unrated[part]).inputs()) for part in chunks(len(unrated), _MOST_MOVIES)]
     placed = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     if not parts or not (known := placed["features"] > 0).any():
-        return PlacedMovies(tower, unrated[:0], vectors[:0], stars[0][:0], stars[1][:0])
+        return PlacedMovies(tower, unrated[:0], vectors[:0], unrated[:0], stars[0][:0], stars[1][:0])
     movies, vectors = unrated[known], placed["vector"][known]
     vectors[:, -1] -= new
-    some = np.arange(0, len(movies), -(-len(movies) // _MOST_MOVIES))
-    margins = users.scores(movies[some], vectors[some]) - thresholds
+    reach = [
+        np.max(users.scores(movies[part], vectors[part]) - thresholds, axis=0)
+        for part in chunks(len(movies), _MOST_MOVIES)
+    ]
+    nearest = np.argsort(-np.concatenate(reach), kind="stable")[: max(1, round(_UNRATED_MOST * len(rated)))]
+    candidates, vectors = movies[nearest], vectors[nearest]
     share = _UNRATED_SHARE * len(rated) / len(counts)
-    at_most = shift_to(margins, share * places * len(some) / len(movies))
+    at_most = shift_to(users.scores(candidates, vectors) - thresholds, share * places)
     vectors[:, -1] += min(_UNRATED_SHIFT, at_most, new)
-    return PlacedMovies(tower, movies, vectors, placed["rating_vector"][known], placed["rating_bias"][known])
+    of_stars = placed["rating_vector"][known], placed["rating_bias"][known]
+    return PlacedMovies(tower, candidates, vectors, movies, *of_stars)
 
 
 def count_features(described: Descriptions) -> tuple[Array, Array]:

@@ -90,14 +90,14 @@ def test_a_shift_brings_as_many_places_as_asked_for() -> None:
 MOVIES, UNRATED = 200, (150, 151)
 
 
-def genre_world(genres=("Even", "Odd"), years=(0, 0), titles=("", "")):
-    """Users like even or odd movies; two movies, one of each, have no ratings."""
+def genre_world(genres=("Even", "Odd"), years=(0, 0), titles=("", ""), without=UNRATED):
+    """Users like even or odd movies; the movies `without` have no ratings, by default one of each."""
     random = np.random.default_rng(3)
     side = np.where(np.arange(MOVIES) % 2, -1.0, 1.0)
     vectors = np.column_stack([side, np.zeros(MOVIES)]) + random.normal(scale=0.3, size=(MOVIES, 2))
     counts = random.integers(5, 50, MOVIES)
-    counts[list(UNRATED)] = 0
-    vectors[list(UNRATED)] = 0, -9
+    counts[list(without)] = 0
+    vectors[list(without)] = 0, -9
     queries = np.tile([[1.0, 1.0], [-1.0, 1.0]], (20, 1))
     seen = UserRatings.group(np.arange(40), random.integers(0, 100, 40), np.full(40, 3.0), 40)
     films = described(*(np.resize(part, MOVIES) for part in (titles, years, genres)))
@@ -109,13 +109,21 @@ def genre_world(genres=("Even", "Odd"), years=(0, 0), titles=("", "")):
 def test_movies_without_ratings_are_placed_by_their_genre() -> None:
     content, films = genre_world()
     assert content is not None
-    assert list(content.movies) == list(UNRATED)
-    assert content.vectors[0, 0] > 0.8
-    assert content.vectors[1, 0] < -0.8
+    assert sorted(content.candidates) == list(content.movies) == list(UNRATED)
+    vectors = content.vectors[np.argsort(content.candidates)]
+    assert vectors[0, 0] > 0.8
+    assert vectors[1, 0] < -0.8
     assert content.rating_vectors[0, 0] > 0.8
     np.testing.assert_allclose(content.rating_biases, 3.0, rtol=1e-4)
     new = content.tower(*films.select(np.array(UNRATED)).inputs())
-    assert (new["vector"][:, -1] > content.vectors[:, -1]).numpy().all()
+    assert (new["vector"][:, -1] > vectors[:, -1]).numpy().all()
+
+
+def test_few_of_very_many_unrated_movies_get_vectors() -> None:
+    content, _ = genre_world(without=range(60, MOVIES))
+    assert content is not None
+    assert len(content.movies) == 140
+    assert len(set(content.candidates)) == len(content.vectors) == 30, "half as many as are rated"
 
 
 def test_a_new_movie_is_above_others_for_those_who_like_its_genre() -> None:
@@ -131,7 +139,7 @@ def test_years_and_words_count_too() -> None:
     for part in ({"years": (1990, 2010)}, {"titles": ("Alien", "Love")}):
         content, _ = genre_world(**{"genres": ("", ""), **part})
         assert content is not None
-        assert content.vectors[0, 0] > 0.8
+        assert content.vectors[np.argmin(content.candidates), 0] > 0.8
 
 
 def test_nothing_is_placed_where_nothing_is_known() -> None:
