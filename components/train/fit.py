@@ -22,7 +22,7 @@ from components.storage import Storage, open_storage
 from components.train.artifact import LogEntry
 from components.train.replicas import require_same, sum_over_workers, this_worker
 from components.train.training_data import share_out
-from components.vocabulary.interactions import UserRatings, chunks
+from components.vocabulary.interactions import UserRatings, user_chunks
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +30,8 @@ TOP_K = 100
 _LIST_K = 10
 # Users times movies whose scores are held at once.
 _SCORES_AT_ONCE = 1 << 24
+# Ratings of these users that are read at once: a sampled rating head needs 4 KB for each.
+_RATINGS_AT_ONCE = 1 << 16
 
 
 class Predictor(NamedTuple):
@@ -73,7 +75,8 @@ class ValidationSample:
         number, workers = this_worker()
         own = np.arange(number, len(self.users), workers)
         sums = np.zeros(6)  # squared errors, hits, recalls, NDCGs, ratings, users
-        for part in chunks(len(own), max(1, min(256, _SCORES_AT_ONCE // self.movies))):
+        most = max(1, min(256, _SCORES_AT_ONCE // self.movies))
+        for part in user_chunks(self.known.counts[own], most, _RATINGS_AT_ONCE):
             users = self.users[own[part]]
             history, asked = self.known.select(own[part]), self.held_out.select(own[part])
             predicted = np.asarray(model.ratings(users, history, asked))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from components.train.sampled_head import Draw
 from components.train.svd_init import singular_vectors, user_movie_matrix
-from components.vocabulary.interactions import UserRatings
+from components.vocabulary.interactions import UserRatings, user_chunks
 
 Array = npt.NDArray[Any]
 
@@ -342,23 +342,17 @@ def _blocks(ratings: UserRatings) -> Iterator[_Block]:
     """Lays ratings out in chunks whose length suits the usual row."""
     filled = ratings.counts[ratings.counts > 0]
     length = int(np.clip(2 ** round(np.log2(max(np.median(filled) / 2, 1))), _SHORTEST, _LONGEST))
-    chunks_before = np.concatenate([[0], np.cumsum(-(-ratings.counts // length))])
-    start = 0
-    while start < ratings.users:
-        last = np.searchsorted(chunks_before, chunks_before[start] + _BLOCK_SLOTS // length, side="right") - 1
-        stop = min(max(int(last), start + 1), start + _BLOCK_ROWS, ratings.users)
-        part = ratings[start:stop]
-        first = chunks_before[start:stop] - chunks_before[start]
-        chunks = int(chunks_before[stop] - chunks_before[start])
-        slots = part.places(first * length)
+    chunks = -(-ratings.counts // length)
+    for rows in user_chunks(chunks, _BLOCK_ROWS, _BLOCK_SLOTS // length):
+        part, own = ratings[rows], chunks[rows]
+        slots = part.places((np.cumsum(own) - own) * length)
         others, stars, present = (
-            np.zeros(chunks * length, dtype) for dtype in (np.int32, np.float32, np.float32)
+            np.zeros(own.sum() * length, dtype) for dtype in (np.int32, np.float32, np.float32)
         )
         others[slots], stars[slots], present[slots] = part.movies, part.ratings, 1.0
-        owners = np.repeat(np.arange(stop - start, dtype=np.int32), np.diff(chunks_before[start : stop + 1]))
+        owners = np.repeat(np.arange(len(own), dtype=np.int32), own)
         slotted = (array.reshape(-1, length) for array in (others, stars, present))
-        yield _Block(slice(start, stop), *map(tf.constant, (owners, *slotted)))
-        start = stop
+        yield _Block(rows, *map(tf.constant, (owners, *slotted)))
 
 
 def _offered(parameters: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.errors import UserError
-from components.vocabulary.interactions import UserRatings
+from components.vocabulary.interactions import UserRatings, user_chunks
 
 Array = npt.NDArray[Any]
 
@@ -36,6 +36,9 @@ FEATURE_INPUTS = [
 # one that places movies without ratings.
 SIGNATURES = ("query", "candidates", "rate")
 OPTIONAL_SIGNATURES = ("profile", "rating_candidates", "candidate_from_features")
+
+# Ratings that a model reads at once to predict others: a sampled rating head needs 4 KB for each.
+_RATINGS_AT_ONCE = 1 << 16
 
 Outputs = dict[str, tf.Tensor]
 
@@ -112,11 +115,15 @@ class ScoringModel:
 
         A pair's own rating, if it is in the history, is not read for it.
         """
-        pairs = {
-            "pair_row": tf.constant(np.asarray(pair_row, np.int32)),
-            "pair_movie": tf.constant(np.asarray(pair_movie, np.int32)),
-        }
-        answer: Array = self._signatures["rate"](**_inputs(user_ids, history), **pairs)["rating"].numpy()
+        answer = np.empty(len(pair_row), np.float32)
+        for users in user_chunks(history.counts, history.users, _RATINGS_AT_ONCE):
+            inside = np.flatnonzero((pair_row >= users.start) & (pair_row < users.stop))
+            pairs = {
+                "pair_row": tf.constant(np.asarray(pair_row[inside] - users.start, np.int32)),
+                "pair_movie": tf.constant(np.asarray(pair_movie[inside], np.int32)),
+            }
+            inputs = _inputs(user_ids[users], history[users])
+            answer[inside] = self._signatures["rate"](**inputs, **pairs)["rating"].numpy()
         return answer
 
 

@@ -32,6 +32,19 @@ def chunks(total: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, total))
 
 
+def user_chunks(counts: npt.NDArray[np.int64], users: int, ratings: int) -> Iterator[slice]:
+    """Yields consecutive slices of at most `users` users who have at most `ratings` ratings together.
+
+    `counts` are the ratings of each user, int64 [n]. A user with more of them is alone.
+    """
+    before, start = _offsets(counts), 0
+    while start < len(counts):
+        last = int(np.searchsorted(before, before[start] + ratings, side="right")) - 1
+        stop = min(max(last, start + 1), start + users, len(counts))
+        yield slice(start, stop)
+        start = stop
+
+
 @dataclass(frozen=True, eq=False)
 class UserRatings:
     """Ratings grouped by user: user u's are the rows `offsets[u]` to `offsets[u + 1]`.

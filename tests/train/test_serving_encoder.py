@@ -5,7 +5,10 @@ import pytest
 import tensorflow as tf
 from random_model import DRAWS, HEADS, SETTINGS, random_scoring
 
+from components.train import scoring as scoring_module
+from components.train.scoring import ScoringModel, signatures
 from components.train.settings import SAMPLED
+from components.vocabulary.interactions import UserRatings
 
 pytestmark = pytest.mark.tensorflow
 
@@ -73,6 +76,18 @@ def test_a_pair_of_the_history_is_rated_as_if_it_were_not_there(scoring, histori
     pair = {"pair_row": tf.constant([user]), "pair_movie": tf.constant(movies[[place]])}
     own, other = (_ask(scoring.rate, ratings, **pair)["rating"] for ratings in (histories, without))
     np.testing.assert_allclose(own, other, rtol=1e-4)
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 1 << 16])
+def test_many_ratings_are_read_in_parts(scoring, histories, monkeypatch, at_once):
+    movies, stars, splits = histories
+    random = np.random.default_rng(6)
+    rows, asked = random.integers(0, len(LENGTHS), 60), random.integers(-1, MOVIES, 60).astype(np.int32)
+    monkeypatch.setattr(scoring_module, "_RATINGS_AT_ONCE", at_once)
+    model = ScoringModel(signatures(scoring))
+    found = model.rate([""] * len(LENGTHS), UserRatings(movies, stars, splits), rows, asked)
+    pairs = {"pair_row": tf.constant(rows.astype(np.int32)), "pair_movie": tf.constant(asked)}
+    np.testing.assert_allclose(found, _ask(scoring.rate, histories, **pairs)["rating"], rtol=1e-4)
 
 
 def test_nobody_asked_is_nobody_answered(scoring, head):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.vocabulary.interactions import UserRatings, chunks
+from components.vocabulary.interactions import UserRatings, chunks, user_chunks
 
 USERS, MOVIES = 6, 9
 
@@ -85,3 +85,20 @@ def test_chunks_cover_everything_once(total, size):
     parts = list(chunks(total, size))
     assert [place for part in parts for place in range(total)[part]] == list(range(total))
     assert all(part.stop - part.start <= size for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "users", "ratings", "sizes"),
+    [
+        ([], 5, 10, []),
+        ([3, 4, 3, 1], 5, 10, [3, 1]),  # as many ratings as may be
+        ([3, 4, 3, 1], 2, 10, [2, 2]),
+        ([1, 99, 1, 1], 5, 10, [1, 1, 2]),  # one who has too many is alone
+        ([0, 0, 0], 2, 10, [2, 1]),
+        ([5], 1, 1, [1]),
+    ],
+)
+def test_users_are_cut_into_parts_of_bounded_size(counts, users, ratings, sizes):
+    parts = list(user_chunks(np.array(counts, np.int64), users, ratings))
+    assert [part.stop - part.start for part in parts] == sizes
+    assert [user for part in parts for user in range(part.start, part.stop)] == list(range(len(counts)))
