@@ -15,7 +15,9 @@ Array = npt.NDArray[Any]
 # Features that fewer movies have say nothing of others; of more than so many, the most frequent are taken.
 _LEAST_MOVIES, _MOST_FEATURES = 2, 1000
 # The best known movies are enough to fit the regression to.
-_MOST_MOVIES = 20_000
+_MOST_MOVIES = 5_000
+# Movies that are placed at once.
+_AT_ONCE = 20_000
 # Ratings after which a movie counts half as much as one of which everything is known.
 _HALF_KNOWN = 10
 # With fewer rated movies there is no regression.
@@ -81,46 +83,50 @@ def tokenize(title: tf.Tensor, year: tf.Tensor, genres: tf.Tensor) -> tf.RaggedT
 
 
 class Ridge(NamedTuple):
-    """A ridge regression from F features to D targets."""
+    """A fitted ridge regression from F features to D targets."""
 
     coefficients: Array  # float [F, D]
-    intercept: Array  # float64 [D]
-    left_out: Array  # float64 [n, D], what is predicted of each of the n movies from the other ones
+    intercept: Array  # float [D]
+    left_out: Array  # float [n, D], the prediction of each of the n movies from the other ones
 
 
-def fit(features: Array, targets: Array, weights: Array, queries: Array) -> Ridge:
-    """Fits a weighted ridge regression whose strength is chosen by leaving out each movie in turn.
+class RidgeRegression:
+    """Weighted ridge regressions on the same features, each as strong as predicts movies left out best.
 
     The errors of the movies left out have a closed form (Allen 1974, PRESS).
-
-    Args:
-      features: float [n, F].
-      targets: float [n, D].
-      weights: float [n], of the movies.
-      queries: float [q, D]; the strength is that of the least squared errors of query . target.
     """
-    share = weights / weights.sum()
-    roots = np.sqrt(weights / weights.mean())[:, np.newaxis]
-    mean_features, mean_targets = share @ features, share @ targets
-    inputs, outputs = (features - mean_features) * roots, (targets - mean_targets) * roots
-    values, basis = np.linalg.eigh(inputs.T @ inputs)
-    inputs = inputs @ basis
-    projected = inputs.T @ outputs
 
-    def errors(ridge: float, outputs: Array, projected: Array) -> Array:
-        shrunk = inputs / (np.maximum(values, 0) + ridge)
-        leverage = np.einsum("nf,nf->n", shrunk, inputs) + share
-        unexplained: Array = (outputs - shrunk @ projected) / (1 - leverage)[:, np.newaxis]
-        return unexplained
+    def __init__(self, features: Array, weights: Array) -> None:
+        """Args: `features`: float [n, F]. `weights`: float [n], of the movies."""
+        self._share = (weights / weights.sum()).astype(features.dtype)
+        self._roots = np.sqrt(weights / weights.mean()).astype(features.dtype)[:, np.newaxis]
+        self._mean = self._share @ features
+        inputs = (features - self._mean) * self._roots
+        values, self._basis = np.linalg.eigh(inputs.T @ inputs)
+        self._values, self._inputs = np.maximum(values, 0), inputs @ self._basis
+        self._leverage = {
+            ridge: np.square(self._inputs) @ (1 / (self._values + ridge)) + self._share for ridge in _RIDGES
+        }
 
-    of_scores = outputs @ queries.T, projected @ queries.T
-    best = min(_RIDGES, key=lambda ridge: float(np.sum(np.square(errors(ridge, *of_scores)))))
-    coefficients = basis @ (projected / (np.maximum(values, 0) + best)[:, np.newaxis])
-    return Ridge(
-        coefficients,
-        mean_targets - mean_features @ coefficients,
-        targets - errors(best, outputs, projected) / roots,
-    )
+    def fit(self, targets: Array, queries: Array) -> Ridge:
+        """Fits `targets`, float [n, D].
+
+        The strength is that of the least squared errors of query . target, `queries` being float [q, D].
+        """
+        mean = self._share @ targets
+        outputs = (targets - mean) * self._roots
+        projected = self._inputs.T @ outputs
+        of_scores = outputs @ queries.T, projected @ queries.T
+        best = min(_RIDGES, key=lambda ridge: float(np.sum(np.square(self._errors(ridge, *of_scores)))))
+        coefficients = self._basis @ (projected / (self._values + best)[:, np.newaxis])
+        left_out = targets - self._errors(best, outputs, projected) / self._roots
+        return Ridge(coefficients, mean - self._mean @ coefficients, left_out)
+
+    def _errors(self, ridge: float, outputs: Array, projected: Array) -> Array:
+        """Returns the weighted errors of the movies left out, [n, ...]."""
+        explained = self._inputs @ (projected / (self._values + ridge)[:, np.newaxis])
+        errors: Array = (outputs - explained) / (1 - self._leverage[ridge])[:, np.newaxis]
+        return errors
 
 
 class SampleUsers(NamedTuple):
@@ -248,8 +254,9 @@ def fit_content(
         return None
     weights = counts[best] / (counts[best] + _HALF_KNOWN)
     tastes = np.pad(users.tastes, [(0, 0), (0, 1)], constant_values=1.0)
-    ranking = fit(features, vectors[best], weights, users.queries[:_ASKED])
-    rating = fit(features, np.column_stack(stars)[best], weights, tastes[:_ASKED])
+    regression = RidgeRegression(features, weights)
+    ranking = regression.fit(vectors[best], users.queries[:_ASKED])
+    rating = regression.fit(np.column_stack(stars)[best], tastes[:_ASKED])
 
     places = max(1, min(_PLACES, len(best) // 4))
     thresholds = np.partition(users.scores(rated, vectors[rated]), -places, axis=1)[:, -places]
@@ -258,7 +265,7 @@ def fit_content(
     tower = ContentTower(names, ranking, rating, new)
 
     unrated = np.flatnonzero(counts == 0)
-    parts = [tower(*described.select(unrated[part]).inputs()) for part in chunks(len(unrated), _MOST_MOVIES)]
+    parts = [tower(*described.select(unrated[part]).inputs()) for part in chunks(len(unrated), _AT_ONCE)]
     placed = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     if not parts or not (known := placed["features"] > 0).any():
         return PlacedMovies(tower, unrated[:0], vectors[:0], unrated[:0], stars[0][:0], stars[1][:0])
@@ -266,7 +273,7 @@ def fit_content(
     vectors[:, -1] -= new
     reach = [
         np.max(users.scores(movies[part], vectors[part]) - thresholds, axis=0)
-        for part in chunks(len(movies), _MOST_MOVIES)
+        for part in chunks(len(movies), _AT_ONCE)
     ]
     nearest = np.argsort(-np.concatenate(reach), kind="stable")[: max(1, round(_UNRATED_MOST * len(rated)))]
     candidates, vectors = movies[nearest], vectors[nearest]

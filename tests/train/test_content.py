@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from components.train.content import (
     Descriptions,
+    RidgeRegression,
     SampleUsers,
     count_features,
-    fit,
     fit_content,
     shift_to,
     tokenize,
@@ -47,7 +47,7 @@ def test_what_is_left_out_is_predicted_by_a_regression_without_it() -> None:
     random = np.random.default_rng(0)
     features, weights = random.integers(0, 2, (30, 4)).astype(float), random.uniform(0.1, 1, 30)
     targets = features @ random.normal(size=(4, 3)) + random.normal(size=(30, 3))
-    whole = fit(features, targets, weights, np.eye(3))
+    whole = RidgeRegression(features, weights).fit(targets, np.eye(3))
 
     def alone(ridge, rows):
         share = weights[rows] / weights[rows].sum()
@@ -76,8 +76,9 @@ def test_targets_that_matter_more_choose_the_strength() -> None:
     features = random.integers(0, 2, (200, 20)).astype(float)
     signal, noise = features @ random.normal(size=20), random.normal(size=200)
     targets = np.column_stack([signal, noise])
-    by_signal = fit(features, targets, np.ones(200), np.diag([1.0, 0.0]))
-    by_noise = fit(features, targets, np.ones(200), np.diag([0.0, 1.0]))
+    regression = RidgeRegression(features, np.ones(200))
+    by_signal = regression.fit(targets, np.diag([1.0, 0.0]))
+    by_noise = regression.fit(targets, np.diag([0.0, 1.0]))
     assert np.abs(by_signal.coefficients).sum() > 2 * np.abs(by_noise.coefficients).sum()
 
 
