@@ -72,10 +72,7 @@ class Settings:
         by_size="128, or less for more than 250,000 rated movies",
     )
     ensemble_size: int = _setting(
-        0,
-        Range(1, 64),
-        "Pairs of query and candidate tower that learn side by side and answer together.",
-        by_size="4 below 250,000 ratings, 2 below 2.5 million, else 1",
+        1, Range(1, 64), "Pairs of query and candidate tower that learn side by side and answer together."
     )
     hidden_units: int = _setting(256, Range(1, 65_536), "Width of the query tower's hidden layer.")
     dropout: float = _setting(
@@ -109,7 +106,7 @@ class Settings:
         Range(2, 1_000_000),
         "Sweeps of the `sampled` rating head over all ratings; the final refit makes half as many more.",
         unit="sweeps",
-        by_size="120 for fewer than 250,000 ratings, else 80",
+        by_size="120 for fewer than 250,000 ratings, 80 up to a million, 27 for 3 million",
     )
     draws: int = _setting(
         8, Range(1, 256), "Draws that the `sampled` rating head keeps; the prediction is their mean."
@@ -185,18 +182,24 @@ class Settings:
     warmup_steps: int = _setting(
         100, Range(0, 1_000_000), "Steps in which the learning rate climbs.", unit="steps"
     )
-    steps: int = _setting(2000, Range(1, 100_000_000), "Steps of the training, at most.", unit="steps")
-    validations: int = _setting(20, Range(1, 100_000), "Validations in the whole training.")
+    steps: int = _setting(
+        0,
+        Range(1, 100_000_000),
+        "Steps of the training, at most.",
+        unit="steps",
+        by_size="2,000 for a million ratings and more, 400 for a twelfth of them",
+    )
+    validations: int = _setting(10, Range(1, 100_000), "Validations in the whole training.")
     validation_ratings: int = _setting(
         10_000,
         Range(1, 100_000_000),
         "Validation rows of each validation, half of all at most; the others are trained on.",
         unit="ratings",
     )
-    # Half of the validations: while the learning rate is high, the metrics go up and down, and most of what a
-    # training brings comes as it falls.
+    # While the learning rate is high, the metrics go up and down, and most of what a training brings comes as
+    # it falls.
     patience: int = _setting(
-        10, Range(1, 1_000_000), "Validations in a row without a better score after which the training stops."
+        3, Range(1, 1_000_000), "Validations in a row without a better score after which the training stops."
     )
     final_refit: float = _setting(
         0.1,

@@ -19,13 +19,14 @@ _LARGEST_FULL_SOFTMAX = 250_000
 # they may take this share of the memory.
 _SCORE_COPIES = 4
 _SHARE_FOR_SCORES = 0.25
-# Below so many ratings, the ensemble has so many pairs of towers: on validation rows of 80,000 ratings four
-# gained .005 to .007 of top-100 accuracy, of a million ratings two gained .001, and four no more.
-_ENSEMBLE_SIZES = ((250_000, 4), (2_500_000, 2))
 # Up to so many ratings the rating head is a sampled one: for more, the sweeps take longer than all else.
 _MOST_SAMPLED_RATINGS = 3_000_000
-# Below so many ratings it has half of the weights, and more sweeps, which are short.
-_FEW_RATINGS = 250_000
+# Below so many ratings it has half of the weights, and more sweeps, which are short; above a million ratings
+# it has as many sweeps as go over so many ratings, but not fewer than a chain needs to settle.
+_FEW_RATINGS, _FEW_SWEEPS, _SWEPT, _LEAST_SWEEPS = 250_000, 120, 80_000_000, 24
+# Steps for a million ratings, which a twelfth of them needs a fifth of. On validation rows of MovieLens 1M,
+# 2,000 steps of one pair of towers were as good as as many of two pairs, in half of the time.
+_STEPS, _STEPS_EXPONENT = 2000, 0.65
 # Where the softmax is sampled, a step is to see so many ratings at least, of at most so many users: its cost
 # is that of its ratings then, and those of a small batch have few negatives.
 _SAMPLED_RATINGS, _MOST_SAMPLED_USERS = 32_768, 4096
@@ -56,12 +57,9 @@ def resolve(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int,
     # Some eight steps an epoch at least: few users want smaller steps, not fewer.
     eighth = int(max(users // 8, 8))
     batch_users = settings.batch_users or min(eighth, 256)
-    ensemble_size = settings.ensemble_size or next(
-        (size for below, size in _ENSEMBLE_SIZES if ratings < below), 1
-    )
     exact = (
         movies <= _LARGEST_FULL_SOFTMAX
-        and score_bytes(batch_users * ensemble_size, movies) <= _SHARE_FOR_SCORES * memory
+        and score_bytes(batch_users * settings.ensemble_size, movies) <= _SHARE_FOR_SCORES * memory
     )
     retrieval_loss = settings.retrieval_loss or (TOP_K if exact else IN_BATCH)
     if retrieval_loss == IN_BATCH and not settings.batch_users:
@@ -71,14 +69,16 @@ def resolve(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int,
         dropout, prior, tower_rate = 0.7, 20.0 * scarcity**0.88, min(0.3 * scarcity**0.5, 1.0)
     else:
         dropout, prior, tower_rate = 0.5, 40.0 * scarcity**0.6, 1.0
+    swept = int(np.clip(_SWEPT // max(ratings, 1), _LEAST_SWEEPS, 80))
+    sweeps = _FEW_SWEEPS if ratings < _FEW_RATINGS else swept
     rank = min(_ITEM_ITEM_RANK, _ITEM_ITEM_TABLE // movies) if movies <= _ITEM_ITEM_MOVIES else -1
     chosen = dataclasses.replace(
         settings,
         item_item_rank=settings.item_item_rank or rank,
-        ensemble_size=ensemble_size,
         rating_head=settings.rating_head or (SAMPLED if ratings <= _MOST_SAMPLED_RATINGS else REGRESSION),
         rating_weights=settings.rating_weights or (16 if ratings < _FEW_RATINGS else 32),
-        sweeps=settings.sweeps or (120 if ratings < _FEW_RATINGS else 80),
+        sweeps=settings.sweeps or sweeps,
+        steps=settings.steps or round(_STEPS * scarcity**-_STEPS_EXPONENT / 10) * 10,
         batch_users=batch_users,
         dimension=settings.dimension or int(np.clip(2 ** int(np.log2(_LARGEST_TABLE / movies)), 16, 128)),
         dropout=settings.dropout or dropout,

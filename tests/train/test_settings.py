@@ -8,6 +8,7 @@ from components.train.settings import (
     IN_BATCH,
     OLD_NAMES,
     REGRESSION,
+    SAMPLED,
     TOP_K,
     NotebookSettings,
     Settings,
@@ -50,7 +51,7 @@ def test_rubbish_is_one_line(values, message):
     ("name", "value"),
     [
         ("dropout", 1.0),
-        ("steps", 0),
+        ("validations", 0),
         ("mask_rate", 1.0),
         ("learning_rate", -1.0),
         ("retrieval_loss", "half"),
@@ -131,9 +132,24 @@ def test_the_whole_catalogue_is_taken_where_a_batch_of_scores_fits_into_memory()
     )
 
 
-@pytest.mark.parametrize(("ratings", "ensemble_size"), [(249, 4), (250, 2), (2499, 2), (2500, 1)])
-def test_the_fewer_ratings_the_more_pairs_of_towers(ratings, ensemble_size):
-    assert resolve(Settings(), np.full(1000, ratings), 5000).ensemble_size == ensemble_size
+@pytest.mark.parametrize(
+    ("ratings", "steps", "sweeps", "weights", "head"),
+    [
+        (20_000, 400, 120, 16, SAMPLED),
+        (80_000, 400, 120, 16, SAMPLED),
+        (1_000_000, 2000, 80, 32, SAMPLED),
+        (3_000_000, 2000, 26, 32, SAMPLED),
+        (3_001_000, 2000, 26, 32, REGRESSION),
+    ],
+)
+def test_time_follows_the_data(ratings, steps, sweeps, weights, head):
+    chosen = resolve(Settings(), np.full(1000, ratings // 1000), 5000)
+    assert (chosen.steps, chosen.sweeps, chosen.rating_weights, chosen.rating_head) == (
+        steps,
+        sweeps,
+        weights,
+        head,
+    )
 
 
 def test_what_was_given_is_kept():
@@ -152,6 +168,7 @@ def test_what_was_given_is_kept():
         rating_head=REGRESSION,
         rating_weights=5,
         sweeps=9,
+        steps=7,
         item_item_rank=11,
     )
     assert resolve(given, np.full(1000, 10), 10) == given
