@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from components.export.new_movies import NewMovieRatings
 from components.progress import Progress
+from components.train.scoring import RATINGS_AT_ONCE
 from components.train.towers import owners
-from components.vocabulary.interactions import UserRatings, chunks
+from components.vocabulary.interactions import UserRatings, user_chunks
 
 # The two values of the input `ratings`.
 ALL, TRAIN = "all", "train"
@@ -107,6 +108,11 @@ class Histories(tf.Module):  # type: ignore[misc]
     def count(self) -> int:
         """Number of users."""
         return int(self._user_ids.shape[0])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of ratings of each user, int64 [users]."""
+        return np.diff(self._offsets.numpy())
 
     def user_ids(self) -> tf.Tensor:
         """Every user of the index, string [users]."""
@@ -253,7 +259,8 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
         )
         with Progress("serving encoder", total=len(users), unit="users") as progress:
             encodings = np.empty((len(users), sum(self._widths)), np.float32)
-            for part in chunks(len(users), _BATCH):
+            counts = np.append(self._histories.counts, 0)
+            for part in user_chunks(counts, _BATCH, RATINGS_AT_ONCE):
                 some = users[part]
                 encodings[part] = compute(some)
                 progress.advance(len(some))

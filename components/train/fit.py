@@ -21,6 +21,7 @@ from components.progress import Progress, log
 from components.storage import Storage, open_storage
 from components.train.artifact import LogEntry
 from components.train.replicas import require_same, sum_over_workers, this_worker
+from components.train.scoring import RATINGS_AT_ONCE
 from components.train.training_data import share_out
 from components.vocabulary.interactions import UserRatings, user_chunks
 
@@ -30,8 +31,6 @@ TOP_K = 100
 _LIST_K = 10
 # Users times movies whose scores are held at once.
 _SCORES_AT_ONCE = 1 << 24
-# Ratings of these users that are read at once: a sampled rating head needs 4 KB for each.
-_RATINGS_AT_ONCE = 1 << 16
 
 
 class Predictor(NamedTuple):
@@ -76,7 +75,7 @@ class ValidationSample:
         own = np.arange(number, len(self.users), workers)
         sums = np.zeros(6)  # squared errors, hits, recalls, NDCGs, ratings, users
         most = max(1, min(256, _SCORES_AT_ONCE // self.movies))
-        for part in user_chunks(self.known.counts[own], most, _RATINGS_AT_ONCE):
+        for part in user_chunks(self.known.counts[own], most, RATINGS_AT_ONCE):
             users = self.users[own[part]]
             history, asked = self.known.select(own[part]), self.held_out.select(own[part])
             predicted = np.asarray(model.ratings(users, history, asked))

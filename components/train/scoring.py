@@ -37,8 +37,8 @@ FEATURE_INPUTS = [
 SIGNATURES = ("query", "candidates", "rate")
 OPTIONAL_SIGNATURES = ("profile", "rating_candidates", "candidate_from_features")
 
-# Ratings that a model reads at once to predict others: a sampled rating head needs 4 KB for each.
-_RATINGS_AT_ONCE = 1 << 16
+# Ratings that a model is to read at once, at most: a sampled rating head needs 4 KB for each.
+RATINGS_AT_ONCE = 1 << 16
 
 Outputs = dict[str, tf.Tensor]
 
@@ -116,7 +116,7 @@ class ScoringModel:
         A pair's own rating, if it is in the history, is not read for it.
         """
         answer = np.empty(len(pair_row), np.float32)
-        for users in user_chunks(history.counts, history.users, _RATINGS_AT_ONCE):
+        for users in user_chunks(history.counts, history.users, RATINGS_AT_ONCE):
             inside = np.flatnonzero((pair_row >= users.start) & (pair_row < users.stop))
             pairs = {
                 "pair_row": tf.constant(np.asarray(pair_row[inside] - users.start, np.int32)),

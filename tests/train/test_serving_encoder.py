@@ -83,7 +83,7 @@ def test_many_ratings_are_read_in_parts(scoring, histories, monkeypatch, at_once
     movies, stars, splits = histories
     random = np.random.default_rng(6)
     rows, asked = random.integers(0, len(LENGTHS), 60), random.integers(-1, MOVIES, 60).astype(np.int32)
-    monkeypatch.setattr(scoring_module, "_RATINGS_AT_ONCE", at_once)
+    monkeypatch.setattr(scoring_module, "RATINGS_AT_ONCE", at_once)
     model = ScoringModel(signatures(scoring))
     found = model.rate([""] * len(LENGTHS), UserRatings(movies, stars, splits), rows, asked)
     pairs = {"pair_row": tf.constant(rows.astype(np.int32)), "pair_movie": tf.constant(asked)}
