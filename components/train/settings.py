@@ -99,14 +99,14 @@ class Settings:
         0,
         Range(2, 512),
         "Weights of a user in the rating head: the bias, and one for each feature of a movie.",
-        by_size="16 for fewer than 250,000 ratings, else 32",
+        by_size="as many as a user or movie has ratings on average, from 8 to 32",
     )
     sweeps: int = _setting(
         0,
         Range(2, 1_000_000),
         "Sweeps of the `sampled` rating head over all ratings; the final refit makes half as many more.",
         unit="sweeps",
-        by_size="120 for fewer than 250,000 ratings, 80 up to a million, 27 for 3 million",
+        by_size="80 for up to a million ratings, 26 for 3 million",
     )
     draws: int = _setting(
         8, Range(1, 256), "Draws that the `sampled` rating head keeps; the prediction is their mean."

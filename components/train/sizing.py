@@ -21,9 +21,10 @@ _SCORE_COPIES = 4
 _SHARE_FOR_SCORES = 0.25
 # Up to so many ratings the rating head is a sampled one: for more, the sweeps take longer than all else.
 _MOST_SAMPLED_RATINGS = 3_000_000
-# Below so many ratings it has half of the weights, and more sweeps, which are short; above a million ratings
-# it has as many sweeps as go over so many ratings, but not fewer than a chain needs to settle.
-_FEW_RATINGS, _FEW_SWEEPS, _SWEPT, _LEAST_SWEEPS = 250_000, 120, 80_000_000, 24
+# It has as many sweeps as go over so many ratings, within these bounds: enough to settle, and no more than gain.
+_SWEPT, _LEAST_SWEEPS, _MOST_SWEEPS = 80_000_000, 24, 80
+# It has about as many weights as a user or movie has ratings, within these bounds.
+_LEAST_WEIGHTS, _MOST_WEIGHTS = 8, 32
 # Steps for a million ratings, which a twelfth of them needs a fifth of. On validation rows of MovieLens 1M,
 # 2,000 steps of one pair of towers were as good as as many of two pairs, in half of the time.
 _STEPS, _STEPS_EXPONENT = 2000, 0.65
@@ -69,15 +70,14 @@ def resolve(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int,
         dropout, prior, tower_rate = 0.7, 20.0 * scarcity**0.88, min(0.3 * scarcity**0.5, 1.0)
     else:
         dropout, prior, tower_rate = 0.5, 40.0 * scarcity**0.6, 1.0
-    swept = int(np.clip(_SWEPT // max(ratings, 1), _LEAST_SWEEPS, 80))
-    sweeps = _FEW_SWEEPS if ratings < _FEW_RATINGS else swept
+    weights = 2.0 ** round(math.log2(max(ratings, 1) / max(users + movies, 1)))
     rank = min(_ITEM_ITEM_RANK, _ITEM_ITEM_TABLE // movies) if movies <= _ITEM_ITEM_MOVIES else -1
     chosen = dataclasses.replace(
         settings,
         item_item_rank=settings.item_item_rank or rank,
         rating_head=settings.rating_head or (SAMPLED if ratings <= _MOST_SAMPLED_RATINGS else REGRESSION),
-        rating_weights=settings.rating_weights or (16 if ratings < _FEW_RATINGS else 32),
-        sweeps=settings.sweeps or sweeps,
+        rating_weights=settings.rating_weights or int(np.clip(weights, _LEAST_WEIGHTS, _MOST_WEIGHTS)),
+        sweeps=settings.sweeps or int(np.clip(_SWEPT // max(ratings, 1), _LEAST_SWEEPS, _MOST_SWEEPS)),
         steps=settings.steps or round(_STEPS * scarcity**-_STEPS_EXPONENT / 10) * 10,
         batch_users=batch_users,
         dimension=settings.dimension or int(np.clip(2 ** int(np.log2(_LARGEST_TABLE / movies)), 16, 128)),

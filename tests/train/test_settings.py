@@ -135,8 +135,8 @@ def test_the_whole_catalogue_is_taken_where_a_batch_of_scores_fits_into_memory()
 @pytest.mark.parametrize(
     ("ratings", "steps", "sweeps", "weights", "head"),
     [
-        (20_000, 400, 120, 16, SAMPLED),
-        (80_000, 400, 120, 16, SAMPLED),
+        (20_000, 400, 80, 8, SAMPLED),
+        (80_000, 400, 80, 16, SAMPLED),
         (1_000_000, 2000, 80, 32, SAMPLED),
         (3_000_000, 2000, 26, 32, SAMPLED),
         (3_001_000, 2000, 26, 32, REGRESSION),
