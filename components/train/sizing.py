@@ -21,7 +21,7 @@ _SCORE_COPIES = 4
 _SHARE_FOR_SCORES = 0.25
 # Up to so many ratings the rating head is a sampled one: for more, the sweeps take longer than all else.
 _MOST_SAMPLED_RATINGS = 3_000_000
-# It has as many sweeps as go over so many ratings, within these bounds: enough to settle, and no more than gain.
+# It has as many sweeps as go over so many ratings, within these bounds: enough to settle, no more than gain.
 _SWEPT, _LEAST_SWEEPS, _MOST_SWEEPS = 80_000_000, 24, 80
 # It has about as many weights as a user or movie has ratings, within these bounds.
 _LEAST_WEIGHTS, _MOST_WEIGHTS = 8, 32
