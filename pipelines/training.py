@@ -46,6 +46,7 @@ def training(
     rating_weight: float = 0.0,
     retrieval_weight: float = 0.0,
     seed: int = 42,
+    warm_start: str = "auto",
     max_train_rows: int = 0,
     max_test_rows: int = 0,
     max_reject_rate: float = 0.01,
@@ -137,6 +138,9 @@ def training(
                 rating_weight=rating_weight,
                 retrieval_weight=retrieval_weight,
                 seed=seed,
+                warm_start=warm_start,
+                registry=registry,
+                champion_version=prepared.outputs["version"],
                 checkpoint_root=checkpoint_root,
                 workers=workers,
             )

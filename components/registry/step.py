@@ -13,6 +13,7 @@ from components.registry.registry import Registry
 from components.registry.run_records import SKIPPED, RunRecord, SeenChampion, run_id_by_time
 from components.registry.versions import MODEL
 from components.step import step
+from components.train.artifact import WEIGHTS_FILE
 
 
 class PrepareSummary(NamedTuple):
@@ -74,7 +75,8 @@ def prepare(
             log(f"{store.root} has no champion yet")
         elif not skip:
             log(f"the champion is {version}, number {sequence} of {store.root}")
-            store.versions.download(version, MODEL, staging / MODEL)
+            # `train` reads the weights where they are, if it wants them; a fault of theirs ends no run.
+            store.versions.download(version, MODEL, staging / MODEL, without=[WEIGHTS_FILE])
         served = ServedChampion(
             exists=entry is not None, version=version, sequence=sequence, registry=store.root
         )

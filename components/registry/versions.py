@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ import msgspec
 
 from components.documents import Document, Timestamp, decode, encode, now
 from components.errors import UserError
-from components.storage import CorruptError, NotFoundError, Storage, StoredFile, stored_file
+from components.storage import CorruptError, NotFoundError, Storage, StoredFile, stored_file, version_key
 from components.storage.storage import in_order
 from components.train.settings import current_names
 
@@ -85,7 +85,7 @@ class Versions:
 
     def uri(self, version: str, name: str = "") -> str:
         """Returns the path or URI of a version, or of a file or directory of it."""
-        return self._storage.uri(_key(version, name).rstrip("/"))
+        return self._storage.uri(version_key(version, name).rstrip("/"))
 
     def add(self, provenance: Provenance, sources: Mapping[str, Path]) -> Manifest:
         """Creates a version of local files and directories; `sources` are their paths by name in the version.
@@ -100,7 +100,7 @@ class Versions:
 
     def manifest(self, version: str) -> Manifest:
         """Reads the manifest of a version. Raises `UserError` if there is none, or it is corrupt."""
-        key = _key(version, _MANIFEST)
+        key = version_key(version, _MANIFEST)
         if not _KEY.fullmatch(key) or not self._storage.exists(key):
             raise UserError(
                 f"{self._storage.root} has no version {version}; "
@@ -112,18 +112,27 @@ class Versions:
         """Raises `UserError`, naming the file, unless all files in the directory `part` are as published."""
         self._each_file(version, part, self._storage.stat)
 
-    def download(self, version: str, part: str, target: Path) -> None:
-        """Copies `part` of a version to the local directory `target`. Raises `UserError` as `check` does."""
-        start = len(_key(version, f"{part}/"))
-        self._each_file(version, part, lambda key: self._storage.download_file(key, target / key[start:]))
+    def download(self, version: str, part: str, target: Path, without: Collection[str] = ()) -> None:
+        """Copies `part` of a version, files `without` left out, to the local directory `target`.
+
+        Raises `UserError` as `check` does.
+        """
+        start, fetch = len(version_key(version, f"{part}/")), self._storage.download_file
+        self._each_file(version, part, lambda key: fetch(key, target / key[start:]), without=without)
 
     def copy(self, version: str, part: str, directory: str, last: Sequence[str]) -> None:
         """Copies `part` of a version to another directory, files of `last` last; raises as `check` does."""
-        start, copy = len(_key(version, f"{part}/")), self._storage.copy_file
+        start, copy = len(version_key(version, f"{part}/")), self._storage.copy_file
         self._each_file(version, part, lambda key: copy(key, f"{directory}/{key[start:]}"), last)
 
     def faults(
-        self, version: str, part: str, look: Look, directory: str = "", last: Sequence[str] = ()
+        self,
+        version: str,
+        part: str,
+        look: Look,
+        directory: str = "",
+        last: Sequence[str] = (),
+        without: Collection[str] = (),
     ) -> Iterator[str]:
         """Yields one line for each file that is missing or differs from the published one.
 
@@ -134,9 +143,12 @@ class Versions:
           look: called with the key of each file.
           directory: where to look for the files of `part`; "" for their place in the version.
           last: the files of `part` to come to after the others.
+          without: the files of `part` to leave out.
         """
-        directory = directory or _key(version, part).rstrip("/")
+        directory = directory or version_key(version, part).rstrip("/")
         for name, published in self.manifest(version).part(part, last).items():
+            if name in without:
+                continue
             key = f"{directory}/{name}"
             try:
                 found = look(key)
@@ -154,8 +166,8 @@ class Versions:
 
     def unknown_files(self, version: str) -> list[str]:
         """Returns the keys of files in a version that its manifest does not list."""
-        known = {_key(version, name) for name in [*self.manifest(version).files, _MANIFEST]}
-        return [key for key in self._storage.list(_key(version, "")) if key not in known]
+        known = {version_key(version, name) for name in [*self.manifest(version).files, _MANIFEST]}
+        return [key for key in self._storage.list(version_key(version, "")) if key not in known]
 
     def may_be_under_way(self, version: str) -> bool:
         """Tells whether the publisher of a version may still be at work."""
@@ -163,8 +175,8 @@ class Versions:
 
     def remove(self, version: str) -> None:
         """Deletes a version. Whatever stops this, no reader sees the rest; `remove_partial` deletes it."""
-        self._storage.delete(_key(version, _MANIFEST))
-        self._storage.delete_prefix(_key(version, "").rstrip("/"))
+        self._storage.delete(version_key(version, _MANIFEST))
+        self._storage.delete_prefix(version_key(version, "").rstrip("/"))
 
     def remove_partial(self) -> None:
         """Deletes the partial versions of publishers that were killed more than a day ago."""
@@ -190,13 +202,13 @@ class Versions:
             files=dict(sorted(files.items())),
             **msgspec.structs.asdict(provenance),
         )
-        self._storage.write_bytes(_key(version, _MANIFEST), encode(manifest))
+        self._storage.write_bytes(version_key(version, _MANIFEST), encode(manifest))
         return manifest
 
     def _upload(self, version: str, sources: Mapping[str, Path]) -> dict[str, StoredFile]:
         files: dict[str, StoredFile] = {}
         for name, source in sources.items():
-            key = _key(version, name)
+            key = version_key(version, name)
             if source.is_dir():
                 uploaded = self._storage.upload_directory(source, key)
                 files |= {f"{name}/{path}": file for path, file in uploaded.items()}
@@ -204,9 +216,16 @@ class Versions:
                 files[name] = self._storage.upload_file(source, key)
         return files
 
-    def _each_file(self, version: str, part: str, visit: Look, last: Sequence[str] = ()) -> None:
+    def _each_file(
+        self,
+        version: str,
+        part: str,
+        visit: Look,
+        last: Sequence[str] = (),
+        without: Collection[str] = (),
+    ) -> None:
         """Calls `visit` with each file's key; stops at the first that is not as published."""
-        for fault in self.faults(version, part, visit, last=last):
+        for fault in self.faults(version, part, visit, last=last, without=without):
             raise UserError(f"{fault}; {self._cure()}")
 
     def _files(self) -> dict[str, set[str]]:
@@ -222,10 +241,6 @@ class Versions:
             "restore it from a backup, or serve an earlier version by "
             f"`twotower rollback --registry {self._storage.root}`"
         )
-
-
-def _key(version: str, name: str) -> str:
-    return f"{_DIRECTORY}/{version}/{name}"
 
 
 def _describe(sources: Mapping[str, Path]) -> dict[str, StoredFile]:

@@ -1,6 +1,14 @@
 """Files under a local directory or a gs:// prefix, behind one small interface."""
 
-from components.storage.locations import fetch, identity, is_pattern, is_remote, matches, open_storage
+from components.storage.locations import (
+    fetch,
+    identity,
+    is_pattern,
+    is_remote,
+    matches,
+    open_storage,
+    version_key,
+)
 from components.storage.storage import (
     AlreadyExistsError,
     CorruptError,
@@ -23,4 +31,5 @@ __all__ = [
     "matches",
     "open_storage",
     "stored_file",
+    "version_key",
 ]

@@ -27,6 +27,11 @@ def open_storage(root: str) -> Storage:
     return LocalStorage(root)
 
 
+def version_key(version: str, name: str) -> str:
+    """Returns the key of a file or directory of a version, below the root of its registry."""
+    return f"versions/{version}/{name}"
+
+
 def is_remote(uri: str) -> bool:
     """Tests if `uri` is in Google Cloud Storage, not a local path. Raises `UserError` if it is neither."""
     if not uri:

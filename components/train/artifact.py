@@ -13,9 +13,17 @@ from components.train.settings import current_names
 
 # Beside these, the artifact holds the SavedModel of `scoring` and the files of `DataSummary`.
 MODEL_FILE = "model.json"
+WEIGHTS_FILE = "weights.npz"  # see `weights.Weights`
 LOG_FILE = "training_log.jsonl"
 # The figures of the training log, for TensorBoard.
 TENSORBOARD = "tensorboard"
+
+
+class TrainingStart(Document):
+    """The weights that a training began at."""
+
+    version: str = ""  # of the registry, whose weights they were; "" for a cold start
+    why: str  # a sentence: why a cold start, or how many movies have weights
 
 
 class ModelRecord(Document, kw_only=True):
@@ -30,6 +38,7 @@ class ModelRecord(Document, kw_only=True):
     split: SplitSettings  # how the ratings were divided
     fingerprint: str  # of the input files; "" if unknown
     rating_scale: tuple[float, float]  # the least and the greatest rating, in stars
+    start: TrainingStart | None = None  # None in models of earlier releases
     movies: int  # in its catalogue
     training_users: int  # whose ratings it was trained on
     steps: int  # all training steps

@@ -9,7 +9,7 @@ from components.train import step
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 @documented_by(
-    step.train, model="Model: the scoring SavedModel, training_log.jsonl, model.json and TensorBoard's files."
+    step.train, model="Model: SavedModel, weights, training_log.jsonl, model.json and TensorBoard's files."
 )
 def train(
     interactions: dsl.Input[dsl.Artifact],
@@ -20,6 +20,9 @@ def train(
     rating_weight: float = 0.0,
     retrieval_weight: float = 0.0,
     seed: int = 42,
+    warm_start: str = "auto",
+    registry: str = "",
+    champion_version: str = "",
     checkpoint_root: str = "",
     workers: int = 1,
 ) -> None:
@@ -34,6 +37,9 @@ def train(
         rating_weight=rating_weight,
         retrieval_weight=retrieval_weight,
         seed=seed,
+        warm_start=warm_start,
+        registry=registry,
+        champion_version=champion_version,
         checkpoint_root=checkpoint_root,
         workers=workers,
     )

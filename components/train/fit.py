@@ -114,13 +114,14 @@ def _list_sums(ranks: Array, asked: UserRatings) -> tuple[float, float]:
     return float(np.sum(recalls / asked.counts)), float(np.sum(gains / ideal))
 
 
-def draw_validation_users(counts: Array, ratings: int, seed: int) -> Array:
+def draw_validation_users(counts: Array, ratings: int, seed: int, eligible: Array | None = None) -> Array:
     """Draws the users whose validation rows decide which weights are kept, bool [users].
 
     `counts` are each user's validation rows, int64 [users]. Those drawn have about `ratings` rows together,
-    or half of all rows if that is less.
+    or half of all rows if that is less; of those `eligible`, bool [users], if there are as many.
     """
-    order = np.random.default_rng(seed).permutation(np.flatnonzero(counts))
+    drawn_from = counts if eligible is None else counts * eligible
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(drawn_from))
     enough = min(ratings, -(-int(counts.sum()) // 2))
     taken = np.cumsum(counts[order]) - counts[order] < enough
     validating = np.zeros(len(counts), np.bool_)

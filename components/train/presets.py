@@ -1,7 +1,6 @@
 """The two presets: builds a model for the data, trains it and writes the Model artifact."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,7 @@ import tensorflow as tf
 from components.machine import memory_limit
 from components.outputs import output_directory
 from components.progress import log
-from components.train import scoring
-from components.train.artifact import TENSORBOARD, ModelRecord, write_log, write_record
+from components.train import artifact, scoring
 from components.train.blending import choose, decompose
 from components.train.content import Descriptions, draw_sample
 from components.train.fit import (
@@ -35,7 +33,7 @@ from components.train.item_item import ItemItem
 from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookScoring, RowBatches
 from components.train.optimizer import FusedAdam, RowAdam, WarmupCosine
-from components.train.replicas import gather_from_workers, this_worker
+from components.train.replicas import gather_from_workers, require_same, this_worker
 from components.train.sampled_head import SampledHead
 from components.train.saved_model import ScoringModule
 from components.train.settings import (
@@ -52,7 +50,9 @@ from components.train.settings import (
 )
 from components.train.sizing import log_estimate, resolve
 from components.train.svd_init import svd_vectors
-from components.train.training_data import RatedCatalogue, UserBatches
+from components.train.training_data import RatedCatalogue, UserBatches, digest
+from components.train.warm_start import NO_CANDIDATE, Candidate, WarmStart, find_start
+from components.train.weights import Weights
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary, load_encoded
@@ -75,6 +75,8 @@ class Job:
     vocabulary: Vocabulary
     seed: int  # decides the order of training and the initial weights
     checkpoint_root: str  # a directory or gs:// prefix; "" keeps no checkpoints
+    candidate: Candidate = NO_CANDIDATE  # whose weights it may begin at
+    start: WarmStart | None = None  # where it begins; None for a cold start
 
     def checkpoints(self, phase: str, settings: Settings | NotebookSettings) -> Checkpoints | None:
         """Returns the checkpoint of a phase ("search", "settle" or "notebook"); None if none are kept."""
@@ -86,19 +88,9 @@ class Job:
             "settings": first_names(dataclasses.asdict(settings)),
             "seed": self.seed,
             "data": digest(self.interactions, self.vocabulary.years),
+            "start": self.start.version if self.start else "",
         }
         return Checkpoints.open(self.checkpoint_root, identity)
-
-
-def digest(interactions: Interactions, years: npt.NDArray[np.int32]) -> str:
-    """Returns a fingerprint of the ratings and years that are trained on, whatever files they came from."""
-    sha = hashlib.sha256(repr((interactions.rating_scale, interactions.movies)).encode())
-    for name in ("train", "validation"):
-        part = interactions.split(name)
-        for array in (part.offsets, part.movies, part.ratings):
-            sha.update(np.ascontiguousarray(array).data)
-    sha.update(np.ascontiguousarray(years).data)
-    return sha.hexdigest()
 
 
 class Fitted(NamedTuple):
@@ -110,11 +102,14 @@ class Fitted(NamedTuple):
     settings: Settings | NotebookSettings  # as they were used, every default filled in
     state: State  # at the end, with the steps and seconds of the final refit
     validation: ValidationMetrics  # of the weights that were kept, and of all that is served beside them
+    start: artifact.TrainingStart
+    weights: Weights | None = None  # for a later training to begin at
+    read_before: DataSummary | None = None  # says which rows the weights have read that this one began at
 
 
 def make_model(
     strategy: tf.distribute.Strategy, request: TrainRequest, interactions: str, vocabulary: str, output: str
-) -> ModelRecord:
+) -> artifact.ModelRecord:
     """Trains as `request` says; the chief, or the only process, writes the Model to `output`.
 
     Raises:
@@ -124,16 +119,18 @@ def make_model(
     rows, names = load_encoded(interactions, vocabulary)
     tf.keras.utils.set_random_seed(request.seed)
     with strategy.scope():
-        fitted = _FITS[request.preset](Job(rows, names, request.seed, request.checkpoint_root), settings)
+        job = Job(rows, names, request.seed, request.checkpoint_root, Candidate.of(request))
+        fitted = _FITS[request.preset](job, settings)
         chief = this_worker().number == 0
     state = fitted.state
-    record = ModelRecord(
+    record = artifact.ModelRecord(
         preset=request.preset,
         settings=dataclasses.asdict(fitted.settings),
         seed=request.seed,
         split=rows.split_settings,
         fingerprint=rows.fingerprint,
         rating_scale=rows.rating_scale,
+        start=fitted.start,
         movies=rows.movies,
         training_users=rows.training_users,
         steps=state.step,
@@ -144,12 +141,16 @@ def make_model(
     )
     if chief:
         with output_directory(output) as directory:
-            write_log(directory, state.log)
-            write_tensorboard(state.log, directory / TENSORBOARD)
+            artifact.write_log(directory, state.log)
+            write_tensorboard(state.log, directory / artifact.TENSORBOARD)
             scoring.save(fitted.scoring(), directory / scoring.SAVED_MODEL)
-            write_record(directory, record)
+            artifact.write_record(directory, record)
             summary = DataSummary.of(rows.known(), names.user_ids, names.movie_ids, rows.rating_scale)
+            if fitted.read_before:
+                summary = summary.with_rows_of(fitted.read_before)
             summary.save(directory)
+            if fitted.weights:
+                fitted.weights.save(directory / artifact.WEIGHTS_FILE)
         log(f"model in {Path(output)}")
     return record
 
@@ -162,10 +163,18 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     # The least of all workers' memory: all of them must decide by the same figure.
     memory = int(gather_from_workers(memory_limit()).min())
     settings = resolve(settings, train.counts, len(catalogue.known_counts), memory)
+    start, record = find_start(job.candidate, settings, rows, job.vocabulary, catalogue)
+    require_same(start is not None)
+    if start:
+        settings = start.shorten(settings, job.candidate.given)
+        job = dataclasses.replace(job, start=start)
     model = initial_model(job, settings, catalogue)
     state, sampled = fit_with_early_stopping(job, settings, model, catalogue)
+    validating = _validation_users(job, settings)
+    # Before the final refit: the validation rows of `validating` are still unread.
+    weights = Weights.of(settings, (rows, job.vocabulary, catalogue), validating, model, sampled)
     item_item, validation = fit_item_item(job, settings, model, catalogue, sampled)
-    left = held_out.counts[_validation_users(job, settings)].sum()
+    left = held_out.counts[validating].sum()
     if settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum():
         steps = max(round(state.kept.step * settings.final_refit), 1)
         last, sampled = refit(job, settings, model, catalogue, steps, sampled)
@@ -180,13 +189,17 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
         movies = names.movie_ids, rows.rating_scale
         return ScoringModule(model.towers, head, catalogue, *movies, item_item, *content)
 
-    return Fitted(scoring_module, settings, state, validation)
+    read_before = start.read if start else None
+    return Fitted(scoring_module, settings, state, validation, record, weights, read_before)
 
 
 def initial_model(job: Job, settings: Settings, catalogue: RatedCatalogue) -> TwoTower:
     """Returns the model before its first step."""
     vectors = svd_vectors(job.interactions.split("train"), catalogue, settings.dimension, job.seed)
-    return TwoTower(catalogue, settings, vectors, job.seed)
+    model = TwoTower(catalogue, settings, vectors, job.seed)
+    if job.start:
+        job.start.weights.move(model)
+    return model
 
 
 def fit_with_early_stopping(
@@ -206,6 +219,8 @@ def fit_with_early_stopping(
     if settings.rating_head == SAMPLED:
         known = catalogue.encode(trained_on, np.arange(rows.users))
         sampler = Sampler(known, len(catalogue.known_counts), settings.rating_weights, job.seed)
+        if job.start:
+            job.start.weights.move_sampler(sampler)
         sampling = SampledRatings(sampler, settings.sweeps, settings.draws)
 
     _compile(model, settings, settings.learning_rate, settings.warmup_steps, settings.steps)
@@ -329,6 +344,7 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
         settings=settings,
         state=state,
         validation=ValidationMetrics(kept.validation_rmse, kept.validation_top_100_accuracy_unseen),
+        start=artifact.TrainingStart(why=f"The preset {NOTEBOOK} always starts cold."),
     )
 
 
@@ -338,7 +354,8 @@ _FITS: dict[str, Callable[[Job, Any], Fitted]] = {DEFAULT: fit_default, NOTEBOOK
 def _validation_users(job: Job, settings: Settings | NotebookSettings) -> Array:
     """Returns the users whose validation rows decide which weights are kept, bool [users]."""
     counts = job.interactions.split("validation").counts
-    return draw_validation_users(counts, settings.validation_ratings, job.seed)
+    eligible = job.start.may_validate if job.start else None
+    return draw_validation_users(counts, settings.validation_ratings, job.seed, eligible)
 
 
 def _validation_sample(

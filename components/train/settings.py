@@ -231,6 +231,9 @@ class NotebookSettings:
     rating_weight: float = _setting(1.0, Range(0.0, 1e6), "Weight of the rating loss, a mean over ratings.")
 
 
+# Values of --warm-start.
+AUTO, NEVER = "auto", "never"
+
 DEFAULT = "default"
 # The preset that trains in one process on one device: it is there for comparison.
 NOTEBOOK = "notebook"
@@ -287,6 +290,9 @@ class TrainRequest:
     retrieval_weight: float
     seed: int
     checkpoint_root: str
+    warm_start: str = AUTO
+    registry: str = ""
+    champion_version: str = ""
 
     def overrides(self) -> dict[str, Any]:
         """Returns the overrides of the preset's settings, by name."""

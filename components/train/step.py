@@ -6,9 +6,18 @@ import click
 
 from components.command import subcommand
 from components.declaration import Choice, Range, say_renamed
+from components.errors import UserError
 from components.step import step
 from components.train.artifact import ModelRecord
-from components.train.settings import PRESETS, TrainRequest, check_shared_place, check_workers, override
+from components.train.settings import (
+    AUTO,
+    NEVER,
+    PRESETS,
+    TrainRequest,
+    check_shared_place,
+    check_workers,
+    override,
+)
 
 
 @step
@@ -22,6 +31,9 @@ def train(
     rating_weight: float = 0.0,
     retrieval_weight: float = 0.0,
     seed: int = 42,
+    warm_start: Annotated[str, Choice(AUTO, NEVER)] = AUTO,
+    registry: str = "",
+    champion_version: str = "",
     checkpoint_root: str = "",
     workers: Annotated[int, Range(1)] = 1,
 ) -> ModelRecord:
@@ -36,6 +48,10 @@ def train(
       rating_weight: Weight of the rating loss; 0 takes the preset's.
       retrieval_weight: Weight of the retrieval loss; 0 takes the preset's.
       seed: Decides the order of training and the initial weights.
+      warm_start: Whether to begin at the weights of the champion: "auto" where they suit the data and the
+        settings, with a third of the steps and sweeps that are not given; or "never".
+      registry: Registry of the champion: a directory or gs:// prefix.
+      champion_version: Version whose weights to begin at; "" for none.
       checkpoint_root: A directory or gs:// prefix for checkpoints, so that a retried step goes on; "" keeps
         none.
       workers: Pods that train together, as a Job that this pod starts; 1 trains here, on all GPUs. More need
@@ -47,7 +63,19 @@ def train(
     """
     check_workers(workers, preset)
     check_shared_place(workers, checkpoint_root)
-    request = TrainRequest(preset, train_settings, rating_weight, retrieval_weight, seed, checkpoint_root)
+    if champion_version and not registry:
+        raise UserError(f"--champion-version {champion_version} needs --registry, which has that version")
+    request = TrainRequest(
+        preset=preset,
+        train_settings=train_settings,
+        rating_weight=rating_weight,
+        retrieval_weight=retrieval_weight,
+        seed=seed,
+        checkpoint_root=checkpoint_root,
+        warm_start=warm_start,
+        registry=registry,
+        champion_version=champion_version,
+    )
     override(PRESETS[preset], request.overrides())  # else the workers would be the first to find a mistake
     if workers > 1:
         from components.train.pods.launch import Launcher, train_in_pods
@@ -60,7 +88,7 @@ def train(
         return make_model(strategy, request, interactions, vocabulary, output)
 
 
-@subcommand(train)
+@subcommand(train, defaults={"registry": "registry"})
 @click.option("--retrieval-loss", default="", hidden=True, help="Earlier name of the setting.")
 def train_command(output: str, train_settings: dict[str, Any], retrieval_loss: str, **inputs: Any) -> None:
     if retrieval_loss:

@@ -1,5 +1,6 @@
 """Training data: the movies that have parameters, batches of whole users, and shares for replicas."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -99,6 +100,17 @@ def _moments(ratings: Array) -> tuple[float, float]:
     mean = sum(float(np.sum(piece, dtype=np.float64)) for piece in pieces) / len(ratings)
     squares = sum(float(np.sum(np.square(piece - mean, dtype=np.float64))) for piece in pieces)
     return mean, (squares / len(ratings)) ** 0.5
+
+
+def digest(interactions: Interactions, years: Array) -> str:
+    """Returns a fingerprint of the ratings and years that are trained on, whatever files they came from."""
+    sha = hashlib.sha256(repr((interactions.rating_scale, interactions.movies)).encode())
+    for name in ("train", "validation"):
+        part = interactions.split(name)
+        for array in (part.offsets, part.movies, part.ratings):
+            sha.update(np.ascontiguousarray(array).data)
+    sha.update(np.ascontiguousarray(years).data)
+    return sha.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 from zipfile import BadZipFile
@@ -43,6 +43,12 @@ class HashSample:
             if len(least) == size:
                 bound = least[-1]
         return cls(least, bound)
+
+    def union(self, other: Self) -> Self:
+        """Returns the sample of the union of both sets."""
+        bound = min(self.bound, other.bound)
+        least = type(self).of([part.hashes[part.hashes <= bound] for part in (self, other)])
+        return replace(least, bound=min(bound, least.bound))
 
     def covers(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
         """Tests for each of `hashes` if the sample decides whether the set has it."""
@@ -98,6 +104,13 @@ class DataSummary:
                 for part in chunks(known.users, _USERS_AT_ONCE)
             ),
         )
+
+    def with_rows_of(self, other: Self) -> Self:
+        """Returns the summary of a model that has also read the rows of `other`: it began at its weights.
+
+        Figures, users and movies stay those of its own ratings.
+        """
+        return replace(self, rows=self.rows.union(other.rows))
 
     def save(self, directory: Path) -> None:
         """Writes data.json with the figures and data.npz with the samples."""

@@ -127,6 +127,18 @@ def test_a_challenger_trained_on_test_rows_is_refused(world, judge, tmp_path, re
     assert (rule["verdict"], rule["value"]) == (("pass", 0), ("fail", 1))[read]
 
 
+def test_a_challenger_that_began_at_a_model_with_test_rows_is_refused(world, judge, tmp_path):
+    begun_at, own = world.splits != "test", world.splits == "train"
+    begun_at[np.flatnonzero(~begun_at)[:3]] = True
+    begun_at &= ~own
+    model = _trained_on(world, world.write_model(tmp_path / "model"), own)
+    before = DataSummary.load(_trained_on(world, tmp_path, begun_at))
+    assert _rules(judge(model))["unread_test_rows"]["verdict"] == "pass"
+    DataSummary.load(model).with_rows_of(before).save(model)
+    rule = _rules(judge(model))["unread_test_rows"]
+    assert (rule["verdict"], rule["value"]) == ("fail", 3)
+
+
 def test_data_that_were_cut_off_are_refused_by_the_rule_of_their_size(world, judge, tmp_path):
     champion = world.write_model(tmp_path / "champion")
     _trained_on(world, champion, world.splits != "test")

@@ -53,6 +53,18 @@ def test_a_summary_that_cannot_be_read_is_none(tmp_path, spoil):
     assert DataSummary.load(tmp_path) is None
 
 
+@pytest.mark.parametrize("sizes", [(50, 20_000), (20_000, 50), (300, 300)])
+def test_the_union_of_two_samples_is_a_sample_of_the_union(sizes):
+    sets = [id_hashes(_ids(name, 400)) for name in ("a", "b")]
+    sets[1] = np.concatenate([sets[1], sets[0][:100]])
+    one, other = (HashSample.of([part], size) for part, size in zip(sets, sizes, strict=True))
+    union = one.union(other)
+    whole = np.unique(np.concatenate(sets))
+    np.testing.assert_array_equal(union.hashes, whole[whole <= union.bound])
+    assert union.bound == min(one.bound, other.bound)
+    assert len(union.hashes) >= min(sizes)
+
+
 def test_hashes_are_the_same_on_every_machine():
     hashes = id_hashes(["1488844", "é"])
     assert hashes.tolist() == [190661794993676081, 3394012004367669963]

@@ -21,6 +21,7 @@ def add_version(tmp_path: Path) -> AddVersion:
         for name, content in {
             "model/saved_model/saved_model.pb": "the towers",
             "model/model.json": "{}",
+            "model/weights.npz": "numbers",
             "index/saved_model.pb": f"the index of {run_id}",
             "index/variables/variables.index": "numbers",
             "index/manifest.json": "{}",

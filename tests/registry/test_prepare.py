@@ -51,6 +51,18 @@ def test_the_champions_model_is_copied(place: str, ratings: str, tmp_path: Path,
     assert (model / "model.json").is_file()
 
 
+def test_the_champions_weights_stay_where_they_are_and_may_be_damaged(
+    place: str, ratings: str, tmp_path: Path, promote
+) -> None:
+    registry = Registry(place)
+    version = promote(registry, "run-1").version
+    key = f"versions/{version}/model/weights.npz"
+    assert registry.storage.exists(key)
+    registry.storage.write_bytes(key, b"damaged")
+    prepare(ratings=ratings, registry=place, output=str(tmp_path / "champion"))
+    assert not (tmp_path / "champion" / "model" / "weights.npz").exists()
+
+
 def test_a_run_is_skipped_only_if_asked_and_only_on_the_champions_own_input(
     place: str, ratings: str, tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch
 ) -> None:

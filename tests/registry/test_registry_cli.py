@@ -131,7 +131,7 @@ def test_verify_counts_what_is_whole_and_lists_what_is_not(tmp_path: Path, promo
     version = promote(registry, "run").version
     words = ["--registry", registry.root]
     assert CliRunner().invoke(verify, words, catch_exceptions=False).stdout == (
-        "1 versions and 1 copies for a server are whole: 9 files, 0.0 MB\n"
+        "1 versions and 1 copies for a server are whole: 10 files, 0.0 MB\n"
     )
     registry.storage.write_bytes(f"versions/{version}/report.html", b"flipped!")
     registry.storage.delete(f"versions/{version}/model/model.json")
