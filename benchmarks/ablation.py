@@ -4,8 +4,8 @@
     python benchmarks/ablation.py WORK/movielens-1m WORK/tenth WORK/thinned-5 [--parts "no years" …]
 
 Each argument is a directory with `interactions` and `vocabulary`, as `twotower vocabulary` writes them.
-Ensemble, steps and all other settings are those that `train` takes for these data. Metrics are of validation
-rows, at the step that validated best, before the final refit; test rows are never read. Seeds draw other
+Ensemble, steps and all other settings are those that `train` takes for these data. Metrics are of the
+validation rows that chose the weights, before the final refit; test rows are never read. Seeds draw other
 validation users, so a part's gain is the whole model's metric beside its own of the same seed; a row has the
 mean gain over the seeds and its standard error. Gains above 0 are in favour of the whole model.
 """
@@ -62,9 +62,7 @@ def no_features(ratings: UserRatings, vectors: Array) -> Array:
 WHOLE = "whole model"
 PARTS = {
     WHOLE: Part(),
-    "one pair of towers": Part({"ensemble_size": 1}),
-    # Its weight is chosen on the rows that are measured, so its gain is the upper end.
-    "no item-item path": Part({"item_item_rank": -1}),
+    "two pairs of towers": Part({"ensemble_size": 2}),
     "no ratings in the query": Part(frozen=("rating_embeddings",)),
     "no years": Part(frozen=("year_embeddings",)),
     "random start": Part(patched={"presets.svd_vectors": random_vectors}),
@@ -75,6 +73,8 @@ PARTS = {
     "half of the history masked": Part({"mask_rate": 0.5}),
     "exact softmax": Part({"retrieval_loss": FULL}),
     "in-batch softmax": Part({"retrieval_loss": IN_BATCH}),
+    # Its weight is chosen on the rows that are measured, so its gain is the upper end.
+    "no item-item path": Part({"item_item_rank": -1}),
     "rating head by gradient descent": Part({"rating_head": REGRESSION}),
     "one draw": Part({"draws": 1}, head=SAMPLED),
     "no prior from who rated what": Part(patched={"gibbs._pooled": no_features}, head=SAMPLED),
@@ -93,12 +93,8 @@ class Ablated(TwoTower):
 
     @property
     def trainable_variables(self) -> list[Any]:
-        variables = super().trainable_variables
-        return [one for one in variables if not _variable(one).startswith(self.frozen or ("?",))]
-
-
-def _variable(variable: Any) -> str:
-    return str(variable.name).split("/")[-1]
+        names = self.frozen or ("?",)
+        return [one for one in super().trainable_variables if not one.name.split("/")[-1].startswith(names)]
 
 
 class Figures(NamedTuple):
@@ -113,37 +109,22 @@ class Figures(NamedTuple):
 
 @contextmanager
 def without(part: str) -> Iterator[None]:
-    """Puts the part's replacements where the model's own code stands."""
+    """Puts what replaces the part where the model's own code stands."""
+    model = type("Ablated", (Ablated,), {"frozen": PARTS[part].frozen})
     with ExitStack() as stack:
-        replaced = {"presets.TwoTower": Ablated, **PARTS[part].patched}
-        for name, replacement in replaced.items():
+        for name, replacement in {"presets.TwoTower": model, **PARTS[part].patched}.items():
             stack.enter_context(mock.patch(f"components.train.{name}", replacement))
         yield
 
 
-def initial_model(job: presets.Job, catalogue: RatedCatalogue, settings: Settings, part: str) -> Ablated:
-    """The model before its first step; `settings` are resolved. Exits if it lacks a variable of `part`."""
-    model = presets.initial_model(job, settings, catalogue)
-    names = {_variable(variable) for variable in model.trainable_variables}
-    for frozen in PARTS[part].frozen:
-        if not any(name.startswith(frozen) for name in names):
-            raise SystemExit(
-                f"{part}: the model has no variable {frozen}; mend PARTS in benchmarks/ablation.py"
-            )
-    model.frozen = PARTS[part].frozen
-    return model
-
-
-def validated(job: presets.Job, catalogue: RatedCatalogue, settings: Settings, part: str) -> Figures:
-    """Trains without `part`, up to the final refit."""
+def validated(job: presets.Job, settings: Settings, part: str) -> Figures:
+    """Trains without `part`, up to the final refit, and measures what would be served."""
     tf.keras.utils.set_random_seed(job.seed)
+    started = time.perf_counter()
     with without(part):
-        model = initial_model(job, catalogue, settings, part)
-        started = time.perf_counter()
-        state, sampled = presets.fit_with_early_stopping(job, settings, model, catalogue)
-        _, metrics = presets.fit_item_item(job, settings, model, catalogue, sampled)
-        seconds = time.perf_counter() - started
-    return Figures(metrics.rmse, metrics.top_100_accuracy_unseen, metrics.ndcg_10, state.step, seconds)
+        fitted = presets.fit_default(job, dataclasses.replace(settings, final_refit=0.0))
+    seconds, found = time.perf_counter() - started, fitted.validation
+    return Figures(found.rmse, found.top_100_accuracy_unseen, found.ndcg_10, fitted.state.step, seconds)
 
 
 class Gain(NamedTuple):
@@ -175,8 +156,7 @@ def row(data: str, part: str, runs: Sequence[Figures], gain: Gain | None) -> str
 def ablate(data: Path, parts: Sequence[str], seeds: Sequence[int], steps: int) -> dict[str, Gain]:
     """Prints a row for the whole model and for each part that the data's own settings have."""
     interactions, vocabulary = load_encoded(data / "interactions", data / "vocabulary")
-    catalogue = RatedCatalogue.of(interactions, vocabulary.years)
-    counts, movies = interactions.split("train").counts, len(catalogue.known_counts)
+    counts, movies = interactions.split("train").counts, len(np.unique(interactions.known().movies))
     given = dataclasses.replace(Settings(), **({"steps": steps} if steps else {}))
     whole_settings, whole, found = resolve(given, counts, movies), [], {}
     for part in (WHOLE, *parts):
@@ -184,10 +164,7 @@ def ablate(data: Path, parts: Sequence[str], seeds: Sequence[int], steps: int) -
         settings = resolve(dataclasses.replace(given, **changes), counts, movies)
         if (changes and settings == whole_settings) or head not in ("", whole_settings.rating_head):
             continue
-        runs = [
-            validated(presets.Job(interactions, vocabulary, seed, ""), catalogue, settings, part)
-            for seed in seeds
-        ]
+        runs = [validated(presets.Job(interactions, vocabulary, seed, ""), settings, part) for seed in seeds]
         if part == WHOLE:
             whole = runs
         else:

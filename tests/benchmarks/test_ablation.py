@@ -56,7 +56,7 @@ def test_every_part_changes_settings_variables_or_code_that_there_are(tmp_path, 
         dataclasses.replace(settings, **part.settings)
         if part.head in ("", head) and not part.settings:
             with ablation.without(name):
-                model = ablation.initial_model(job, catalogue, settings, name)
+                model = ablation.presets.initial_model(job, settings, catalogue)
             variables[name] = len(model.trainable_variables)
     whole = variables[ablation.WHOLE]
     for name, count in variables.items():
