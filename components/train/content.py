@@ -52,8 +52,8 @@ class Descriptions(NamedTuple):
         genres = np.full(len(titles), "", object) if names.genres is None else names.genres
         return cls(titles, names.years, genres)
 
-    def select(self, movies: Array) -> "Descriptions":
-        """Returns the descriptions of `movies`, int [n]."""
+    def select(self, movies: Array | slice) -> "Descriptions":
+        """Returns the descriptions of `movies`, int [n] or a slice."""
         return Descriptions(*(part[movies] for part in self))
 
     def inputs(self) -> tuple[tf.Tensor, ...]:
@@ -144,6 +144,11 @@ class SampleUsers(NamedTuple):
         seen = column[self.seen.movies]
         scores[self.seen.owners[seen >= 0], seen[seen >= 0]] = -np.inf
         return scores
+
+    def thresholds(self, movies: Array, vectors: Array, places: int) -> Array:
+        """Returns the score of the last of each user's best unseen `movies`, float [n, 1]; inf if none."""
+        last = np.partition(self.scores(movies, vectors), -places, axis=1)[:, [-places]]
+        return np.where(np.isfinite(last), last, np.inf)
 
 
 def shift_to(margins: Array, places: float) -> float:
@@ -259,29 +264,38 @@ def fit_content(
     rating = regression.fit(np.column_stack(stars)[best], tastes[:_ASKED])
 
     places = max(1, min(_PLACES, len(best) // 4))
-    thresholds = np.partition(users.scores(rated, vectors[rated]), -places, axis=1)[:, -places]
-    thresholds = np.where(np.isfinite(thresholds), thresholds, np.inf)[:, np.newaxis]
+    thresholds = users.thresholds(rated, vectors[rated], places)
     new = shift_to(users.scores(best, ranking.left_out) - thresholds, places)
     tower = ContentTower(names, ranking, rating, new)
-
     unrated = np.flatnonzero(counts == 0)
-    parts = [tower(*described.select(unrated[part]).inputs()) for part in chunks(len(unrated), _AT_ONCE)]
-    placed = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-    if not parts or not (known := placed["features"] > 0).any():
-        return PlacedMovies(tower, unrated[:0], vectors[:0], unrated[:0], stars[0][:0], stars[1][:0])
+    placed = _place_all(tower, described.select(unrated))
+    known = placed["features"] > 0
     movies, vectors = unrated[known], placed["vector"][known]
     vectors[:, -1] -= new
+    nearest = _nearest(users, movies, vectors, thresholds, max(1, round(_UNRATED_MOST * len(rated))))
+    candidates, vectors = movies[nearest], vectors[nearest]
+    if len(candidates):
+        share = _UNRATED_SHARE * len(rated) / len(counts)
+        at_most = shift_to(users.scores(candidates, vectors) - thresholds, share * places)
+        vectors[:, -1] += min(_UNRATED_SHIFT, at_most, new)
+    of_stars = placed["rating_vector"][known], placed["rating_bias"][known]
+    return PlacedMovies(tower, candidates, vectors, movies, *of_stars)
+
+
+def _place_all(tower: ContentTower, described: Descriptions) -> dict[str, Array]:
+    """Returns what `tower` gives any number of movies."""
+    pieces = [*chunks(len(described.years), _AT_ONCE)] or [slice(0)]
+    parts = [tower(*described.select(piece).inputs()) for piece in pieces]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _nearest(users: SampleUsers, movies: Array, vectors: Array, thresholds: Array, most: int) -> Array:
+    """Returns the places of the `most` of `movies` that come nearest to the best of any user."""
     reach = [
         np.max(users.scores(movies[part], vectors[part]) - thresholds, axis=0)
         for part in chunks(len(movies), _AT_ONCE)
     ]
-    nearest = np.argsort(-np.concatenate(reach), kind="stable")[: max(1, round(_UNRATED_MOST * len(rated)))]
-    candidates, vectors = movies[nearest], vectors[nearest]
-    share = _UNRATED_SHARE * len(rated) / len(counts)
-    at_most = shift_to(users.scores(candidates, vectors) - thresholds, share * places)
-    vectors[:, -1] += min(_UNRATED_SHIFT, at_most, new)
-    of_stars = placed["rating_vector"][known], placed["rating_bias"][known]
-    return PlacedMovies(tower, candidates, vectors, movies, *of_stars)
+    return np.argsort(-np.concatenate([*reach, []]), kind="stable")[:most]
 
 
 def count_features(described: Descriptions) -> tuple[Array, Array]:
@@ -299,7 +313,7 @@ def count_features(described: Descriptions) -> tuple[Array, Array]:
 
 
 # Users for whom scores are compared, and the scores that are held at once.
-_USERS, _SCORES = 500, 1 << 27
+_USERS, _SCORES = 500, 1 << 26
 
 
 def draw_sample(interactions: Interactions, seed: int) -> UserRatings:
