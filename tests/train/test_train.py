@@ -59,7 +59,8 @@ def test_a_movie_that_nobody_rated_is_for_those_who_like_its_genre(world, scorin
     scores = _scores(scoring, world.history(users))
     rank = (scores > scores[:, [unrated]]).sum(axis=1)
     assert np.median(rank[fans]) < 60 < np.median(rank[~fans])
-    stars = scoring.rate([""] * len(users), world.history(users), users, [unrated] * len(users))
+    pairs = np.array(users), np.full(len(users), unrated)
+    stars = scoring.rate([""] * len(users), world.history(users), *pairs)
     assert stars[fans].min() > stars[~fans].max()
 
 
