@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from components.export.new_movies import NewMovieRatings
 from components.progress import Progress
+from components.train.chunks import owners
 from components.train.scoring import RATINGS_AT_ONCE
-from components.train.towers import owners
 from components.vocabulary.interactions import UserRatings, user_chunks
 
 # The two values of the input `ratings`.

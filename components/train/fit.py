@@ -234,11 +234,13 @@ class Training:
         self.model.optimizer.build(self.model.trainable_variables)
         state, best = self._restore()
         batches = self._prefetch(state.step)
-        step = self._compile_step(tuple(batches.element_spec))
+        # Kept where Keras keeps its own, until `compile`: to trace it once more takes seconds.
+        if self.model.train_function is None:
+            self.model.train_function = self._compile_step(tuple(batches.element_spec))
         with Progress(self.title, total=self.steps, unit="steps") as progress:
             progress.advance(state.step)
             while state.step < self.steps and len(state.log) - 1 - state.best_line < self.patience:
-                losses = self._interval(step, batches, state, progress)
+                losses = self._interval(batches, state, progress)
                 if self._validate(state, losses):
                     best = [weight.numpy() for weight in self._weights]
                 self._save(state, best)
@@ -248,9 +250,7 @@ class Training:
             variable.assign(value)
         return state
 
-    def _interval(
-        self, step: Callable[[Any], Any], batches: Iterator[Any], state: State, progress: Progress
-    ) -> dict[str, float]:
+    def _interval(self, batches: Iterator[Any], state: State, progress: Progress) -> dict[str, float]:
         """Steps until the next validation; returns the mean losses per rating."""
         started = time.monotonic()
         self.model.reset_metrics()
@@ -258,7 +258,7 @@ class Training:
         note = str(state.log[-1]) if state.log else ""
         for _ in range(min(self.interval, self.steps - state.step)):
             try:
-                results = step(next(batches))
+                results = self.model.train_function(next(batches))
             except tf.errors.InvalidArgumentError as error:  # a matrix full of NaN has no inverse
                 raise _divergence(state.step) from error
             state.step += 1

@@ -99,7 +99,10 @@ class Sampler:
         # In the coordinates L'w, with L L' = precision, the users' prior is N(., I).
         root = np.linalg.cholesky(users.precision)
         turn, scale = np.linalg.inv(root).T, self._precision**0.5
-        means, unrated = self._movies_given_users(_no_noise), self._movies.link[-1:]
+        means, unrated = (
+            self._movies_given_users(lambda size: np.zeros(size, np.float32)),
+            self._movies.link[-1:],
+        )
         values = np.concatenate([means, unrated])
         pooled, start = users.link[:-1] @ root, users.link[-1] @ root
         return Draw(
@@ -131,55 +134,6 @@ class Sampler:
             side.restore({key: state[f"{name}_{key}"] for key in side.state()})
         self._noise = state["noise"]
         self._precision, self.sweeps = float(state["precision"]), int(state["sweeps"])
-
-
-class SampledRatings:
-    """A chain that is moved on a part at a time, and the draws of it that are kept.
-
-    The first sixth of its sweeps finds the posterior; the draws are spread evenly over the others.
-    """
-
-    def __init__(self, sampler: Sampler, sweeps: int, draws: int) -> None:
-        """Args: `sweeps`: from where `sampler` is; `draws`: at most so many are kept."""
-        self._sampler, self._first, self._sweeps = sampler, sampler.sweeps, sweeps
-        places = np.linspace(sweeps / 6, sweeps, draws + 1)[1:]
-        self._kept_after, self._draws = set(map(round, places)), list[Draw]()
-
-    def go_on_with(self, ratings: UserRatings, sweeps: int, draws: int) -> "SampledRatings":
-        """Returns the same chain with other ratings of the same users and movies, for more sweeps."""
-        self._sampler.go_on_with(ratings)
-        return SampledRatings(self._sampler, sweeps, draws)
-
-    def advance(self, share: float) -> None:
-        """Sweeps until `share` of the sweeps, from 0 to 1, are done."""
-        done = self._sampler.sweeps - self._first
-        for number in range(done + 1, round(share * self._sweeps) + 1):
-            self._sampler.sweep()
-            if number in self._kept_after:
-                self._draws.append(self._sampler.draw())
-
-    @property
-    def draws(self) -> list[Draw]:
-        """The draws so far; the present state where none has been kept."""
-        return self._draws or [self._sampler.draw()]
-
-    def error(self) -> float:
-        """Returns the mean squared error of the present state on the ratings it is of, in their units."""
-        return self._sampler.squared_error()
-
-    def state(self) -> dict[str, Array]:
-        """Returns all that `advance` changes, for `restore`."""
-        fields = [(number, draw._asdict().items()) for number, draw in enumerate(self._draws)]
-        draws = {f"draw_{number}_{name}": value for number, items in fields for name, value in items}
-        return self._sampler.state() | draws
-
-    def restore(self, state: dict[str, Array]) -> None:
-        """Puts back what `state` returned."""
-        self._sampler.restore(state)
-        self._draws = []
-        while f"draw_{len(self._draws)}_keys" in state:
-            place = f"draw_{len(self._draws)}_"
-            self._draws.append(Draw(**{name: state[place + name] for name in Draw._fields}))
 
 
 class _Block(NamedTuple):
@@ -385,7 +339,3 @@ def _wishart(degrees: int, scatter: Array, random: np.random.Generator) -> Array
 
 def _single(values: Array) -> Array:
     return np.asarray(values, np.float32)
-
-
-def _no_noise(size: tuple[int, ...]) -> Array:
-    return np.zeros(size, np.float32)

@@ -6,19 +6,11 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from components.train.chunks import RAGGED, ChunkedRatings, chunk_ratings
 from components.train.rating_head import RatingHead
 from components.train.settings import IN_BATCH, REGRESSION, TOP_K, Settings
-from components.train.towers import (
-    ALL_ROWS,
-    Candidates,
-    CandidateTower,
-    ChunkedRatings,
-    QueryTower,
-    RowSubset,
-    chunk_ratings,
-    mean,
-    subset_of,
-)
+from components.train.tables import ALL_ROWS, RowSubset, subset_of
+from components.train.towers import Candidates, CandidateTower, QueryTower, look_up, mean, pool_for
 from components.train.training_data import RatedCatalogue
 
 # Ragged ratings: movies int32 [t], ratings float32 [t] (centred and scaled), row_splits int64 [n + 1].
@@ -52,7 +44,9 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         counts, years = catalogue.training_counts, catalogue.years
         width, dropout, pairs = settings.hidden_units, settings.dropout, range(settings.ensemble_size)
         self.candidates = [CandidateTower(vectors, counts, years) for _ in pairs]
-        self.queries = [QueryTower(movies, dimension, width, dropout) for _ in pairs]
+        sampled = settings.retrieval_loss == IN_BATCH  # a step then knows the movies of its batch only
+        pool = look_up if sampled else pool_for(movies, catalogue.ratings_a_user)
+        self.queries = [QueryTower(movies, dimension, width, dropout, pool) for _ in pairs]
         # A sampled rating head is no part of this model.
         learned = settings.rating_head == REGRESSION
         self.rating_head = RatingHead(movies, dimension, settings.rating_weights) if learned else None
@@ -62,9 +56,6 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         self._rating = tfrs.tasks.Ranking(loss=errors)
         self._retrieval_mean = tf.keras.metrics.Mean("retrieval_loss")
         self._rating_mean = tf.keras.metrics.Mean("rating_loss")
-        # The towers' layers draw their weights at the first call: now, and not in a replica's thread, where
-        # Keras draws without the seed.
-        self.query(chunk_ratings([0], [0.0], [0, 1]))
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
         """Returns a replica's part of the weighted losses and the regularisation, float32 []."""
@@ -134,12 +125,12 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         """Returns the mean of the query towers' outputs for each user, float32 [n, dimension]."""
         return mean(queries(history, candidates.table().vectors) for queries, candidates in self.towers)
 
-    @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[RAGGED], autograph=False)  # type: ignore[untyped-decorator]
     def scores(self, history: Batch) -> tf.Tensor:
         """Returns the retrieval score of every movie in the tables, float32 [n, movies]."""
         return self.table().scores(self.query(chunk_ratings(*history)))
 
-    @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[RAGGED, RAGGED], autograph=False)  # type: ignore[untyped-decorator]
     def ratings(self, history: Batch, asked: Batch) -> tf.Tensor:
         """Returns predictions for the pairs `asked`, none of which is in `history`: float32 [t], scaled."""
         subset, movies = subset_of(tf.concat([history[0], asked[0]], axis=0))

@@ -95,7 +95,6 @@ class NotebookScoring(tf.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__(name="scoring")
         self._users, self._movies, self._stars = _call(model.users), _call(model.movies), model.stars
-        self._model_variables = model.variables
         self._bounds, self._unknown = rating_scale, len(movie_ids)
         self._movie_ids = tf.Variable(list(map(str, movie_ids)), trainable=False, name="movie_ids")
         keys = tf.constant(list(map(str, user_ids)))

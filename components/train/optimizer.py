@@ -18,6 +18,13 @@ class FusedAdam(tf.keras.optimizers.Adam):  # type: ignore[misc]
         # Without XLA, which would put the update on one core.
         super().__init__(learning_rate, jit_compile=False)
         self._shares = {self._var_key(variable): share for variable in slow}
+        self._schedule = learning_rate
+
+    def restart(self, peak: float, warmup_steps: int, steps: int) -> None:
+        """Forgets all steps, and begins a schedule `WarmupCosine` anew; a compiled step goes on with both."""
+        self._schedule.set(peak, warmup_steps, steps)
+        for variable in self.variables:
+            variable.assign(tf.zeros_like(variable))
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
         """Moves `variable` and its two moments by `gradient`."""
@@ -90,13 +97,22 @@ class WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):  # type:
     """
 
     def __init__(self, peak: float, warmup_steps: int, steps: int) -> None:
-        self._peak, self._warmup, self._steps = peak, max(warmup_steps, 1), max(steps, 1)
+        # Variables, so that a compiled step obeys another schedule.
+        self._peak, self._warmup, self._steps = (tf.Variable(0.0, trainable=False) for _ in range(3))
+        self.set(peak, warmup_steps, steps)
+
+    def set(self, peak: float, warmup_steps: int, steps: int) -> None:
+        """Replaces the three numbers."""
+        self._peak.assign(peak)
+        self._warmup.assign(max(warmup_steps, 1))
+        self._steps.assign(max(steps, 1))
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        step = tf.cast(step, tf.float32)
-        climbing = (step + 1.0) / self._warmup
-        done = tf.clip_by_value((step - self._warmup) / max(self._steps - self._warmup, 1), 0.0, 1.0)
-        return self._peak * tf.minimum(climbing, 0.5 * (1.0 + tf.cos(math.pi * done)))
+        step, warmup = tf.cast(step, tf.float32), tf.convert_to_tensor(self._warmup)
+        falling = tf.maximum(self._steps - warmup, 1.0)
+        done = tf.clip_by_value((step - warmup) / falling, 0.0, 1.0)
+        return self._peak * tf.minimum((step + 1.0) / warmup, 0.5 * (1.0 + tf.cos(math.pi * done)))
 
     def get_config(self) -> dict[str, Any]:
-        return {"peak": self._peak, "warmup_steps": self._warmup, "steps": self._steps}
+        numbers = (float(number) for number in (self._peak, self._warmup, self._steps))
+        return dict(zip(("peak", "warmup_steps", "steps"), numbers, strict=True))

@@ -28,13 +28,13 @@ from components.train.fit import (
     retrieval_alone,
     write_tensorboard,
 )
-from components.train.gibbs import SampledRatings, Sampler
+from components.train.gibbs import Sampler
 from components.train.item_item import ItemItem
 from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookScoring, RowBatches
 from components.train.optimizer import FusedAdam, RowAdam, WarmupCosine
 from components.train.replicas import gather_from_workers, require_same, this_worker
-from components.train.sampled_head import SampledHead
+from components.train.sampled_head import SampledHead, SampledRatings
 from components.train.saved_model import ScoringModule
 from components.train.settings import (
     DEFAULT,
@@ -223,7 +223,9 @@ def fit_with_early_stopping(
             job.start.weights.move_sampler(sampler)
         sampling = SampledRatings(sampler, settings.sweeps, settings.draws)
 
-    _compile(model, settings, settings.learning_rate, settings.warmup_steps, settings.steps)
+    adam = RowAdam if settings.retrieval_loss == IN_BATCH else FusedAdam
+    schedule = WarmupCosine(settings.learning_rate, settings.warmup_steps, settings.steps)
+    model.compile(optimizer=adam(schedule, model.tower_variables, settings.tower_rate))
     counts = batches.counts
     log_estimate(model, settings, len(catalogue.known_counts), counts.sum() / np.count_nonzero(counts))
     score = both_tasks if sampling is None else retrieval_alone
@@ -259,7 +261,7 @@ def fit_item_item(
     if rank < 1 or not len(sample.users):
         return None, sample.measure(predictor)
     spectrum = decompose(trained_on, catalogue, rank, job.seed)
-    blend = choose(spectrum, sample.known, sample.held_out, lambda history: model.scores(_tensors(history)))
+    blend = choose(spectrum, sample.known, sample.held_out, lambda history: model.scores(history.arrays))
     if blend is None:
         return None, sample.measure(predictor)
     path = blend.of(spectrum)
@@ -290,7 +292,7 @@ def refit(
     for tower in model.candidates:
         tower.set_popularity(catalogue.known_counts)
     rate = settings.final_refit_rate * settings.learning_rate
-    _compile(model, settings, rate, settings.warmup_steps // 2, steps)
+    model.optimizer.restart(rate, settings.warmup_steps // 2, steps)
     if sampled:
         known = catalogue.encode(parts, np.arange(job.interactions.users))
         sampled = sampled.go_on_with(known, settings.sweeps // 2, settings.draws)
@@ -380,18 +382,10 @@ def _validation_sample(
 
 def _predictor(model: TwoTower, sampled: SampledRatings | None) -> Predictor:
     """Returns the predictions of the towers, and of the sampled rating head or the model's."""
-    rate = model.ratings if sampled is None else SampledHead(sampled.draws).ratings
-    return Predictor(
-        scores=lambda _, history: model.scores(_tensors(history)),
-        ratings=lambda _, history, asked: rate(_tensors(history), _tensors(asked)),
-    )
 
+    def ratings(users: Array, history: UserRatings, asked: UserRatings) -> Any:
+        if sampled:
+            return sampled.ratings(users, history, asked)
+        return model.ratings(history.arrays, asked.arrays)
 
-def _compile(model: TwoTower, settings: Settings, rate: float, warmup_steps: int, steps: int) -> None:
-    adam = RowAdam if settings.retrieval_loss == IN_BATCH else FusedAdam
-    schedule = WarmupCosine(rate, warmup_steps, steps)
-    model.compile(optimizer=adam(schedule, model.tower_variables, settings.tower_rate))
-
-
-def _tensors(ratings: UserRatings) -> tuple[tf.Tensor, ...]:
-    return tuple(map(tf.constant, ratings.arrays))
+    return Predictor(lambda _, history: model.scores(history.arrays), ratings)

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from components.train.towers import ALL_ROWS, ChunkedRatings, RowSubset, gather
+from components.train.chunks import ChunkedRatings
+from components.train.tables import ALL_ROWS, RowSubset, gather
 
 
 class GaussianTable(tf.keras.layers.Layer):  # type: ignore[misc]

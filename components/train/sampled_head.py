@@ -1,13 +1,14 @@
 """Rating head made of draws from the posterior of the movies' parameters."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.train.towers import ChunkedRatings, chunk_ratings, gather
+from components.train.chunks import RAGGED, ChunkedRatings, chunk_ratings
+from components.vocabulary.interactions import UserRatings
 
 Array = npt.NDArray[Any]
 
@@ -56,28 +57,27 @@ class SampledHead(tf.Module):  # type: ignore[misc]
     def __init__(self, draws: Sequence[Draw], saved: bool = False) -> None:
         """Args: `saved`: whether a SavedModel is to hold the tables, as variables."""
         super().__init__(name="sampled_head")
-        self._draws, self._factors = len(draws), len(draws[0].start)
+        self._draws, self._factors = len(draws), tf.shape(draws[0].start)[0]
+        if tf.executing_eagerly():
+            self._factors = int(self._factors)
 
-        def kept(name: str, table: Array) -> tf.Tensor | tf.Variable:
-            return tf.Variable(table, trainable=False, name=name) if saved else tf.constant(table)
+        def kept(name: str, table: tf.Tensor) -> tf.Tensor | tf.Variable:
+            return tf.Variable(table, trainable=False, name=name) if saved else table
 
         def side_by_side(name: str, tables: Sequence[Array]) -> tf.Tensor | tf.Variable:
             """Joins the draws' tables, with one row more, of zeros, which stands for no movie."""
-            joined = np.stack(tables, axis=1).reshape(len(tables[0]), -1)
-            return kept(name, np.pad(joined, [(0, 1), (0, 0)]))
+            return kept(name, tf.pad(tf.concat(tables, axis=1), [[0, 1], [0, 0]]))
 
         self._keys = side_by_side("keys", [draw.keys for draw in draws])
-        self._key_biases = side_by_side("key_biases", [draw.key_biases for draw in draws])
+        self._key_biases = side_by_side("key_biases", [draw.key_biases[:, tf.newaxis] for draw in draws])
         self._prior = side_by_side("rating_prior", [draw.prior for draw in draws])
         # Predictions of one draw are added up over the draws: so their mean is a sum. The last row is that of
         # an unrated movie.
         share = np.float32(1 / len(draws))
-        values = np.concatenate([share * draw.values for draw in draws], axis=1)
-        biases = np.mean([draw.value_biases for draw in draws], axis=0)
-        self._values = kept("values", values)
-        self._value_biases = kept("value_biases", biases)
-        self._start = tf.constant(np.stack([draw.start for draw in draws]))
-        self._roots = tf.constant(np.sqrt([draw.precision for draw in draws]), tf.float32)
+        self._values = kept("values", tf.concat([share * draw.values for draw in draws], axis=1))
+        self._value_biases = kept("value_biases", tf.add_n([share * draw.value_biases for draw in draws]))
+        self._start = tf.stack([draw.start for draw in draws])
+        self._roots = tf.sqrt(tf.stack([draw.precision for draw in draws]))
 
     def posterior(self, history: ChunkedRatings) -> SampledPosterior:
         """Returns each user's posterior given the visible ratings of `history`."""
@@ -85,7 +85,7 @@ class SampledHead(tf.Module):  # type: ignore[misc]
         information = history.sum_by_user(tf.matmul(keys, keys, transpose_a=True))
         evidence = history.sum_by_user(tf.squeeze(tf.matmul(residuals[:, :, tf.newaxis], keys), axis=2))
         prior = history.sum_by_user(
-            tf.matmul(history.visible[:, tf.newaxis], gather(self._prior, history.movies))
+            tf.matmul(history.visible[:, tf.newaxis], tf.gather(self._prior, history.movies))
         )
         return SampledPosterior(
             covariance=tf.linalg.inv(information + tf.eye(self._factors)),
@@ -109,8 +109,8 @@ class SampledHead(tf.Module):  # type: ignore[misc]
         posterior = self.posterior(history)
         row, own = asked.chunks.row, asked.visible
         keys, residuals = self._visible(asked)  # zeros for pairs that the posterior does not know
-        values = self._by_draw(gather(self._values, asked.movies))
-        prior = self._by_draw(gather(self._prior, asked.movies)) * own[:, tf.newaxis, :, tf.newaxis]
+        values = self._by_draw(tf.gather(self._values, asked.movies))
+        prior = self._by_draw(tf.gather(self._prior, asked.movies)) * own[:, tf.newaxis, :, tf.newaxis]
         left = (tf.gather(posterior.counts, row)[:, tf.newaxis] - own)[:, tf.newaxis, :, tf.newaxis]
         evidence = tf.gather(posterior.evidence, row)[:, :, tf.newaxis] - residuals[..., tf.newaxis] * keys
         others = tf.gather(posterior.prior, row)[:, :, tf.newaxis] - prior
@@ -145,8 +145,8 @@ class SampledHead(tf.Module):  # type: ignore[misc]
 
     def _visible(self, history: ChunkedRatings) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns keys [c, S, L, K] and residuals [c, S, L] of the visible ratings; zeros for all others."""
-        keys = self._by_draw(gather(self._keys, history.movies))
-        biases = gather(self._key_biases, history.movies)
+        keys = self._by_draw(tf.gather(self._keys, history.movies))
+        biases = tf.gather(self._key_biases, history.movies)
         residuals = tf.transpose((history.ratings[..., tf.newaxis] - biases) * self._roots, [0, 2, 1])
         visible = history.visible[:, tf.newaxis]
         return keys * visible[..., tf.newaxis], residuals * visible
@@ -156,6 +156,92 @@ class SampledHead(tf.Module):  # type: ignore[misc]
         shape = tf.shape(side_by_side)
         apart = tf.reshape(side_by_side, [shape[0], shape[1], self._draws, self._factors])
         return tf.transpose(apart, [0, 2, 1, 3])
+
+
+_VECTOR, _MATRIX = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None, None], tf.float32)
+_DRAW = Draw(_MATRIX, _VECTOR, _MATRIX, _VECTOR, _MATRIX, _VECTOR, tf.TensorSpec([], tf.float32))
+
+
+@tf.function(input_signature=[_DRAW, RAGGED, RAGGED], autograph=False)  # type: ignore[untyped-decorator]
+def predict_by_draw(draw: Draw, history: tuple[tf.Tensor, ...], asked: tuple[tf.Tensor, ...]) -> tf.Tensor:
+    """Returns what `SampledHead.ratings` of one draw gives; compiled once for all draws."""
+    return SampledHead([draw]).ratings(history, asked)
+
+
+class Chain(Protocol):
+    """A Markov chain over the movies' parameters, as `gibbs.Sampler` is."""
+
+    sweeps: int  # that were made
+
+    def sweep(self) -> None: ...
+    def draw(self) -> Draw: ...
+    def squared_error(self) -> float: ...
+    def go_on_with(self, ratings: UserRatings) -> None: ...
+    def state(self) -> dict[str, Array]: ...
+    def restore(self, state: dict[str, Array]) -> None: ...
+
+
+class SampledRatings:
+    """A chain that is moved on a part at a time, and the draws of it that are kept.
+
+    The first sixth of its sweeps finds the posterior; the draws are spread evenly over the others.
+    """
+
+    def __init__(self, sampler: Chain, sweeps: int, draws: int) -> None:
+        """Args: `sweeps`: from where `sampler` is; `draws`: at most so many are kept."""
+        self._sampler, self._first, self._sweeps = sampler, sampler.sweeps, sweeps
+        places = np.linspace(sweeps / 6, sweeps, draws + 1)[1:]
+        self._kept_after, self._draws = set(map(round, places)), list[Draw]()
+        self._present = -1, list[Draw]()  # number of sweeps, and what `draw` gives after them
+        self._predicted: dict[int, list[Array]] = {}  # by each draw, for each group of users
+
+    def go_on_with(self, ratings: UserRatings, sweeps: int, draws: int) -> "SampledRatings":
+        """Returns the same chain with other ratings of the same users and movies, for more sweeps."""
+        self._sampler.go_on_with(ratings)
+        return SampledRatings(self._sampler, sweeps, draws)
+
+    def advance(self, share: float) -> None:
+        """Sweeps until `share` of the sweeps, from 0 to 1, are done."""
+        done = self._sampler.sweeps - self._first
+        for number in range(done + 1, round(share * self._sweeps) + 1):
+            self._sampler.sweep()
+            if number in self._kept_after:
+                self._draws.append(self._sampler.draw())
+
+    @property
+    def draws(self) -> list[Draw]:
+        """The draws so far; the present state where none has been kept."""
+        if not self._draws and self._present[0] != self._sampler.sweeps:
+            self._present = self._sampler.sweeps, [self._sampler.draw()]
+        return self._draws or self._present[1]
+
+    def ratings(self, users: Array, history: UserRatings, asked: UserRatings) -> Array:
+        """Returns the mean of `predict_by_draw`, for pairs that are always the same for the same users.
+
+        Each draw is asked for them once.
+        """
+        known = self._predicted.setdefault(int(users[0]), []) if self._draws else []
+        new = self.draws[len(known) :]
+        known += [predict_by_draw(draw, history.arrays, asked.arrays).numpy() for draw in new]
+        return np.asarray(np.mean(known, axis=0))
+
+    def error(self) -> float:
+        """Returns the mean squared error of the present state on the ratings it is of, in their units."""
+        return self._sampler.squared_error()
+
+    def state(self) -> dict[str, Array]:
+        """Returns all that `advance` changes, for `restore`."""
+        fields = [(number, draw._asdict().items()) for number, draw in enumerate(self._draws)]
+        draws = {f"draw_{number}_{name}": value for number, items in fields for name, value in items}
+        return self._sampler.state() | draws
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Puts back what `state` returned."""
+        self._sampler.restore(state)
+        self._draws, self._predicted = [], {}
+        while f"draw_{len(self._draws)}_keys" in state:
+            place = f"draw_{len(self._draws)}_"
+            self._draws.append(Draw(**{name: state[place + name] for name in Draw._fields}))
 
 
 def _dots(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

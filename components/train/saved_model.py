@@ -1,30 +1,20 @@
 """Scoring SavedModel of the default model: its signatures, and the tables that they read."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from components.train.chunks import ChunkedRatings, chunk_ratings, chunk_visible, cut_into_chunks, owners
 from components.train.content import Descriptions, SampleUsers, place_unrated
 from components.train.item_item import ItemItem
 from components.train.rating_head import ItemFactors, RatingHead, UserPosterior
 from components.train.sampled_head import SampledHead
-from components.train.scoring import FEATURE_INPUTS, HISTORY_INPUTS, PAIR_INPUTS, Outputs, signatures
-from components.train.towers import (
-    Candidates,
-    CandidateTower,
-    ChunkedRatings,
-    QueryTower,
-    chunk_ratings,
-    chunk_visible,
-    cut_into_chunks,
-    gather,
-    mean,
-    owners,
-    pool_history,
-    sum_rows,
-)
+from components.train.scoring import FEATURE_INPUTS, HISTORY_INPUTS, PAIR_INPUTS, Outputs
+from components.train.tables import gather, sum_rows
+from components.train.towers import Candidates, CandidateTower, QueryTower, mean, pool_history, pool_visible
 from components.train.training_data import RatedCatalogue
 from components.vocabulary.interactions import UserRatings
 
@@ -83,8 +73,6 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
             self.candidate_from_features = tf.function(
                 self._content.__call__, input_signature=FEATURE_INPUTS, autograph=False
             )
-        # Variables that no signature reads are not saved.
-        self._read_when_serving = [variable for f in signatures(self).values() for variable in f.variables]
 
     @tf.function(input_signature=HISTORY_INPUTS, autograph=False)  # type: ignore[untyped-decorator]
     def query(
@@ -347,7 +335,7 @@ class ServingEncoder:
     def query(self, history: ChunkedRatings) -> tf.Tensor:
         """Returns the mean of the ensemble's queries, float32 [n, width]; see `ranking_table`."""
         sums = pool_history(history, self.vectors, self.rating_embeddings)
-        return self._finish(sums, history.pool, history.counts)
+        return self._finish(sums, partial(pool_visible, history), history.counts)
 
     def encode(self, rows: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Reads n histories, none of which has a movie twice.
@@ -374,7 +362,7 @@ class ServingEncoder:
         counts = read.counts
         means = tf.math.divide_no_nan(read.sum_by_user(tf.reduce_sum(read.ratings, axis=1)), counts)
         above_mean = (read.ratings - tf.gather(means, read.chunks.row)[:, tf.newaxis]) * read.visible
-        rating_embeddings = gather(self.rating_embeddings, read.movies)
+        rating_embeddings = tf.gather(self.rating_embeddings, read.movies)
         sums = total(self.vectors) + read.sum_weighted(rating_embeddings, above_mean)
         return self._finish(sums, total, counts), self.stars.taste(read, total), counts
 

@@ -50,8 +50,15 @@ def signatures(module: tf.Module) -> dict[str, Any]:
 
 
 def save(module: tf.Module, directory: Path) -> None:
-    """Writes a module with the methods of `signatures` as a SavedModel."""
-    tf.saved_model.save(module, str(directory), signatures=signatures(module))
+    """Writes a module with the methods of `signatures` as a SavedModel.
+
+    It holds the signatures and what they read, and not the module, whose methods would be traced once more.
+    """
+    read, functions = tf.Module(), signatures(module)
+    read.variables_read = [variable for function in functions.values() for variable in function.variables]
+    owned = [value for part in (module, *module.submodules) for value in vars(part).values()]
+    read.tables = [value for value in owned if isinstance(value, tf.lookup.StaticHashTable)]
+    tf.saved_model.save(read, str(directory), signatures=functions)
     assets = directory / "assets"
     if assets.is_dir() and not any(assets.iterdir()):
         assets.rmdir()  # object stores know no empty directories
@@ -110,11 +117,12 @@ class ScoringModel:
         answer: Array = self._signatures["query"](**_inputs(user_ids, history))["query"].numpy()
         return answer
 
-    def rate(self, user_ids: Any, history: UserRatings, pair_row: Array, pair_movie: Array) -> Array:
+    def rate(self, user_ids: Any, history: UserRatings, pair_row: Any, pair_movie: Any) -> Array:
         """Returns stars, float32 [p], for pairs of a row of the batch and a row of `movie_ids`.
 
         A pair's own rating, if it is in the history, is not read for it.
         """
+        pair_row, pair_movie = np.asarray(pair_row), np.asarray(pair_movie)
         answer = np.empty(len(pair_row), np.float32)
         for users in user_chunks(history.counts, history.users, RATINGS_AT_ONCE):
             inside = np.flatnonzero((pair_row >= users.start) & (pair_row < users.stop))

@@ -1,177 +1,16 @@
 """Query and candidate tower: the movie vectors, and the user vector pooled from the rated movies."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.train.chunks import CHUNK_LENGTH, ChunkedRatings
+from components.train.tables import ALL_ROWS, RowSubset, gather, pool, sum_rows
+
 Array = npt.NDArray[Any]
-
-# Ratings in a chunk. A user's last chunk is half empty on average, so longer ones waste more.
-CHUNK_LENGTH = 64
-
-
-class Chunks(NamedTuple):
-    """Places of the entries of a ragged batch whose rows are cut into chunks of `CHUNK_LENGTH`."""
-
-    row: tf.Tensor  # int32 [c], the row of the batch that each chunk belongs to, ascending
-    slot: tf.Tensor  # int32 [t], the place of each entry in a flattened [c, CHUNK_LENGTH] tensor
-    present: tf.Tensor  # float32 [c, CHUNK_LENGTH], 1 where a slot holds an entry
-
-    def spread(self, values: tf.Tensor) -> tf.Tensor:
-        """Lays [t] values out as [c, CHUNK_LENGTH]; empty slots hold 0."""
-        size = tf.shape(self.row)[0] * CHUNK_LENGTH
-        return tf.reshape(tf.scatter_nd(self.slot[:, tf.newaxis], values, [size]), [-1, CHUNK_LENGTH])
-
-    def collect(self, values: tf.Tensor) -> tf.Tensor:
-        """Inverts `spread`: [c, CHUNK_LENGTH] values to [t]."""
-        return tf.gather(tf.reshape(values, [-1]), self.slot)
-
-
-def cut_into_chunks(row_splits: tf.Tensor) -> Chunks:
-    """Cuts rows into chunks; row i has the entries `row_splits[i]` to `row_splits[i + 1]`.
-
-    `row_splits` is int [n + 1]. Rows may be empty: they have no chunk.
-    """
-    row_splits = tf.cast(row_splits, tf.int32)
-    lengths = row_splits[1:] - row_splits[:-1]
-    chunks = (lengths + CHUNK_LENGTH - 1) // CHUNK_LENGTH
-    row = tf.repeat(tf.range(tf.size(lengths)), chunks)
-    shift = tf.cumsum(chunks, exclusive=True) * CHUNK_LENGTH - row_splits[:-1]
-    slot = tf.range(row_splits[-1]) + tf.repeat(shift, lengths)
-    ones = tf.ones_like(slot, tf.float32)
-    present = tf.scatter_nd(slot[:, tf.newaxis], ones, [tf.size(row) * CHUNK_LENGTH])
-    return Chunks(row, slot, tf.reshape(present, [-1, CHUNK_LENGTH]))
-
-
-class ChunkedRatings(NamedTuple):
-    """Ratings of n users in chunks of L (see `Chunks`), which the model reads or is asked to predict."""
-
-    chunks: Chunks  # the layout; c chunks
-    users: tf.Tensor  # int32 [], n
-    movies: tf.Tensor  # int32 [c, L], rows of the embedding tables; 0 in empty slots
-    ratings: tf.Tensor  # float32 [c, L], centred and scaled (see `RatedCatalogue`); 0 in empty slots
-    visible: tf.Tensor  # float32 [c, L], 1 where the rating may be read, 0 where hidden or the slot is empty
-
-    @property
-    def counts(self) -> tf.Tensor:
-        """Visible ratings of each user, float32 [n]."""
-        return self.sum_by_user(tf.reduce_sum(self.visible, axis=1))
-
-    def sum_by_user(self, values: tf.Tensor) -> tf.Tensor:
-        """Adds up the values [c, ...] of each user's chunks: [n, ...]."""
-        return tf.math.unsorted_segment_sum(values, self.chunks.row, self.users)
-
-    def pool(self, table: tf.Tensor) -> tf.Tensor:
-        """Adds up the rows of `table` [movies, K] of each user's visible movies: [n, K]."""
-        owners = tf.where(self.visible > 0, self.chunks.row[:, tf.newaxis], self.users)
-        return pool(table, self.movies, owners, self.users)
-
-    def matrix(self, values: tf.Tensor, movies: int) -> tf.Tensor:
-        """Lays the values [c, L] out as a matrix [n, movies] with 0 for movies without a value."""
-        places = self.chunks.row[:, tf.newaxis] * movies + self.movies
-        flat = tf.reshape(values, [-1]), tf.reshape(places, [-1])
-        return tf.reshape(tf.math.unsorted_segment_sum(*flat, self.users * movies), [self.users, movies])
-
-    def sum_weighted(self, values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Adds up values [c, L, K] times weights [c, L] of each user: [n, K]."""
-        return self.sum_by_user(tf.squeeze(tf.matmul(weights[:, tf.newaxis], values), axis=1))
-
-    def with_visible(self, visible: tf.Tensor) -> "ChunkedRatings":
-        """Returns the same ratings with `visible` [c, L]."""
-        return self._replace(visible=visible * self.chunks.present)
-
-
-def chunk_ratings(movies: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor) -> ChunkedRatings:
-    """Lays ragged ratings out in chunks, all of them visible.
-
-    `movies` is int32 [t], `ratings` float32 [t], centred and scaled, `row_splits` int [n + 1].
-    """
-    chunks = cut_into_chunks(row_splits)
-    return ChunkedRatings(
-        chunks=chunks,
-        users=tf.size(row_splits) - 1,
-        movies=chunks.spread(movies),
-        ratings=chunks.spread(ratings),
-        visible=chunks.present,
-    )
-
-
-def owners(row_splits: tf.Tensor) -> tf.Tensor:
-    """Returns the row that each entry of a ragged tensor belongs to, int32 [entries].
-
-    Few operations; `tf.ragged.row_splits_to_segment_ids` has twenty. `row_splits` is int [n + 1]; row i has
-    the entries `row_splits[i]` to `row_splits[i + 1]`.
-    """
-    entries = tf.range(row_splits[-1], dtype=row_splits.dtype)
-    return tf.searchsorted(row_splits[1:], entries, side="right")
-
-
-def chunk_visible(
-    movies: tf.Tensor, ratings: tf.Tensor, row_splits: tf.Tensor, nothing: tf.Tensor
-) -> ChunkedRatings:
-    """Lays ragged ratings out in chunks, in fewer operations than `chunk_ratings`.
-
-    Ratings of the movie `nothing` are not visible and are read as 0. It fills empty slots too. No entry can
-    be spread or collected: the chunks' `slot` is left out.
-    """
-    starts = tf.ragged.range(row_splits[:-1], row_splits[1:], CHUNK_LENGTH)
-    splits = tf.concat([starts.values, row_splits[-1:]], axis=0)
-
-    def spread(values: tf.Tensor, empty: tf.Tensor | float) -> tf.Tensor:
-        ragged = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
-        return ragged.to_tensor(empty, shape=[None, CHUNK_LENGTH])
-
-    in_chunks = spread(movies, nothing)
-    visible = tf.cast(in_chunks < nothing, tf.float32)
-    return ChunkedRatings(
-        chunks=Chunks(owners(starts.row_splits), slot=None, present=visible),
-        users=tf.size(row_splits) - 1,
-        movies=in_chunks,
-        ratings=spread(ratings, 0.0) * visible,
-        visible=visible,
-    )
-
-
-class RowSubset(NamedTuple):
-    """All movies, or those of a batch, numbered anew.
-
-    Where a step needs few of very many movies, it reads and changes these rows only: a step then takes as
-    long as its batch is large, however many movies there are.
-    """
-
-    rows: tf.Tensor | None = None  # int32 [u], rows of the tables, each once; None for all of them
-    weights: tf.Tensor | None = None  # float32 [u], one over the probability that a batch has the movie
-
-    def of(self, table: tf.Tensor) -> tf.Tensor:
-        """Returns the rows of `table`, [movies, ...]: [u, ...]."""
-        return tf.convert_to_tensor(table) if self.rows is None else tf.gather(table, self.rows)
-
-    def sum(self, values: tf.Tensor) -> tf.Tensor:
-        """Adds up `values` [u, ...] so that the mean over many batches is the sum over all movies: []."""
-        if self.weights is None:
-            return tf.reduce_sum(values)
-        by_row = tf.reduce_sum(tf.reshape(values, [tf.shape(values)[0], -1]), axis=1)
-        return tf.reduce_sum(self.weights * by_row)
-
-
-ALL_ROWS = RowSubset()
-
-
-def subset_of(movies: tf.Tensor, shares: tf.Tensor | None = None) -> tuple[RowSubset, tf.Tensor]:
-    """Returns the subset with the movies of a batch, and the place in it of each of `movies`, int32 [t].
-
-    `movies` is int32 [t]. `shares`, float32 [all movies], is the probability that a rating is of the movie;
-    None if `sum` is not needed.
-    """
-    rows, places = tf.unique(movies)
-    if shares is None:
-        return RowSubset(rows), places
-    drawn = tf.cast(tf.size(movies), tf.float32)
-    chance = -tf.math.expm1(-drawn * tf.gather(shares, rows))
-    return RowSubset(rows, 1.0 / chance), places
 
 
 class Candidates(NamedTuple):
@@ -246,7 +85,10 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     hidden layer makes it a denoising autoencoder (Wu et al. 2016, CDAE; Liang et al. 2018, Mult-DAE).
     """
 
-    def __init__(self, movies: int, dimension: int, hidden_units: int, dropout: float) -> None:
+    def __init__(
+        self, movies: int, dimension: int, hidden_units: int, dropout: float, pool: "Pool | None" = None
+    ) -> None:
+        """Args: `pool`: adds up a history in training; `look_up` by default."""
         super().__init__()
         self.rating_embeddings = self.add_weight(
             name="rating_embeddings", shape=[movies, dimension], initializer="zeros"
@@ -254,8 +96,15 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         self.start = self.add_weight(name="start", shape=[dimension], initializer="zeros")
         self._norm = tf.keras.layers.LayerNormalization()
         self._expand = tf.keras.layers.Dense(hidden_units, tf.nn.gelu)
-        self._dropout = dropout
+        self._dropout, self._pool = dropout, pool or look_up
         self._project = tf.keras.layers.Dense(dimension)
+        # Now, and not at the first call: that is in a replica's thread, where Keras draws without the seed.
+        for layer, width in (
+            (self._norm, dimension),
+            (self._expand, dimension),
+            (self._project, hidden_units),
+        ):
+            layer.build([None, width])
 
     def call(
         self,
@@ -272,7 +121,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
           seed: int32 [2], of the dropout in training; None, outside of it, drops nothing.
           subset: the movies that `history` numbers and `vectors` are of.
         """
-        pool = pool_history if seed is None else pool_in_training
+        pool = pool_history if seed is None else self._pool
         return self.finish(pool(history, vectors, subset.of(self.rating_embeddings)), history.counts, seed)
 
     def finish(self, pooled: tf.Tensor, counts: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -284,14 +133,36 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         return x + self._project(hidden)
 
 
-def pool_history(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Tensor) -> tf.Tensor:
-    """Adds up each user's visible movies: vectors, and rating embeddings times the rating above the mean.
+# Adds up each user's visible movies: vectors, and rating embeddings times the rating above the mean, which is
+# that of the user's visible ratings. (history, vectors, rating embeddings) -> sums, float32 [n, K]; both
+# tables are float32 [movies, K].
+Pool = Callable[[ChunkedRatings, tf.Tensor, tf.Tensor], tf.Tensor]
 
-    The mean is that of the user's visible ratings in `history`. `vectors` and `rating_embeddings` are float32
-    [movies, K]; the sums are float32 [n, K].
-    """
+
+def pool_history(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Tensor) -> tf.Tensor:
+    """Is a `Pool` for use outside of training."""
+    by_rating = history.sum_weighted(tf.gather(rating_embeddings, history.movies), _above_mean(history))
+    return pool_visible(history, vectors) + by_rating
+
+
+def pool_visible(history: ChunkedRatings, table: tf.Tensor) -> tf.Tensor:
+    """Adds up the rows of `table` [movies, K] of each user's visible movies, outside of training: [n, K]."""
+    read = history.visible > 0
+    rows, owners = tf.boolean_mask(history.movies, read), tf.boolean_mask(history.owners, read)
+    return sum_rows(table, rows, owners, history.users)
+
+
+def look_up(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Tensor) -> tf.Tensor:
+    """Is a `Pool` whose gradients are made without a row for every rating."""
     by_rating = history.sum_weighted(gather(rating_embeddings, history.movies), _above_mean(history))
-    return history.pool(vectors) + by_rating
+    return pool(vectors, history.movies, history.owners, history.users) + by_rating
+
+
+def multiply(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Tensor) -> tf.Tensor:
+    """Is a `Pool` by a product with all movies: for users who have rated many of them."""
+    movies = vectors.shape[0]
+    visible, above = history.matrix(history.visible, movies), history.matrix(_above_mean(history), movies)
+    return tf.matmul(visible, vectors) + tf.matmul(above, rating_embeddings)
 
 
 # So many cells of users times movies are multiplied in less time than one rating is looked up. Measured
@@ -299,22 +170,14 @@ def pool_history(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings:
 _CELLS_A_SLOT = 40
 
 
-def pool_in_training(history: ChunkedRatings, vectors: tf.Tensor, rating_embeddings: tf.Tensor) -> tf.Tensor:
-    """Returns the same as `pool_history`, by a product with all movies where users have rated many of them.
+def pool_for(movies: int, ratings_a_user: float) -> Pool:
+    """Returns the faster `Pool` for users with so many ratings on average.
 
-    Only for training: a SavedModel cannot hold a look-up's own gradient inside a branch.
+    Not chosen anew for each batch: a branch in the step would double the time that tracing it takes.
     """
-    movies = vectors.shape[0]
-    if movies is None:  # those of a batch, out of very many
-        return pool_history(history, vectors, rating_embeddings)
-
-    def multiplied() -> tf.Tensor:
-        visible, above = history.matrix(history.visible, movies), history.matrix(_above_mean(history), movies)
-        return tf.matmul(visible, vectors) + tf.matmul(above, rating_embeddings)
-
-    cells = float(movies) * tf.cast(history.users, tf.float32)
-    few = cells <= _CELLS_A_SLOT * tf.cast(tf.size(history.movies), tf.float32)
-    return tf.cond(few, multiplied, lambda: pool_history(history, vectors, rating_embeddings))
+    # A user's last chunk is half empty on average.
+    slots = max(ratings_a_user + CHUNK_LENGTH / 2, CHUNK_LENGTH)
+    return multiply if movies <= _CELLS_A_SLOT * slots else look_up
 
 
 def _above_mean(history: ChunkedRatings) -> tf.Tensor:
@@ -324,63 +187,7 @@ def _above_mean(history: ChunkedRatings) -> tf.Tensor:
     return (history.ratings - tf.gather(means, history.chunks.row)[:, tf.newaxis]) * history.visible
 
 
-def gather(table: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Returns the rows `rows`, int32 [c, L], of `table`, float32 [M, K] or [M]: [c, L, K] or [c, L]."""
-    if table.shape.rank == 1:
-        return tf.gather(table, rows)
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def gathered(table: tf.Tensor) -> Any:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            order, sorted_rows = _by_row(rows)
-            flat = tf.reshape(upstream, [-1, table.shape[1]])
-            return sum_rows(flat, order, sorted_rows, tf.shape(table)[0])
-
-        return tf.gather(table, rows), gradient
-
-    return gathered(tf.convert_to_tensor(table))
-
-
-def pool(table: tf.Tensor, rows: tf.Tensor, owners: tf.Tensor, users: tf.Tensor) -> tf.Tensor:
-    """Adds up the rows of `table`, float32 [M, K], that belong to each user: [users, K].
-
-    The rows themselves are never laid out, neither here nor in the gradient.
-
-    Args:
-      table: float32 [M, K].
-      rows: int32 [c, L], rows of the table.
-      owners: int32 [c, L], the user of each, ascending; `users` where a row is not to be read.
-      users: int32 [].
-    """
-    read = owners < users
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def summed(table: tf.Tensor) -> Any:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            order, sorted_rows = _by_row(rows)
-            padded = tf.pad(upstream, [[0, 1], [0, 0]])
-            by_row = tf.gather(tf.reshape(owners, [-1]), order)
-            return sum_rows(padded, by_row, sorted_rows, tf.shape(table)[0])
-
-        return sum_rows(table, tf.boolean_mask(rows, read), tf.boolean_mask(owners, read), users), gradient
-
-    return summed(tf.convert_to_tensor(table))
-
-
 def mean(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
     """Returns the mean of tensors of one shape."""
     summands = list(tensors)
     return tf.add_n(summands) / len(summands)
-
-
-def _by_row(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    flat = tf.reshape(rows, [-1])
-    order = tf.argsort(flat, stable=True)
-    return order, tf.gather(flat, order)
-
-
-def sum_rows(data: tf.Tensor, indices: tf.Tensor, segments: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """Adds up the rows `indices` of `data` by the segment of each, ascending: [number, K]."""
-    return tf.raw_ops.SparseSegmentSumWithNumSegments(
-        data=data, indices=indices, segment_ids=segments, num_segments=number
-    )

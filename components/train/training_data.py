@@ -37,6 +37,7 @@ class RatedCatalogue:
     # Their standard deviation, in stars; 1 if all are equal. Inside the model a rating is (stars - mean) /
     # scale, so that no setting depends on whether people give 1-5 or 1-100.
     scale: float
+    ratings_a_user: float = 0.0  # training ratings on average, of users with any
 
     @classmethod
     def of(cls, interactions: Interactions, years: Array) -> Self:
@@ -60,6 +61,7 @@ class RatedCatalogue:
             years=_number_years(years[rated]),
             mean=mean,
             scale=deviation or 1.0,
+            ratings_a_user=len(train.movies) / np.count_nonzero(train.counts),
         )
 
     def counts_of_all(self) -> Array:

@@ -10,7 +10,7 @@ import pytest
 
 _ROOT = Path(__file__).parents[2]
 _PATHS = sorted(path for name in ("components", "pipelines") for path in (_ROOT / name).rglob("*.py"))
-_MOST_FILES = 174
+_MOST_FILES = 176
 _MOST_LINES = 400
 _MOST_LINES_IN_ALL = 27_500
 _LONGEST_CHAIN = 6

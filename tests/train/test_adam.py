@@ -107,3 +107,15 @@ def test_rows_are_resumed_where_they_were(tmp_path):
     _, half = trained(range(3))
     resumed, _ = trained(range(3, 6), half.save(str(tmp_path / "half")))
     np.testing.assert_array_equal(resumed, whole)
+
+
+@pytest.mark.parametrize("kind", [FusedAdam, RowAdam])
+def test_a_restarted_optimizer_is_as_a_new_one(kind):
+    used = kind(WarmupCosine(0.5, 3, 4))
+    moved(used)
+    used.restart(0.1, 2, 6)
+    table, other = (tf.Variable(np.ones((3, 2), np.float32)) for _ in range(2))
+    new = kind(WarmupCosine(0.1, 2, 6))
+    new.build([table, other])
+    assert [one.numpy().tolist() for one in used.variables] == [one.numpy().tolist() for one in new.variables]
+    assert float(used._schedule(3)) == float(new._schedule(3))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.towers import CHUNK_LENGTH, chunk_ratings, cut_into_chunks
+from components.train.chunks import CHUNK_LENGTH, chunk_ratings, cut_into_chunks
 
 pytestmark = pytest.mark.tensorflow
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.train.chunks import chunk_ratings
 from components.train.model import TwoTower
 from components.train.settings import FULL, IN_BATCH, Settings
-from components.train.towers import chunk_ratings
 from components.train.training_data import RatedCatalogue
 
 pytestmark = pytest.mark.tensorflow
@@ -35,7 +35,11 @@ def _batch(users, ratings=6):
     random = np.random.default_rng(2)
     movies = np.concatenate([np.sort(random.choice(MOVIES, ratings, replace=False)) for _ in range(users)])
     stars = random.normal(size=len(movies)).astype(np.float32)
-    return tf.constant(movies.astype(np.int32)), tf.constant(stars), tf.range(users + 1) * ratings
+    return (
+        tf.constant(movies.astype(np.int32)),
+        tf.constant(stars),
+        tf.range(users + 1, dtype=tf.int64) * ratings,
+    )
 
 
 def test_they_start_alike_and_go_ways_of_their_own():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train import gibbs
-from components.train.gibbs import SampledRatings, Sampler
-from components.train.sampled_head import SampledHead
-from components.train.towers import chunk_ratings
+from components.train import gibbs, sampled_head
+from components.train.chunks import chunk_ratings
+from components.train.gibbs import Sampler
+from components.train.sampled_head import SampledHead, SampledRatings, predict_by_draw
 from components.vocabulary.interactions import UserRatings
 
 pytestmark = pytest.mark.tensorflow
@@ -281,6 +281,26 @@ def test_a_draw_predicts_as_the_sampler_s_own_regression(world):
     history, pairs = (tuple(map(tf.constant, part.arrays)) for part in (known, held_out))
     found = SampledHead([sampler.draw()]).ratings(history, pairs)
     np.testing.assert_allclose(found, every[held_out.owners, held_out.movies], rtol=1e-3, atol=1e-3)
+
+
+def test_each_draw_is_asked_once_and_the_prediction_is_that_of_all_draws(world, monkeypatch):
+    asked_for = []
+
+    def predict(draw, *pairs):
+        asked_for.append(draw)
+        return predict_by_draw(draw, *pairs)
+
+    monkeypatch.setattr(sampled_head, "predict_by_draw", predict)
+    known, held_out = world
+    users = np.arange(known.users)
+    sampling = SampledRatings(Sampler(known, 60, 4, seed=1), sweeps=12, draws=5)
+    for done in (0.0, 0.5, 0.5, 1.0):
+        sampling.advance(done)
+        expected = SampledHead(sampling.draws).ratings(known.arrays, held_out.arrays).numpy()
+        predicted = sampling.ratings(users, known, held_out)
+        np.testing.assert_allclose(predicted, expected, rtol=1e-4, atol=1e-5)
+    # The present state while no draw is kept, and then each draw.
+    assert [id(draw) for draw in asked_for[1:]] == [id(draw) for draw in sampling.draws]
 
 
 def test_draws_are_kept_evenly_after_the_first_sixth(world):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.train.chunks import chunk_ratings
 from components.train.model import FullSoftmaxRetrieval, InBatchRetrieval, TopKRetrieval
-from components.train.towers import Candidates, chunk_ratings
+from components.train.towers import Candidates
 
 pytestmark = pytest.mark.tensorflow
 

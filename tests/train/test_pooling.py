@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from components.train import towers
-from components.train.towers import chunk_ratings
+from components.train.chunks import chunk_ratings
 
 pytestmark = pytest.mark.tensorflow
 
@@ -21,13 +21,12 @@ def _batch():
     return rated.with_visible(rated.chunks.spread(tf.constant(VISIBLE)))
 
 
-@pytest.mark.parametrize("cells", [0, 10_000], ids=["looked up", "multiplied"])
-def test_sums_and_gradients(monkeypatch, cells):
-    monkeypatch.setattr(towers, "_CELLS_A_SLOT", cells)
+@pytest.mark.parametrize("pool", [towers.look_up, towers.multiply, towers.pool_history])
+def test_sums_and_gradients(pool):
     weights = tf.constant([[1.0, -1.0], [5.0, 7.0], [2.0, 0.5]])
     vectors, rating_embeddings = tf.Variable(VECTORS), tf.Variable(RATING_EMBEDDINGS)
     with tf.GradientTape() as tape:
-        sums = towers.pool_in_training(_batch(), vectors, rating_embeddings)
+        sums = pool(_batch(), vectors, rating_embeddings)
         total = tf.reduce_sum(weights * sums)
     # Of user 0, movies 0 and 2 are visible, 1.5 above and below their mean; user 2's one rating is its mean.
     expected = [
@@ -45,13 +44,8 @@ def test_sums_and_gradients(monkeypatch, cells):
     np.testing.assert_allclose(slopes[1], by_rating, rtol=1e-6, atol=1e-6)
 
 
-def test_the_way_is_chosen_by_how_much_is_rated(monkeypatch):
-    def looked_up(*_):
-        raise AssertionError
-
-    monkeypatch.setattr(towers, "gather", looked_up)
-    # Two users have rated anything, in a chunk of 64 slots each: 128 * 40 cells are worth a product.
-    movies = 128 * 40 // 3
-    towers.pool_in_training(_batch(), tf.zeros([movies, 2]), tf.zeros([movies, 2]))
-    with pytest.raises(AssertionError):
-        towers.pool_in_training(_batch(), tf.zeros([movies + 1, 2]), tf.zeros([movies + 1, 2]))
+def test_the_way_is_chosen_by_how_much_is_rated():
+    # A chunk has 64 slots; the last one of a user is half empty on average.
+    for ratings, slots in ((1.0, 64), (32.0, 64), (96.0, 128)):
+        assert towers.pool_for(40 * slots, ratings) is towers.multiply
+        assert towers.pool_for(40 * slots + 1, ratings) is towers.look_up

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.train.chunks import chunk_ratings
 from components.train.rating_head import GaussianTable, RatingHead
-from components.train.towers import chunk_ratings
 
 pytestmark = pytest.mark.tensorflow
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from components.train.model import TwoTower
 from components.train.optimizer import RowAdam
 from components.train.settings import FULL, IN_BATCH, Settings
-from components.train.towers import ALL_ROWS, subset_of
+from components.train.tables import ALL_ROWS, subset_of
 from components.train.training_data import RatedCatalogue
 
 pytestmark = pytest.mark.tensorflow

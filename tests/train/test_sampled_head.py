@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from random_model import random_draw
 
+from components.train.chunks import chunk_ratings
 from components.train.sampled_head import SampledHead
-from components.train.towers import chunk_ratings
 
 pytestmark = pytest.mark.tensorflow
 

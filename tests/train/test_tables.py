@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.towers import gather, pool
+from components.train.tables import gather, pool
 
 pytestmark = pytest.mark.tensorflow
 

@@ -10,9 +10,10 @@ from training_world import QUICK
 
 from components.ingest.dataset import SplitSettings
 from components.train.artifact import read_log, read_record
-from components.train.gibbs import SampledRatings, Sampler
+from components.train.gibbs import Sampler
 from components.train.model import TwoTower
 from components.train.presets import Job
+from components.train.sampled_head import SampledRatings
 from components.train.settings import PRESETS, override
 from components.train.step import train
 from components.train.training_data import RatedCatalogue
