@@ -2,8 +2,11 @@
 
 import sys
 import time
+from collections import deque
 from types import TracebackType
 from typing import Self
+
+from components.display import duration
 
 # Lines of ours begin with this, so that `twotower run` can pick them out of KFP's own output.
 PREFIX = "twotower: "
@@ -12,6 +15,9 @@ PREFIX = "twotower: "
 TRANSIENT = "… "
 
 _SECONDS_BETWEEN_LINES = 5.0
+# The rest is estimated from the rate between the latest lines, so many, and only once so much of all work was
+# done since the first: the first steps of a training, which compile what others use, foretell nothing.
+_LINES, _LEAST_SHARE = 13, 0.01
 
 
 def log(message: str) -> None:
@@ -30,9 +36,11 @@ class Progress:
         self._title, self._total, self._unit = title, total, unit
         self._done = 0
         self._started = self._last_line = time.monotonic()
-        # Work done and the time at the first line: what came before it may have been a slow start, or what an
-        # earlier process has done.
-        self._first_line: tuple[int, float] | None = None
+        # Work done at the first line. What came before it may have been a slow start, or what an earlier
+        # process has done.
+        self._first_line: int | None = None
+        # Work done and the time at the latest lines.
+        self._lines: deque[tuple[int, float]] = deque(maxlen=_LINES)
         self._bar = _bar(title, total) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
@@ -60,12 +68,14 @@ class Progress:
 
     def _line(self) -> str:
         line, now = f"{self._done:,}/{self._total:,} {self._unit}", time.monotonic()
+        self._lines.append((self._done, now))
         if self._first_line is None:
-            self._first_line = self._done, now
+            self._first_line = self._done
+        done, then = self._lines[0]
+        if self._done - self._first_line < max(_LEAST_SHARE * self._total, 1) or self._done == done:
             return line
-        done, then = self._first_line
-        left = (now - then) / max(self._done - done, 1) * (self._total - self._done)
-        return f"{line} · {max(left, 0):,.0f} s left"
+        left = (now - then) / (self._done - done) * (self._total - self._done)
+        return f"{line} · {duration(max(left, 0))} left"
 
 
 def _bar(title: str, total: int):  # type: ignore[no-untyped-def]  # rich is imported only where it is shown

@@ -25,8 +25,8 @@ def test_a_line_says_how_far_it_is_and_how_long_the_rest_takes(clock, capsys):
         progress.advance(50)
     assert capsys.readouterr().err.splitlines() == [
         f"{PREFIX}{TRANSIENT}rank: 25/100 users · loss 0.5",
-        f"{PREFIX}{TRANSIENT}rank: 50/100 users · 20 s left · loss 0.4",
-        f"{PREFIX}{TRANSIENT}rank: 100/100 users · 0 s left",
+        f"{PREFIX}{TRANSIENT}rank: 50/100 users · 20.0 s left · loss 0.4",
+        f"{PREFIX}{TRANSIENT}rank: 100/100 users · 0.0 s left",
         f"{PREFIX}rank: 100 users in 40.0 s",
     ]
 
@@ -43,8 +43,19 @@ def test_a_slow_start_and_the_work_of_an_earlier_process_foretell_nothing(clock,
     lines = [line for line in capsys.readouterr().err.splitlines() if TRANSIENT in line]
     assert lines[:2] == [
         f"{PREFIX}{TRANSIENT}train: 501/3,000 steps",
-        f"{PREFIX}{TRANSIENT}train: 601/3,000 steps · 240 s left",
+        f"{PREFIX}{TRANSIENT}train: 601/3,000 steps · 4 min 0 s left",
     ]
+
+
+def test_few_steps_foretell_nothing_and_the_latest_count(clock, capsys):
+    with Progress("train", total=1000, unit="steps") as progress:
+        for amount, seconds in ((1, 10.0), (3, 60.0), (6, 10.0), *[(10, 5.0)] * 12):
+            clock[0] += seconds
+            progress.advance(amount)
+    lines = [line.partition("steps")[2] for line in capsys.readouterr().err.splitlines() if TRANSIENT in line]
+    # 1% are 10 steps; the last line knows nothing of the slow ones any more: 870 steps of half a second.
+    assert lines[:3] == ["", "", ""]
+    assert lines[-1] == " · 7 min 15 s left"
 
 
 def test_steps_in_quick_succession_give_one_line_in_five_seconds(clock, capsys):
