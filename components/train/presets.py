@@ -2,7 +2,9 @@
 
 import dataclasses
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,7 +105,7 @@ class Fitted(NamedTuple):
     state: State  # at the end, with the steps and seconds of the final refit
     validation: ValidationMetrics  # of the weights that were kept, and of all that is served beside them
     start: artifact.TrainingStart
-    weights: Weights | None = None  # for a later training to begin at
+    weights: Callable[[], Weights] | None = None  # copies those that a later training can begin at
     read_before: DataSummary | None = None  # says which rows the weights have read that this one began at
 
 
@@ -150,20 +152,20 @@ def make_model(
                 summary = summary.with_rows_of(fitted.read_before)
             summary.save(directory)
             if fitted.weights:
-                fitted.weights.save(directory / artifact.WEIGHTS_FILE)
+                fitted.weights().save(directory / artifact.WEIGHTS_FILE)
         log(f"model in {Path(output)}")
     return record
 
 
 def fit_default(job: Job, settings: Settings) -> Fitted:
     """Trains the two-tower model with early stopping, then refits it on all known rows."""
-    rows = job.interactions
-    catalogue = RatedCatalogue.of(rows, job.vocabulary.years)
+    rows, names = job.interactions, job.vocabulary
+    catalogue = RatedCatalogue.of(rows, names.years)
     train, held_out = rows.split("train"), rows.split("validation")
     # The least of all workers' memory: all of them must decide by the same figure.
     memory = int(gather_from_workers(memory_limit()).min())
     settings = resolve(settings, train.counts, len(catalogue.known_counts), memory)
-    start, record = find_start(job.candidate, settings, rows, job.vocabulary, catalogue)
+    start, record = find_start(job.candidate, settings, rows, names, catalogue)
     require_same(start is not None)
     if start:
         settings = start.shorten(settings, job.candidate.given)
@@ -171,16 +173,15 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     model = initial_model(job, settings, catalogue)
     state, sampled = fit_with_early_stopping(job, settings, model, catalogue)
     validating = _validation_users(job, settings)
-    # Before the final refit: the validation rows of `validating` are still unread.
-    weights = Weights.of(settings, (rows, job.vocabulary, catalogue), validating, model, sampled)
+    weights = partial(Weights.of, settings, (rows, names, catalogue), validating, model, sampled)
     item_item, validation = fit_item_item(job, settings, model, catalogue, sampled)
     left = held_out.counts[validating].sum()
     if settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum():
+        weights = partial(copy, weights())  # which have not read the validation rows of `validating`
         steps = max(round(state.kept.step * settings.final_refit), 1)
         last, sampled = refit(job, settings, model, catalogue, steps, sampled)
         state.step += last.step
         state.seconds += last.seconds
-    names = job.vocabulary
 
     def scoring_module() -> ScoringModule:
         head = SampledHead(sampled.draws, saved=True) if sampled else model.rating_head

@@ -1,6 +1,7 @@
 """A training that was killed goes on where it was."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from components.train.scoring import SAVED_MODEL
+from components.train.weights import Weights
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
@@ -97,3 +99,19 @@ def test_killed_in_the_final_refit_it_goes_on_there(world, undisturbed, tmp_path
     assert "train: step" not in said
     assert "final refit: step 10:" not in said
     _assert_same(undisturbed, tmp_path / "model")
+
+
+def test_a_warm_training_that_was_killed_goes_on_as_one(world, undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path / "registry" / "versions" / "1" / "model")
+    begins = ["--registry", str(tmp_path / "registry"), "--champion-version", "1"]
+    command = [*_command(world, str(tmp_path / "root")), *begins]
+    said = _kill_and_resume(command, "final refit: step 20", tmp_path / "model")
+    assert "warm start: " in said
+    assert said.count("resuming") == 2
+    other_root = [*_command(world, str(tmp_path / "other")), *begins, "--output", str(tmp_path / "whole")]
+    subprocess.run(other_root, check=True, capture_output=True)
+    _assert_same(tmp_path / "whole", tmp_path / "model")
+    one, other = (Weights.load(tmp_path / name / "weights.npz") for name in ("whole", "model"))
+    assert one.header == other.header
+    for name, variable in one.variables.items():
+        np.testing.assert_array_equal(variable, other.variables[name], err_msg=name)
