@@ -28,10 +28,10 @@ _RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
 # Places at the top that are shared out; of few movies, a quarter of them.
 _PLACES = 100
-# Unrated movies of the catalogue: what their score loses since nobody rated them, and the share of the places
-# that they hold at most, times the share of the movies that are rated. Both were chosen on validation rows
-# (docs/model.md).
-_UNRATED_SHIFT = -0.5
+# Unrated movies of the catalogue: the places that each gets, in those of a new movie, and the share of the
+# places that all of them hold at most, times the share of the movies that are rated. Chosen on validation
+# rows (docs/model.md).
+_UNRATED_PLACES = 0.03
 _UNRATED_SHARE = 0.03
 # So many, times the rated ones, come nearest to the best and get vectors; the others are alike, so that a
 # catalogue most of which nobody has rated is scored in the time of the rated ones.
@@ -265,7 +265,9 @@ def fit_content(
 
     places = max(1, min(_PLACES, len(best) // 4))
     thresholds = users.thresholds(rated, vectors[rated], places)
-    new = shift_to(users.scores(best, ranking.left_out) - thresholds, places)
+    margins = users.scores(best, ranking.left_out) - thresholds
+    new = shift_to(margins, places)
+    unpopular = shift_to(margins, _UNRATED_PLACES * places)
     tower = ContentTower(names, ranking, rating, new)
     unrated = np.flatnonzero(counts == 0)
     placed = _place_all(tower, described.select(unrated))
@@ -277,7 +279,7 @@ def fit_content(
     if len(candidates):
         share = _UNRATED_SHARE * len(rated) / len(counts)
         at_most = shift_to(users.scores(candidates, vectors) - thresholds, share * places)
-        vectors[:, -1] += min(_UNRATED_SHIFT, at_most, new)
+        vectors[:, -1] += min(unpopular, at_most)
     of_stars = placed["rating_vector"][known], placed["rating_bias"][known]
     return PlacedMovies(tower, candidates, vectors, movies, *of_stars)
 
