@@ -296,7 +296,9 @@ def refit(
     model.optimizer.restart(rate, settings.warmup_steps // 2, steps)
     if sampled:
         known = catalogue.encode(parts, np.arange(job.interactions.users))
-        sampled = sampled.go_on_with(known, settings.sweeps // 2, settings.draws)
+        # Half as many again; a warm chain's are few already, and the draws of these alone are served.
+        sweeps = settings.sweeps if job.start else settings.sweeps // 2
+        sampled = sampled.go_on_with(known, sweeps, settings.draws)
     state = Training(
         title="final refit",
         model=model,

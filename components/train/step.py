@@ -49,7 +49,7 @@ def train(
       retrieval_weight: Weight of the retrieval loss; 0 takes the preset's.
       seed: Decides the order of training and the initial weights.
       warm_start: Whether to begin at the weights of the champion: "auto" where they suit the data and the
-        settings, with a third of the steps and sweeps that are not given; or "never".
+        settings, with a third of the steps unless they are given; or "never".
       registry: Registry of the champion: a directory or gs:// prefix.
       champion_version: Version whose weights to begin at; "" for none.
       checkpoint_root: A directory or gs:// prefix for checkpoints, so that a retried step goes on; "" keeps

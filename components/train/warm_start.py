@@ -34,6 +34,8 @@ Array = npt.NDArray[Any]
 # What a warm training has only a part of, unless it is given.
 _SHORTENED = ("steps", "warmup_steps", "sweeps", "validations")
 _SHORTER = 3
+# A warm chain needs no time to find the posterior, but its draws must not lie too close to each other.
+_LEAST_SWEEPS = 40
 # Settings that decide the shapes of the variables, or what they are trained for.
 _SHAPES = ("dimension", "hidden_units", "ensemble_size", "rating_head", "rating_weights", "retrieval_loss")
 _USERS_AT_ONCE = 1 << 14
@@ -67,9 +69,10 @@ class WarmStart:
     may_validate: Array  # bool [users], the users none of whose validation rows they have read
 
     def shorten(self, settings: Settings, given: Collection[str]) -> Settings:
-        """Returns `settings` with a third of the steps and sweeps, except for those `given`."""
-        shorter = {name: -(-getattr(settings, name) // _SHORTER) for name in _SHORTENED if name not in given}
-        return dataclasses.replace(settings, **shorter)
+        """Returns `settings` with a third of the steps, and of the sweeps or 40, except for those `given`."""
+        shorter = {name: -(-getattr(settings, name) // _SHORTER) for name in _SHORTENED}
+        shorter["sweeps"] = min(max(shorter["sweeps"], _LEAST_SWEEPS), settings.sweeps)
+        return dataclasses.replace(settings, **{name: shorter[name] for name in shorter.keys() - set(given)})
 
 
 class _ColdStartError(Exception):

@@ -85,7 +85,9 @@ def test_a_third_of_steps_and_sweeps_is_enough_unless_they_are_given(registry):
     settings = dataclasses.replace(SETTINGS, steps=2000, sweeps=120, validations=10)
     shorter = start.shorten(settings, ())
     assert (shorter.steps, shorter.warmup_steps, shorter.sweeps, shorter.validations) == (667, 4, 40, 4)
-    assert start.shorten(settings, {"steps", "sweeps"}).steps == 2000
+    few, given = dataclasses.replace(settings, sweeps=24), start.shorten(settings, {"steps", "sweeps"})
+    assert start.shorten(few, ()).sweeps == 24
+    assert (given.steps, given.sweeps, given.validations) == (2000, 120, 4)
     request = TrainRequest("default", {"epochs": 1, "sweeps": 9}, 2.0, 0.0, 1, "")
     assert {"sweeps", "rating_weight"} <= set(Candidate.of(request).given)
 
