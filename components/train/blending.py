@@ -16,6 +16,9 @@ Array = npt.NDArray[Any]
 # Gives the towers' scores, float32 [n, movies], of n histories in rows of the model's tables.
 Towers = Callable[[UserRatings], Any]
 
+# A user of n ratings has n^2 pairs of movies; this power of 1 / n in the ratings makes them count as n^1.5. On
+# validation rows it brings .002 of top-100 accuracy on MovieLens 1M, .001 on smaller sets; 1/2 is no better.
+_EVENNESS = 0.25
 # Tried: ridges, in ratings, and standard deviations of the path's scores, in those of the towers'.
 RIDGES = (30.0, 100.0, 300.0, 1000.0)
 WEIGHTS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
@@ -33,9 +36,12 @@ def decompose(parts: Sequence[UserRatings], catalogue: RatedCatalogue, rank: int
     random = np.random.default_rng(seed)
     read = catalogue.encode(parts, sample_users(np.sum([part.counts for part in parts], axis=0), random))
     rated = ones(read, len(catalogue.known_counts))
+    counts = read.counts
+    weights = (counts.mean() / np.maximum(counts, 1)) ** _EVENNESS
+    rated.data *= np.repeat(weights, counts).astype(np.float32)
     found = singular_vectors(rated, min(rank, *rated.shape), random)
-    counts = np.bincount(read.movies, minlength=rated.shape[1])
-    return Spectrum(np.square(found.values), found.right, counts)
+    diagonal = np.bincount(read.movies, np.square(rated.data), minlength=rated.shape[1])
+    return Spectrum(np.square(found.values), found.right, diagonal)
 
 
 def choose(spectrum: Spectrum, known: UserRatings, held_out: UserRatings, towers: Towers) -> Blend | None:
@@ -75,7 +81,7 @@ def _measure_gains(
     tried = [spectrum.factors(ridge) for ridge in RIDGES]
     counts, scales = held_out.counts, np.zeros(len(RIDGES))
     hits = np.zeros((len(counts), len(RIDGES), len(WEIGHTS) + 1))
-    size = int(_COMPARED * len(counts) / max(len(spectrum.counts) * counts.sum(), 1))
+    size = int(_COMPARED * len(counts) / max(len(spectrum.diagonal) * counts.sum(), 1))
     for part in chunks(len(counts), int(np.clip(size, 1, 256))):
         users = np.arange(part.start, part.stop)
         history, asked = known.select(users), held_out.select(users)

@@ -30,7 +30,7 @@ class ItemItem(NamedTuple):
 
 
 class Spectrum(NamedTuple):
-    """Leading eigenvectors V of X'X, where X [users, movies] is 1 where a user rated a movie, else 0.
+    """Leading eigenvectors V of X'X, where X [users, movies] is positive where a user rated a movie, else 0.
 
     EASE (Steck 2019) gives movie j the score sum over the history of B_ij with B = I - P / diag(P) and
     P = (X'X + ridge I)^-1. Let s be the eigenvalues, and D = s / (s + ridge) for each. Then, for i other than
@@ -41,13 +41,13 @@ class Spectrum(NamedTuple):
 
     squares: Array  # float32 [r], the greatest eigenvalues, descending
     directions: Array  # float32 [movies, r], their eigenvectors
-    counts: Array  # int64 [movies], the diagonal of X'X
+    diagonal: Array  # float [movies], of X'X
 
     def factors(self, ridge: float) -> ItemItem:
         """Returns B, off its diagonal, for one weight of the ridge."""
         shares, squares = self.squares / (self.squares + ridge), np.square(self.directions)
         # What the directions that were left out hold of each movie, as if all had the mean eigenvalue.
-        left = np.maximum(self.counts - squares @ self.squares, 0.0)
+        left = np.maximum(self.diagonal - squares @ self.squares, 0.0)
         length = np.maximum(1.0 - np.sum(squares, axis=1), 1e-6)
         own = squares @ shares + length * left / (left + ridge * length)
         mean = left.sum() / length.sum()

@@ -39,9 +39,15 @@ def _spectrum(rated, rank):
     return decompose([_group(rated)], _catalogue(rated.shape[1]), rank, seed=1)
 
 
+def _even(rated):
+    """The matrix whose rows of n ratings hold the fourth root of the mean number over n."""
+    numbers = rated.sum(axis=1, keepdims=True)
+    return rated * (numbers.mean() / np.maximum(numbers, 1)) ** 0.25
+
+
 def _ease(rated, ridge):
-    """EASE's weights as their author writes them (Steck 2019)."""
-    counts = rated.T.astype(np.float64) @ rated
+    """EASE's weights as their author writes them (Steck 2019), of users of more equal weight."""
+    counts = _even(rated).T @ _even(rated)
     inverse = np.linalg.inv(counts + ridge * np.eye(len(counts)))
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
@@ -64,7 +70,7 @@ def test_all_directions_give_the_weights_of_ease(users):
 
 def test_few_directions_are_nearer_to_them_than_a_truncated_series():
     rated, rank = _rated(), 10
-    counts = (rated.T @ rated.astype(np.float64)) / RIDGE
+    counts = _even(rated).T @ _even(rated) / RIDGE
     strengths, directions = np.linalg.eigh(counts)
     shares, kept = strengths / (1.0 + strengths), slice(MOVIES - rank, None)
     own = np.square(directions) @ shares
