@@ -66,6 +66,12 @@ class Progress:
             self._last_line = time.monotonic()
             log(f"{TRANSIENT}{self._title}: {self._line()}{' · ' if note else ''}{note}")
 
+    def set_total(self, total: int) -> None:
+        """Replaces the total."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], total=total)
+
     def _line(self) -> str:
         line, now = f"{self._done:,}/{self._total:,} {self._unit}", time.monotonic()
         self._lines.append((self._done, now))

@@ -59,6 +59,7 @@ def training(
     batch_k: int = 0,
     fail_when_refused: bool = False,
     skip_unchanged: bool = False,
+    time_budget: float = 0.0,
     checkpoint_root: str = "",
     workers: int = 1,
     image: str = IMAGE,
@@ -141,6 +142,7 @@ def training(
                 warm_start=warm_start,
                 registry=registry,
                 champion_version=prepared.outputs["version"],
+                time_budget=time_budget,
                 checkpoint_root=checkpoint_root,
                 workers=workers,
             )

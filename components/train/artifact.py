@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
@@ -45,10 +45,21 @@ class ModelRecord(Document, kw_only=True):
     seconds: float  # spent in them
     validation_rmse: float | None  # in stars, of what is served; None without validation rows
     validation_top_100_accuracy_unseen: float | None  # 0 to 1, likewise
+    time_budget: float = 0.0  # in seconds, of the whole step; 0 for none
+    shortened: bool = False  # whether the time budget made the training shorter than the data pay for
     kept_step: int = 0  # after which the weights were kept; 0 in the records of earlier versions
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "settings", current_names(self.settings))
+
+
+class ValidationMetrics(NamedTuple):
+    """Metrics on the validation rows; None without such rows."""
+
+    rmse: float | None  # in stars
+    top_100_accuracy_unseen: float | None  # among the movies that the user has no training rating of
+    recall_10: float | None = None  # as docs/metrics.md defines it, among the same movies
+    ndcg_10: float | None = None  # likewise
 
 
 class LogEntry(Document):

@@ -23,6 +23,7 @@ def train(
     warm_start: str = "auto",
     registry: str = "",
     champion_version: str = "",
+    time_budget: float = 0.0,
     checkpoint_root: str = "",
     workers: int = 1,
 ) -> None:
@@ -40,6 +41,7 @@ def train(
         warm_start=warm_start,
         registry=registry,
         champion_version=champion_version,
+        time_budget=time_budget,
         checkpoint_root=checkpoint_root,
         workers=workers,
     )

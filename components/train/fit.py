@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -19,115 +19,12 @@ from components.documents import plain
 from components.errors import UserError
 from components.progress import Progress, log
 from components.storage import Storage, open_storage
-from components.train.artifact import LogEntry
-from components.train.replicas import require_same, sum_over_workers, this_worker
-from components.train.scoring import RATINGS_AT_ONCE
+from components.train.artifact import LogEntry, ValidationMetrics
+from components.train.replicas import require_same, this_worker
+from components.train.time_budget import TimeBudget
 from components.train.training_data import share_out
-from components.vocabulary.interactions import UserRatings, user_chunks
 
 Array = npt.NDArray[Any]
-
-TOP_K = 100
-_LIST_K = 10
-# Users times movies whose scores are held at once.
-_SCORES_AT_ONCE = 1 << 24
-
-
-class Predictor(NamedTuple):
-    """Predictions of a model in training, over the rows of its own tables."""
-
-    # (users int64 [n], history) -> retrieval scores, float32 [n, movies].
-    scores: Callable[[Array, UserRatings], Any]
-    # (users, history, asked) -> predictions of `asked`, none of which is in `history`, float32 [p], in the
-    # model's scale.
-    ratings: Callable[[Array, UserRatings, UserRatings], Any]
-
-
-class ValidationMetrics(NamedTuple):
-    """Metrics on the validation rows; None without such rows."""
-
-    rmse: float | None  # in stars
-    top_100_accuracy_unseen: float | None  # among the movies that the user has no training rating of
-    recall_10: float | None = None  # as docs/metrics.md defines it, among the same movies
-    ndcg_10: float | None = None  # likewise
-
-
-@dataclass(frozen=True)
-class ValidationSample:
-    """Validation ratings of a sample of users, and the ratings of these users that may be read."""
-
-    known: UserRatings  # training ratings of these n users, in the model's rows and scale
-    held_out: UserRatings  # their validation ratings, likewise
-    users: Array  # int64 [n], their indices
-    movies: int  # rows of the model's tables
-    scale: float  # stars per unit of the model's ratings
-    bounds: tuple[float, float]  # the rating scale in the model's units
-
-    def measure(self, model: Predictor) -> ValidationMetrics:
-        """Measures `model` on every validation rating of the users.
-
-        Each worker measures a share of the users, and the sums are added up over all: that takes a worker's
-        share of the time, and all of them decide by the same figures, to the last bit.
-        """
-        if not len(self.users):
-            return ValidationMetrics(None, None)
-        number, workers = this_worker()
-        own = np.arange(number, len(self.users), workers)
-        sums = np.zeros(6)  # squared errors, hits, recalls, NDCGs, ratings, users
-        most = max(1, min(256, _SCORES_AT_ONCE // self.movies))
-        for part in user_chunks(self.known.counts[own], most, RATINGS_AT_ONCE):
-            users = self.users[own[part]]
-            history, asked = self.known.select(own[part]), self.held_out.select(own[part])
-            predicted = np.asarray(model.ratings(users, history, asked))
-            errors = np.clip(predicted, *self.bounds) - np.clip(asked.ratings, *self.bounds)
-            ranks = _ranks(model.scores(users, history), history, asked)
-            squares, hits = float(np.square(errors, dtype=np.float64).sum()), float(np.sum(ranks < TOP_K))
-            sums += np.array([squares, hits, *_list_sums(ranks, asked), len(errors), len(users)])
-        squares, hits, recalls, ndcgs, total, of_users = sum_over_workers(sums).tolist()
-        rmse = (squares / total) ** 0.5 * self.scale
-        return ValidationMetrics(rmse, hits / total, recalls / of_users, ndcgs / of_users)
-
-
-def _ranks(scores: Array, history: UserRatings, asked: UserRatings) -> Array:
-    """Ranks the movies `asked` among those not in the history, int64 [p]; a tie counts against the model.
-
-    The best has rank 0; what is not among the `TOP_K` best has rank `TOP_K`.
-    """
-    scores = np.array(scores)
-    rows = asked.owners
-    own = scores[rows, asked.movies]
-    scores[history.owners, history.movies] = -np.inf
-    # Of one more than TOP_K only the values are needed, and not their order.
-    best = scores if scores.shape[1] <= TOP_K else np.partition(scores, -TOP_K - 1, axis=1)[:, -TOP_K - 1 :]
-    ranks = np.count_nonzero(best[rows] >= own[:, np.newaxis], axis=1) - 1
-    return np.where(np.isfinite(own), ranks, TOP_K)
-
-
-def _list_sums(ranks: Array, asked: UserRatings) -> tuple[float, float]:
-    """Sums recall and NDCG of the best `_LIST_K` over the users; each of them has a movie `asked`."""
-    found, discounts = ranks < _LIST_K, 1 / np.log2(np.arange(max(_LIST_K, TOP_K) + 1) + 2.0)
-    ideal = np.cumsum(discounts[:_LIST_K])[np.minimum(asked.counts, _LIST_K) - 1]
-    recalls, gains = (
-        np.bincount(asked.owners, weights=values, minlength=asked.users)
-        for values in (found, found * discounts[ranks])
-    )
-    return float(np.sum(recalls / asked.counts)), float(np.sum(gains / ideal))
-
-
-def draw_validation_users(counts: Array, ratings: int, seed: int, eligible: Array | None = None) -> Array:
-    """Draws the users whose validation rows decide which weights are kept, bool [users].
-
-    `counts` are each user's validation rows, int64 [users]. Those drawn have about `ratings` rows together,
-    or half of all rows if that is less; of those `eligible`, bool [users], if there are as many.
-    """
-    drawn_from = counts if eligible is None else counts * eligible
-    order = np.random.default_rng(seed).permutation(np.flatnonzero(drawn_from))
-    enough = min(ratings, -(-int(counts.sum()) // 2))
-    taken = np.cumsum(counts[order]) - counts[order] < enough
-    validating = np.zeros(len(counts), np.bool_)
-    validating[order[taken]] = True
-    return validating
-
 
 _NOTES = "notes"
 
@@ -182,6 +79,8 @@ class State:
     log: list[LogEntry] = field(default_factory=list)  # one entry for each validation
     best_line: int = 0  # the validation with the highest score so far
     best_score: float = -math.inf
+    steps: int = 0  # of all, where a time budget has shortened them; else 0
+    spent: float = 0.0  # seconds since the start of the step `train`, where it has a time budget
 
     @property
     def kept(self) -> LogEntry:
@@ -194,6 +93,9 @@ class Companion(Protocol):
 
     def advance(self, share: float) -> None:
         """Works until `share` of all its work, from 0 to 1, is done."""
+
+    def shorten(self, share: float) -> None:
+        """Ends the work when `share` of it, from 0 to 1, is done."""
 
     def error(self) -> float:
         """Returns the mean squared error of the training ratings, in the units of `rating_loss`."""
@@ -225,6 +127,13 @@ class Training:
     score: Callable[[ValidationMetrics], float] | None = None
     sampling: Companion | None = None  # a sampled rating head
     patience: int = 1 << 30  # the training ends after so many validations in a row without a better score
+    budget: TimeBudget | None = None  # shortens the training to the time left; needs a `FusedAdam`
+
+    def __post_init__(self) -> None:
+        self._planned = self.steps
+        # Seconds of the first step, which compiles, and of sampling in the latest interval.
+        self._compiling = self._sampling_seconds = 0.0
+        self._first_interval = True
 
     def run(self) -> State:
         """Trains to the end, or from the last checkpoint to the end; leaves the kept weights in the model.
@@ -240,9 +149,13 @@ class Training:
         with Progress(self.title, total=self.steps, unit="steps") as progress:
             progress.advance(state.step)
             while state.step < self.steps and len(state.log) - 1 - state.best_line < self.patience:
+                began, before = time.monotonic(), (state.step, state.seconds)
                 losses = self._interval(batches, state, progress)
                 if self._validate(state, losses):
                     best = [weight.numpy() for weight in self._weights]
+                if self.budget:
+                    self._keep_to(self.budget, state, time.monotonic() - began, *before)
+                    progress.set_total(self.steps)
                 self._save(state, best)
         if self.sampling:
             self.sampling.advance(1.0)
@@ -250,12 +163,39 @@ class Training:
             variable.assign(value)
         return state
 
+    def _keep_to(self, budget: TimeBudget, state: State, took: float, step: int, seconds: float) -> None:
+        """Ends the schedule with the last step that there is time for.
+
+        `took` are the seconds since `step`, when `state.seconds` was `seconds`.
+        """
+        steps = state.step - step
+        if self._compiling:
+            stepping = state.seconds - seconds - self._sampling_seconds - self._compiling
+            plain = stepping * steps / max(steps - 1, 1) + self._sampling_seconds
+            budget.compiled(took - plain)
+            took, self._compiling = plain, 0.0
+        budget.measured(steps, took, self._sampling_seconds)
+        fitting = min(budget.steps_that_fit(state.step, state.kept.step), self._planned)
+        if fitting - state.step < self.interval // 4:  # not worth another validation
+            fitting = state.step
+        if fitting < self.steps or state.steps:
+            state.steps = fitting
+            self._shorten(budget, fitting)
+        state.spent = budget.spent()
+
+    def _shorten(self, budget: TimeBudget, steps: int) -> None:
+        self.steps, budget.shortened = steps, steps < self._planned
+        self.model.optimizer.end_at(steps)
+        if self.sampling:
+            self.sampling.shorten(steps / self._planned)
+
     def _interval(self, batches: Iterator[Any], state: State, progress: Progress) -> dict[str, float]:
         """Steps until the next validation; returns the mean losses per rating."""
         started = time.monotonic()
         self.model.reset_metrics()
         results: dict[str, Any] = {}
-        note = str(state.log[-1]) if state.log else ""
+        note, compiles = str(state.log[-1]) if state.log else "", self._first_interval
+        self._first_interval = False
         for _ in range(min(self.interval, self.steps - state.step)):
             try:
                 results = self.model.train_function(next(batches))
@@ -263,10 +203,14 @@ class Training:
                 raise _divergence(state.step) from error
             state.step += 1
             progress.advance(1, note)
+            if compiles:
+                self._compiling, compiles = time.monotonic() - started, False
         strategy = tf.distribute.get_strategy()
         losses = {name: float(strategy.experimental_local_results(results[name])[0]) for name in LOSSES}
         if self.sampling:
+            before = time.monotonic()
             self.sampling.advance(state.step / self.steps)
+            self._sampling_seconds = time.monotonic() - before
             losses["rating_loss"] = self.sampling.error()
         state.seconds += time.monotonic() - started
         if not all(math.isfinite(loss) for loss in losses.values()):
@@ -349,6 +293,10 @@ class Training:
             own = {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
             self.sampling.restore(own)
         state = State(**{**notes, "log": msgspec.convert(notes["log"], list[LogEntry])})
+        if self.budget:
+            self.budget.resume(state.spent)
+            if state.steps:
+                self._shorten(self.budget, state.steps)
         return state, [arrays[f"best_{number}"] for number in range(len(self._weights))]
 
     def _save(self, state: State, best: list[Array]) -> None:

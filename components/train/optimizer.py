@@ -46,6 +46,10 @@ class FusedAdam(tf.keras.optimizers.Adam):  # type: ignore[misc]
     def _rate(self, variable: tf.Variable) -> tf.Tensor:
         return tf.cast(self.learning_rate, variable.dtype) * self._shares.get(self._var_key(variable), 1.0)
 
+    def end_at(self, steps: int) -> None:
+        """Lets the schedule `WarmupCosine` come to 0 after `steps` steps."""
+        self._schedule.end_at(steps)
+
 
 class RowAdam(FusedAdam):
     """Adam for tables of which each step has gradients of a few rows: each row is a variable of its own.
@@ -105,6 +109,10 @@ class WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):  # type:
         """Replaces the three numbers."""
         self._peak.assign(peak)
         self._warmup.assign(max(warmup_steps, 1))
+        self.end_at(steps)
+
+    def end_at(self, steps: int) -> None:
+        """Replaces the number of steps."""
         self._steps.assign(max(steps, 1))
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:

@@ -18,24 +18,13 @@ from components.progress import log
 from components.train import artifact, scoring
 from components.train.blending import choose, decompose
 from components.train.content import Descriptions, draw_sample
-from components.train.fit import (
-    Checkpoints,
-    Predictor,
-    State,
-    Training,
-    ValidationMetrics,
-    ValidationSample,
-    both_tasks,
-    draw_validation_users,
-    retrieval_alone,
-    write_tensorboard,
-)
+from components.train.fit import Checkpoints, State, Training, both_tasks, retrieval_alone, write_tensorboard
 from components.train.gibbs import Sampler
 from components.train.item_item import ItemItem
 from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookScoring, RowBatches
 from components.train.optimizer import FusedAdam, RowAdam, WarmupCosine
-from components.train.replicas import gather_from_workers, require_same, this_worker
+from components.train.replicas import gather_from_workers, of_chief, require_same, this_worker
 from components.train.sampled_head import SampledHead, SampledRatings
 from components.train.saved_model import ScoringModule
 from components.train.settings import (
@@ -50,9 +39,11 @@ from components.train.settings import (
     first_names,
     override,
 )
-from components.train.sizing import log_estimate, resolve
+from components.train.sizing import SECONDS_TO_WRITE, item_item_seconds, log_estimate, resolve
 from components.train.svd_init import svd_vectors
+from components.train.time_budget import TimeBudget
 from components.train.training_data import RatedCatalogue, UserBatches, digest
+from components.train.validation import Predictor, ValidationSample, draw_validation_users
 from components.train.warm_start import NO_CANDIDATE, Candidate, WarmStart, find_start
 from components.train.weights import Weights
 from components.vocabulary.data_summary import DataSummary
@@ -79,6 +70,7 @@ class Job:
     checkpoint_root: str  # a directory or gs:// prefix; "" keeps no checkpoints
     candidate: Candidate = NO_CANDIDATE  # whose weights it may begin at
     start: WarmStart | None = None  # where it begins; None for a cold start
+    budget: TimeBudget | None = None  # None trains as long as the data pay for
 
     def checkpoints(self, phase: str, settings: Settings | NotebookSettings) -> Checkpoints | None:
         """Returns the checkpoint of a phase ("search", "settle" or "notebook"); None if none are kept."""
@@ -92,6 +84,8 @@ class Job:
             "data": digest(self.interactions, self.vocabulary.years),
             "start": self.start.version if self.start else "",
         }
+        if self.budget:
+            identity["time_budget"] = self.budget.seconds
         return Checkpoints.open(self.checkpoint_root, identity)
 
 
@@ -103,7 +97,7 @@ class Fitted(NamedTuple):
     scoring: Callable[[], tf.Module]
     settings: Settings | NotebookSettings  # as they were used, every default filled in
     state: State  # at the end, with the steps and seconds of the final refit
-    validation: ValidationMetrics  # of the weights that were kept, and of all that is served beside them
+    validation: artifact.ValidationMetrics  # of the kept weights, and of what is served beside them
     start: artifact.TrainingStart
     weights: Callable[[], Weights] | None = None  # copies those that a later training can begin at
     read_before: DataSummary | None = None  # says which rows the weights have read that this one began at
@@ -121,7 +115,8 @@ def make_model(
     rows, names = load_encoded(interactions, vocabulary)
     tf.keras.utils.set_random_seed(request.seed)
     with strategy.scope():
-        job = Job(rows, names, request.seed, request.checkpoint_root, Candidate.of(request))
+        budget = TimeBudget(request.time_budget, of_chief) if request.time_budget else None
+        job = Job(rows, names, request.seed, request.checkpoint_root, Candidate.of(request), budget=budget)
         fitted = _FITS[request.preset](job, settings)
         chief = this_worker().number == 0
     state = fitted.state
@@ -140,6 +135,8 @@ def make_model(
         validation_rmse=fitted.validation.rmse,
         validation_top_100_accuracy_unseen=fitted.validation.top_100_accuracy_unseen,
         kept_step=state.kept.step,
+        time_budget=request.time_budget,
+        shortened=bool(budget and budget.shortened),
     )
     if chief:
         with output_directory(output) as directory:
@@ -171,15 +168,23 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
         settings = start.shorten(settings, job.candidate.given)
         job = dataclasses.replace(job, start=start)
     model = initial_model(job, settings, catalogue)
-    state, sampled = fit_with_early_stopping(job, settings, model, catalogue)
     validating = _validation_users(job, settings)
+    left = held_out.counts[validating].sum()
+    refits = settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum()
+    if job.budget:
+        after = item_item_seconds(settings, len(catalogue.known_counts)) + SECONDS_TO_WRITE
+        job.budget.reserve(after, settings.final_refit if refits else 0.0)
+    state, sampled = fit_with_early_stopping(job, settings, model, catalogue)
     weights = partial(Weights.of, settings, (rows, names, catalogue), validating, model, sampled)
     item_item, validation = fit_item_item(job, settings, model, catalogue, sampled)
-    left = held_out.counts[validating].sum()
-    if settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum():
+    if refits:
         weights = partial(copy, weights())  # which have not read the validation rows of `validating`
         steps = max(round(state.kept.step * settings.final_refit), 1)
-        last, sampled = refit(job, settings, model, catalogue, steps, sampled)
+        share = (state.steps or settings.steps) / settings.steps
+        if job.budget:
+            fitting = job.budget.refit_share(steps, state.step, SECONDS_TO_WRITE)
+            steps, share = max(round(fitting * steps), 1), fitting * share
+        last, sampled = refit(job, settings, model, catalogue, steps, sampled, share)
         state.step += last.step
         state.seconds += last.seconds
 
@@ -190,8 +195,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
         movies = names.movie_ids, rows.rating_scale
         return ScoringModule(model.towers, head, catalogue, *movies, item_item, *content)
 
-    read_before = start.read if start else None
-    return Fitted(scoring_module, settings, state, validation, record, weights, read_before)
+    return Fitted(scoring_module, settings, state, validation, record, weights, start.read if start else None)
 
 
 def initial_model(job: Job, settings: Settings, catalogue: RatedCatalogue) -> TwoTower:
@@ -241,6 +245,7 @@ def fit_with_early_stopping(
         score=score if len(validation.users) else None,
         patience=settings.patience,
         sampling=sampling,
+        budget=job.budget,
     ).run()
     return state, sampling
 
@@ -251,7 +256,7 @@ def fit_item_item(
     model: TwoTower,
     catalogue: RatedCatalogue,
     sampled: SampledRatings | None,
-) -> tuple[ItemItem | None, ValidationMetrics]:
+) -> tuple[ItemItem | None, artifact.ValidationMetrics]:
     """Fits the item-item path to all known rows; measures the trained model before its final refit with it.
 
     The rows that chose the model's weights choose how much the path counts; None where it does not surely
@@ -283,10 +288,11 @@ def refit(
     catalogue: RatedCatalogue,
     steps: int,
     sampled: SampledRatings | None,
+    share: float = 1.0,
 ) -> tuple[State, SampledRatings | None]:
     """Goes on with all known rows while the learning rate falls to 0; the last weights are kept.
 
-    So does the chain of a sampled rating head.
+    So does the chain of a sampled rating head, with `share` of its sweeps.
     """
     parts = [job.interactions.split("train"), job.interactions.split("validation")]
     batches = UserBatches(catalogue, parts, settings.batch_users, settings.batch_ratings, job.seed + 1)
@@ -297,7 +303,7 @@ def refit(
     if sampled:
         known = catalogue.encode(parts, np.arange(job.interactions.users))
         # Half as many again; a warm chain's are few already, and the draws of these alone are served.
-        sweeps = settings.sweeps if job.start else settings.sweeps // 2
+        sweeps = max(int(share * settings.sweeps / (1 if job.start else 2)), 1)
         sampled = sampled.go_on_with(known, sweeps, settings.draws)
     state = Training(
         title="final refit",
@@ -348,7 +354,7 @@ def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
         scoring=lambda: NotebookScoring(model, known, job.vocabulary.movie_ids, rows.rating_scale),
         settings=settings,
         state=state,
-        validation=ValidationMetrics(kept.validation_rmse, kept.validation_top_100_accuracy_unseen),
+        validation=artifact.ValidationMetrics(kept.validation_rmse, kept.validation_top_100_accuracy_unseen),
         start=artifact.TrainingStart(why=f"The preset {NOTEBOOK} always starts cold."),
     )
 

@@ -135,6 +135,11 @@ def gather_from_workers(value: float) -> Array:
     return sum_over_workers(values)
 
 
+def of_chief(value: float) -> float:
+    """Returns the chief's `value` to each worker."""
+    return float(gather_from_workers(value)[0])
+
+
 def require_same(value: float) -> None:
     """Raises `OutOfStepError` in every worker unless `value` is the same in all of them."""
     if len(set(gather_from_workers(value))) > 1:

@@ -189,11 +189,19 @@ class SampledRatings:
 
     def __init__(self, sampler: Chain, sweeps: int, draws: int) -> None:
         """Args: `sweeps`: from where `sampler` is; `draws`: at most so many are kept."""
-        self._sampler, self._first, self._sweeps = sampler, sampler.sweeps, sweeps
-        places = np.linspace(sweeps / 6, sweeps, draws + 1)[1:]
-        self._kept_after, self._draws = set(map(round, places)), list[Draw]()
+        self._sampler, self._first, self._planned = sampler, sampler.sweeps, sweeps
+        self._most_draws, self._draws = draws, list[Draw]()
+        self.shorten(1.0)
         self._present = -1, list[Draw]()  # number of sweeps, and what `draw` gives after them
         self._predicted: dict[int, list[Array]] = {}  # by each draw, for each group of users
+
+    def shorten(self, share: float) -> None:
+        """Ends after `share` of the sweeps, or those that are made; spreads further draws over the rest."""
+        done = self._sampler.sweeps - self._first
+        self._sweeps = max(round(share * self._planned), done, 1)
+        number = self._most_draws - len(self._draws)
+        places = np.linspace(max(self._sweeps / 6, done), self._sweeps, number + 1)[1:]
+        self._kept_after = set(map(round, places))
 
     def go_on_with(self, ratings: UserRatings, sweeps: int, draws: int) -> "SampledRatings":
         """Returns the same chain with other ratings of the same users and movies, for more sweeps."""

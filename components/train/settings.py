@@ -293,12 +293,16 @@ class TrainRequest:
     warm_start: str = AUTO
     registry: str = ""
     champion_version: str = ""
+    time_budget: float = 0.0
 
     def overrides(self) -> dict[str, Any]:
         """Returns the overrides of the preset's settings, by name."""
         weights = {"rating_weight": self.rating_weight, "retrieval_weight": self.retrieval_weight}
         return {**self.train_settings, **{name: weight for name, weight in weights.items() if weight}}
 
+
+# Seconds that a training takes, on a fast machine, for all but its steps.
+_LEAST_BUDGET = 5
 
 # Environment variable of the step `train` with the `resources` of each worker's container, as JSON in the
 # terms of Kubernetes: {"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"memory": "4Gi"}}.
@@ -311,6 +315,20 @@ def check_workers(workers: int, preset: str) -> None:
     if workers > 1 and preset == NOTEBOOK:
         raise UserError(
             f"--workers {workers}: the preset {NOTEBOOK} trains in one process; leave out one of the two"
+        )
+
+
+def check_time_budget(time_budget: float, preset: str) -> None:
+    """Raises `UserError` if no training with `preset` can keep to so many seconds; 0 is no budget."""
+    if time_budget and preset == NOTEBOOK:
+        raise UserError(
+            f"--time-budget {time_budget:g}: the preset {NOTEBOOK} trains its number of epochs; leave "
+            "out one of the two"
+        )
+    if 0 < time_budget < _LEAST_BUDGET:
+        raise UserError(
+            f"--time-budget {time_budget:g} is too short to start and to write a model; give at least "
+            f"{_LEAST_BUDGET} seconds, or 0 for no budget"
         )
 
 

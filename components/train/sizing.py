@@ -109,6 +109,18 @@ _BASE_BYTES = 700 << 20
 _RATING_HEAD, _QUERY_TOWER, _MULTIPLICATION, _PARAMETER, _REST = 2.8e-6, 1.2e-6, 3.3e-11, 7e-9, 0.015
 
 
+# Likewise to trace the signatures and write the Model, and for the two decompositions of the item-item path:
+# for each movie times the square of the rank.
+SECONDS_TO_WRITE = 2.8
+_ITEM_ITEM, _DECOMPOSED = 0.5, 1.4e-9
+
+
+def item_item_seconds(settings: Settings, movies: int) -> float:
+    """Returns about the seconds that fitting the item-item path takes."""
+    rank = max(settings.item_item_rank, 0)
+    return (_ITEM_ITEM if rank else 0.0) + _DECOMPOSED * movies * rank**2
+
+
 def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: float) -> None:
     """Logs the number of parameters, and the memory and time that the training will take at most.
 

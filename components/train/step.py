@@ -15,6 +15,7 @@ from components.train.settings import (
     PRESETS,
     TrainRequest,
     check_shared_place,
+    check_time_budget,
     check_workers,
     override,
 )
@@ -34,6 +35,7 @@ def train(
     warm_start: Annotated[str, Choice(AUTO, NEVER)] = AUTO,
     registry: str = "",
     champion_version: str = "",
+    time_budget: Annotated[float, Range(0)] = 0.0,
     checkpoint_root: str = "",
     workers: Annotated[int, Range(1)] = 1,
 ) -> ModelRecord:
@@ -52,6 +54,8 @@ def train(
         settings, with a third of the steps unless they are given; or "never".
       registry: Registry of the champion: a directory or gs:// prefix.
       champion_version: Version whose weights to begin at; "" for none.
+      time_budget: Seconds from the step's start to the written Model, to which the training is shortened if
+        it needs more; 0 sets no limit, and then a seed gives the same model.
       checkpoint_root: A directory or gs:// prefix for checkpoints, so that a retried step goes on; "" keeps
         none.
       workers: Pods that train together, as a Job that this pod starts; 1 trains here, on all GPUs. More need
@@ -63,6 +67,7 @@ def train(
     """
     check_workers(workers, preset)
     check_shared_place(workers, checkpoint_root)
+    check_time_budget(time_budget, preset)
     if champion_version and not registry:
         raise UserError(f"--champion-version {champion_version} needs --registry, which has that version")
     request = TrainRequest(
@@ -75,6 +80,7 @@ def train(
         warm_start=warm_start,
         registry=registry,
         champion_version=champion_version,
+        time_budget=time_budget,
     )
     override(PRESETS[preset], request.overrides())  # else the workers would be the first to find a mistake
     if workers > 1:

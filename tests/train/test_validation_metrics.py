@@ -3,7 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from components.train.fit import ValidationMetrics, ValidationSample, both_tasks, draw_validation_users
+from components.train.artifact import ValidationMetrics
+from components.train.fit import both_tasks
+from components.train.validation import ValidationSample, draw_validation_users
 from components.vocabulary.interactions import UserRatings
 
 pytestmark = pytest.mark.tensorflow

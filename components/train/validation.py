@@ -1,0 +1,107 @@
+"""Validation: metrics of a model in training on held-out rows of a sample of users."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from components.train.artifact import ValidationMetrics
+from components.train.replicas import sum_over_workers, this_worker
+from components.train.scoring import RATINGS_AT_ONCE
+from components.vocabulary.interactions import UserRatings, user_chunks
+
+Array = npt.NDArray[Any]
+
+TOP_K = 100
+_LIST_K = 10
+# Users times movies whose scores are held at once.
+_SCORES_AT_ONCE = 1 << 24
+
+
+class Predictor(NamedTuple):
+    """Predictions of a model in training, over the rows of its own tables."""
+
+    # (users int64 [n], history) -> retrieval scores, float32 [n, movies].
+    scores: Callable[[Array, UserRatings], Any]
+    # (users, history, asked) -> predictions of `asked`, none of which is in `history`, float32 [p], in the
+    # model's scale.
+    ratings: Callable[[Array, UserRatings, UserRatings], Any]
+
+
+@dataclass(frozen=True)
+class ValidationSample:
+    """Validation ratings of a sample of users, and the ratings of these users that may be read."""
+
+    known: UserRatings  # training ratings of these n users, in the model's rows and scale
+    held_out: UserRatings  # their validation ratings, likewise
+    users: Array  # int64 [n], their indices
+    movies: int  # rows of the model's tables
+    scale: float  # stars per unit of the model's ratings
+    bounds: tuple[float, float]  # the rating scale in the model's units
+
+    def measure(self, model: Predictor) -> ValidationMetrics:
+        """Measures `model` on every validation rating of the users.
+
+        Each worker measures a share of the users, and the sums are added up over all: that takes a worker's
+        share of the time, and all of them decide by the same figures, to the last bit.
+        """
+        if not len(self.users):
+            return ValidationMetrics(None, None)
+        number, workers = this_worker()
+        own = np.arange(number, len(self.users), workers)
+        sums = np.zeros(6)  # squared errors, hits, recalls, NDCGs, ratings, users
+        most = max(1, min(256, _SCORES_AT_ONCE // self.movies))
+        for part in user_chunks(self.known.counts[own], most, RATINGS_AT_ONCE):
+            users = self.users[own[part]]
+            history, asked = self.known.select(own[part]), self.held_out.select(own[part])
+            predicted = np.asarray(model.ratings(users, history, asked))
+            errors = np.clip(predicted, *self.bounds) - np.clip(asked.ratings, *self.bounds)
+            ranks = _ranks(model.scores(users, history), history, asked)
+            squares, hits = float(np.square(errors, dtype=np.float64).sum()), float(np.sum(ranks < TOP_K))
+            sums += np.array([squares, hits, *_list_sums(ranks, asked), len(errors), len(users)])
+        squares, hits, recalls, ndcgs, total, of_users = sum_over_workers(sums).tolist()
+        rmse = (squares / total) ** 0.5 * self.scale
+        return ValidationMetrics(rmse, hits / total, recalls / of_users, ndcgs / of_users)
+
+
+def _ranks(scores: Array, history: UserRatings, asked: UserRatings) -> Array:
+    """Ranks the movies `asked` among those not in the history, int64 [p]; a tie counts against the model.
+
+    The best has rank 0; what is not among the `TOP_K` best has rank `TOP_K`.
+    """
+    scores = np.array(scores)
+    rows = asked.owners
+    own = scores[rows, asked.movies]
+    scores[history.owners, history.movies] = -np.inf
+    # Of one more than TOP_K only the values are needed, and not their order.
+    best = scores if scores.shape[1] <= TOP_K else np.partition(scores, -TOP_K - 1, axis=1)[:, -TOP_K - 1 :]
+    ranks = np.count_nonzero(best[rows] >= own[:, np.newaxis], axis=1) - 1
+    return np.where(np.isfinite(own), ranks, TOP_K)
+
+
+def _list_sums(ranks: Array, asked: UserRatings) -> tuple[float, float]:
+    """Sums recall and NDCG of the best `_LIST_K` over the users; each of them has a movie `asked`."""
+    found, discounts = ranks < _LIST_K, 1 / np.log2(np.arange(max(_LIST_K, TOP_K) + 1) + 2.0)
+    ideal = np.cumsum(discounts[:_LIST_K])[np.minimum(asked.counts, _LIST_K) - 1]
+    recalls, gains = (
+        np.bincount(asked.owners, weights=values, minlength=asked.users)
+        for values in (found, found * discounts[ranks])
+    )
+    return float(np.sum(recalls / asked.counts)), float(np.sum(gains / ideal))
+
+
+def draw_validation_users(counts: Array, ratings: int, seed: int, eligible: Array | None = None) -> Array:
+    """Draws the users whose validation rows decide which weights are kept, bool [users].
+
+    `counts` are each user's validation rows, int64 [users]. Those drawn have about `ratings` rows together,
+    or half of all rows if that is less; of those `eligible`, bool [users], if there are as many.
+    """
+    drawn_from = counts if eligible is None else counts * eligible
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(drawn_from))
+    enough = min(ratings, -(-int(counts.sum()) // 2))
+    taken = np.cumsum(counts[order]) - counts[order] < enough
+    validating = np.zeros(len(counts), np.bool_)
+    validating[order[taken]] = True
+    return validating
