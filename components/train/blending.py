@@ -16,8 +16,8 @@ Array = npt.NDArray[Any]
 # Gives the towers' scores, float32 [n, movies], of n histories in rows of the model's tables.
 Towers = Callable[[UserRatings], Any]
 
-# A user of n ratings has n^2 pairs of movies; this power of 1 / n in the ratings makes them count as n^1.5. On
-# validation rows it brings .002 of top-100 accuracy on MovieLens 1M, .001 on smaller sets; 1/2 is no better.
+# A user of n ratings has n^2 pairs of movies; this power of 1 / n in the ratings makes them count as n^1.5.
+# On validation rows it brings .002 of top-100 accuracy on MovieLens 1M, .001 on smaller sets; 1/2 no more.
 _EVENNESS = 0.25
 # Tried: ridges, in ratings, and standard deviations of the path's scores, in those of the towers'.
 RIDGES = (30.0, 100.0, 300.0, 1000.0)
