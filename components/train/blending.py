@@ -27,7 +27,7 @@ _LISTS = (50, 100, 200)
 # The gain must be so many standard errors. Where ratings are too few for the path, half of the random halves
 # of the validation rows show some gain; with this rule the other half of the rows loses nothing.
 _SURE = 1.5
-# Held-out movies times all movies that are compared at once.
+# Users times movies that are compared at once.
 _COMPARED = 1 << 22
 
 
@@ -81,8 +81,7 @@ def _measure_gains(
     tried = [spectrum.factors(ridge) for ridge in RIDGES]
     counts, scales = held_out.counts, np.zeros(len(RIDGES))
     hits = np.zeros((len(counts), len(RIDGES), len(WEIGHTS) + 1))
-    size = int(_COMPARED * len(counts) / max(len(spectrum.diagonal) * counts.sum(), 1))
-    for part in chunks(len(counts), int(np.clip(size, 1, 256))):
+    for part in chunks(len(counts), int(np.clip(_COMPARED // len(spectrum.diagonal), 1, 256))):
         users = np.arange(part.start, part.stop)
         history, asked = known.select(users), held_out.select(users)
         scores, paths = np.array(towers(history)), [one.scores(history) for one in tried]
@@ -100,8 +99,10 @@ def _measure_gains(
 
 def _hits(scores: Array, asked: UserRatings) -> Array:
     """Returns for each of the movies `asked` the share of the lists that it is in; ties count against it."""
-    rows = scores[asked.owners]
-    own = rows[np.arange(len(rows)), asked.movies]
-    ranks = np.count_nonzero(rows >= own[:, np.newaxis], axis=1)
-    shares: Array = np.mean(ranks[:, np.newaxis] <= np.array(_LISTS), axis=1)
+    places = [max(scores.shape[1] - length - 1, 0) for length in _LISTS]
+    # A movie is in a list if it is above the first that is not.
+    bounds = np.partition(scores, places, axis=1)[:, places]
+    bounds[:, np.array(_LISTS) >= scores.shape[1]] = -np.inf
+    own = scores[asked.owners, asked.movies]
+    shares: Array = np.mean(own[:, np.newaxis] > bounds[asked.owners], axis=1)
     return shares
