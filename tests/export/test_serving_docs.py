@@ -23,8 +23,11 @@ def signatures(index):
 
 def test_the_table_has_every_signature_with_its_inputs(signatures):
     rows = dict(re.findall(r"^\| `(\w+)` \|(.*?)\|", _PAGE, re.MULTILINE))
-    assert set(rows) == set(signatures)
+    # The model of these tests has no titles to place movies by.
+    assert set(rows) == {*signatures, "candidate_from_features"}
     for name, inputs in rows.items():
+        if name not in signatures:
+            continue
         # "those" are the inputs of the row above it.
         known = {"recommend_filtered": set(signatures["recommend"]["inputs"])}.get(name, set())
         named = set(re.findall(r"(\w+) (?:string|int32|int64|float32|bool)", inputs))

@@ -291,7 +291,7 @@ def test_a_bucket_is_a_shared_place(pods, bucket):
         ({"workers": 0}, "--workers 0: give a whole number, at least 1"),
         ({"workers": 2}, "--workers 2 needs --checkpoint-root"),
         ({"workers": 2, "preset": "notebook"}, "--workers 2: the preset notebook trains in one process"),
-        ({"workers": 2, "checkpoint_root": "gs://b/c", "train_settings": {"steps": 0}}, "steps is 0"),
+        ({"workers": 2, "checkpoint_root": "gs://b/c", "train_settings": {"steps": -1}}, "steps is -1"),
         ({"workers": 2, "checkpoint_root": "gs://b/c"}, "--workers 2 starts pods .* no pod of one"),
     ],
 )
