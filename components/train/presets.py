@@ -172,7 +172,8 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     left = held_out.counts[validating].sum()
     refits = settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum()
     if job.budget:
-        after = item_item_seconds(settings, len(catalogue.known_counts)) + SECONDS_TO_WRITE
+        sizes = len(catalogue.known_counts), int(np.count_nonzero(train.counts))
+        after = item_item_seconds(settings, *sizes) + SECONDS_TO_WRITE
         job.budget.reserve(after, settings.final_refit if refits else 0.0)
     state, sampled = fit_with_early_stopping(job, settings, model, catalogue)
     weights = partial(Weights.of, settings, (rows, names, catalogue), validating, model, sampled)
@@ -232,7 +233,7 @@ def fit_with_early_stopping(
     schedule = WarmupCosine(settings.learning_rate, settings.warmup_steps, settings.steps)
     model.compile(optimizer=adam(schedule, model.tower_variables, settings.tower_rate))
     counts = batches.counts
-    log_estimate(model, settings, len(catalogue.known_counts), counts.sum() / np.count_nonzero(counts))
+    log_estimate(model, settings, len(catalogue.known_counts), counts)
     score = both_tasks if sampling is None else retrieval_alone
     state = Training(
         title="train",

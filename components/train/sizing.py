@@ -113,36 +113,52 @@ _BASE_BYTES = 700 << 20
 _RATING_HEAD, _QUERY_TOWER, _MULTIPLICATION, _PARAMETER, _REST = 2.8e-6, 1.2e-6, 3.3e-11, 7e-9, 0.015
 
 
+# For each rating, for each rating and weight, and for each user and movie in a sweep of the sampled head.
+_SWEPT_RATING, _SWEPT_WEIGHT, _SWEPT_ROW = 0.35e-6, 0.016e-6, 8e-6
+# To find the start vectors and trace the step, and for a validation; little of it is shared out.
+_BEFORE_STEPS, _VALIDATION = 2.0, 0.12
+
 # Likewise to trace the signatures and write the Model, and for the two decompositions of the item-item path:
 # for each movie times the square of the rank.
 SECONDS_TO_WRITE = 2.8
 _ITEM_ITEM, _DECOMPOSED = 0.5, 1.4e-9
 
 
-def item_item_seconds(settings: Settings, movies: int) -> float:
+def item_item_seconds(settings: Settings, movies: int, users: int) -> float:
     """Returns about the seconds that fitting the item-item path takes."""
-    rank = max(settings.item_item_rank, 0)
+    rank = max(min(settings.item_item_rank, users), 0)
     return (_ITEM_ITEM if rank else 0.0) + _DECOMPOSED * movies * rank**2
 
 
-def log_estimate(model: Any, settings: Settings, movies: int, ratings_a_user: float) -> None:
+def log_estimate(model: Any, settings: Settings, movies: int, counts: npt.NDArray[np.int64]) -> None:
     """Logs the number of parameters, and the memory and time that the training will take at most.
 
-    `movies` are the rows of the model's tables, `ratings_a_user` is an average.
+    `movies` are the rows of the model's tables, `counts` the training ratings of each user, int64 [users].
+    The time is that from this line on to the written Model.
     """
     parameters = sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
+    users, ratings, processors = int(np.count_nonzero(counts)), int(counts.sum()), available_cpus()
     columns = settings.in_batch_pairs if settings.retrieval_loss == IN_BATCH else movies
     scores = score_bytes(settings.batch_users * settings.ensemble_size, columns)
     # Vectors of every rating of a batch.
     vectors = 4 * settings.batch_ratings * (2 * settings.dimension + 10 * settings.rating_weights)
     memory = _BASE_BYTES + _COPIES * 4 * parameters + scores + vectors
-    ratings = min(settings.batch_users * ratings_a_user, settings.batch_ratings)
+    batch = min(settings.batch_users * ratings / users, settings.batch_ratings)
     # The softmax multiplies three times in all.
     softmax = 3.0 * settings.batch_users * columns * settings.dimension
-    retrieval = settings.ensemble_size * (_QUERY_TOWER * ratings + _MULTIPLICATION * softmax)
-    step = _RATING_HEAD * ratings + retrieval + _REST + _PARAMETER * parameters
-    seconds = settings.steps * step / available_cpus()
+    retrieval = settings.ensemble_size * (_QUERY_TOWER * batch + _MULTIPLICATION * softmax)
+    step, sweep = retrieval + _REST + _PARAMETER * parameters, 0.0
+    if settings.rating_head == SAMPLED:
+        sweep = ratings * (_SWEPT_RATING + _SWEPT_WEIGHT * settings.rating_weights) + _SWEPT_ROW * (
+            users + movies
+        )
+    else:
+        step += _RATING_HEAD * batch
+    # The final refit makes half as many sweeps again.
+    shared = settings.steps * (1.0 + settings.final_refit) * step + 1.5 * settings.sweeps * sweep
+    alone = _BEFORE_STEPS + _VALIDATION * settings.validations + SECONDS_TO_WRITE
+    seconds = shared / processors + alone + item_item_seconds(settings, movies, users)
     log(
         f"{parameters:,} parameters; at most {settings.steps:,} steps of {settings.batch_users:,} users, "
-        f"about {size(memory)} of memory and {duration(seconds)} on {available_cpus()} idle processors"
+        f"about {size(memory)} of memory and {duration(seconds)} on {processors} idle processors"
     )
