@@ -172,8 +172,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     left = held_out.counts[validating].sum()
     refits = settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum()
     if job.budget:
-        sizes = len(catalogue.known_counts), int(np.count_nonzero(train.counts))
-        after = item_item_seconds(settings, *sizes) + SECONDS_TO_WRITE
+        after = SECONDS_TO_WRITE + item_item_seconds(settings, len(catalogue.known_counts), train.users)
         job.budget.reserve(after, settings.final_refit if refits else 0.0)
     state, sampled = fit_with_early_stopping(job, settings, model, catalogue)
     weights = partial(Weights.of, settings, (rows, names, catalogue), validating, model, sampled)
