@@ -109,7 +109,10 @@ class Settings:
         by_size="80 for up to a million ratings, 26 for 3 million",
     )
     draws: int = _setting(
-        8, Range(1, 256), "Draws that the `sampled` rating head keeps; the prediction is their mean."
+        0,
+        Range(1, 256),
+        "Draws that the `sampled` rating head keeps; the prediction is their mean.",
+        by_size="256 numbers for each movie: 8 with 32 weights, 32 with 8",
     )
     mask_rate: float = _setting(
         0.0,

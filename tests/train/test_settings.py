@@ -168,6 +168,7 @@ def test_what_was_given_is_kept():
         rating_head=REGRESSION,
         rating_weights=5,
         sweeps=9,
+        draws=2,
         steps=7,
         item_item_rank=11,
     )
