@@ -202,7 +202,7 @@ class Settings:
     # While the learning rate is high, the metrics go up and down, and most of what a training brings comes as
     # it falls.
     patience: int = _setting(
-        3, Range(1, 1_000_000), "Validations in a row without a better score after which the training stops."
+        5, Range(1, 1_000_000), "Validations in a row without a better score after which the training stops."
     )
     final_refit: float = _setting(
         0.1,
