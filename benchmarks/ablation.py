@@ -124,6 +124,9 @@ def validated(job: presets.Job, settings: Settings, part: str) -> Figures:
     with without(part):
         fitted = presets.fit_default(job, dataclasses.replace(settings, final_refit=0.0))
     seconds, found = time.perf_counter() - started, fitted.validation
+    assert found.rmse is not None
+    assert found.top_100_accuracy_unseen is not None
+    assert found.ndcg_10 is not None
     return Figures(found.rmse, found.top_100_accuracy_unseen, found.ndcg_10, fitted.state.step, seconds)
 
 
@@ -157,7 +160,7 @@ def ablate(data: Path, parts: Sequence[str], seeds: Sequence[int], steps: int) -
     """Prints a row for the whole model and for each part that the data's own settings have."""
     interactions, vocabulary = load_encoded(data / "interactions", data / "vocabulary")
     counts, movies = interactions.split("train").counts, len(np.unique(interactions.known().movies))
-    given = dataclasses.replace(Settings(), **({"steps": steps} if steps else {}))
+    given = dataclasses.replace(Settings(), steps=steps)
     whole_settings, whole, found = resolve(given, counts, movies), [], {}
     for part in (WHOLE, *parts):
         changes, head = PARTS[part].settings, PARTS[part].head

@@ -12,7 +12,7 @@ writes the Interactions and the Vocabulary of each into a directory of its name 
 import argparse
 import gzip
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,7 +120,8 @@ class Encoded(NamedTuple):
 def encode(name: str, folder: Path, place: Path) -> Encoded:
     """Makes the data set `name` from the files in `folder`, below `place`."""
     dataset, words, numbers = (str(place / part) for part in ("dataset", "vocabulary", "interactions"))
-    ingest(output=dataset, **DATA[name].files(folder, place))
+    files: dict[str, Any] = {**DATA[name].files(folder, place)}
+    ingest(output=dataset, **files)
     vocabulary(dataset=dataset, vocabulary_output=words, output=numbers)
     return Encoded(numbers, words)
 
@@ -145,7 +146,7 @@ def _whole_movielens_1m(folder: Path) -> tuple[str, list[str]]:
     return header, rows + more
 
 
-def _written(folder: Path, place: Path, parts: dict[str, Iterable[str]]) -> dict[str, str]:
+def _written(folder: Path, place: Path, parts: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """Writes the lines of each part below `place`, and returns the inputs of `ingest`."""
     for argument, lines in parts.items():
         (place / f"{argument}.csv").write_text("".join(lines))
