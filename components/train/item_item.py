@@ -21,6 +21,12 @@ class ItemItem(NamedTuple):
     history: Array  # float32 [movies, r]
     candidates: Array  # float32 [movies, r]
 
+    def of_length(self, squared: float) -> "ItemItem":
+        """Returns factors of the same scores whose `candidates` have this mean squared length."""
+        own = float(np.mean(np.sum(np.square(self.candidates), axis=1)))
+        factor = np.float32((squared / own) ** 0.5 if own > 0 else 1.0)
+        return ItemItem(self.history / factor, self.candidates * factor)
+
     def scores(self, histories: UserRatings) -> Array:
         """Returns float32 [n, movies], given n histories in rows of these tables."""
         rated = ones(histories, len(self.history))

@@ -48,6 +48,9 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
             if isinstance(rating_head, RatingHead)
             else rating_head
         )
+        if item_item:  # far shorter than the towers' vectors, whose cosines say which movies are alike
+            squares = tf.reduce_mean(tf.reduce_sum(tf.square(table.vectors), axis=1))
+            item_item = item_item.of_length(0.01 * float(squares))
         self._encoder = ServingEncoder(towers, self._stars, item_item)
         self._mean, self._scale, self._bounds = catalogue.mean, catalogue.scale, rating_scale
         self._tables = int(catalogue.rows.max()) + 1
