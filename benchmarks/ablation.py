@@ -1,4 +1,4 @@
-"""What each part of the default model brings: one part changed at a time, at the data's own settings.
+"""Ablation of the default model: one part changed at a time, at the data's own settings.
 
     python benchmarks/data_sets.py FOLDER WORK movielens-1m tenth thinned-5
     python benchmarks/ablation.py WORK/movielens-1m WORK/tenth WORK/thinned-5 [--parts "no years" …]
@@ -144,7 +144,7 @@ class Gain(NamedTuple):
         return cls(np.mean(ahead, axis=0), spread / np.sqrt(len(ahead)))
 
     def pays(self) -> bool:
-        """Whether the mean exceeds its standard error in one metric at least; True for a single seed."""
+        """Says whether the mean exceeds its standard error in one metric at least; True for a single seed."""
         return not np.all(self.mean <= self.error)
 
 

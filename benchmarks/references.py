@@ -53,7 +53,7 @@ class Ease:
 
     def __init__(self, known: UserRatings, movies: int) -> None:
         """Decomposes who rated what in `known`."""
-        seen = _seen(known, movies)
+        seen = known.seen(movies)
         wide = known.users < movies
         gram = (seen @ seen.T if wide else seen.T @ seen).toarray().astype(np.float64)
         strengths, vectors = np.linalg.eigh(gram)
@@ -70,7 +70,7 @@ class Ease:
         self._diagonal = 1 - np.einsum("md,md->m", self._shrunk, self._vectors)
 
     def predict(self, batch: Batch) -> Predictions:
-        seen = _seen(batch.history, len(self._unrated))
+        seen = batch.history.seen(len(self._unrated))
         rated = seen.toarray()
         scores = rated - (rated - (seen @ self._vectors) @ self._shrunk.T) / self._diagonal
         scores[:, self._unrated] = -np.inf
@@ -156,7 +156,7 @@ def _factorisation_machine(known: UserRatings, movies: int) -> tuple[Any, Callab
         import myfm as library
     except ImportError as error:
         raise SystemExit("myfm is not installed; pip install -e '.[benchmarks]'") from error
-    seen = _seen(known, movies)
+    seen = known.seen(movies)
     of_users, of_movies = features(seen), features(seen.T)
 
     def blocks(ratings: UserRatings) -> list[Any]:
@@ -173,12 +173,6 @@ def features(seen: Any) -> Any:
     counts = np.maximum(np.asarray(seen.sum(axis=1)).ravel(), 1)
     scaled = sparse.diags(1 / np.sqrt(counts)) @ sparse.csr_matrix(seen)
     return sparse.hstack([sparse.eye(seen.shape[0]), scaled], format="csr")
-
-
-def _seen(ratings: UserRatings, movies: int) -> Any:
-    """Marks with 1 who rated what, sparse float32 [users, movies]."""
-    seen = ratings.csr(movies)
-    return type(seen)((np.ones_like(seen.data), seen.indices, seen.indptr), shape=seen.shape)
 
 
 def _metrics(answers: Answers, held_out: HeldOut) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""How well movies are recommended that nobody has rated, and what that costs the others.
+"""Recall of movies that nobody has rated, and the cost to the others.
 
     python benchmarks/unrated_movies.py INTERACTIONS VOCABULARY [--seeds 42 43 44] [--train-settings JSON]
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.progress import log
-from components.train.item_item import Blend, Spectrum, ones
+from components.train.item_item import Blend, Spectrum
 from components.train.svd_init import sample_users, singular_vectors
 from components.train.training_data import RatedCatalogue
 from components.vocabulary.interactions import UserRatings, chunks
@@ -35,7 +35,7 @@ def decompose(parts: Sequence[UserRatings], catalogue: RatedCatalogue, rank: int
     """Decomposes the ratings of all `parts`, or of random users where there are very many."""
     random = np.random.default_rng(seed)
     read = catalogue.encode(parts, sample_users(np.sum([part.counts for part in parts], axis=0), random))
-    rated = ones(read, len(catalogue.known_counts))
+    rated = read.seen(len(catalogue.known_counts))
     counts = read.counts
     weights = (counts.mean() / np.maximum(counts, 1)) ** _EVENNESS
     rated.data *= np.repeat(weights, counts).astype(np.float32)

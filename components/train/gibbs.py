@@ -316,9 +316,7 @@ def _offered(parameters: Array) -> Array:
 
 def _pooled(ratings: UserRatings, vectors: Array) -> Array:
     """Returns features of rows, from the `vectors` of what they rated or were rated by; the last is 1."""
-    seen = ratings.csr(len(vectors))
-    seen.data = np.ones_like(ratings.ratings)
-    sums = (seen @ vectors) / np.sqrt(ratings.counts + 1.0)[:, np.newaxis]
+    sums = (ratings.seen(len(vectors)) @ vectors) / np.sqrt(ratings.counts + 1.0)[:, np.newaxis]
     return _single(np.column_stack([sums, np.ones(ratings.users)]))
 
 

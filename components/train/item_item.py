@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from components.vocabulary.interactions import UserRatings
 
@@ -29,7 +28,7 @@ class ItemItem(NamedTuple):
 
     def scores(self, histories: UserRatings) -> Array:
         """Returns float32 [n, movies], given n histories in rows of these tables."""
-        rated = ones(histories, len(self.history))
+        rated = histories.seen(len(self.history))
         sums = rated @ self.history / np.sqrt(np.diff(rated.indptr) + 1.0, dtype=np.float32)[:, np.newaxis]
         product: Array = sums @ self.candidates.T
         return product
@@ -73,10 +72,3 @@ class Blend(NamedTuple):
         """Returns the factors, times the weight."""
         history, candidates = spectrum.factors(self.ridge)
         return ItemItem(history, candidates * np.float32(self.weight))
-
-
-def ones(ratings: UserRatings, movies: int) -> csr_array:
-    """Returns who rated what, float32 [users, movies]: 1 for each rating."""
-    matrix = ratings.csr(movies)
-    matrix.data = np.ones_like(matrix.data)
-    return matrix

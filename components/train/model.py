@@ -28,7 +28,7 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
     Each step hides a random part of every user's ratings. The query tower reads the rest and must find the
     hidden movies; the rating head reads the rest and must predict every rating, each without itself.
 
-    Where ratings are few there is an ensemble: several pairs of query and candidate tower. They start from
+    There may be an ensemble: several pairs of query and candidate tower. They start from
     the same vectors, and each hides other ratings; the rating head reads what the first one reads. The
     ensemble's query is the mean of its queries, and its vectors are the mean of its vectors. The noise of
     each pair is averaged out (Breiman 1996, bagging), and since all have a common start, one pair's query

@@ -99,7 +99,7 @@ class Settings:
         0,
         Range(2, 512),
         "Weights of a user in the rating head: the bias, and one for each feature of a movie.",
-        by_size="as many as a user or movie has ratings on average, from 8 to 32",
+        by_size="32; `sampled`: as many as a user or movie has ratings on average, from 8 to 32",
     )
     sweeps: int = _setting(
         0,

@@ -138,6 +138,12 @@ class UserRatings:
 
         return csr_array((self.ratings, self.movies, self.offsets), shape=(self.users, movies))
 
+    def seen(self, movies: int) -> Any:
+        """Returns who rated what as a float32 `scipy.sparse.csr_array` [users, movies]: 1 for each rating."""
+        matrix = self.csr(movies)
+        matrix.data = np.ones_like(matrix.data)
+        return matrix
+
 
 def _offsets(counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

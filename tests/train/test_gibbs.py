@@ -166,7 +166,7 @@ def _moved(sampler):
 
 
 def _through_a_file(state):
-    """What a checkpoint makes of it."""
+    """Returns what a checkpoint makes of it."""
     file = io.BytesIO()
     np.savez(file, **state)
     file.seek(0)

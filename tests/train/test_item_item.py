@@ -177,6 +177,13 @@ def test_the_weight_scales_the_candidates():
     np.testing.assert_array_equal(three.history, one.history)
 
 
+def test_another_length_leaves_the_scores():
+    factors, histories = _spectrum(_rated(), MOVIES).factors(RIDGE), _group(_rated())
+    short = factors.of_length(0.01)
+    assert np.mean(np.sum(np.square(short.candidates), axis=1)) == pytest.approx(0.01)
+    np.testing.assert_allclose(short.scores(histories), factors.scores(histories), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("movies", "asked", "rank"),
     [(500, 0, 1024), (8192, 0, 512), (20_000, 0, -1), (20_000, 64, 64), (500, -1, -1)],
