@@ -1,11 +1,13 @@
 """Subcommands of `twotower` that are generated from the functions of steps."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from components.declaration import REQUIRED, Choice, Input, inputs_of, say_renamed, summary
 
@@ -82,6 +84,29 @@ def flags(
                 own = dataclasses.replace(declared, default=defaults.get(name, declared.default))
                 function = flag_of(own, *filter(None, [short.get(name)]))(function)
         return function
+
+    return decorate
+
+
+def setting_flags(options: type, into: str) -> Callable[[Any], Any]:
+    """Returns a decorator that gives a click command one flag for each field of the dataclass `options`.
+
+    The flags that are given override what the input `into`, a dict of these options by name, says.
+    """
+
+    def decorate(function: Any) -> Any:
+        declared = inputs_of(options)
+
+        @functools.wraps(function)
+        def call(**arguments: Any) -> Any:
+            source = click.get_current_context().get_parameter_source
+            values = {name: arguments.pop(name) for name in declared}
+            given = {name: of for name, of in values.items() if source(name) is not ParameterSource.DEFAULT}
+            return function(**{**arguments, into: {**arguments.get(into, {}), **given}})
+
+        for one in reversed(declared.values()):
+            call = flag_of(one)(call)
+        return call
 
     return decorate
 

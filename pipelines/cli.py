@@ -26,7 +26,7 @@ COMMANDS = {
     "sample": ("components.sample.step:sample", "generate a ratings file and a movie table"),
     "prepare": ("components.registry.step:prepare_command", "look at the input, copy the served model"),
     "describe": ("components.ingest.step:describe", "what ingest would find in ratings and movie files"),
-    "ingest": ("components.ingest.step:ingest", "ratings and movie files -> RatingsDataset"),
+    "ingest": ("components.ingest.step:ingest_command", "ratings and movie files -> RatingsDataset"),
     "vocabulary": ("components.vocabulary.step:vocabulary", "RatingsDataset -> Vocabulary, Interactions"),
     "train": ("components.train.step:train_command", "Interactions -> Model"),
     "evaluate": ("components.evaluate.step:evaluate_command", "Model, champion, Interactions -> Evaluation"),

@@ -136,8 +136,10 @@ def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
     """Raises `UserError` if one of `values` is out of the bounds that the step which takes it declares."""
     from components.evaluate.step import evaluate
     from components.export.step import export
+    from components.ingest.settings import INGEST_SETTINGS, ReadOptions
     from components.ingest.step import ingest
     from components.train.step import train
 
     for step in (ingest, train, evaluate, export):
         check_inputs(step, values)
+    ReadOptions.read(values.get(INGEST_SETTINGS, {}))

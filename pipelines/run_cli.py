@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.command import Subcommand, flag_of
+from components.command import Subcommand, flag_of, setting_flags
+from components.ingest.settings import INGEST_SETTINGS, ReadOptions
 from pipelines.compiled import RENAMED, pipeline_inputs
 from pipelines.kubeflow.names import VERTEX
 from pipelines.kubeflow.options import PLATFORMS, pod_options, target_option
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def pipeline_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command one flag for each input of the pipeline."""
+    """Gives a command one flag for each input of the pipeline, and for each option of `ingest_settings`."""
+    function = setting_flags(ReadOptions, INGEST_SETTINGS)(function)
     for declared in reversed(pipeline_inputs().values()):
         if declared.name == "registry":  # a cluster must be told, a laptop need not
             declared = dataclasses.replace(declared, default="registry")

@@ -50,6 +50,7 @@ def training(
     max_train_rows: int = 0,
     max_test_rows: int = 0,
     max_reject_rate: float = 0.01,
+    ingest_settings: dict = {},  # noqa: B006  # kfp reads the default, nobody changes it
     gate: str = "enforce",
     min_top_100_accuracy: float = 0.0,
     max_rmse: float = 0.0,
@@ -127,6 +128,7 @@ def training(
                 min_movie_ratings=min_movie_ratings,
                 max_reject_rate=max_reject_rate,
                 memory_gb=memory_gb,
+                ingest_settings=ingest_settings,
             )
             # 3
             encoded = vocabulary(dataset=ingested.outputs["dataset"], memory_gb=memory_gb)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from components.errors import UserError
 from components.ingest.dataset import SplitSettings
+from components.ingest.settings import ReadOptions
 from components.progress import log
 from components.vocabulary.interactions import Interactions, UserRatings, chunks
 from components.vocabulary.vocabulary import Vocabulary
@@ -163,7 +164,9 @@ class NamedRatings(NamedTuple):
     ratings: UserRatings
 
 
-def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) -> NamedRatings:
+def read_ratings(
+    names: str, columns: str, rating_scale: tuple[float, float], options: ReadOptions
+) -> NamedRatings:
     """Reads the files `names`; of several ratings of one user and movie the last one is taken.
 
     Raises `UserError` if a file cannot be read, or holds no rating.
@@ -172,6 +175,7 @@ def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) ->
       names: paths or gs:// URIs, several by comma, or a pattern.
       columns: user=…,movie=…,rating=…; "" for the layouts that are known.
       rating_scale: ratings beyond it are left out, as are lines that are none; the log says how many.
+      options: of reading the files.
     """
     from components.ingest import inputs, layouts, rows
     from components.ingest.database import database
@@ -186,7 +190,7 @@ def read_ratings(names: str, columns: str, rating_scale: tuple[float, float]) ->
         with database(scratch, _MEMORY_GB) as connection:
             rows.create_tables(connection, timed)
             for file, layout in files:
-                rows.append(connection, file, layout, timed, for_test=True)
+                rows.append(connection, file, layout, options, timed, for_test=True)
             found = _valid_rows(connection, rating_scale)
     if len(found.ratings.movies) == 0:
         low, high = rating_scale

@@ -13,6 +13,7 @@ from components.evaluate.held_out import HeldOut, NamedRatings, read_ratings
 from components.evaluate.verdict import ComparedChampion
 from components.export.manifest import load_index
 from components.ingest.dataset import SplitSettings
+from components.ingest.settings import ReadOptions
 from components.progress import log
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import UserRatings, chunks
@@ -101,7 +102,9 @@ class ComparedIndexes(NamedTuple):
     vocabulary: Vocabulary
 
 
-def compare_indexes(index: str, against: str, registry: str, ratings: str, columns: str) -> ComparedIndexes:
+def compare_indexes(
+    index: str, against: str, registry: str, ratings: str, columns: str, ingest_settings: dict[str, Any]
+) -> ComparedIndexes:
     """Prepares the evaluation of the model of an index beside that of another one.
 
     Both read the same: the ratings that either may have been trained on. Neither is measured on any of these.
@@ -112,14 +115,15 @@ def compare_indexes(index: str, against: str, registry: str, ratings: str, colum
       against: likewise; "" for none.
       ratings: files of held-out ratings; "" for the test rows that the indexes hold.
       columns: of these files, where their layout is not known.
+      ingest_settings: options of reading them, by name.
     """
     mine = IndexedModel.load(_directory(index, registry))
     theirs = IndexedModel.load(_directory(against, registry)) if against else None
     both = [mine, theirs] if theirs else [mine]
     known = [one.trained for one in both]
-    wanted = (
-        [read_ratings(ratings, columns, mine.rating_scale)] if ratings else [one.held_out for one in both]
-    )
+    wanted = [one.held_out for one in both]
+    if ratings:
+        wanted = [read_ratings(ratings, columns, mine.rating_scale, ReadOptions.read(ingest_settings))]
     names, held_out = _common_world(both, known, wanted)
     if len(held_out.pairs.movies) == 0:
         raise UserError(

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import click
 
-from components.command import subcommand
+from components.command import setting_flags, subcommand
 from components.declaration import Choice, Range
 from components.errors import UserError
+from components.ingest.settings import INGEST_SETTINGS, ReadOptions
 from components.outputs import write_json
 from components.progress import log
 from components.step import step
@@ -133,6 +134,7 @@ _OF_A_MODEL = ("model", "interactions", "vocabulary", "output")
     "--columns", default="", help="Columns of these ratings in another layout: user=…,movie=…,rating=…."
 )
 @click.option("--registry", default="registry", help="With --index, the registry of the versions.")
+@setting_flags(ReadOptions, INGEST_SETTINGS)
 def evaluate_command(**inputs: Any) -> None:
     """Measures a model beside the champion and baselines, and decides whether it may go live.
 
@@ -144,7 +146,8 @@ def evaluate_command(**inputs: Any) -> None:
     from components.evaluate.console import verdict_tables
     from components.evaluate.verdict import load_verdict
 
-    of_indexes = {name: inputs.pop(name) for name in ("index", "against", "registry", "ratings", "columns")}
+    of_ratings = ("ratings", "columns", INGEST_SETTINGS)
+    of_indexes = {name: inputs.pop(name) for name in ("index", "against", "registry", *of_ratings)}
     if of_indexes["index"]:
         verdict = _evaluate_indexes(of_indexes, inputs).verdict
     else:
@@ -153,7 +156,7 @@ def evaluate_command(**inputs: Any) -> None:
     Console().print(*verdict_tables(verdict), sep="\n")
 
 
-def _evaluate_model(of_indexes: dict[str, str], inputs: dict[str, Any]) -> None:
+def _evaluate_model(of_indexes: dict[str, Any], inputs: dict[str, Any]) -> None:
     missing = [f"--{name}" for name in _OF_A_MODEL if not inputs[name]]
     if missing:
         raise UserError(
@@ -164,7 +167,7 @@ def _evaluate_model(of_indexes: dict[str, str], inputs: dict[str, Any]) -> None:
     evaluate(**inputs)
 
 
-def _evaluate_indexes(of_indexes: dict[str, str], inputs: dict[str, Any]) -> "Evaluation":
+def _evaluate_indexes(of_indexes: dict[str, Any], inputs: dict[str, Any]) -> "Evaluation":
     from components.evaluate.gate import GateSettings
     from components.evaluate.indexes import compare_indexes
     from components.evaluate.measure import evaluate_challenger

@@ -12,6 +12,7 @@ import tensorflow as tf
 from components.errors import UserError
 from components.ingest import movie_tables
 from components.ingest.inputs import open_all
+from components.ingest.settings import ReadOptions
 from components.progress import log
 from components.train.content import Descriptions
 from components.train.scoring import ScoringModel
@@ -49,7 +50,7 @@ def read_new_movies(movies: str, model: str | Path, scoring: ScoringModel) -> Ne
         files = open_all(movies, "--movies", Path(scratch))
         if len(files) > 1:
             raise UserError(f"--movies {movies} names {len(files)} files; give one")
-        table = movie_tables.read(files[0])
+        table = movie_tables.read(files[0], ReadOptions())
     place = scoring.signature("candidate_from_features")
     if place is None:
         raise UserError(

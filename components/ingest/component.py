@@ -28,6 +28,7 @@ def ingest(
     min_movie_ratings: int = 0,
     max_reject_rate: float = 0.01,
     memory_gb: float = 1.5,
+    ingest_settings: dict = {},  # noqa: B006  # kfp reads the default, nobody changes it
 ) -> None:
     from components.ingest import step
 
@@ -49,5 +50,6 @@ def ingest(
         min_movie_ratings=min_movie_ratings,
         max_reject_rate=max_reject_rate,
         memory_gb=memory_gb,
+        ingest_settings=ingest_settings,
         output=dataset.path,
     )

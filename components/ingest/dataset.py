@@ -10,6 +10,7 @@ import msgspec
 from components.documents import Document, read_document
 from components.errors import UserError
 from components.ingest.database import has_column, one_row
+from components.ingest.settings import ReadOptions
 from components.progress import log
 
 SPLITS = ("train", "validation", "test")
@@ -37,6 +38,7 @@ class IngestSettings:
     min_user_ratings: int  # users with fewer kept ratings are left out
     min_movie_ratings: int  # likewise movies
     max_reject_rate: float  # share of the rows
+    read: ReadOptions  # of the input files
 
 
 class SplitSettings(Document):
@@ -63,6 +65,7 @@ class SplitCounts(Document):
 class MovieTableCounts(Document):
     """Corrected rows of the movie table."""
 
+    malformed: int = 0  # left out: more fields than the header has names
     without_id: int = 0  # left out
     duplicate_ids: int = 0  # left out; the first one stays
     without_title: int = 0  # their id is their title

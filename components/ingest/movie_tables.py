@@ -1,7 +1,5 @@
 """Reads movie tables (the Netflix files', MovieLens', any table with a header) into the catalogue."""
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +10,8 @@ from typing import Any, NamedTuple
 from components.errors import UserError
 from components.ingest.inputs import InputFile, first_lines
 from components.ingest.layouts import DELIMITERS, cut, plain
+from components.ingest.records import RecordError, TableRecord, records
+from components.ingest.settings import ReadOptions
 
 
 class Movie(NamedTuple):
@@ -23,6 +23,12 @@ class Movie(NamedTuple):
     genres: str = ""  # separated by "|"; "" where unknown
 
 
+class Malformed(NamedTuple):
+    """A row of a movie table that has more fields than the header has names."""
+
+    line: int
+
+
 @dataclass
 class Catalogue:
     """Movies, each id once."""
@@ -32,13 +38,17 @@ class Catalogue:
     years: list[int | None] = field(default_factory=list)  # None where unknown
     genres: list[str] = field(default_factory=list)  # separated by "|"; "" where unknown
     counts: Counter[str] = field(default_factory=Counter)  # corrected rows, the fields of `MovieTableCounts`
+    first_malformed: int | None = None  # its line; None if no row is malformed
 
     @classmethod
-    def of(cls, movies: Iterable[Movie]) -> "Catalogue":
-        """Collects `movies` in their order."""
+    def of(cls, movies: Iterable[Movie | Malformed], missing: Sequence[str] = ("",)) -> "Catalogue":
+        """Collects `movies` in their order; those with an id among `missing` are left out."""
         catalogue, seen = cls(), set()
         for movie in movies:
-            if not movie.movie_id:
+            if isinstance(movie, Malformed):
+                catalogue.counts["malformed"] += 1
+                catalogue.first_malformed = catalogue.first_malformed or movie.line
+            elif movie.movie_id in missing:
                 catalogue.counts["without_id"] += 1
             elif movie.movie_id in seen:
                 catalogue.counts["duplicate_ids"] += 1
@@ -107,19 +117,20 @@ _ITEM_GENRES = (
 )
 # How tables say that a movie's genres are not known.
 _NO_GENRES = ("", "unknown", "(no genres listed)", "NULL", "\\N")
-# The csv module refuses longer fields.
-_LONGEST_FIELD = 1 << 20
+# Longer texts are no titles, but the rest of a table after a quote that is not closed.
+_LONGEST_TITLE = 10_000
+_MOST_TITLE_LINES = 3
 
 
-def read(file: InputFile) -> Catalogue:
+def read(file: InputFile, options: ReadOptions) -> Catalogue:
     """Reads a movie table. Raises `UserError` if the file is no such table, or holds no movie."""
-    catalogue = Catalogue.of(_movies(file))
+    catalogue = Catalogue.of(_movies(file), [""] if file.is_parquet else options.missing)
     if not catalogue.movie_ids:
         raise UserError(f"{file.flag} {file.name} has a header but no movies; name a table with movies")
     return catalogue
 
 
-def _movies(file: InputFile) -> Iterator[Movie]:
+def _movies(file: InputFile) -> Iterator[Movie | Malformed]:
     if file.is_parquet:
         yield from _from_table(file, file.parquet_columns(), _parquet_rows(file))
         return
@@ -137,23 +148,52 @@ def _movies(file: InputFile) -> Iterator[Movie]:
             yield _with_year_in_title(movie_id.strip(), title.strip(), genres)
     else:
         delimiter = next((mark for mark in DELIMITERS if len(cut(first, mark)) > 1), ",")
-        rows = _csv_rows(file, delimiter)
-        yield from _from_table(file, next(rows), rows)
+        rows = _records(file, delimiter)
+        yield from _from_table(file, next(rows).fields, rows, delimiter)
 
 
-def _from_table(file: InputFile, header: Sequence[str], rows: Iterator[list[str]]) -> Iterator[Movie]:
+def _from_table(
+    file: InputFile, header: Sequence[str], rows: Iterator[TableRecord], delimiter: str = ""
+) -> Iterator[Movie | Malformed]:
     columns = _columns(file, header)
 
     def cell(row: Sequence[str], role: str) -> str:
         return row[columns[role]].strip() if columns.get(role, len(row)) < len(row) else ""
 
-    for row in filter(None, rows):
+    for line, fields in rows:
+        row = _without_extra(fields, len(header), delimiter if columns["title"] == len(header) - 1 else "")
+        if row is None:
+            yield Malformed(line)
+            continue
+        if delimiter:
+            _check_title(file, line, cell(row, "title"), len(header), delimiter)
         movie_id, title = cell(row, "movie"), " ".join(cell(row, "title").split())
         genres = cell(row, "genres")
         if "year" in columns:
             yield Movie(movie_id, title, _year(cell(row, "year")), _genres(genres))
         else:
             yield _with_year_in_title(movie_id, title, genres)
+
+
+def _without_extra(fields: list[str], count: int, joint: str) -> list[str] | None:
+    """Returns `count` fields, those beyond joined into the last one by `joint`; None without a joint."""
+    while len(fields) > count and not fields[-1].strip():
+        fields = fields[:-1]
+    if len(fields) <= count:
+        return fields
+    return [*fields[: count - 1], joint.join(fields[count - 1 :])] if joint else None
+
+
+def _check_title(file: InputFile, line: int, title: str, count: int, delimiter: str) -> None:
+    """Raises `UserError` if a title holds the lines of other movies."""
+    lines = re.split("\r\n|\r|\n", title)
+    swallowed = any(part.count(delimiter) >= count - 1 for part in lines[1:])
+    if len(title) > _LONGEST_TITLE or len(lines) > _MOST_TITLE_LINES or swallowed:
+        raise UserError(
+            f"{file.flag} {file.name} line {line}: a quote opens that is not closed, so that the title has "
+            f"{len(lines):,} lines and {len(title):,} characters; close the quote, or double it where "
+            "it is a part of the title"
+        )
 
 
 def _columns(file: InputFile, header: Sequence[str]) -> dict[str, int]:
@@ -218,25 +258,24 @@ def _lines(file: InputFile) -> Iterator[str]:
             yield line.rstrip("\r")
 
 
-def _csv_rows(file: InputFile, delimiter: str) -> Iterator[list[str]]:
-    csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(io.StringIO(_text(file, "utf-8-sig").lstrip("\r\n"), newline=""), delimiter=delimiter)
+def _records(file: InputFile, delimiter: str) -> Iterator[TableRecord]:
     try:
-        yield from reader
-    except csv.Error as error:
+        yield from records(_text(file, "utf-8-sig"), delimiter)
+    except RecordError as error:
         raise UserError(
-            f"{file.flag} {file.name} line {reader.line_num}: {error}; correct that line"
+            f"{file.flag} {file.name} line {error.line}: {error}; close the quote, or double it where it is "
+            "a part of the text"
         ) from error
 
 
-def _parquet_rows(file: InputFile) -> Iterator[list[str]]:
+def _parquet_rows(file: InputFile) -> Iterator[TableRecord]:
     import pyarrow.parquet as pq
 
     with file.intact():
         table = pq.read_table(file.path)
         rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    for row in rows:
-        yield [_as_text(cell) for cell in row]
+    for number, row in enumerate(rows, start=1):
+        yield TableRecord(number, [_as_text(cell) for cell in row])
 
 
 def _as_text(cell: Any) -> str:

@@ -26,15 +26,22 @@ from components.ingest.dataset import (
 from components.ingest.inputs import InputFile, fingerprint_of
 from components.ingest.layouts import Layout
 from components.ingest.rejects import RejectReason, Rejects
+from components.ingest.settings import ReadOptions
 from components.progress import log
 
 
-def read_settings(*, columns: str, rating_scale: str, format: str, **others: Any) -> IngestSettings:
-    """Reads the settings from the flags. Raises `UserError` as `parse_columns` and `parse_scale` do."""
+def read_settings(
+    *, columns: str, rating_scale: str, format: str, ingest_settings: dict[str, Any], **others: Any
+) -> IngestSettings:
+    """Reads the settings from the flags.
+
+    Raises `UserError` as `parse_columns`, `parse_scale` and `ReadOptions.read` do.
+    """
     return IngestSettings(
         format=format,
         columns=layouts.parse_columns(columns, format),
         rating_scale=parse_scale(rating_scale),
+        read=ReadOptions.read(ingest_settings),
         **others,
     )
 
@@ -98,8 +105,8 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
     Raises `UserError` if a file cannot be read.
     """
     started = time.monotonic()
-    catalogue = movie_tables.read(sources.movies) if sources.movies else None
-    _read(connection, sources)
+    catalogue = movie_tables.read(sources.movies, settings.read) if sources.movies else None
+    _read(connection, sources, settings.read)
     catalogue = catalogue or movie_tables.rated_movies(connection)
     movie_tables.create_table(connection, catalogue)
     scale = find_scale(connection, settings.rating_scale, {layout.scale for _, layout in sources.ratings})
@@ -149,12 +156,12 @@ def prepare(connection: Any, sources: InputSources, settings: IngestSettings, di
     return examined.statistics
 
 
-def _read(connection: Any, sources: InputSources) -> None:
+def _read(connection: Any, sources: InputSources, options: ReadOptions) -> None:
     rows.create_tables(connection, sources.timed)
     first_test_file = len(sources.ratings) - sources.test_files
     for number, (file, layout) in enumerate(sources.ratings):
         log(f"reading {file.name} ({layout.name})")
-        rows.append(connection, file, layout, sources.timed, for_test=number >= first_test_file)
+        rows.append(connection, file, layout, options, sources.timed, for_test=number >= first_test_file)
 
 
 def describe(

@@ -8,6 +8,7 @@ from components.ingest.database import one_row
 from components.ingest.inputs import InputFile
 from components.ingest.layouts import Layout
 from components.ingest.rejects import RejectReason
+from components.ingest.settings import ReadOptions
 
 # A scan of a text file: one row a line, in the order of the file; a line that is not UTF-8 goes to the
 # engine's table reject_errors instead.
@@ -66,8 +67,8 @@ _REASON = f"""
         WHEN movie_line THEN {RejectReason.MOVIE_LINE:d}
         WHEN field_count <> $fields THEN {RejectReason.MALFORMED_LINE:d}
         WHEN nul_byte THEN {RejectReason.NUL_BYTE:d}
-        WHEN user_id IS NULL OR user_id = '' THEN {RejectReason.NO_USER:d}
-        WHEN movie_id IS NULL OR movie_id = '' THEN {RejectReason.NO_MOVIE:d}
+        WHEN user_id IS NULL OR contains($missing, user_id) THEN {RejectReason.NO_USER:d}
+        WHEN movie_id IS NULL OR contains($missing, movie_id) THEN {RejectReason.NO_MOVIE:d}
         WHEN rating_text IS NULL OR rating_text = '' THEN {RejectReason.NO_RATING:d}
         WHEN rating IS NULL OR NOT isfinite(rating) THEN {RejectReason.RATING_NOT_A_NUMBER:d}
         WHEN time IS NULL AND time_text <> '' THEN {RejectReason.TIME_NOT_UNDERSTOOD:d}
@@ -110,7 +111,9 @@ def create_tables(connection: Any, timed: bool) -> None:
     )
 
 
-def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_test: bool) -> None:
+def append(
+    connection: Any, file: InputFile, layout: Layout, options: ReadOptions, timed: bool, for_test: bool
+) -> None:
     """Appends all lines to `rows`, in their order. Raises `UserError` if the file is cut off or broken."""
     import duckdb
 
@@ -121,6 +124,7 @@ def append(connection: Any, file: InputFile, layout: Layout, timed: bool, for_te
     columns = f"user_id, movie_id, rating, {_REASON}{', time' if timed else ''}"
     try:
         source, parameters = _source(connection, file, layout)
+        parameters["missing"] = [""] if file.is_parquet else options.missing
         connection.execute(f"INSERT INTO rows SELECT {columns} FROM ({source})", parameters)
     except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
         raise file.damaged() from error

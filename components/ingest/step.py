@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import click
 
-from components.command import flags
+from components.command import flags, setting_flags, subcommand
 from components.declaration import Choice, Range
 from components.ingest.database import MemoryGb, database, scratch_directory
 from components.ingest.layouts import FORMATS
+from components.ingest.settings import INGEST_SETTINGS, ReadOptions
 from components.outputs import output_directory
 from components.progress import log
 from components.step import step
@@ -39,6 +40,7 @@ def ingest(
     min_movie_ratings: Bound = 0,
     max_reject_rate: Annotated[float, Range(0, 1)] = 0.01,
     memory_gb: MemoryGb = 1.5,
+    ingest_settings: dict[str, Any] = {},  # noqa: B006  # never changed; kfp passes it on
 ) -> None:
     """Validates ratings, joins them with the movies, and divides them into train, validation and test.
 
@@ -64,6 +66,7 @@ def ingest(
       min_movie_ratings: Leaves out the ratings of movies with fewer; 0 takes all.
       max_reject_rate: Fails if a greater share of the rows must be rejected; duplicates do not count.
       memory_gb: Memory that the step may hold, in GB; beyond it the work spills to the output's disk.
+      ingest_settings: Options of reading the files by name, a JSON object; each is a flag as well.
 
     Raises:
       UserError: if a file cannot be used, too many rows are rejected or too few are left.
@@ -88,6 +91,7 @@ def ingest(
         min_user_ratings=min_user_ratings,
         min_movie_ratings=min_movie_ratings,
         max_reject_rate=max_reject_rate,
+        ingest_settings=ingest_settings,
     )
     with scratch_directory(output) as scratch, output_directory(output) as directory:
         sources = open_sources(ratings, movies, test_ratings, settings, scratch, fingerprint)
@@ -98,8 +102,15 @@ def ingest(
     log(f"ratings dataset in {Path(output)}")
 
 
+@subcommand(ingest)
+@setting_flags(ReadOptions, INGEST_SETTINGS)
+def ingest_command(**inputs: Any) -> None:
+    ingest(**inputs)
+
+
 @click.command()
 @flags(ingest, without=("output", "fingerprint"))
+@setting_flags(ReadOptions, INGEST_SETTINGS)
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics and the refusal as JSON.")
 def describe(
     ratings: str, movies: str, test_ratings: str, memory_gb: float, as_json: bool, **settings: Any

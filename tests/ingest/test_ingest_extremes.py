@@ -169,7 +169,13 @@ IDS = [
 def test_ids_are_strings_in_every_layout(tmp_path: Path, layout: str) -> None:
     pairs = [(user, movie) for user in IDS for movie in IDS]
     movies = "Movie_ID,Year,Name\n" + "".join(f'{name},2000,"A ""{name}"", the first"\n' for name in IDS)
-    dataset = ingest_text(tmp_path, written(layout, pairs), movies, max_reject_rate=0)
+    dataset = ingest_text(
+        tmp_path,
+        written(layout, pairs),
+        movies,
+        max_reject_rate=0,
+        ingest_settings={"missing_ids": ""},
+    )
     assert set(dataset.ratings()) == set(pairs)
     assert [movie["title"] for movie in dataset.movies] == [f'A "{name}", the first' for name in IDS]
 

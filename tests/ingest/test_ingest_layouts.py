@@ -298,7 +298,7 @@ def test_genres_are_kept(tmp_path: Path, table: str | bytes | None, genres: list
 def test_what_was_mended_in_the_movie_table_is_counted(tmp_path: Path) -> None:
     table = "Movie_ID,Year,Name\nm1,1999,A\nm1,1999,again\n,1999,nothing\nm2,,B\nm3,1999,\n"
     assert ingest_text(tmp_path, few_movies(), table).statistics["movie_table"] == {
-        "without_id": 1, "duplicate_ids": 1, "without_title": 1, "without_year": 1,
+        "malformed": 0, "without_id": 1, "duplicate_ids": 1, "without_title": 1, "without_year": 1,
     }  # fmt: skip
 
 

@@ -177,7 +177,7 @@ def test_ids_are_strings(tmp_path: Path) -> None:
     ]
     rows = [(user, 3, movie) for user in users for movie in ("m1", "m2", "01", "1")]
     movies = MOVIES + "01,2000,One\n1,2000,Another\n"
-    dataset = ingest_text(tmp_path, netflix(rows), movies)
+    dataset = ingest_text(tmp_path, netflix(rows), movies, ingest_settings={"missing_ids": ""})
     assert set(dataset.ratings()) == {(user, movie) for user, _, movie in rows}
 
 
