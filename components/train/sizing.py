@@ -12,6 +12,7 @@ from components.errors import UserError
 from components.machine import available_cpus, memory_limit
 from components.progress import log
 from components.train.settings import IN_BATCH, REGRESSION, SAMPLED, TOP_K, Settings
+from components.train.svd_init import NEARLY_ALL
 
 # Beyond so many movies the exact softmax takes seconds a step on a small machine.
 _LARGEST_FULL_SOFTMAX = 250_000
@@ -126,15 +127,19 @@ _SWEPT_RATING, _SWEPT_WEIGHT, _SWEPT_ROW = 0.35e-6, 0.016e-6, 8e-6
 _BEFORE_STEPS, _VALIDATION = 2.0, 0.12
 
 # Likewise to trace the signatures and write the Model, and for the two decompositions of the item-item path:
-# for each movie times the square of the rank.
+# for each movie times the square of the rank, or for the cube of the shorter side where it is near the rank.
 SECONDS_TO_WRITE = 2.8
-_ITEM_ITEM, _DECOMPOSED = 0.5, 1.4e-9
+_ITEM_ITEM, _DECOMPOSED, _EXACTLY = 0.5, 1.4e-9, 0.6e-9
 
 
 def item_item_seconds(settings: Settings, movies: int, users: int) -> float:
     """Returns about the seconds that fitting the item-item path takes."""
-    rank = max(min(settings.item_item_rank, users), 0)
-    return (_ITEM_ITEM if rank else 0.0) + _DECOMPOSED * movies * rank**2
+    shorter = min(users, movies)
+    rank = max(min(settings.item_item_rank, shorter), 0)
+    exact = shorter <= NEARLY_ALL * rank
+    return (_ITEM_ITEM if rank else 0.0) + (
+        _EXACTLY * shorter**3 if exact else _DECOMPOSED * movies * rank**2
+    )
 
 
 def log_estimate(model: Any, settings: Settings, movies: int, counts: npt.NDArray[np.int64]) -> None:

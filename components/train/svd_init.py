@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from components.train.training_data import RatedCatalogue
-from components.vocabulary.interactions import UserRatings
+from components.vocabulary.interactions import UserRatings, chunks
 
 Array = npt.NDArray[Any]
 
@@ -18,6 +18,13 @@ _RATINGS = 3_000_000
 _POWER_ITERATIONS = 4
 # Directions beside those that are wanted: with them the others are exact sooner.
 _OVERSAMPLING = 16
+# A matrix with at most so many times the wanted directions on its shorter side is decomposed exactly: that
+# takes a tenth of the time where nearly all directions are wanted, and as long at four times.
+NEARLY_ALL = 2
+# Rows that are multiplied at once, as a dense block.
+_BLOCK = 1024
+# Squared singular values below this share of the greatest are rounding errors.
+_ROUNDING = 1e-6
 # Vectors have small random components where the data has no direction left.
 _NOISE = 0.05
 
@@ -57,8 +64,11 @@ class Directions(NamedTuple):
 def singular_vectors(matrix: csr_array, number: int, random: np.random.Generator) -> Directions:
     """Finds the `number` leading singular vectors of a sparse matrix, float32 [rows, columns].
 
-    By a range finder with power iterations (Halko, Martinsson & Tropp 2011).
+    By a range finder with power iterations (Halko, Martinsson & Tropp 2011); exactly where nearly all of them
+    are wanted.
     """
+    if min(matrix.shape) <= NEARLY_ALL * number:
+        return _by_shorter_side(matrix, number)
     transposed, columns = matrix.T.tocsr(), matrix.shape[1]
     basis = random.normal(size=(columns, min(number + _OVERSAMPLING, columns))).astype(np.float32)
     for _ in range(_POWER_ITERATIONS):
@@ -72,6 +82,23 @@ def singular_vectors(matrix: csr_array, number: int, random: np.random.Generator
         projected @ turned, values, where=values > 0, out=np.zeros((matrix.shape[0], len(values)), np.float32)
     )
     return Directions(left, values, basis @ turned)
+
+
+def _by_shorter_side(matrix: csr_array, number: int) -> Directions:
+    """Finds the `number` leading singular vectors by the dot products of the shorter side's vectors."""
+    wide = matrix.shape[0] < matrix.shape[1]
+    tall = matrix.T.tocsr() if wide else matrix
+    products = np.zeros((tall.shape[1], tall.shape[1]), np.float32)
+    for part in chunks(tall.shape[0], _BLOCK):
+        rows = tall[part].toarray()
+        products += rows.T @ rows
+    squares, turned = np.linalg.eigh(products)
+    squares, short = squares[::-1][:number], np.ascontiguousarray(turned[:, ::-1][:, :number])
+    values = np.sqrt(np.where(squares > _ROUNDING * squares[0], squares, 0.0))
+    long = np.divide(
+        tall @ short, values, where=values > 0, out=np.zeros((tall.shape[0], len(values)), np.float32)
+    )
+    return Directions(short, values, long) if wide else Directions(long, values, short)
 
 
 def user_movie_matrix(ratings: UserRatings, movies: int) -> csr_array:

@@ -84,6 +84,16 @@ def test_singular_vectors_are_those_of_a_decomposition():
     assert not found.left[7].any()
 
 
+@pytest.mark.parametrize("shape", [(2500, 30), (30, 2500)])
+def test_nearly_all_directions_are_exact(shape):
+    matrix = (np.random.default_rng(6).random(shape) < 0.2).astype(np.float32)
+    found = singular_vectors(csr_array(matrix), 20, np.random.default_rng(1))
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    np.testing.assert_allclose(found.values, values[:20], rtol=1e-4)
+    expected = (left[:, :20] * values[:20]) @ right[:20]
+    np.testing.assert_allclose((found.left * found.values) @ found.right.T, expected, atol=1e-3)
+
+
 def test_directions_of_no_strength_are_finite():
     one_column = np.zeros((6, 5), np.float32)
     one_column[:3, 1] = 1.0
