@@ -13,7 +13,15 @@ import msgspec
 
 from components.documents import Document, Timestamp, decode, encode, now
 from components.errors import UserError
-from components.storage import CorruptError, NotFoundError, Storage, StoredFile, stored_file, version_key
+from components.storage import (
+    CorruptError,
+    NotFoundError,
+    Storage,
+    StoredFile,
+    key_fault,
+    stored_file,
+    version_key,
+)
 from components.storage.storage import in_order
 from components.train.settings import current_names
 
@@ -46,6 +54,12 @@ class Manifest(Provenance):
     version: str
     created: Timestamp
     files: dict[str, StoredFile]  # by their path within the version
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.files:
+            if fault := key_fault(name):
+                raise ValueError(f"files has the name {name!r}: {fault}")
 
     def part(self, directory: str, last: Sequence[str] = ()) -> dict[str, StoredFile]:
         """Returns the files in `directory` ("" for all) by their path in it, those named in `last` last."""

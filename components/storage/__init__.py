@@ -1,5 +1,6 @@
 """Files under a local directory or a gs:// prefix, behind one small interface."""
 
+from components.storage.keys import key_fault
 from components.storage.locations import (
     fetch,
     identity,
@@ -28,6 +29,7 @@ __all__ = [
     "identity",
     "is_pattern",
     "is_remote",
+    "key_fault",
     "matches",
     "open_storage",
     "stored_file",

@@ -2,7 +2,7 @@
 
 import mimetypes
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -160,6 +160,9 @@ class GcsStorage(Storage):
 
     def list(self, prefix: str = "") -> Sequence[str]:
         return sorted(blob.name.removeprefix(self._prefix) for blob in self._blobs(prefix))
+
+    def sizes(self, directory: str) -> Mapping[str, int]:
+        return {blob.name.removeprefix(self._prefix): blob.size for blob in self._blobs(f"{directory}/")}
 
     def exists(self, key: str) -> bool:
         with self._errors(self.uri(key)):

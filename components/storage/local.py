@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,11 +24,26 @@ from components.storage.storage import (
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
+# Errors of fsync(2) on directories where a file system, such as a mounted bucket, does not know it.
+_NO_DIRECTORY_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+
+
 class LocalStorage(Storage):
-    """Files below a directory. A file is written beside its place, flushed to disk and renamed into it."""
+    """Files below a directory. A file is written beside its place, flushed to disk and renamed into it.
+
+    Its name, and a deletion, are flushed before the next write: a power loss keeps the order of writes.
+    """
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self._on_disk = set[Path]()  # directories whose own names are flushed
 
     def _path(self, key: str) -> Path:
-        return Path(self.root, key)
+        path, root = Path(self.root, key), os.path.realpath(self.root)
+        # The root may be a link; what lies below it is not followed to other places.
+        if not Path(os.path.realpath(path)).is_relative_to(root):
+            raise UserError(f"{path} leads out of {self.root} by a link; replace the link by what it names")
+        return path
 
     def read_bytes(self, key: str) -> bytes:
         with _one_line("read", self._path(key)) as path:
@@ -39,6 +54,7 @@ class LocalStorage(Storage):
         with staged(path) as staging:
             _write(staging, data)
             staging.replace(path)
+            self._flush_name(path)
 
     def create_exclusive(self, key: str, data: bytes) -> None:
         path = self._path(key)
@@ -57,15 +73,32 @@ class LocalStorage(Storage):
                     f"cannot write {path}: this file system has no hard links, by which one of several "
                     "publishers wins; name a directory on another, or a gs:// prefix"
                 ) from error
+            self._flush_name(path)
 
     def list(self, prefix: str = "") -> Sequence[str]:
         base = Path(self.root)
-        start = base / prefix.rpartition("/")[0]
+        start = self._path(prefix.rpartition("/")[0])
         keys = (path.relative_to(base).as_posix() for path in _files(start) if not is_staging(path))
         return sorted(key for key in keys if key.startswith(prefix))
 
+    def directories(self, directory: str) -> Sequence[str]:
+        """Lists empty directories too: others see them, if the storage's own readers do not."""
+        try:
+            with _one_line("read", self._path(directory)) as path:
+                return sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+        except NotFoundError:
+            return []
+
+    def sizes(self, directory: str) -> Mapping[str, int]:
+        sizes = dict[str, int]()
+        for key in self.list(f"{directory}/"):
+            with suppress(NotFoundError), _one_line("read", self._path(key)) as path:
+                sizes[key] = path.stat().st_size
+        return sizes
+
     def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
+        with _one_line("read", self._path(key)) as path:
+            return path.is_file()
 
     def stat(self, key: str) -> StoredFile:
         with _one_line("read", self._path(key)) as path:
@@ -75,21 +108,25 @@ class LocalStorage(Storage):
         return self.stat(key)
 
     def upload_file(self, source: Path, key: str) -> StoredFile:
-        return _copy(source, self._path(key))
+        return _copy(source, self._path(key), self._flush_name)
 
     def download_file(self, key: str, target: Path) -> StoredFile:
         return _copy(self._path(key), target)
 
     def copy_file(self, key: str, new_key: str) -> StoredFile:
-        return _copy(self._path(key), self._path(new_key))
+        return _copy(self._path(key), self._path(new_key), self._flush_name)
 
     def delete(self, key: str) -> None:
         with _one_line("delete", self._path(key)) as path:
             path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                _flush(path.parent)
 
     def delete_prefix(self, directory: str) -> None:
         with suppress(NotFoundError), _one_line("delete", self._path(directory)) as path:
+            self._on_disk.clear()
             shutil.rmtree(path)
+            _flush(path.parent)
 
     def remove_unfinished(self, older_than_seconds: float) -> None:
         oldest = time.time() - older_than_seconds
@@ -97,6 +134,16 @@ class LocalStorage(Storage):
             with suppress(FileNotFoundError):  # its writer has just moved it into place
                 if path.stat().st_mtime < oldest:
                     self.delete(path.relative_to(self.root).as_posix())
+
+    def _flush_name(self, path: Path) -> None:
+        """Flushes the name of a file to disk, and those of new directories above it."""
+        _flush(path.parent)
+        for directory in path.absolute().parents:
+            if directory in self._on_disk:
+                return
+            self._on_disk.add(directory)
+            with suppress(PermissionError):  # nobody who may not read the directory above has made this one
+                _flush(directory.parent)
 
 
 def _files(directory: Path) -> Iterator[Path]:
@@ -129,8 +176,20 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _copy(source: Path, target: Path) -> StoredFile:
-    """Copies a file and reads the copy back."""
+def _flush(directory: Path) -> None:
+    """Waits until the names in a directory are on disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_DIRECTORY_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _copy(source: Path, target: Path, flush_name: Callable[[Path], None] | None = None) -> StoredFile:
+    """Copies a file and reads the copy back; `flush_name` is called with the path of the copy."""
     with _one_line("read", source):
         original = stored_file(source)
     with staged(target) as staging:
@@ -140,4 +199,6 @@ def _copy(source: Path, target: Path) -> StoredFile:
         if stored_file(staging) != original:
             raise UserError(f"the copy of {source} in {target.parent} differs from it; run this step again")
         staging.replace(target)
+        if flush_name:
+            flush_name(target)
     return original

@@ -5,15 +5,18 @@ import errno
 import shutil
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import isfunction
 from pathlib import Path
+from typing import Any
 
 from google_crc32c import Checksum
 
 from components.documents import Document
 from components.errors import UserError
 from components.outputs import FULL_DISK
+from components.storage.keys import checking_keys
 
 _CHUNK_BYTES = 1 << 20
 
@@ -109,8 +112,14 @@ class Storage(ABC):
 
     A file is whole or absent: of several writers of one key, the content of one remains. Every transfer is
     checked against its CRC32C. An error that the user can cure (no permission, no bucket, no network) is a
-    `UserError`.
+    `UserError`, and so is a key that leads out of the root, whatever the subclass does with it.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, operation in list(vars(cls).items()):
+            if isfunction(operation) and not name.startswith("_"):
+                setattr(cls, name, checking_keys(operation))
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/") or "/"
@@ -138,6 +147,15 @@ class Storage(ABC):
     @abstractmethod
     def list(self, prefix: str = "") -> Sequence[str]:
         """Lists the keys that begin with `prefix`, sorted."""
+
+    def directories(self, directory: str) -> Sequence[str]:
+        """Lists the names of the directories that are directly in `directory`, sorted."""
+        names = (key.removeprefix(f"{directory}/").split("/") for key in self.list(f"{directory}/"))
+        return sorted({name for name, *below in names if below})
+
+    def sizes(self, directory: str) -> Mapping[str, int]:
+        """Returns the sizes in bytes of all files in `directory` and below, by key."""
+        return {key: self.stat(key).size for key in self.list(f"{directory}/")}
 
     @abstractmethod
     def exists(self, key: str) -> bool:

@@ -14,7 +14,7 @@ from components.errors import UserError
 from components.registry.champion_log import ChampionEntry
 from components.registry.run_records import RowCounts, RunRecord, SeenChampion
 from components.registry.versions import GateDecision, Manifest
-from components.storage import StoredFile
+from components.storage import StoredFile, key_fault
 
 SAMPLES = Path(__file__).with_name("samples")
 
@@ -27,6 +27,7 @@ MAPPINGS = st.dictionaries(st.text(), SCALARS, max_size=4)
 METRICS = st.dictionaries(st.text(), NUMBERS, max_size=4)
 TIMES = st.datetimes(timezones=st.just(UTC))
 COUNTS = st.integers(0, 2**53)
+KEYS = st.text(min_size=1).filter(lambda key: not key_fault(key))
 
 ENTRIES = st.builds(
     ChampionEntry,
@@ -47,7 +48,7 @@ MANIFESTS = st.builds(
     verdict=st.builds(GateDecision, blessed=st.booleans(), gate=st.text(), reason=st.text()),
     version=st.text(),
     created=TIMES,
-    files=st.dictionaries(st.text(min_size=1), st.builds(StoredFile, COUNTS, st.text())),
+    files=st.dictionaries(KEYS, st.builds(StoredFile, COUNTS, st.text()), min_size=1),
 )
 RECORDS = st.builds(
     RunRecord,
