@@ -1,5 +1,6 @@
 """The compiled pipeline: one YAML file for Kubeflow and the local runners, and its inputs."""
 
+import dataclasses
 import functools
 import sys
 import tempfile
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from components.declaration import REQUIRED, Input, check_inputs
+from components.declaration import REQUIRED, Input, check_inputs, inputs_of
 from components.errors import UserError
 
 if TYPE_CHECKING:
@@ -133,13 +134,29 @@ def pipeline_inputs() -> dict[str, Input]:
 
 
 def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
-    """Raises `UserError` if one of `values` is out of the bounds that the step which takes it declares."""
+    """Raises `UserError` if a step would not take one of `values`: before the first step, and not after hours.
+
+    What only the files and the registry can tell is checked by the steps.
+    """
     from components.evaluate.step import evaluate
     from components.export.step import export
+    from components.ingest.dataset import parse_scale
+    from components.ingest.layouts import parse_columns
     from components.ingest.settings import INGEST_SETTINGS, ReadOptions
     from components.ingest.step import ingest
+    from components.recommend.step import batch
+    from components.train import settings
     from components.train.step import train
 
+    given = {name: declared.default for name, declared in pipeline_inputs().items()} | dict(values)
     for step in (ingest, train, evaluate, export):
         check_inputs(step, values)
-    ReadOptions.read(values.get(INGEST_SETTINGS, {}))
+    dataclasses.replace(inputs_of(batch)["k"], name="batch_k").check(given["batch_k"])
+    parse_columns(given["columns"], given["format"])
+    parse_scale(given["rating_scale"])
+    ReadOptions.read(given[INGEST_SETTINGS])
+    preset, workers = given["preset"], given["workers"]
+    settings.override(settings.PRESETS[preset], given["train_settings"])
+    settings.check_workers(workers, preset)
+    settings.check_shared_place(workers, given["checkpoint_root"])
+    settings.check_time_budget(given["time_budget"], preset)

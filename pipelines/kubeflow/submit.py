@@ -17,14 +17,6 @@ from typing import Any
 from components.declaration import REQUIRED, Input, say_renamed
 from components.errors import UserError
 from components.progress import log
-from components.train.settings import (
-    DEFAULT,
-    PRESETS,
-    check_shared_place,
-    check_time_budget,
-    check_workers,
-    override,
-)
 from pipelines.compiled import RENAMED, check_pipeline_inputs, compile_pipeline, pipeline_inputs
 from pipelines.kubeflow import names
 from pipelines.kubeflow.client import CANCELING, FINISHED, Kubeflow, get_or_create, where
@@ -217,11 +209,6 @@ def pipeline_arguments(texts: Sequence[str], pods: PodSettings) -> dict[str, Any
     inputs = pipeline_inputs()
     arguments = parse_arguments(texts, inputs)
     check_pipeline_inputs(arguments)
-    workers = arguments.get("workers", 1)
-    check_workers(workers, arguments.get("preset", ""))
-    override(PRESETS[arguments.get("preset", DEFAULT)], arguments.get("train_settings", {}))
-    check_shared_place(workers, arguments.get("checkpoint_root", ""))
-    check_time_budget(arguments.get("time_budget", 0.0), arguments.get("preset", ""))
     check_image(arguments.get("image") or pods.image or str(inputs["image"].default))
     return arguments
 

@@ -65,6 +65,13 @@ def test_what_cannot_be_read_is_named_with_its_cure(parameters, texts, says):
             "--train-settings: there is no setting 'stepps'; did you mean 'steps'?",
         ),
         (['train_settings={"epochs": 0}', "preset=notebook"], "--train-settings: epochs is 0"),
+        (["time_budget=2"], "--time-budget 2 is too short"),
+        (["batch_k=-3"], "--batch-k -3: give a whole number, at least 0"),
+        (["columns=user"], "--columns user is not understood"),
+        (["rating_scale=5"], "--rating-scale 5 is not understood"),
+        (["min_top_100_accuracy=50"], "--min-top-100-accuracy 50: give a number, 0 to 1"),
+        (["max_rmse=-1"], "--max-rmse -1: give a number, at least 0"),
+        (["preset=foo"], "--preset foo: give default or notebook"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_sent(texts, says):

@@ -1,6 +1,7 @@
 """The command line as a whole."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -109,9 +110,20 @@ def test_run_accepts_the_names_of_the_last_release(capsys):
     ]
 
 
-@pytest.mark.parametrize("flags", [["--train-settings", "rubbish"], ["--gate", "off"]])
-def test_a_run_refuses_an_input_before_its_first_step(flags, tmp_path):
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--train-settings", "rubbish"], "--train-settings rubbish"),
+        (["--train-settings", '{"stepps": 5}'], "--train-settings: there is no setting 'stepps'"),
+        (["--gate", "off"], "--gate off"),
+        (["--batch-k", "-3"], "--batch-k -3"),
+        (["--columns", "foo"], "--columns foo"),
+        (["--rating-scale", "5"], "--rating-scale 5"),
+        (["--time-budget", "2"], "--time-budget 2"),
+    ],
+)
+def test_a_run_refuses_an_input_before_its_first_step(flags, says, tmp_path):
     words = ["--ratings", "r.csv", "--work-dir", str(tmp_path / "work"), *flags]
-    with pytest.raises(UserError, match=f"^{flags[0]}.*{flags[1]}"):
+    with pytest.raises(UserError, match=f"^{re.escape(says)}"):
         CliRunner().invoke(run, words, catch_exceptions=False, standalone_mode=False)
     assert not (tmp_path / "work").exists()
