@@ -134,7 +134,7 @@ def pipeline_inputs() -> dict[str, Input]:
 
 
 def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
-    """Raises `UserError` if a step would not take one of `values`: before the first step, and not after hours.
+    """Raises `UserError` if a step would not take one of `values`, before the first step.
 
     What only the files and the registry can tell is checked by the steps.
     """
