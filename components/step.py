@@ -26,10 +26,10 @@ from components.progress import log
 # The file of a step's duration and peak memory, and of those before it, in each directory that it writes.
 STEP_FILE = "step.json"
 
-# A directory where steps leave their outcomes, `<step>.json`, for the program that started them.
 # Begins the first line of a step's own in the log of a pipeline.
 TO_REPEAT = "to repeat this step"
 
+# A directory where steps leave their outcomes, `<step>.json`, for the program that started them.
 OUTCOMES = "TWOTOWER_OUTCOMES"
 
 # The right of others than the owner and the group to change a file.
@@ -124,7 +124,7 @@ def reported(name: str) -> Iterator[_Running]:
         error = " ".join(error.split())[:300]
         log(error)
     outcome = {**msgspec.structs.asdict(running.record()), "status": status, "error": error, **running.facts}
-    _report(StepOutcome(**outcome))
+    report_outcome(StepOutcome(**outcome))
     if code:
         sys.exit(code)
 
@@ -136,7 +136,7 @@ def add_to_outcome(**facts: str) -> None:
         running.facts |= facts
 
 
-def _report(outcome: StepOutcome) -> None:
+def report_outcome(outcome: StepOutcome) -> None:
     """Prints an outcome as one line of JSON, and leaves it where the program that started the step asks."""
     print(json.dumps(plain(outcome), ensure_ascii=False), file=sys.stderr, flush=True)
     if directory := os.environ.get(OUTCOMES):
@@ -157,6 +157,13 @@ def read_outcomes(directory: Path) -> list[StepOutcome]:
     """Returns the outcomes that steps left in a directory, in the order of their ends."""
     files = sorted(directory.glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
     return [read_document(file, StepOutcome) for file in files]
+
+
+def failure() -> str:
+    """Returns name and error of the last step that failed, where steps leave outcomes; "" if none did."""
+    directory = os.environ.get(OUTCOMES)
+    ends = read_outcomes(Path(directory)) if directory else []
+    return next((f"{one.step}: {one.error}" for one in reversed(ends) if one.status != "succeeded"), "")
 
 
 def command_line(function: Callable[..., Any], arguments: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import yaml
 
 from components.documents import Document, read_document
 from components.progress import log
+from components.step import StepOutcome, report_outcome
 
 
 def require_outputs() -> None:
@@ -41,20 +42,27 @@ def require_outputs() -> None:
     handler.run = run_and_look
 
 
+# Precedes the name of the step's function in the command line of KFP's executor.
+_FUNCTION = "--function_to_execute"
+
 # The exit status of a shell whose command was ended by a signal is the number of the signal plus this.
 _BY_SIGNAL = 128
 
 
 def tell_signals() -> None:
-    """Makes the runner name the signal that ended a step, since a killed process cannot report it."""
+    """Makes the runner report a step that a signal ended, since a killed process cannot do it."""
     from kfp.local import subprocess_task_handler
 
     run = subprocess_task_handler.run_local_subprocess
 
-    def run_and_tell(*arguments: object, **options: object) -> int:
-        status: int = run(*arguments, **options)
+    def run_and_tell(full_command: list[str], **options: object) -> int:
+        status: int = run(full_command, **options)
         if said := _signal(status):
             log(said)
+            name = full_command[full_command.index(_FUNCTION) + 1] if _FUNCTION in full_command else "step"
+            report_outcome(
+                StepOutcome(step=name, seconds=0.0, peak_memory_bytes=0, status="failed", error=said)
+            )
         return status
 
     subprocess_task_handler.run_local_subprocess = run_and_tell

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,8 @@ from components.documents import write_document
 from components.errors import UserError
 from components.image import IMAGE
 from components.progress import PREFIX, TRANSIENT
+from components.registry.registry import Registry
+from components.registry.run_records import CANCELLED, RunRecord, run_id_by_time
 from components.step import OUTCOMES, TO_REPEAT, read_outcomes
 from pipelines.compiled import check_pipeline_inputs, compile_pipeline
 from pipelines.local import LocalPlan
@@ -124,11 +126,18 @@ def run_pipeline(
     plan_file = log.with_suffix(".json")
     write_document(plan_file, plan)
     failed: dict[str, None] = {}
-    with _started(plan_file, log, outcomes) as process:
-        for happened in _follow(log, process):
-            watch(happened)
-            if happened.kind == "failed":
-                failed[happened.subject] = None
+    step = ""
+    try:
+        with _started(plan_file, log, outcomes) as process:
+            for happened in _follow(log, process):
+                if happened.kind == "failed":
+                    failed[happened.subject] = None
+                elif happened.kind == "started":
+                    step = happened.subject
+                watch(happened)
+    except KeyboardInterrupt:
+        _record_interrupt(arguments["registry"], log, step)
+        raise
     ends = read_outcomes(outcomes)
     return Outcome(
         record=next((one.run_record for one in reversed(ends) if one.run_record), ""),
@@ -136,6 +145,20 @@ def run_pipeline(
         errors=tuple(one.error for one in ends if one.status == "mistake"),
         failed=tuple(failed),
     )
+
+
+_RUN_ID = re.compile(re.escape(TO_REPEAT) + r".* --run-id (\S+)")
+
+
+def _record_interrupt(registry: str, log: Path, step: str) -> None:
+    """Writes the record of a run that its user ended with Ctrl-C, unless it has one."""
+    found = _RUN_ID.search(log.read_text("utf-8", errors="replace"))
+    run_id = found[1] if found else run_id_by_time()
+    reason = f"it was interrupted in the step {step}" if step else "it was interrupted before its first step"
+    with suppress(UserError):  # nobody can be told any more, and a record is no reason to fail
+        records = Registry(registry).runs
+        if records.read(run_id) is None:
+            records.write(RunRecord(run_id=run_id, outcome=CANCELLED, reason=reason), {})
 
 
 @contextmanager

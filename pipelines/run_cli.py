@@ -13,6 +13,7 @@ from components.ingest.settings import INGEST_SETTINGS, ReadOptions
 from pipelines.compiled import RENAMED, pipeline_inputs
 from pipelines.kubeflow.names import VERTEX
 from pipelines.kubeflow.options import PLATFORMS, pod_options, target_option
+from pipelines.kubeflow.waiting import INTERRUPTED
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.pods import PodSettings
@@ -52,8 +53,12 @@ def run(runner: str, work_dir: str, **arguments: Any) -> None:
     from pipelines.screen import Watch, end_screen
 
     console = Console(stderr=True)
-    with Watch(console) as watch:
-        outcome = run_pipeline(arguments, work_dir, runner, watch)
+    try:
+        with Watch(console) as watch:
+            outcome = run_pipeline(arguments, work_dir, runner, watch)
+    except KeyboardInterrupt:
+        click.echo("interrupted; the same command again goes on with it", err=True)
+        sys.exit(INTERRUPTED)
     sys.exit(end_screen(outcome, arguments["registry"]))
 
 

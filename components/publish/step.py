@@ -17,7 +17,7 @@ from components.publish.publish import publish_run
 from components.registry.registry import Registry
 from components.registry.run_records import REFUSED, run_id_by_time
 from components.report.step import write_report
-from components.step import step
+from components.step import failure, step
 
 # Stands for the champion that the verdict names.
 AS_THE_VERDICT_SAYS = -1
@@ -191,7 +191,7 @@ def notify(
       checkpoint_root: That of the training; "" if it had none.
       workers: Pods that trained together.
     """
-    text = complete_record(registry, run_id, status_error)
+    text = complete_record(registry, run_id, failure() or status_error)
     log(text)
     call_webhook(text)
     if workers > 1 and checkpoint_root:

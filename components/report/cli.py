@@ -1,5 +1,7 @@
 """The subcommands `show` and `compare`."""
 
+import sys
+
 import click
 
 from components.registry.cli import registry_option
@@ -46,7 +48,13 @@ def compare(first: str, second: str, registry: str, every: bool, as_json: bool) 
     from components.report.lookup import find
 
     store = Registry(registry)
-    comparison = put_side_by_side(find(store, first), find(store, second))
+    found = find(store, first), find(store, second)
+    comparison = put_side_by_side(*found)
+    unmeasured = [one.name for one in found if not one.source.metrics]
+    if unmeasured:
+        were = "was" if len(unmeasured) == 1 else "were"
+        click.echo(f"nothing to compare: {' and '.join(unmeasured)} {were} not measured", err=True)
+        sys.exit(1)
     if as_json:
         click.echo(encode(comparison), nl=False)
         return

@@ -22,9 +22,9 @@ def engine(monkeypatch):
         ({"ratings": "/data/r.csv", "registry": "/python3.11/r"}, "work", "--registry"),
         ({"ratings": "/data/r.csv", "registry": "r"}, "python3-work", "--work-dir"),
         (
-            {"ratings": "/data/r.csv", "registry": "r", "train_settings": {"a": "python3"}},
+            {"ratings": "/data/r.csv", "registry": "r", "columns": "user=python3,movie=m,rating=r"},
             "w",
-            "--train-settings",
+            "--columns",
         ),
     ],
 )

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from components.documents import plain
 from components.recommend.index import PublishedIndex
+from components.registry.registry import Registry
 from components.report.templates import steps_of
 from pipelines.cli import twotower
 
@@ -180,6 +181,10 @@ def test_a_killed_run_leaves_nothing_running_and_the_next_executes_only_what_is_
     while any(work in line for line in _running_steps()):
         assert time.monotonic() < deadline, "a step outlived its run"
         time.sleep(0.2)
+    if sign == signal.SIGINT:
+        [record] = Registry(str(site.folder / "registry")).runs.newest_first()
+        assert (record.outcome, record.reason) == ("cancelled", "it was interrupted in the step train")
+        assert process.returncode == 130
     done = site.run("--gate", "report")
     assert done.returncode == 0, done.stdout + done.stderr
     assert {"Ingest the ratings", "Build the vocabularies"} <= set(

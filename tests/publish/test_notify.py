@@ -11,6 +11,7 @@ from components.publish.component import notify as notify_component
 from components.publish.notify import WEBHOOK
 from components.publish.step import notify, publish
 from components.registry.registry import Registry
+from components.step import OUTCOMES, StepOutcome, report_outcome
 
 
 def ended(registry: str, error: str = "") -> None:
@@ -49,6 +50,19 @@ def test_a_run_that_failed_early_gets_its_record(
     [text] = texts(webhook)
     assert text.startswith("run run-1 failed: ")
     assert reason in text
+
+
+def test_the_error_of_the_step_is_recorded_where_steps_leave_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(OUTCOMES, str(tmp_path / "outcomes"))
+    for name, status, error in (("prepare", "succeeded", ""), ("ingest", "mistake", "too little data")):
+        (tmp_path / "outcomes").mkdir(exist_ok=True)
+        report_outcome(StepOutcome(step=name, seconds=1, peak_memory_bytes=1, status=status, error=error))
+    ended(str(tmp_path / "registry"), error="Task exit-handler-1 failed.")
+    record = Registry(str(tmp_path / "registry")).runs.read("run-1")
+    assert record is not None
+    assert record.reason == "ingest: too little data"
 
 
 def test_the_state_that_kubeflow_gives_an_exit_handler_is_not_believed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from components.errors import UserError
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from components.registry.versions import GateDecision, Provenance
+from components.report.cli import compare
 from components.report.step import report_command
 
 
@@ -140,3 +141,9 @@ def test_the_help_tells_the_two_ways_apart():
     assert "--open" in show
     assert "--evaluation" in make
     assert "--evaluation" not in show.split("To show a page of the registry:")[1]
+
+
+def test_a_run_that_was_not_measured_is_compared_with_nothing(kept, place):
+    done = CliRunner().invoke(compare, ["failed-1", "failed-1", "--registry", place])
+    assert done.exit_code == 1
+    assert "nothing to compare: failed-1 and failed-1 were not measured" in done.stderr
