@@ -56,9 +56,13 @@ def test_the_error_of_the_step_is_recorded_where_steps_leave_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(OUTCOMES, str(tmp_path / "outcomes"))
-    for name, status, error in (("prepare", "succeeded", ""), ("ingest", "mistake", "too little data")):
-        (tmp_path / "outcomes").mkdir(exist_ok=True)
-        report_outcome(StepOutcome(step=name, seconds=1, peak_memory_bytes=1, status=status, error=error))
+    (tmp_path / "outcomes").mkdir()
+    succeeded = StepOutcome(step="prepare", seconds=1, peak_memory_bytes=1, status="succeeded")
+    mistake = StepOutcome(
+        step="ingest", seconds=1, peak_memory_bytes=1, status="mistake", error="too little data"
+    )
+    report_outcome(succeeded)
+    report_outcome(mistake)
     ended(str(tmp_path / "registry"), error="Task exit-handler-1 failed.")
     record = Registry(str(tmp_path / "registry")).runs.read("run-1")
     assert record is not None
