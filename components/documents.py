@@ -1,9 +1,11 @@
 """JSON documents as typed structures: one reader, one writer and one form of error for all of them."""
 
+import hashlib
 import json
 import re
 import types
 import typing
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,9 @@ Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 
 # The keys under which documents state the version of their layout.
 _FORMAT_KEYS = ("format", "schema_version")
+
+# The key of the checksum of all others.
+CHECKSUM = "checksum"
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ERROR = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?")
@@ -45,6 +50,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, metaclass=_DocumentTyp
     # Earlier names of fields, by which older releases wrote them: old name -> field.
     _aliases: ClassVar[dict[str, str]] = {}
     _written_by: ClassVar[str] = ""  # the command that writes the document, for the cure in messages
+    # Whether `encode` adds a checksum. One that is there is compared, also with keys that are not declared.
+    _checksummed: ClassVar[bool] = False
 
 
 D = TypeVar("D", bound=Document)
@@ -76,21 +83,34 @@ def decode(data: bytes, kind: type[D], source: str, cure: str = "") -> D:
     cure = cure or f"run {writer} again"
     try:
         fields = msgspec.json.decode(data.removeprefix(_BYTE_ORDER_MARK))
+        _check_format(fields, kind)
+        document = msgspec.convert(_renamed(fields, kind), kind, str_keys=True)
+        if kind._checksummed and fields.get(CHECKSUM, checksum_of(fields)) != checksum_of(fields):
+            raise msgspec.ValidationError("It is damaged: its content does not have its checksum")
+        return document
     except RecursionError as error:
         raise UserError(f"{source} is nested too deeply; {cure}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{source} is not JSON in UTF-8 ({error}); {cure}") from error
-    try:
-        _check_format(fields, kind)
-        return msgspec.convert(_renamed(fields, kind), kind, str_keys=True)
     except msgspec.ValidationError as error:
         raise UserError(f"{source}: {_explain(str(error))}; {cure}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{source} is not JSON in UTF-8 ({error}); {cure}") from error
+
+
+def checksum_of(fields: Mapping[str, Any]) -> str:
+    """Returns the SHA-256, in hexadecimal, of the canonical form of a document without its checksum.
+
+    That is JSON in ASCII, with keys sorted at every depth and no spaces.
+    """
+    covered = {name: value for name, value in fields.items() if name != CHECKSUM}
+    return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def encode(document: Document) -> bytes:
     """Returns `document` as indented JSON. NaN and infinity are refused (ValueError)."""
-    values = msgspec.to_builtins(document, builtin_types=(datetime,), enc_hook=_number)
-    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False, default=_timestamp_text)
+    text = _text(msgspec.to_builtins(document, builtin_types=(datetime,), enc_hook=_number))
+    if document._checksummed:
+        fields = msgspec.json.decode(text)
+        text = _text({**fields, CHECKSUM: checksum_of(fields)})
     return f"{text}\n".encode()
 
 
@@ -100,8 +120,10 @@ def write_document(path: str | Path, document: Document) -> None:
 
 
 def plain(document: Document) -> dict[str, Any]:
-    """Returns `document` as dicts, lists, text and numbers, as JSON would have them."""
+    """Returns `document` as dicts, lists, text and numbers, as JSON would have them, without a checksum."""
     values: dict[str, Any] = json.loads(encode(document))
+    if document._checksummed:
+        del values[CHECKSUM]
     return values
 
 
@@ -113,6 +135,10 @@ def schema(kind: type[Document]) -> dict[str, Any]:
 def now() -> datetime:
     """Returns the present time in UTC."""
     return datetime.now(UTC)
+
+
+def _text(values: Any) -> str:
+    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False, default=_timestamp_text)
 
 
 def _number(value: Any) -> float:

@@ -27,6 +27,7 @@ def publish_run(
     becomes the champion whatever the verdict says, "" keeps to the verdict. Returns the run record.
     """
     with TemporaryDirectory() as pages:
+        store.check_log(read_records=True)
         store.clean()
         log(f"copying model and index into {store.root}")
         # Without this step's time: called again, it must find that the version is the same.

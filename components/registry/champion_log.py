@@ -1,16 +1,19 @@
 """The append-only log of champions: its highest entry names the version that is served."""
 
 import re
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from components.documents import Document, Timestamp, decode, encode, now
-from components.storage import AlreadyExistsError, Storage
+from components.errors import UserError
+from components.storage import AlreadyExistsError, NotFoundError, Storage
 
 # The document of the step `prepare`.
 CHAMPION_FILE = "champion.json"
 
 _DIRECTORY = "champion"
-_ENTRY = re.compile(rf"{_DIRECTORY}/(\d{{6,}})\.json")
+_NUMBERED = re.compile(rf"{_DIRECTORY}/\d+\.json")
+_ENTRY = re.compile(rf"{_DIRECTORY}/(?!000000)([0-9]{{6}}|[1-9][0-9]{{6,17}})\.json")
 
 _CURE = "restore it from a backup, or write it again by hand: docs/registry.md shows its few lines"
 
@@ -25,6 +28,8 @@ class SupersededError(Exception):
 
 class ChampionEntry(Document):
     """One change of the champion."""
+
+    _checksummed: ClassVar[bool] = True
 
     format: Literal[1] = 1
     sequence: int  # its place in the log: 1, 2, 3, …
@@ -55,8 +60,15 @@ class ChampionLog:
 
     def sequences(self) -> list[int]:
         """Returns the places in the log, ascending."""
-        matches = (_ENTRY.fullmatch(key) for key in self._storage.list(f"{_DIRECTORY}/"))
-        return sorted(int(match[1]) for match in matches if match)
+        return sorted(int(match[1]) for match in map(_ENTRY.fullmatch, self._keys()) if match)
+
+    def strays(self) -> list[str]:
+        """Returns the keys of files that are named by a number, but not as an entry is."""
+        return [key for key in self._keys() if _NUMBERED.fullmatch(key) and not _ENTRY.fullmatch(key)]
+
+    def uri(self, sequence: int) -> str:
+        """Returns the path or URI of the entry at a place in the log."""
+        return self._storage.uri(_key(sequence))
 
     def end(self) -> int:
         """Returns the last place in the log; 0 in an empty registry."""
@@ -64,8 +76,14 @@ class ChampionLog:
 
     def entry(self, sequence: int) -> ChampionEntry:
         """Reads the entry at a place in the log. Raises `UserError` if there is none, or it is corrupt."""
-        key = _key(sequence)
-        return decode(self._storage.read_bytes(key), ChampionEntry, self._storage.uri(key), _CURE)
+        uri = self.uri(sequence)
+        try:
+            entry = decode(self._storage.read_bytes(_key(sequence)), ChampionEntry, uri, _CURE)
+        except NotFoundError as error:
+            raise NotFoundError(f"{uri} is missing; {_CURE}") from error
+        if entry.sequence != sequence:
+            raise UserError(f"{uri} says that it is number {entry.sequence}; delete it, or {_CURE}")
+        return entry
 
     def latest(self) -> ChampionEntry | None:
         """Reads the last entry, which names the champion; None in an empty registry."""
@@ -73,8 +91,31 @@ class ChampionLog:
         return self.entry(sequences[-1]) if sequences else None
 
     def entries(self) -> list[ChampionEntry]:
-        """Reads the whole log, in order."""
-        return [self.entry(sequence) for sequence in self.sequences()]
+        """Reads the whole log, in order. Raises `UserError` if an entry is missing or corrupt."""
+        entries, faults = self.readable()
+        if faults:
+            raise UserError(faults[0])
+        return entries
+
+    def readable(self) -> tuple[list[ChampionEntry], list[str]]:
+        """Reads all entries that can be read, in order, and one line for each fault of the log."""
+        entries, faults, sequences = list[ChampionEntry](), list[str](), self.sequences()
+        for before, sequence in zip([0, *sequences], sequences, strict=False):
+            if sequence > before + 1:
+                faults.append(f"{self.uri(before + 1)} is missing; {_CURE}")
+            try:
+                entry = self.entry(sequence)
+            except UserError as error:
+                faults.append(str(error))
+                continue
+            last = entries[-1] if entries else entry
+            if last.sequence == sequence - 1 and entry.previous != last.version:
+                faults.append(
+                    f"{self.uri(sequence)} says that it came after {entry.previous or 'none'}, and the "
+                    f"champion before it was {last.version}; {_CURE}"
+                )
+            entries.append(entry)
+        return entries, faults
 
     def of_run(self, run_id: str) -> ChampionEntry | None:
         """Returns the entry by which the run `run_id` published; None if it did not."""
@@ -123,6 +164,9 @@ class ChampionLog:
                 del line[line.index(entry.version) :]
             line.append(entry.version)
         return line[-2] if len(line) > 1 else ""
+
+    def _keys(self) -> Sequence[str]:
+        return self._storage.list(f"{_DIRECTORY}/")
 
 
 def _key(sequence: int) -> str:

@@ -10,7 +10,7 @@ from components.display import figure, table
 from components.documents import plain
 from components.errors import UserError
 from components.metrics import GATE_METRICS
-from components.registry import maintenance, run_records
+from components.registry import maintenance, run_records, verification
 from components.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -28,23 +28,46 @@ def versions(registry: str) -> None:
     """Lists the versions in a registry, newest first; the champion is marked."""
     from rich.console import Console
 
-    Console().print(_versions_table(Registry(registry)))
+    shown, faults = _versions_table(Registry(registry))
+    Console().print(shown)
+    _end_with(faults, registry)
 
 
-def _versions_table(registry: Registry) -> "Table":
-    """One row a version; `*` marks the champion, and the number is its last place in the champion log."""
+def _end_with(faults: Sequence[str], root: str) -> None:
+    """Raises `UserError` about documents that could not be read, if there are any, once the rest is shown."""
+    if faults:
+        more = (
+            f"; `twotower verify --registry {root}` lists {len(faults) - 1} more" if len(faults) > 1 else ""
+        )
+        raise UserError(f"{faults[0]}{more}")
+
+
+def _versions_table(registry: Registry) -> tuple["Table", list[str]]:
+    """One row a version; `*` marks the champion, and the number is its last place in the champion log.
+
+    Returns the table, and one line for each document that could not be read.
+    """
     ids = registry.versions.ids()
     if not ids:
         raise UserError(
             f"{registry.root} holds no versions; name another registry, or publish one by `twotower run`"
         )
-    places = {entry.version: entry.sequence for entry in registry.champion_log.entries()}
-    champion = max(places, key=places.__getitem__, default="")
+    lost = registry.lost_champion()
+    entries, faults = registry.champion_log.readable()
+    places = {entry.version: entry.sequence for entry in entries}
+    certain = bool(entries) and not lost and entries[-1].sequence == registry.champion_log.end()
+    champion = entries[-1].version if certain else ""
+    faults += [registry.describe_lost(lost)] if lost else []
     columns = ("", "version", "number", *(metric.short for metric in GATE_METRICS), "gate", "run")
     shown = table(f"versions in {registry.root}", columns, whole=["version"], ruled=True)
-    shown.caption = "* served now"
+    shown.caption = "* served now" if certain or not entries else "which one is served is not known"
     for version in reversed(ids):
-        manifest = registry.versions.manifest(version)
+        try:
+            manifest = registry.versions.manifest(version)
+        except UserError as error:
+            faults.append(str(error))
+            shown.add_row("", version, str(places.get(version, "-")), style="red")
+            continue
         served = version == champion
         shown.add_row(
             "*" if served else "",
@@ -55,7 +78,7 @@ def _versions_table(registry: Registry) -> "Table":
             manifest.run_id,
             style="bold green" if served else None,
         )
-    return shown
+    return shown, faults
 
 
 @click.command()
@@ -68,12 +91,14 @@ def runs(registry: str, limit: int, as_json: bool) -> None:
     """Lists the runs in a registry, latest first: how each ended, and why."""
     from rich.console import Console
 
-    records = Registry(registry).runs.newest_first()[:limit]
+    records, faults = Registry(registry).runs.newest_first()
+    records = records[:limit]
     if as_json:
         click.echo(json.dumps([plain(record) for record in records], indent=2, ensure_ascii=False))
-        return
-    for part in _runs_list(records, registry):
-        Console().print(part, highlight=False)
+    elif records or not faults:
+        for part in _runs_list(records, registry):
+            Console().print(part, highlight=False)
+    _end_with(faults, registry)
 
 
 def _runs_list(records: Sequence[run_records.RunRecord], root: str) -> Iterator["RenderableType"]:
@@ -136,8 +161,8 @@ def prune(registry: str, keep: int, dry_run: bool) -> None:
         maintenance.prune(store, pruning)
     for version, size in pruning.versions.items():
         click.echo(f"{verb} {version}, {size / 1e6:,.1f} MB")
-    for sequence in pruning.serving:
-        click.echo(f"{verb} serving/{sequence}")
+    for name in pruning.serving:
+        click.echo(f"{verb} serving/{name}")
     total = len(pruning.versions) + len(pruning.kept)
     click.echo(f"{verb} {len(pruning.versions)} of {total} versions")
 
@@ -149,17 +174,25 @@ def prune(registry: str, keep: int, dry_run: bool) -> None:
     is_flag=True,
     help="Read all bytes from Google Cloud Storage too, instead of the checksums that it keeps.",
 )
-def verify(registry: str, download: bool) -> None:
-    """Compares every file of every version, and of what a server loads, with its checksum."""
-    found = maintenance.verify(Registry(registry), download)
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="First make anew what a server loads and is not as published, and delete what does not belong.",
+)
+def verify(registry: str, download: bool, repair: bool) -> None:
+    """Compares every file of every version, and of what a server loads, with its checksum; reads records."""
+    store = Registry(registry)
+    for change in verification.repair(store) if repair else ():
+        click.echo(change)
+    found = verification.verify(store, download)
     for fault in found.faults:
         click.echo(fault)
     if found.faults:
         raise UserError(
-            f"{registry} has {len(found.faults)} faults; restore what they name from a backup, or serve a "
-            f"whole version by `twotower rollback --registry {registry}`"
+            f"{registry} has {len(found.faults)} faults; each line above names one, and its cure. "
+            f"`twotower rollback VERSION --registry {registry}` serves a whole version"
         )
     click.echo(
-        f"{found.versions} versions and {found.served} copies for a server are whole: {found.files} files, "
-        f"{found.bytes / 1e6:,.1f} MB"
+        f"{found.versions} versions, {found.served} copies for a server and {found.runs} runs are whole: "
+        f"{found.files} files, {found.bytes / 1e6:,.1f} MB"
     )

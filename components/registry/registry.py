@@ -2,71 +2,32 @@
 
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from components.errors import UserError
 from components.progress import log
 from components.registry.champion_log import ROLLBACK, ChampionEntry, ChampionLog, SupersededError
-from components.registry.run_records import RunRecords
-from components.registry.versions import INDEX, Look, Versions
-from components.storage import Storage, StoredFile, is_remote, open_storage, stored_file
+from components.registry.run_records import RunRecord, RunRecords
+from components.registry.serving import Serving
+from components.registry.versions import INDEX, Versions
+from components.storage import StoredFile, is_remote, open_storage, stored_file
 
-# A version directory can be loaded once this file is in it, so it comes last.
-_LAST = "saved_model.pb"
-
-_DIRECTORY = "serving"
-_KEY = re.compile(rf"{_DIRECTORY}/(\d+)/.+")
+# More entries of a log are not lost at once: a higher number in `serving/` was never a champion's.
+_MOST_LOST = 10_000
 
 
-class Serving:
-    """The directories `serving/1/`, `serving/2/`, … of a registry."""
+class LostChampion(NamedTuple):
+    """A champion that the log has no entry of any more."""
 
-    def __init__(self, storage: Storage, versions: Versions) -> None:
-        self._storage, self._versions = storage, versions
-
-    def is_complete(self, entry: ChampionEntry) -> bool:
-        """Tells whether a server can load this champion."""
-        return self._storage.exists(f"{_directory(entry.sequence)}/{_LAST}")
-
-    def complete(self, entry: ChampionEntry) -> None:
-        """Copies this champion's index to its place, unless it is there.
-
-        What a killed publisher left is overwritten file by file; callers at once write the same bytes. Raises
-        `UserError` if a file of the version is missing or not as published, or cannot be copied.
-        """
-        if self.is_complete(entry):
-            return
-        try:
-            self._versions.copy(entry.version, INDEX, _directory(entry.sequence), last=[_LAST])
-        except UserError as error:
-            raise UserError(
-                f"{entry.version} is the champion, but a server cannot load it yet: {error}; then "
-                f"`twotower rollback {entry.version} --registry {self._storage.root}` completes it"
-            ) from error
-
-    def sequences(self) -> list[int]:
-        """Returns the champions that have a copy, complete or not, by their place in the champion log."""
-        matches = (_KEY.fullmatch(key) for key in self._storage.list(f"{_DIRECTORY}/"))
-        return sorted({int(match[1]) for match in matches if match})
-
-    def faults(self, entry: ChampionEntry, look: Look) -> Iterator[str]:
-        """Yields one line for each file of this champion's copy that is missing or differs."""
-        return self._versions.faults(entry.version, INDEX, look, _directory(entry.sequence))
-
-    def remove(self, sequence: int) -> None:
-        """Deletes the copy of a champion. Whatever stops this, no server loads the rest."""
-        self._storage.delete(f"{_directory(sequence)}/{_LAST}")
-        self._storage.delete_prefix(_directory(sequence))
-
-
-def _directory(sequence: int) -> str:
-    return f"{_DIRECTORY}/{sequence}"
+    sequence: int  # its place in the log
+    version: str
+    witness: str  # the directory or record that has it
 
 
 # Older unfinished local files are of writers that were killed.
@@ -88,9 +49,44 @@ class Registry:
         """The directory or gs:// prefix."""
         return self.storage.root
 
+    def lost_champion(self, records: Sequence[RunRecord] = ()) -> LostChampion | None:
+        """Finds the last champion that a copy for a server or one of `records` has, and the log has not."""
+        # The copies are listed before the log, which is written before them.
+        numbers, end = self.serving.sequences(), self.champion_log.end()
+        lost = [
+            LostChampion(record.sequence, record.version, f"the record of the run {record.run_id}")
+            for record in records
+            if end < record.sequence <= end + _MOST_LOST and record.version in self.versions.ids()
+        ]
+        for number in numbers:
+            if end < number <= end + _MOST_LOST and (version := self.serving.version_in(number)):
+                lost.append(LostChampion(number, version, self.serving.uri(number)))
+        return max(lost, default=None)
+
+    def check_log(self, read_records: bool = False) -> None:
+        """Raises `UserError` if `lost_champion` finds that the champion log has lost its end."""
+        if lost := self.lost_champion(self.runs.newest_first()[0] if read_records else ()):
+            raise UserError(self.describe_lost(lost))
+
+    def describe_lost(self, lost: LostChampion) -> str:
+        """Returns one line about a champion that was lost, with the cure."""
+        return (
+            f"{self.champion_log.uri(lost.sequence)} is lost: {lost.witness} has {lost.version} as number "
+            f"{lost.sequence}; restore it from a backup, or write it again by "
+            f"`twotower rollback {lost.version} --registry {self.root}`"
+        )
+
+    def latest(self) -> ChampionEntry | None:
+        """Reads the champion's entry in the log; None in an empty registry.
+
+        Raises `UserError` if it is corrupt, or later ones were lost.
+        """
+        self.check_log()
+        return self.champion_log.latest()
+
     def champion(self, advice: str) -> ChampionEntry:
-        """Reads the champion's entry in the log; if there is none, raises `UserError`, ending in `advice`."""
-        entry = self.champion_log.latest()
+        """Does `latest`; if there is no champion, raises `UserError`, ending in `advice`."""
+        entry = self.latest()
         if entry is None:
             raise UserError(f"{self.root} has no champion{advice}")
         return entry
@@ -101,23 +97,35 @@ class Registry:
         `version` is its id, "" for the one that the present champion replaced; `reason` is for the champion
         log. Raises `UserError` if there is no such version, it is not whole, or the champion changed since.
         """
+        lost = self.lost_champion(self.runs.newest_first()[0])
+        if lost and version != lost.version:
+            raise UserError(self.describe_lost(lost))
+        if lost:
+            return self._append(range(self.champion_log.end(), lost.sequence), version, reason)
         champion = self.champion(" to roll back from; publish a version first")
-        listing = f"`twotower versions --registry {self.root}`"
         version = version or self.champion_log.before_present()
         if not version:
             raise UserError(
-                f"no champion came before {champion.version}; name the version to serve: {listing} lists them"
+                f"no champion came before {champion.version}; name the version to serve: "
+                f"`twotower versions --registry {self.root}` lists them"
             )
         if version != champion.version:
-            self.versions.check(version)
-            self.finish_serving()
-            try:
-                champion = self.champion_log.append(champion.sequence, version, ROLLBACK, "", reason)
-            except SupersededError as error:
-                raise UserError(
-                    f"the champion of {self.root} changed meanwhile; look at {listing} and repeat the "
-                    "rollback if it is still wanted"
-                ) from error
+            return self._append([champion.sequence], version, reason)
+        self.serving.complete(champion)
+        return champion
+
+    def _append(self, ends: Sequence[int], version: str, reason: str) -> ChampionEntry:
+        """Makes `version` the champion again by an entry after each of `ends`, and serves the last one."""
+        self.versions.check(version)
+        self.finish_serving()
+        try:
+            for end in ends:
+                champion = self.champion_log.append(end, version, ROLLBACK, "", reason)
+        except SupersededError as error:
+            raise UserError(
+                f"the champion of {self.root} changed meanwhile; look at `twotower versions --registry "
+                f"{self.root}` and repeat the rollback if it is still wanted"
+            ) from error
         self.serving.complete(champion)
         return champion
 
@@ -137,6 +145,18 @@ class Registry:
             self.complete_serving()
         except UserError as error:
             log(f"going on without it: {error}")
+
+    def copy_fault(self, sequence: int, by_size: bool) -> str:
+        """Returns one line about a champion's copy for TensorFlow Serving that is not as published, else "".
+
+        It is compared by the checksums of its files, or by their sizes, which reads none of them.
+        """
+        try:
+            entry = self.champion_log.entry(sequence)
+            fault = self.serving.fault_by_size(entry) if by_size else self.serving.fault(entry)
+        except UserError as error:
+            return str(error)
+        return fault and f"{fault}; `twotower verify --repair --registry {self.root}` makes it anew"
 
     def clean(self) -> None:
         """Deletes the remains of publishers that were killed more than a day ago."""

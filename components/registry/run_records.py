@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import field
@@ -47,6 +47,8 @@ class RowCounts(Document, omit_defaults=True):
 class RunRecord(Document):
     """A run's `run.json`. Fields of steps that a failed run did not reach are empty."""
 
+    _checksummed: ClassVar[bool] = True
+
     format: Literal[1] = 1
     run_id: str
     outcome: str  # "published", "refused", "superseded", "failed", "skipped" or "cancelled"
@@ -78,12 +80,21 @@ class RunRecords:
         keys = (key.split("/") for key in self._storage.list(f"{_DIRECTORY}/"))
         return [run_id for _, run_id, *name in keys if name == [_RECORD]]
 
-    def newest_first(self) -> list[RunRecord]:
-        """Reads all records, the latest first. Raises `UserError` if one is corrupt."""
+    def newest_first(self) -> tuple[list[RunRecord], list[str]]:
+        """Reads all records that can be read, the latest first, and one line for each that is corrupt."""
+
+        def attempt(run_id: str) -> RunRecord | str | None:
+            try:
+                return self.read(run_id)
+            except UserError as error:
+                return str(error)
+
         # In Google Cloud Storage each is a request of its own.
         with ThreadPoolExecutor(_READERS) as pool:
-            records = [record for record in pool.map(self.read, self.ids()) if record is not None]
-        return sorted(records, key=lambda record: record.time, reverse=True)
+            found = list(pool.map(attempt, self.ids()))
+        records = [record for record in found if isinstance(record, RunRecord)]
+        faults = [fault for fault in found if isinstance(fault, str)]
+        return sorted(records, key=lambda record: record.time, reverse=True), faults
 
     def write(self, record: RunRecord, files: Mapping[str, Path]) -> None:
         """Creates or replaces a record, with local `files` by their name in it."""
@@ -110,7 +121,19 @@ class RunRecords:
         key = _key(run_id, _RECORD)
         if not self._storage.exists(key):
             return None
-        return decode(self._storage.read_bytes(key), RunRecord, self._storage.uri(key), _CURE)
+        record = decode(self._storage.read_bytes(key), RunRecord, self._storage.uri(key), _CURE)
+        if record.run_id != run_id:
+            raise UserError(f"{self._storage.uri(key)} is that of another run, {record.run_id}; {_CURE}")
+        return record
+
+    def names(self, run_id: str) -> list[str]:
+        """Returns the names of the files of a record."""
+        directory = _key(run_id, "")
+        return [key.removeprefix(directory) for key in self._storage.list(directory)]
+
+    def uri(self, run_id: str, name: str) -> str:
+        """Returns the path or URI of a file of a record."""
+        return self._storage.uri(_key(run_id, name))
 
 
 def run_id_by_time() -> str:

@@ -67,7 +67,7 @@ def prepare(
     fingerprint = fingerprint_of(ratings, movies, test_ratings)
     store = Registry(registry)
     store.storage.check_writable()
-    entry = store.champion_log.latest()
+    entry = store.latest()
     version, sequence = (entry.version, entry.sequence) if entry else ("", 0)
     skip = skip_unchanged and bool(version) and store.versions.manifest(version).fingerprint == fingerprint
     with output_directory(output) as staging:

@@ -5,9 +5,10 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -51,12 +52,16 @@ class Provenance(Document):
 class Manifest(Provenance):
     """A version's `manifest.json`."""
 
+    _checksummed: ClassVar[bool] = True
+
     version: str
     created: Timestamp
     files: dict[str, StoredFile]  # by their path within the version
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.files:
+            raise ValueError("files is empty")
         for name in self.files:
             if fault := key_fault(name):
                 raise ValueError(f"files has the name {name!r}: {fault}")
@@ -81,6 +86,15 @@ _PARTIAL_FOR = timedelta(days=1)
 
 # Returns size and checksum of the file at a key.
 Look = Callable[[str], StoredFile]
+
+
+@dataclass(frozen=True)
+class FileFault:
+    """A file that is not as published."""
+
+    name: str  # its path within the part of the version
+    present: bool  # false if it is missing
+    text: str  # one line, without a cure
 
 
 class Versions:
@@ -120,7 +134,15 @@ class Versions:
                 f"{self._storage.root} has no version {version}; "
                 f"`twotower versions --registry {self._storage.root}` lists those it has"
             )
-        return decode(self._storage.read_bytes(key), Manifest, self._storage.uri(key), self._cure())
+        uri = self._storage.uri(key)
+        manifest = decode(self._storage.read_bytes(key), Manifest, uri, self._cure())
+        if manifest.version != version:
+            raise UserError(f"{uri} is that of another version, {manifest.version}; {self._cure()}")
+        if not version.endswith(_digits(manifest.run_id, manifest.files)):
+            raise UserError(
+                f"{uri} is damaged: {version} is not named after the run and the files in it; {self._cure()}"
+            )
+        return manifest
 
     def check(self, version: str, part: str = "") -> None:
         """Raises `UserError`, naming the file, unless all files in the directory `part` are as published."""
@@ -147,10 +169,10 @@ class Versions:
         directory: str = "",
         last: Sequence[str] = (),
         without: Collection[str] = (),
-    ) -> Iterator[str]:
-        """Yields one line for each file that is missing or differs from the published one.
+    ) -> Iterator[FileFault]:
+        """Finds the files that are missing or differ from the published ones.
 
-        Raises `UserError` if there is no such version, or its manifest is corrupt.
+        Raises `UserError` if there is no such version, or its manifest is corrupt or lists no such files.
 
         Args:
           part: the directory of the version whose files are compared; "" for all.
@@ -160,22 +182,28 @@ class Versions:
           without: the files of `part` to leave out.
         """
         directory = directory or version_key(version, part).rstrip("/")
-        for name, published in self.manifest(version).part(part, last).items():
+        files = self.manifest(version).part(part, last)
+        if not files:
+            raise UserError(f"{self.uri(version, _MANIFEST)} lists no file of {part}; {self._cure()}")
+        for name, published in files.items():
             if name in without:
                 continue
             key = f"{directory}/{name}"
+            uri = self._storage.uri(key)
             try:
                 found = look(key)
             except NotFoundError:
-                yield f"{self._storage.uri(key)} is missing"
+                yield FileFault(name, False, f"{uri} is missing")
                 continue
             except CorruptError:
-                yield f"{self._storage.uri(key)} is corrupt: its bytes do not have its own checksum"
+                yield FileFault(name, True, f"{uri} is corrupt: its bytes do not have its own checksum")
                 continue
             if found != published:
-                yield (
-                    f"{self._storage.uri(key)} is corrupt: it has {found.size} bytes with checksum "
-                    f"{found.crc32c}, published were {published.size} with {published.crc32c}"
+                yield FileFault(
+                    name,
+                    True,
+                    f"{uri} is corrupt: it has {found.size} bytes with checksum {found.crc32c}, "
+                    f"published were {published.size} with {published.crc32c}",
                 )
 
     def unknown_files(self, version: str) -> list[str]:
@@ -240,7 +268,7 @@ class Versions:
     ) -> None:
         """Calls `visit` with each file's key; stops at the first that is not as published."""
         for fault in self.faults(version, part, visit, last=last, without=without):
-            raise UserError(f"{fault}; {self._cure()}")
+            raise UserError(f"{fault.text}; {self._cure()}")
 
     def _files(self) -> dict[str, set[str]]:
         """Returns the names of the files of each version, complete or partial."""

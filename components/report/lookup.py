@@ -13,6 +13,7 @@ from components.documents import Document, decode, plain
 from components.errors import UserError
 from components.evaluate.verdict import VERDICT_FILE, Verdict
 from components.metrics import CHAMPION, short
+from components.progress import log
 from components.registry.champion_log import ChampionEntry
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
@@ -43,11 +44,14 @@ class Found:
 def find(registry: Registry, name: str = "") -> Found:
     """Finds a run or version by its id or the beginning of it, or `champion`; "" for the run that ended last.
 
-    Raises `UserError` if there is no such run or version, or more than one; or a document of it is corrupt.
+    That is the last of those whose records can be read; the others are logged. Raises `UserError` if there is
+    no such run or version, or more than one; or a document of it is corrupt.
     """
     root = registry.root
     if not name:
-        records = registry.runs.newest_first()
+        records, faults = registry.runs.newest_first()
+        for fault in faults:
+            log(fault)
         if not records:
             raise UserError(
                 f"{root} holds no run records; name another registry, or start a run by `twotower run`"

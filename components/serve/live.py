@@ -119,6 +119,8 @@ class Live:
         self.current = current  # answers; a request reads it once, and so uses one index throughout
         self.loading = 0  # number of the champion that is being loaded beside it; 0 for none
         self.failure: tuple[int, str] | None = None  # the champion that could not be loaded, and the reason
+        # The fault of the champion's copy for TensorFlow Serving, and at how many polls in a row it was seen.
+        self._copy_fault, self._polls = "", 0
         self._registry = registry
         self._retiring = set[asyncio.Task[None]]()
 
@@ -135,14 +137,24 @@ class Live:
 
     async def watch(self, poll_seconds: float) -> None:
         """Loads each new champion, and restarts a process that has died, until it is cancelled."""
+        if fault := await self._look_at_copy(by_size=False):
+            log(fault)
         while True:
             await asyncio.sleep(poll_seconds)
             number = self.current.source.number
             try:
                 if self._registry:
                     number = await asyncio.to_thread(self._registry.champion_log.end)
+                if number < self.current.source.number:
+                    raise UserError(
+                        f"the champion log ends at {number}, and {self.current.source.number} is served; "
+                        "restore its end from a backup"
+                    )
                 if number > self.current.source.number or not self.current.alive:
                     await self._take_up(number)
+                else:
+                    self.failure = None
+                    await self._poll_copy()
             except Exception as error:
                 # Whatever the fault of this champion, the next one must be loaded.
                 failure = (number, str(error) or repr(error))
@@ -154,6 +166,19 @@ class Live:
         """Ends the processes."""
         await self.current.close()
         await asyncio.gather(*self._retiring)
+
+    async def _poll_copy(self) -> None:
+        """Logs a fault of the copy for TensorFlow Serving, once it is seen twice: publishers take a while."""
+        fault = await self._look_at_copy(by_size=True)
+        self._polls = self._polls + 1 if fault == self._copy_fault else 1
+        self._copy_fault = fault
+        if fault and self._polls == 2:
+            log(fault)
+
+    async def _look_at_copy(self, by_size: bool) -> str:
+        if self._registry is None:
+            return ""
+        return await asyncio.to_thread(self._registry.copy_fault, self.current.source.number, by_size)
 
     async def _take_up(self, number: int) -> None:
         before = self.current

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.documents import Document, decode, encode
+from components.documents import Document, checksum_of, decode, encode
 from components.errors import UserError
 from components.registry.champion_log import ChampionEntry
 from components.registry.run_records import RowCounts, RunRecord, SeenChampion
@@ -75,6 +75,7 @@ def test_a_document_comes_back_as_it_was_written(document: Document) -> None:
 @given(document=DOCUMENTS)
 def test_a_later_release_may_add_keys(document: Document) -> None:
     fields = {**json.loads(encode(document)), "added later": 1}
+    fields["checksum"] = checksum_of(fields)
     assert decode(json.dumps(fields).encode(), type(document), "file", "cure") == document
 
 
@@ -86,6 +87,32 @@ def test_a_document_that_lacks_a_key_is_refused(document: Document, data: st.Dat
     fields = {name: value for name, value in json.loads(encode(document)).items() if name != lost}
     with pytest.raises(UserError, match=rf"^the file: field `{lost}`: .*; the cure$"):
         decode(json.dumps(fields).encode(), type(document), "the file", "the cure")
+
+
+@calm
+@given(document=DOCUMENTS, data=st.data())
+def test_a_document_with_a_flipped_bit_is_refused_or_the_same(
+    document: Document, data: st.DataObject
+) -> None:
+    damaged = bytearray(encode(document))
+    bit = data.draw(st.integers(0, 8 * len(damaged) - 1))
+    damaged[bit // 8] ^= 1 << bit % 8
+    try:
+        found = decode(bytes(damaged), type(document), "file")
+    except UserError:
+        return
+    assert found == document
+
+
+def test_a_document_written_by_hand_needs_no_checksum() -> None:
+    data = (SAMPLES / "champion.json").read_bytes()
+    entry = decode(data, ChampionEntry, "file")
+    assert decode(data.replace(b"sequels only", b"no more"), ChampionEntry, "file").reason == "no more"
+    edited = encode(entry).replace(b"sequels only", b"no more")
+    with pytest.raises(
+        UserError, match="file: it is damaged: its content does not have its checksum; restore"
+    ):
+        decode(edited, ChampionEntry, "file", "restore it")
 
 
 @pytest.mark.parametrize(
@@ -101,8 +128,9 @@ def test_a_document_that_lacks_a_key_is_refused(document: Document, data: st.Dat
 def test_files_of_earlier_releases_are_read_and_written_alike(name: str, kind: type[Document]) -> None:
     """The samples were written before the documents were typed; the names of settings alone have changed."""
     data = (SAMPLES / name).read_bytes()
-    present = data.replace(b'"members"', b'"ensemble_size"').replace(b'"masked"', b'"mask_rate"')
-    assert encode(decode(data, kind, name)) == present
+    present = json.loads(data.replace(b'"members"', b'"ensemble_size"').replace(b'"masked"', b'"mask_rate"'))
+    sealed = json.dumps({**present, "checksum": checksum_of(present)}, indent=2, ensure_ascii=False)
+    assert encode(decode(data, kind, name)).decode() == f"{sealed}\n"
 
 
 def test_what_is_not_finite_is_never_written() -> None:

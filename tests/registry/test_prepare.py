@@ -106,7 +106,7 @@ def test_the_command_names_a_skipped_run_by_the_time(
     words = ["--ratings", ratings, "--skip-unchanged"]
     said = CliRunner().invoke(prepare_command, words, catch_exceptions=False).stdout
     assert said == f"{version} was trained on this input: nothing to do\n"
-    (record,) = registry.runs.newest_first()
+    (record,), _ = registry.runs.newest_first()
     assert record.run_id.startswith("by-hand-")
 
 

@@ -131,7 +131,7 @@ def test_verify_counts_what_is_whole_and_lists_what_is_not(tmp_path: Path, promo
     version = promote(registry, "run").version
     words = ["--registry", registry.root]
     assert CliRunner().invoke(verify, words, catch_exceptions=False).stdout == (
-        "1 versions and 1 copies for a server are whole: 10 files, 0.0 MB\n"
+        "1 versions, 1 copies for a server and 0 runs are whole: 10 files, 0.0 MB\n"
     )
     registry.storage.write_bytes(f"versions/{version}/report.html", b"flipped!")
     registry.storage.delete(f"versions/{version}/model/model.json")
@@ -139,7 +139,7 @@ def test_verify_counts_what_is_whole_and_lists_what_is_not(tmp_path: Path, promo
     assert len(result.stdout.splitlines()) == 2
     assert "report.html is corrupt" in result.stdout
     assert isinstance(result.exception, UserError)
-    assert "has 2 faults; restore" in str(result.exception)
+    assert "has 2 faults; each line above names one, and its cure" in str(result.exception)
 
 
 def test_prepare_writes_its_directory(tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch) -> None:

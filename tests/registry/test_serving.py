@@ -1,0 +1,189 @@
+"""What a server loads is what was published, by its checksums, and what does not belong there goes."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from components.errors import UserError
+from components.registry import verification
+from components.registry.registry import Registry
+from components.registry.verification import repair, verify
+from components.serve.live import Live
+from components.serve.worker import Source
+from components.storage import NotFoundError
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "_PAUSE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def registry(place: str, promote) -> Registry:
+    """A registry with two champions."""
+    store = Registry(place)
+    for number in (1, 2):
+        promote(store, f"run-{number}")
+    return store
+
+
+def graph(registry: Registry, number: int) -> bytes:
+    return registry.storage.read_bytes(f"serving/{number}/saved_model.pb")
+
+
+def test_a_number_that_comes_up_again_serves_the_new_index(registry: Registry, promote) -> None:
+    """The log, not `serving/`, was restored from a backup; the version was never kept."""
+    lost = registry.champion_log.entry(2).version
+    registry.storage.delete("champion/000002.json")
+    registry.versions.remove(lost)
+    promote(registry, "run-3")
+    assert graph(registry, 2) == b"the index of run-3"
+    assert verify(registry).faults == []
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "manifest.json"])
+def test_a_copy_that_differs_is_made_anew_by_naming_its_champion(registry: Registry, name: str) -> None:
+    registry.storage.write_bytes(f"serving/2/{name}", b"another")
+    champion = registry.champion_log.entry(2)
+    assert not registry.serving.is_complete(champion)
+    registry.rollback(champion.version)
+    assert registry.serving.is_complete(champion)
+
+
+def test_no_server_finds_a_mixture_of_two_indexes(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.storage.write_bytes("serving/2/variables/variables.index", b"another")
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(registry.storage), "copy_file", die)
+    with pytest.raises(KeyboardInterrupt):
+        registry.complete_serving()
+    with pytest.raises(NotFoundError):
+        graph(registry, 2)
+
+
+def test_a_publisher_completes_a_copy_of_the_right_size_and_the_wrong_content(registry: Registry) -> None:
+    registry.storage.write_bytes("serving/2/saved_model.pb", b"the index of run-9")
+    registry.finish_serving()
+    assert graph(registry, 2) == b"the index of run-2"
+
+
+FOREIGN = ["99999999999999999999", "3", "02", "0", "tmp", "-1", "1e3", "12 (copy)", "٣"]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_directory_that_does_not_belong_is_named_and_goes(registry: Registry, name: str) -> None:
+    registry.storage.write_bytes(f"serving/{name}/saved_model.pb", b"another")
+    [fault] = verify(registry).faults
+    command = f"`twotower verify --repair --registry {registry.root}`"
+    assert fault == f"{registry.root}/serving/{name} is no copy of a champion; {command} deletes it"
+    assert list(repair(registry)) == [f"deleted {registry.root}/serving/{name}"]
+    assert verify(registry).faults == []
+    assert registry.serving.names() == ["1", "2"]
+    assert registry.champion("").sequence == 2
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_an_empty_directory_is_one_too(registry: Registry, tmp_path) -> None:
+    (tmp_path / "place" / "serving" / "999").mkdir()
+    [fault] = verify(registry).faults
+    assert "serving/999 is no copy of a champion" in fault
+    list(repair(registry))
+    assert verify(registry).faults == []
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index"])
+def test_a_copy_that_differs_is_named_and_made_anew(registry: Registry, number: int, name: str) -> None:
+    registry.storage.write_bytes(f"serving/{number}/{name}", b"another")
+    [fault] = verify(registry).faults
+    assert f"serving/{number}/{name} is corrupt" in fault
+    assert f"`twotower verify --repair --registry {registry.root}` copies it anew" in fault
+    list(repair(registry))
+    assert verify(registry).faults == []
+
+
+def test_a_champion_without_its_graph_is_named_and_completed(registry: Registry) -> None:
+    registry.storage.delete("serving/2/saved_model.pb")
+    [fault] = verify(registry).faults
+    assert "serving/2 is not complete" in fault
+    list(repair(registry))
+    assert verify(registry).faults == []
+
+
+def test_a_file_of_a_version_comes_back_from_the_copy_that_is_whole(registry: Registry) -> None:
+    version = registry.champion_log.entry(1).version
+    registry.storage.write_bytes(f"versions/{version}/index/saved_model.pb", b"another")
+    [fault] = verify(registry).faults
+    assert f"versions/{version}/index/saved_model.pb is corrupt" in fault
+    assert "serving/1/saved_model.pb is whole, and `twotower verify --repair" in fault
+    list(repair(registry))
+    assert verify(registry).faults == []
+    registry.versions.check(version)
+
+
+def test_a_whole_registry_needs_no_repair(registry: Registry) -> None:
+    before = registry.storage.list()
+    assert list(repair(registry)) == []
+    assert registry.storage.list() == before
+
+
+LOST = r"000002\.json is lost: .* has .* as number 2; restore it from a backup, or write it again by"
+
+
+def test_a_lost_end_of_the_log_is_found_by_the_copy_and_written_again(registry: Registry) -> None:
+    version = registry.champion_log.entry(2).version
+    registry.storage.delete("champion/000002.json")
+    for action in (
+        registry.latest,
+        lambda: registry.champion(""),
+        registry.rollback,
+        lambda: registry.rollback(registry.versions.ids()[0]),
+    ):
+        with pytest.raises(UserError, match=LOST):
+            action()
+    [fault] = verify(registry).faults
+    assert f"`twotower rollback {version} --registry {registry.root}`" in fault
+    assert list(repair(registry)) == [], "it is the witness"
+    assert registry.rollback(version).sequence == 2
+    assert verify(registry).faults == []
+    assert registry.champion("").version == version
+
+
+def test_a_whole_lost_log_is_written_again(registry: Registry, promote) -> None:
+    version = promote(registry, "run-3").version
+    registry.storage.delete_prefix("champion")
+    with pytest.raises(UserError, match=r"000003\.json is lost"):
+        registry.latest()
+    assert registry.rollback(version).sequence == 3
+    assert registry.serving.is_complete(registry.champion(""))
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_a_server_says_that_another_one_would_load_something_else(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By checksums when it starts, by sizes when it polls, and there only what two polls see."""
+    served = SimpleNamespace(source=Source("m", 2, registry.root, registry.champion("").version), alive=True)
+    live = Live(served, registry)  # type: ignore[arg-type]
+
+    async def watch(seconds: float) -> str:
+        watching = asyncio.create_task(live.watch(0.01))
+        await asyncio.sleep(seconds)
+        watching.cancel()
+        return capsys.readouterr().err
+
+    assert asyncio.run(watch(0.2)) == ""
+    registry.storage.write_bytes("serving/2/saved_model.pb", b"the index of run-9")
+    assert asyncio.run(watch(0.2)).count("serving/2/saved_model.pb is corrupt") == 1
+    registry.storage.write_bytes("serving/2/saved_model.pb", b"the index")
+    said = asyncio.run(watch(0.3))
+    assert said.count("serving/2/saved_model.pb is missing or not of 18 bytes; `twotower verify --rep") == 1
+    registry.serving.complete(registry.champion(""))
+    registry.storage.delete("champion/000002.json")
+    said = asyncio.run(watch(0.2))
+    assert said.count("stays: the champion log ends at 1, and 2 is served; restore its end") == 1
