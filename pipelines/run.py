@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,7 @@ import components
 from components.documents import write_document
 from components.errors import UserError
 from components.image import IMAGE
+from components.ingest.inputs import STDIN
 from components.progress import PREFIX, TRANSIENT
 from components.registry.registry import Registry
 from components.registry.run_records import CANCELLED, RunRecord, run_id_by_time
@@ -109,7 +112,7 @@ def run_pipeline(
         )
     check_pipeline_inputs(parameters)
     root = Path(workspace).resolve()
-    arguments = _absolute(parameters)
+    arguments = _absolute(spool_stdin(parameters, root / "inputs"))
     arguments.setdefault("image", IMAGE)
     arguments["checkpoint_root"] = arguments.get("checkpoint_root") or str(root / "checkpoints")
     _refuse_python3(root, arguments)
@@ -197,6 +200,28 @@ def _follow(log: Path, process: subprocess.Popen[bytes]) -> Iterator[Event]:
             if ended:
                 return
             time.sleep(0.1)
+
+
+def spool_stdin(parameters: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """Copies the standard input to a file in `directory` where an input is "-": no step has it.
+
+    Returns the parameters with that file. Raises `UserError` if several inputs are "-".
+    """
+    named = [name for name in _READ if parameters.get(name) == STDIN]
+    if len(named) > 1:
+        raise UserError(
+            f"{' and '.join(map(_flag, named))} are the standard input; give a file for one of them"
+        )
+    for name in named:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        # Named by its content, so that a repeated run finds its steps in the cache.
+        with Path(copy.name).open("rb") as content:
+            target = directory / hashlib.file_digest(content, "sha256").hexdigest()[:16]
+        Path(copy.name).replace(target)
+        parameters = {**parameters, name: str(target)}
+    return parameters
 
 
 def _absolute(parameters: dict[str, Any]) -> dict[str, Any]:

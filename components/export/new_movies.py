@@ -47,10 +47,7 @@ def read_new_movies(movies: str, model: str | Path, scoring: ScoringModel) -> Ne
     Raises `UserError` if the table cannot be read, or the model at `model` cannot place movies.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        files = open_all(movies, "--movies", Path(scratch))
-        if len(files) > 1:
-            raise UserError(f"--movies {movies} names {len(files)} files; give one")
-        table = movie_tables.read(files[0], ReadOptions())
+        table = movie_tables.read(open_all(movies, "--movies", Path(scratch)), ReadOptions())
     place = scoring.signature("candidate_from_features")
     if place is None:
         raise UserError(

@@ -70,6 +70,7 @@ class MovieTableCounts(Document):
     duplicate_ids: int = 0  # left out; the first one stays
     without_title: int = 0  # their id is their title
     without_year: int = 0  # their year is unknown
+    added: int = 0  # rated movies without a row that were kept, their ids for titles
 
 
 class Statistics(Document):
@@ -86,6 +87,8 @@ class Statistics(Document):
     rows_left_out: int
     movies: int  # of the whole catalogue
     movie_table: MovieTableCounts
+    # Of the movies, beside title, year and genres: name -> type, for people.
+    attributes: dict[str, str] = msgspec.field(default_factory=dict)
     rating_scale: Scale
     splits: SplitCounts
     split: SplitSettings
@@ -109,7 +112,9 @@ class RatingsDataset:
     `train.parquet`, `validation.parquet` and `test.parquet` hold the columns user_id (string), movie_id
     (string) and rating (float32), and time (int64, seconds since 1970) where the file had it;
     `movies.parquet` holds the whole catalogue in the order of the movie table: movie_id (string), title
-    (string), year (int32, null where unknown) and genres (string, separated by "|", "" where unknown).
+    (string), year (int32, null where unknown), genres (string, separated by "|", "" where unknown) and, if
+    the table has further columns, attributes (a struct of booleans, int64, doubles, strings, and lists of
+    strings).
     `rejects.csv` lists each row that was not kept.
     """
 

@@ -3,18 +3,25 @@
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Sequence
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
+from components.ingest.containers import archives
+from components.progress import log
 from components.storage import fetch, identity, is_pattern, is_remote, matches
 
 # The first bytes of a file -> its packing.
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "parquet"}
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "parquet", **archives.MAGIC}
+# Names the standard input in place of a file.
+STDIN = "-"
 _HEAD_BYTES = 1 << 20
 _LONE_CR = re.compile(rb"\r(?!\n)")
 
@@ -27,6 +34,7 @@ class InputFile:
     path: Path
     flag: str  # that named it, for messages
     packing: str  # none, gzip, zstd or parquet
+    scratch: Path  # the directory for copies of it
 
     @property
     def is_parquet(self) -> bool:
@@ -53,9 +61,9 @@ class InputFile:
         found = re.search(rb"\r\n|\r|\n", self.head)
         if not found or found[0] != b"\r\n":
             return "\n"
-        return "\n" if any(_LONE_CR.search(piece) for piece in self._pieces()) else "\r\n"
+        return "\n" if any(_LONE_CR.search(piece) for piece in self.pieces()) else "\r\n"
 
-    def _pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[bytes]:
         """Yields the content of a text file, in pieces that never separate a CR from its LF."""
         kept = b""
         with self.stream() as stream:
@@ -119,34 +127,96 @@ def names(text: str, flag: str) -> list[str]:
     return found
 
 
-def open_all(text: str, flag: str, scratch: Path) -> list[InputFile]:
-    """Opens every file that `text` names and reads its first bytes; gs:// objects are copied to `scratch`.
+def open_all(
+    text: str, flag: str, scratch: Path, fits: Callable[[InputFile], bool] = lambda _: True
+) -> list[InputFile]:
+    """Opens every file that `text` names and reads its first bytes; objects are copied to `scratch`.
 
-    Raises `UserError` if a file is absent, a directory, empty, unreadable or not text.
+    Of a zip archive those members are opened whose first lines `fits`; "-" is the standard input. Raises
+    `UserError` if a file is absent, a directory, empty, unreadable or not text.
     """
-    return [_open(name, flag, scratch) for name in names(text, flag)]
+    return [file for name in names(text, flag) for file in _open(name, flag, scratch, fits)]
 
 
-def _open(name: str, flag: str, scratch: Path) -> InputFile:
+def _open(name: str, flag: str, scratch: Path, fits: Callable[[InputFile], bool]) -> list[InputFile]:
     if not is_remote(name) and Path(name).is_dir():
         raise UserError(f"{flag} {name} is a directory; name a file in it, or a pattern such as {name}/*.csv")
+    whole, member = archives.split_member(name)
+    file = _unpack(_fetch(whole, flag, scratch))
+    if file.packing != "zip":
+        return [_checked(file)]
+
+    def fits_head(head: Path, inner: str) -> bool:
+        return fits(_checked(_unpack(replace(file, name=inner, path=head, packing=_packing(head)))))
+
+    members = archives.choose_members(file.path, member, fits_head, scratch, f"{flag} {whole}")
+    log(f"{flag} {whole}: reading {', '.join(members)}")
+    return [_checked(_unpack(_extract(file, inner))) for inner in members]
+
+
+def _fetch(name: str, flag: str, scratch: Path) -> InputFile:
     try:
-        path = fetch(name, scratch)
-        with path.open("rb") as stream:
-            start = stream.read(4)
+        if name == STDIN:
+            name, path = "the standard input", _spool(flag, scratch)
+        else:
+            path = fetch(name, scratch)
+        return InputFile(name, path, flag, _packing(path), scratch)
     except OSError as error:
         raise UserError(f"{flag} {name} cannot be read: {error.strerror}; check its permissions") from error
     except UserError as error:
         raise UserError(f"{flag} {error}") from error
-    packing = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "none")
-    file = InputFile(name, path, flag, packing)
+
+
+def _packing(path: Path) -> str:
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "none")
+
+
+def spooled(scratch: Path, flag: str) -> Path:
+    """Returns the copy of the standard input, if `flag` names it."""
+    return scratch / f"stdin{flag}"
+
+
+def _spool(flag: str, scratch: Path) -> Path:
+    """Copies the standard input to a file."""
+    if sys.stdin.isatty():
+        raise UserError("- is the standard input, which is a terminal; pipe a file into this command")
+    path = spooled(scratch, flag)
+    with path.open("wb") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+    return path
+
+
+def _extract(file: InputFile, member: str) -> InputFile:
+    """Unpacks one member of a zip archive."""
+    target = Path(tempfile.mkdtemp(dir=file.scratch)) / Path(member).name
+    name = f"{file.name}/{member}"
+    archives.extract(file.path, member, target, f"{file.flag} {name}")
+    return replace(file, name=name, path=target, packing=_packing(target))
+
+
+def _unpack(file: InputFile) -> InputFile:
+    """Unpacks a file whose packing the engine does not read."""
+    if file.packing not in ("bzip2", "xz"):
+        return file
+    target = Path(tempfile.mkdtemp(dir=file.scratch)) / file.path.stem
+    archives.unpack(file.path, file.packing, target, f"{file.flag} {file.name}")
+    return replace(file, path=target, packing=_packing(target))
+
+
+def _checked(file: InputFile) -> InputFile:
+    """Returns `file`; raises `UserError` if it is empty, damaged or not text."""
     if file.is_parquet:
         return file
+    label = f"{file.flag} {file.name}"
+    if file.packing in archives.MAGIC.values():
+        raise UserError(f"{label} is packed more than once; unpack it, and name the file")
     if not file.head.strip(b"\xef\xbb\xbf \t\r\n"):
-        raise UserError(f"{flag} {name} is empty; name a file that has a header and rows")
+        raise UserError(f"{label} is empty; name a file that has a header and rows")
     if b"\0" in file.head or file.head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(f"{flag} {name} is not UTF-8 text: it holds NUL bytes; name a CSV file in UTF-8")
-    if packing != "none":
+        raise UserError(f"{label} is not UTF-8 text: it holds NUL bytes; name a CSV file in UTF-8")
+    if file.packing != "none":
         # The engine checks no checksums, and takes a cut zstd file as whole.
         with file.stream() as stream:
             while stream.read(_HEAD_BYTES):
@@ -166,5 +236,7 @@ def fingerprint_of(ratings: str, movies: str, test_ratings: str) -> str:
     lines = []
     for flag, text in (("--ratings", ratings), ("--movies", movies), ("--test-ratings", test_ratings)):
         if text:
-            lines += [f"{flag} {name} {identity(name)}" for name in names(text, flag)]
+            lines += [
+                f"{flag} {name} {identity(archives.split_member(name)[0])}" for name in names(text, flag)
+            ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]

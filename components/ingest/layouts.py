@@ -1,12 +1,14 @@
 """Layouts of ratings files: names for `--format`, detection by the first line, and columns."""
 
 import csv
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components.errors import UserError
 from components.ingest.inputs import InputFile, first_lines
+from components.ingest.settings import parse_roles
 
 # What a header may call each column; compared without case, spaces, hyphens and underscores.
 NAMES = {
@@ -15,7 +17,19 @@ NAMES = {
     "rating": ("rating", "stars", "score"),
     "time": ("timestamp", "time", "date"),
 }
+# Likewise, for a role that has no column of those names.
+OTHER_NAMES = {
+    "user": ("reviewerid", "memberid", "profileid", "username"),
+    "movie": (
+        *("asin", "isbn", "bookid", "animeid", "placeid", "productid", "businessid", "filmid", "showid"),
+        *("gameid", "songid"),
+    ),
+    "rating": ("overall", "bookrating", "starrating", "userrating", "ratingvalue", "reviewscore"),
+    "time": ("unixreviewtime", "ratedat", "createdat", "ratingdate", "reviewdate", "datetime", "ts"),
+}
 REQUIRED = ("user", "movie", "rating")
+# The line that tells Excel the delimiter.
+DELIMITER_LINE = re.compile(r"sep=.", re.IGNORECASE)
 DELIMITERS = ("::", "\t", ",", ";", "|")
 
 
@@ -24,13 +38,20 @@ class Layout:
     """Division of the lines of a ratings file into fields."""
 
     name: str  # for people
-    delimiter: str  # what stands between two fields; "" in a Parquet file
+    # Between two fields; " " is any number of spaces and tabs; "" in Parquet and JSON.
+    delimiter: str
     fields: int  # how many fields a line has
     # Role (user, movie, rating, time) -> its field, from 1, or in a Parquet file its column, from 0.
     # Without a movie, lines `MOVIE:` stand above the ratings of each movie (the Netflix Prize).
     positions: dict[str, int]
-    header: bool  # true if the first line names the columns
+    header: int  # how many lines, not counting blank ones, stand above the rows: usually one with the names
     scale: tuple[float, float] | None = None  # least and greatest rating, where the layout says so
+    keys: Sequence[str] = ()  # of JSON lines: those of the fields
+
+    @property
+    def may_quote(self) -> bool:
+        """True if fields may be in quotes."""
+        return self.delimiter not in ("", " ", "::")
 
 
 def plain(name: str) -> str:
@@ -40,6 +61,8 @@ def plain(name: str) -> str:
 
 def cut(line: str, delimiter: str) -> list[str]:
     """Cuts one line into its fields; none if one is too long."""
+    if delimiter == " ":
+        return line.split()
     if len(delimiter) > 1:
         return line.split(delimiter)
     try:
@@ -48,10 +71,10 @@ def cut(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def is_number(text: str) -> bool:
-    """Tests if `text` is a number."""
+def is_number(text: str, delimiter: str = "") -> bool:
+    """Tests if `text` is a number; between semicolons it may have a decimal comma."""
     try:
-        float(text)
+        float(text.replace(",", ".") if delimiter == ";" else text)
     except ValueError:
         return False
     return True
@@ -62,14 +85,7 @@ def parse_columns(text: str, format: str = "") -> dict[str, str]:
 
     Raises `UserError` if it is not of that form, or `--format` names a layout whose columns are known.
     """
-    columns: dict[str, str] = {}
-    for word in filter(None, text.split(",")):
-        role, separator, column = (part.strip() for part in word.partition("="))
-        if role not in NAMES or not separator or not column or role in columns:
-            raise UserError(
-                f"--columns {text} is not understood; write user=NAME,movie=NAME,rating=NAME[,time=NAME]"
-            )
-        columns[role] = column
+    columns = parse_roles(text, "--columns", NAMES)
     missing = [role for role in REQUIRED if columns and role not in columns]
     if missing:
         raise UserError(
@@ -113,7 +129,7 @@ def _movielens(line: str, named: bool) -> Layout | None:
 
 
 def _without_header(name: str, delimiter: str) -> Fit:
-    """Layout of MovieLens without a header, ratings.dat and u.data."""
+    """Layout of MovieLens without a header, ratings.dat and u.data, with any delimiter."""
 
     def fit(line: str, named: bool) -> Layout | None:
         fields = cut(line, delimiter)
@@ -137,6 +153,34 @@ def _table(name: str, delimiters: Sequence[str]) -> Fit:
     return fit
 
 
+def _spaces(line: str, named: bool) -> Layout | None:
+    """Layout of columns with spaces between them, with or without a header."""
+    return _with_header("spaces", line, " ") or _without_header("spaces", " ")(line, named)
+
+
+def _json_lines(line: str, named: bool) -> Layout | None:
+    """Layout of one JSON object a line, by the keys of the first."""
+    if not (keys := _json_keys(line)):
+        return None
+    found = _find_columns([plain(key) for key in keys])
+    return _of_keys("jsonl", {role: keys[place] for role, place in found.items()})
+
+
+def _json_keys(line: str) -> list[str]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return []
+    return list(found) if isinstance(found, dict) else []
+
+
+def _of_keys(name: str, keys: Mapping[str, str]) -> Layout | None:
+    if not all(role in keys for role in REQUIRED):
+        return None
+    positions = {role: place for place, role in enumerate(keys, start=1)}
+    return Layout(name, "", len(keys), positions, header=0, keys=list(keys.values()))
+
+
 # What `csv` and `tsv` may have between two fields.
 _TABLES: Mapping[str, Sequence[str]] = {
     "csv": [delimiter for delimiter in DELIMITERS if delimiter != "\t"],
@@ -144,16 +188,18 @@ _TABLES: Mapping[str, Sequence[str]] = {
 }
 # In the order in which they are tried; the first one that fits is taken.
 _FITS: Mapping[str, Fit] = {
+    "jsonl": _json_lines,
     "netflix": _netflix,
     "netflix-prize": _netflix_prize,
     "movielens": _movielens,
     **{name: _table(name, delimiters) for name, delimiters in _TABLES.items()},
     "movielens-dat": _without_header("movielens-dat", "::"),
     "movielens-tab": _without_header("movielens-tab", "\t"),
+    "spaces": _spaces,
 }
 FORMATS = (*_FITS, PARQUET)
 # Those whose columns the user may name.
-WITH_COLUMNS = (*_TABLES, PARQUET)
+WITH_COLUMNS = (*_TABLES, "jsonl", "spaces", PARQUET)
 
 
 def layout_of(file: InputFile, name: str, columns: Mapping[str, str]) -> Layout:
@@ -172,7 +218,9 @@ def layout_of(file: InputFile, name: str, columns: Mapping[str, str]) -> Layout:
         )
     if file.is_parquet:
         return _parquet(file, columns)
-    lines = first_lines(file, 2)
+    lines = first_lines(file, 3)
+    above = int(len(lines) > 1 and bool(DELIMITER_LINE.fullmatch(lines[0].strip())))
+    lines = lines[above:]
     if "\ufffd" in lines[0]:
         raise UserError(
             f"{file.flag} {file.name} is not UTF-8; convert it, e.g. with `iconv -f LATIN1 -t UTF-8`"
@@ -183,7 +231,16 @@ def layout_of(file: InputFile, name: str, columns: Mapping[str, str]) -> Layout:
         raise UserError(f"{file.flag} {file.name} {problem}: its first line is {lines[0][:80]!r}; {cure}")
     if layout.header and len(lines) < 2:
         raise UserError(f"{file.flag} {file.name} has a header but no rows; name a file with ratings")
-    return layout
+    return replace(layout, header=layout.header + above)
+
+
+def fits(file: InputFile, name: str, columns: Mapping[str, str]) -> bool:
+    """Tests if there is a layout for `file`, and its first row is in it."""
+    layout = layout_of(file, name, columns)
+    if file.is_parquet or layout.keys:
+        return True
+    row = first_lines(file, 2 + layout.header)[1 if "movie" not in layout.positions else layout.header]
+    return len(cut(row, layout.delimiter)) == layout.fields
 
 
 def _misfit(name: str, columns: Mapping[str, str]) -> tuple[str, str]:
@@ -206,16 +263,25 @@ def _by_name(line: str, name: str) -> Layout | None:
 
 def _by_columns(line: str, name: str, columns: Mapping[str, str]) -> Layout | None:
     """Finds the layout that has every column that is asked for, by name or number."""
-    for delimiter in _TABLES.get(name, DELIMITERS):
+    if keys := _json_keys(line):
+        return _of_keys("columns", columns) if all(key in keys for key in columns.values()) else None
+    for delimiter in _TABLES.get(name, (*DELIMITERS, " ")):
         fields = [field.strip() for field in cut(line, delimiter)]
         if all(column in fields for column in columns.values()):
             positions = {role: fields.index(column) + 1 for role, column in columns.items()}
             return Layout("columns", delimiter, len(fields), positions, header=True)
         if all(column.isdecimal() and 0 < int(column) <= len(fields) for column in columns.values()):
             positions = {role: int(column) for role, column in columns.items()}
-            header = not is_number(fields[positions["rating"] - 1])
+            header = not is_number(fields[positions["rating"] - 1], delimiter)
             return Layout("columns", delimiter, len(fields), positions, header)
     return None
+
+
+def _find_columns(names: Sequence[str]) -> dict[str, int]:
+    """Finds the place of each role's column, from 0, by the usual names, else by the others."""
+    usual, others = _places(names, NAMES), _places(names, OTHER_NAMES)
+    taken = {role for role, accepted in NAMES.items() if any(name in accepted for name in names)}
+    return usual | {role: place for role, place in others.items() if role not in taken}
 
 
 def _places(names: Sequence[str], accepted: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -228,7 +294,7 @@ def _with_header(
     name: str, line: str, delimiter: str, scale: tuple[float, float] | None = None
 ) -> Layout | None:
     names = [plain(field) for field in cut(line, delimiter)]
-    positions = {role: place + 1 for role, place in _places(names, NAMES).items()}
+    positions = {role: place + 1 for role, place in _find_columns(names).items()}
     if not all(role in positions for role in REQUIRED):
         return None
     return Layout(name, delimiter, len(names), positions, header=True, scale=scale)
@@ -239,7 +305,7 @@ def _parquet(file: InputFile, columns: Mapping[str, str]) -> Layout:
     if columns:
         positions = _places(names, {role: [name] for role, name in columns.items()})
     else:
-        positions = _places([plain(name) for name in names], NAMES)
+        positions = _find_columns([plain(name) for name in names])
     missing = [role for role in (columns or REQUIRED) if role not in positions]
     if missing:
         raise UserError(

@@ -1,109 +1,29 @@
 """Reads movie tables (the Netflix files', MovieLens', any table with a header) into the catalogue."""
 
+import itertools
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from components.errors import UserError
+from components.ingest.attributes import attribute_name, known
+from components.ingest.catalogue import Catalogue, Malformed, Movie, MovieRows
 from components.ingest.inputs import InputFile, first_lines
 from components.ingest.layouts import DELIMITERS, cut, plain
+from components.ingest.layouts import NAMES as RATINGS
 from components.ingest.records import RecordError, TableRecord, records
 from components.ingest.settings import ReadOptions
 
-
-class Movie(NamedTuple):
-    """One row of a movie table, as it stands there."""
-
-    movie_id: str
-    title: str
-    year: int | None
-    genres: str = ""  # separated by "|"; "" where unknown
-
-
-class Malformed(NamedTuple):
-    """A row of a movie table that has more fields than the header has names."""
-
-    line: int
-
-
-@dataclass
-class Catalogue:
-    """Movies, each id once."""
-
-    movie_ids: list[str] = field(default_factory=list)
-    titles: list[str] = field(default_factory=list)  # a movie without a title has its id for one
-    years: list[int | None] = field(default_factory=list)  # None where unknown
-    genres: list[str] = field(default_factory=list)  # separated by "|"; "" where unknown
-    counts: Counter[str] = field(default_factory=Counter)  # corrected rows, the fields of `MovieTableCounts`
-    first_malformed: int | None = None  # its line; None if no row is malformed
-
-    @classmethod
-    def of(cls, movies: Iterable[Movie | Malformed], missing: Sequence[str] = ("",)) -> "Catalogue":
-        """Collects `movies` in their order; those with an id among `missing` are left out."""
-        catalogue, seen = cls(), set()
-        for movie in movies:
-            if isinstance(movie, Malformed):
-                catalogue.counts["malformed"] += 1
-                catalogue.first_malformed = catalogue.first_malformed or movie.line
-            elif movie.movie_id in missing:
-                catalogue.counts["without_id"] += 1
-            elif movie.movie_id in seen:
-                catalogue.counts["duplicate_ids"] += 1
-            else:
-                seen.add(movie.movie_id)
-                catalogue.movie_ids.append(movie.movie_id)
-                catalogue.titles.append(movie.title or movie.movie_id)
-                catalogue.years.append(movie.year)
-                catalogue.genres.append(movie.genres)
-                catalogue.counts["without_title"] += not movie.title
-                catalogue.counts["without_year"] += movie.year is None
-        return catalogue
-
-
-def rated_movies(connection: Any) -> Catalogue:
-    """Makes the catalogue where there is no movie table: all rated movies, with their ids as titles."""
-    rows = connection.execute(
-        "SELECT DISTINCT movie_id FROM rows WHERE reason = 0 ORDER BY movie_id"
-    ).fetchall()
-    return Catalogue.of(Movie(movie_id, movie_id, None) for (movie_id,) in rows)
-
-
-def create_table(connection: Any, catalogue: Catalogue) -> None:
-    """Makes the table catalogue(movie_id, title, year, genres, index)."""
-    import pyarrow as pa
-
-    movies = pa.table(
-        {
-            "movie_id": pa.array(catalogue.movie_ids, pa.string()),
-            "title": pa.array(catalogue.titles, pa.string()),
-            "year": pa.array(catalogue.years, pa.int32()),
-            "genres": pa.array(catalogue.genres, pa.string()),
-            "index": pa.array(range(len(catalogue.movie_ids)), pa.int32()),
-        }
-    )
-    connection.register("movie_table", movies)
-    connection.execute("CREATE TABLE catalogue AS SELECT * FROM movie_table")
-    connection.unregister("movie_table")
-
-
-def write(connection: Any, file: Path) -> None:
-    """Writes the table catalogue as Parquet, in its order."""
-    connection.execute(
-        "COPY (SELECT * EXCLUDE (index) FROM catalogue ORDER BY index) TO ? (FORMAT parquet)", [str(file)]
-    )
-
-
 # What a header may call each column; compared as those of ratings files are.
 NAMES = {
-    "movie": ("movieid", "movie", "itemid", "item", "id"),
+    "id": ("movieid", "movie", "itemid", "item", "id"),
     "title": ("name", "title", "movietitle", "moviename"),
     "year": ("year", "releaseyear", "yearofrelease"),
     "genres": ("genres", "genre"),
 }
 _YEARS = range(1850, 2200)
+# A date in place of a year: `1995-10-30`, `10/30/1995`, `30-Oct-1995`.
+_DATE = re.compile(r"(\d{4})-\d\d-\d\d\b.*|\d\d?[./-]\w{1,3}[./-](\d{4})")
 # MovieLens: `Toy Story (1995)`.
 _TITLE_WITH_YEAR = re.compile(r"(.*\S)\s*\((\d{4})\)\s*", re.DOTALL)
 # movie_titles.csv of the Netflix Prize: no header, commas in titles, `NULL` for an unknown year.
@@ -122,57 +42,111 @@ _LONGEST_TITLE = 10_000
 _MOST_TITLE_LINES = 3
 
 
-def read(file: InputFile, options: ReadOptions) -> Catalogue:
-    """Reads a movie table. Raises `UserError` if the file is no such table, or holds no movie."""
-    catalogue = Catalogue.of(_movies(file), [""] if file.is_parquet else options.missing)
+def read(files: Sequence[InputFile], options: ReadOptions) -> Catalogue:
+    """Reads movie tables.
+
+    Raises `UserError` if a file is no such table, none has titles, or they hold no movie.
+    """
+    columns = options.movie_roles
+    tables = [
+        _table(file, columns)._replace(missing=[""] if file.is_parquet else options.missing) for file in files
+    ]
+    for file, table in zip(files, tables, strict=True):
+        alone = ["id"] if len(tables) > 1 else ["id", "title", *columns]
+        if missing := [role for role in dict.fromkeys(alone) if role not in table.roles]:
+            raise _misfit(file, missing, table.header)
+        if "title" not in table.roles and any(plain(name) in RATINGS["user"] for name in table.header):
+            raise UserError(
+                f"{file.flag} {file.name} is no movie table: it has a column of users and none of titles; "
+                "name it with --ratings, or leave it out"
+            )
+    for role in dict.fromkeys(["title", *columns]):
+        if not any(role in table.roles for table in tables):
+            raise _misfit(files[0], [role], tables[0].header)
+    catalogue = Catalogue.of(tables)
     if not catalogue.movie_ids:
-        raise UserError(f"{file.flag} {file.name} has a header but no movies; name a table with movies")
+        raise UserError(
+            f"{files[0].flag} {files[0].name} has a header but no movies; name a table with movies"
+        )
     return catalogue
 
 
-def _movies(file: InputFile) -> Iterator[Movie | Malformed]:
+def fits(file: InputFile, options: ReadOptions) -> bool:
+    """Tests if a file is, by its first lines, a movie table with titles."""
+    table = _table(file, options.movie_roles)
+    # Without a header, a line of ratings or of users could be taken for one of movies.
+    known = table.header or re.search(r"\(\d{4}\)|,.*,.*[^\W\d_]", first_lines(file, 1)[0])
+    return bool(known) and {"id", "title"} <= {*table.roles}
+
+
+def _table(file: InputFile, columns: Mapping[str, str]) -> MovieRows:
     if file.is_parquet:
-        yield from _from_table(file, file.parquet_columns(), _parquet_rows(file))
-        return
+        return _from_rows(file, file.parquet_columns(), _parquet_rows(file), columns)
     first = first_lines(file, 1)[0]
-    if _PRIZE_LINE.fullmatch(first):
-        for line in _lines(file):
-            movie_id, year, title = (*line.split(",", 2), "", "")[:3]
-            yield Movie(movie_id.strip(), title.strip(), _year(year.strip()))
-    elif match := _MOVIELENS_LINE.match(first):
-        for line in _lines(file):
-            movie_id, title, *others = *line.split(match[1]), "", ""
-            marked = zip(_ITEM_GENRES.split("|"), others[3:], strict=False)
-            of_item = "|".join(genre for genre, mark in marked if mark == "1")
-            genres = others[0] if match[1] == "::" else of_item
-            yield _with_year_in_title(movie_id.strip(), title.strip(), genres)
-    else:
-        delimiter = next((mark for mark in DELIMITERS if len(cut(first, mark)) > 1), ",")
-        rows = _records(file, delimiter)
-        yield from _from_table(file, next(rows).fields, rows, delimiter)
+    if not columns and _PRIZE_LINE.fullmatch(first):
+        return MovieRows(_prize_movies(file))
+    if not columns and (match := _MOVIELENS_LINE.match(first)):
+        return MovieRows(_movielens_movies(file, match[1]))
+    delimiter = next((mark for mark in DELIMITERS if len(cut(first, mark)) > 1), ",")
+    rows = _records(file, delimiter)
+    first_row = next(rows)
+    header = first_row.fields
+    numbered = columns and all(column.isdecimal() for column in columns.values())
+    if numbered and not any(plain(cell) in accepted for cell in header for accepted in NAMES.values()):
+        rows = itertools.chain([first_row], rows)
+        header = [f"column {place + 1}" for place in range(len(header))]
+    return _from_rows(file, header, rows, columns, delimiter)
 
 
-def _from_table(
-    file: InputFile, header: Sequence[str], rows: Iterator[TableRecord], delimiter: str = ""
-) -> Iterator[Movie | Malformed]:
-    columns = _columns(file, header)
+def _prize_movies(file: InputFile) -> Iterator[Movie]:
+    for line in _lines(file):
+        movie_id, year, title = (*line.split(",", 2), "", "")[:3]
+        yield Movie(movie_id.strip(), title.strip(), _year(year.strip()))
 
-    def cell(row: Sequence[str], role: str) -> str:
-        return row[columns[role]].strip() if columns.get(role, len(row)) < len(row) else ""
 
-    for line, fields in rows:
-        row = _without_extra(fields, len(header), delimiter if columns["title"] == len(header) - 1 else "")
-        if row is None:
-            yield Malformed(line)
-            continue
-        if delimiter:
-            _check_title(file, line, cell(row, "title"), len(header), delimiter)
-        movie_id, title = cell(row, "movie"), " ".join(cell(row, "title").split())
-        genres = cell(row, "genres")
-        if "year" in columns:
-            yield Movie(movie_id, title, _year(cell(row, "year")), _genres(genres))
-        else:
-            yield _with_year_in_title(movie_id, title, genres)
+def _movielens_movies(file: InputFile, delimiter: str) -> Iterator[Movie]:
+    for line in _lines(file):
+        movie_id, title, *others = *line.split(delimiter), "", ""
+        marked = zip(_ITEM_GENRES.split("|"), others[3:], strict=False)
+        of_item = "|".join(genre for genre, mark in marked if mark == "1")
+        genres = others[0] if delimiter == "::" else of_item
+        yield _with_year_in_title(movie_id.strip(), title.strip(), genres)
+
+
+def _from_rows(
+    file: InputFile,
+    header: Sequence[str],
+    rows: Iterator[TableRecord],
+    named: Mapping[str, str],
+    delimiter: str = "",
+) -> MovieRows:
+    columns = _columns(header, named)
+    others: dict[str, int] = {}
+    for place, name in enumerate(header):
+        if attribute_name(name) and place not in columns.values():
+            others.setdefault(attribute_name(name), place)
+
+    def cell(row: Sequence[str], place: int | None) -> str:
+        return row[place].strip() if place is not None and place < len(row) else ""
+
+    def movies() -> Iterator[Movie | Malformed]:
+        last_is_title = columns.get("title") == len(header) - 1
+        for line, fields in rows:
+            row = _without_extra(fields, len(header), delimiter if last_is_title else "")
+            if row is None:
+                yield Malformed(line)
+                continue
+            if delimiter:
+                _check_title(file, line, cell(row, columns.get("title")), len(header), delimiter)
+            movie_id, title, year, genres = (cell(row, columns.get(role)) for role in NAMES)
+            title = " ".join(title.split())
+            further = {name: text for name, place in others.items() if (text := known(cell(row, place)))}
+            if "year" in columns:
+                yield Movie(movie_id, title, _year(year), _genres(genres), further)
+            else:
+                yield _with_year_in_title(movie_id, title, genres)._replace(others=further)
+
+    return MovieRows(movies(), [*columns], header)
 
 
 def _without_extra(fields: list[str], count: int, joint: str) -> list[str] | None:
@@ -196,21 +170,30 @@ def _check_title(file: InputFile, line: int, title: str, count: int, delimiter: 
         )
 
 
-def _columns(file: InputFile, header: Sequence[str]) -> dict[str, int]:
+def _columns(header: Sequence[str], named: Mapping[str, str]) -> dict[str, int]:
+    """Finds the place of each role's column, from 0: as the user `named` it, else by its usual names."""
     names = [plain(name) for name in header]
     columns = {
         role: names.index(name)
         for role, accepted in NAMES.items()
         for name in reversed(accepted)
-        if name in names
+        if name in names and role not in named
     }
-    missing = [role for role in ("movie", "title") if role not in columns]
-    if missing:
-        raise UserError(
-            f"{file.flag} {file.name} has no column for the {' or the '.join(missing)}: its first line is "
-            f"{','.join(header)[:80]!r}; name the columns Movie_ID, Year and Name"
-        )
+    exact = [name.strip() for name in header]
+    for role, column in named.items():
+        if column in exact:
+            columns[role] = exact.index(column)
+        elif column.isdecimal() and 0 < int(column) <= len(header):
+            columns[role] = int(column) - 1
     return columns
+
+
+def _misfit(file: InputFile, missing: Sequence[str], header: Sequence[str]) -> UserError:
+    roles = " or the ".join("movie" if role == "id" else role for role in missing)
+    return UserError(
+        f"{file.flag} {file.name} has no column for the {roles}: its first line is "
+        f"{','.join(header)[:80]!r}; name the columns with --movie-columns id=…,title=…,year=…,genres=…"
+    )
 
 
 def _with_year_in_title(movie_id: str, title: str, genres: str) -> Movie:
@@ -220,14 +203,16 @@ def _with_year_in_title(movie_id: str, title: str, genres: str) -> Movie:
 
 
 def _genres(text: str) -> str:
-    """Separates genres by "|", whether `text` does so, or by commas or semicolons."""
-    genres = (genre.strip() for genre in re.split(r"[|,;]", text))
+    """Separates genres by "|", whether `text` does so, or by commas or semicolons, or lists them as JSON."""
+    genres = (genre.strip() for genre in re.split(r"[|,;]", known(text)))
     return "|".join(genre for genre in genres if genre not in _NO_GENRES)
 
 
 def _year(text: str) -> int | None:
     # Tools that hold a column with gaps as floating point write 1997.0.
     digits = text.removesuffix(".0")
+    if date := _DATE.fullmatch(text):
+        digits = date[1] or date[2]
     return int(digits) if digits.isdecimal() and int(digits) in _YEARS else None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from components.display import date, percent, quantile, table
 from components.errors import UserError
 from components.ingest import inputs, layouts, movie_tables, rejects, rows, split
+from components.ingest.catalogue import Catalogue, add_rated_movies, create_table, write_catalogue
 from components.ingest.database import database, one_row
 from components.ingest.dataset import (
     MOVIES_FILE,
@@ -23,7 +24,7 @@ from components.ingest.dataset import (
     measure,
     parse_scale,
 )
-from components.ingest.inputs import InputFile, fingerprint_of
+from components.ingest.inputs import STDIN, InputFile, fingerprint_of, spooled
 from components.ingest.layouts import Layout
 from components.ingest.rejects import RejectReason, Rejects
 from components.ingest.settings import ReadOptions
@@ -52,7 +53,7 @@ class InputSources:
 
     ratings: Sequence[tuple[InputFile, Layout]]  # each with its layout; those of the test split come last
     test_files: int  # number of files of the test split
-    movies: InputFile | None  # the movie table; None if there is none
+    movies: Sequence[InputFile]  # the movie tables, the first of two that disagree counts; may be empty
     fingerprint: str  # identifies the files
 
     @property
@@ -73,16 +74,24 @@ def open_sources(
 
     Raises `UserError` if one of them cannot be used.
     """
-    tables = inputs.open_all(movies, "--movies", scratch) if movies else []
-    if len(tables) > 1:
-        raise UserError(f"--movies {movies} names {len(tables)} files; name one movie table")
-    training = inputs.open_all(ratings, "--ratings", scratch)
-    testing = inputs.open_all(test_ratings, "--test-ratings", scratch) if test_ratings else []
+
+    def is_ratings(file: InputFile) -> bool:
+        return layouts.fits(file, settings.format, settings.columns)
+
+    def is_movie_table(file: InputFile) -> bool:
+        return movie_tables.fits(file, settings.read)
+
+    tables = inputs.open_all(movies, "--movies", scratch, is_movie_table) if movies else []
+    training = inputs.open_all(ratings, "--ratings", scratch, is_ratings)
+    testing = inputs.open_all(test_ratings, "--test-ratings", scratch, is_ratings) if test_ratings else []
     found = [
         (file, layouts.layout_of(file, settings.format, settings.columns)) for file in (*training, *testing)
     ]
-    fingerprint = fingerprint or fingerprint_of(ratings, movies, test_ratings)
-    sources = InputSources(found, len(testing), tables[0] if tables else None, fingerprint)
+    if not fingerprint:
+        texts = {"--ratings": ratings, "--movies": movies, "--test-ratings": test_ratings}
+        stored = (str(spooled(scratch, flag)) if text == STDIN else text for flag, text in texts.items())
+        fingerprint = fingerprint_of(*stored)
+    sources = InputSources(found, len(testing), tables, fingerprint)
     if settings.split != "random" and not sources.timed:
         raise UserError(
             f"--split {settings.split} needs a column with times; use --split random, or name the column"
@@ -105,13 +114,16 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
     Raises `UserError` if a file cannot be read.
     """
     started = time.monotonic()
-    catalogue = movie_tables.read(sources.movies, settings.read) if sources.movies else None
-    _read(connection, sources, settings.read)
-    catalogue = catalogue or movie_tables.rated_movies(connection)
-    movie_tables.create_table(connection, catalogue)
+    catalogue = movie_tables.read(sources.movies, settings.read) if sources.movies else Catalogue()
+    files = _read(connection, sources, settings.read)
+    if not sources.movies or settings.read.unknown_movies == "keep":
+        add_rated_movies(connection, catalogue)
+    attributes = create_table(connection, catalogue)
     scale = find_scale(connection, settings.rating_scale, {layout.scale for _, layout in sources.ratings})
     split.classify_rows(connection, scale, settings)
-    rejected = rejects.write(connection, [file for file, _ in sources.ratings], rejects_file)
+    rejected = rejects.write(connection, files, rejects_file)
+    if settings.read.unknown_movies == "drop":
+        rejected.harmless |= {RejectReason.UNKNOWN_MOVIE}
     kept = one_row(connection, "SELECT count(*) FROM classified WHERE reason <= 0")[0]
     rows_read = kept + rejected.total
     log(f"{rows_read:,} rows read, {kept:,} kept, {rejected.total:,} rejected")
@@ -125,6 +137,7 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
         rows_left_out=kept - sum(count for _, count in taken.items()),
         movies=len(catalogue.movie_ids),
         movie_table=MovieTableCounts(**catalogue.counts),
+        attributes=attributes,
         rating_scale=(float(scale[0]), float(scale[1])),
         splits=taken,
         split=SplitSettings(
@@ -149,19 +162,23 @@ def prepare(connection: Any, sources: InputSources, settings: IngestSettings, di
     examined = examine(connection, sources, settings, directory / REJECTS_FILE)
     if examined.refusal:
         raise UserError(examined.refusal)
-    movie_tables.write(connection, directory / MOVIES_FILE)
+    write_catalogue(connection, directory / MOVIES_FILE)
     for name in SPLITS:
         split.write(connection, name, directory / f"{name}.parquet")
     log(", ".join(f"{name}: {count:,} rows" for name, count in examined.statistics.splits.items()))
     return examined.statistics
 
 
-def _read(connection: Any, sources: InputSources, options: ReadOptions) -> None:
+def _read(connection: Any, sources: InputSources, options: ReadOptions) -> list[InputFile]:
+    """Reads the ratings into the table `rows`; returns the files whose lines are its rows."""
+    read: list[InputFile] = []
     rows.create_tables(connection, sources.timed)
     first_test_file = len(sources.ratings) - sources.test_files
     for number, (file, layout) in enumerate(sources.ratings):
         log(f"reading {file.name} ({layout.name})")
-        rows.append(connection, file, layout, options, sources.timed, for_test=number >= first_test_file)
+        for_test = number >= first_test_file
+        read.append(rows.append(connection, file, layout, options, sources.timed, for_test))
+    return read
 
 
 def describe(
@@ -207,8 +224,7 @@ def _files(sources: InputSources) -> Iterator[str]:
         yield f"{file.name} ({layout.name})"
     if len(sources.ratings) > _MOST_FILES:
         yield f"and {len(sources.ratings) - _MOST_FILES} more"
-    if sources.movies:
-        yield f"{sources.movies.name} (movies)"
+    yield from (f"{table.name} (movies)" for table in sources.movies)
 
 
 def _summary(statistics: Statistics) -> Iterator[str]:
@@ -220,6 +236,10 @@ def _summary(statistics: Statistics) -> Iterator[str]:
         f"{statistics.users:,} users, {statistics.movies_rated:,} of {statistics.movies:,} movies rated "
         f"({statistics.share_of_movies_rated:.1%}), {statistics.density:.2%} of all pairs"
     )
+    if statistics.attributes:
+        yield "attributes of movies: " + ", ".join(
+            f"{name} ({of})" for name, of in statistics.attributes.items()
+        )
     if statistics.rating_mean is not None:
         low, high = statistics.rating_scale
         yield f"scale from {low:g} to {high:g}, mean {statistics.rating_mean:.4g}"

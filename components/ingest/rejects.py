@@ -63,6 +63,7 @@ class Rejects:
 
     by_reason: Counter[RejectReason] = field(default_factory=Counter)
     examples: dict[RejectReason, Reject] = field(default_factory=dict)
+    harmless: frozenset[RejectReason] = HARMLESS  # reasons that do not count for `--max-reject-rate`
 
     @property
     def total(self) -> int:
@@ -71,14 +72,14 @@ class Rejects:
 
     @property
     def harmful(self) -> int:
-        """Number of rejected rows that count for `--max-reject-rate`: all but `HARMLESS` ones."""
-        return self.total - sum(self.by_reason[reason] for reason in HARMLESS)
+        """Number of rejected rows that count for `--max-reject-rate`: all but the harmless ones."""
+        return self.total - sum(self.by_reason[reason] for reason in self.harmless)
 
     def excess(self, rows_read: int, greatest: float) -> str | None:
         """Returns a message if more than the share `greatest` of the rows are harmful, else None."""
         if self.harmful <= greatest * rows_read:
             return None
-        reasons = [reason for reason, _ in self.by_reason.most_common() if reason not in HARMLESS][:3]
+        reasons = [reason for reason, _ in self.by_reason.most_common() if reason not in self.harmless][:3]
         counts = ", ".join(f"{reason.text} {self.by_reason[reason]:,}" for reason in reasons)
         first = self.examples[reasons[0]]
         return (

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from components.ingest.database import one_row
 from components.ingest.inputs import InputFile
 from components.ingest.layouts import Layout
+from components.ingest.line_breaks import RowShape, join_rows
 from components.ingest.rejects import RejectReason
 from components.ingest.settings import ReadOptions
 
@@ -46,6 +48,24 @@ def _scan_parameters(file: InputFile) -> dict[str, str]:
     # Without it, the engine drops the text after a lone CR in a file whose first line ends with CRLF.
     line_end = file.line_end.replace("\r", r"\r").replace("\n", r"\n")
     return {"path": str(file.path), "packing": file.packing, "never": _NEVER, "line_end": line_end}
+
+
+# The fields of a line between spaces, and those of a JSON object.
+_CUT_AT_SPACES = r"regexp_split_to_array(trim(line, e' \t'), '[ \t]+')"
+_JSON_FIELDS = "CASE WHEN json_valid(line) THEN json_extract_string(line, $keys) ELSE [] END"
+
+
+def _cut(layout: Layout) -> tuple[str, dict[str, Any]]:
+    """Returns the expression for the fields of a line, and its parameters."""
+    if layout.keys:  # as JSON pointers
+        return _JSON_FIELDS, {"keys": [_pointer(key) for key in layout.keys]}
+    if layout.delimiter == " ":
+        return _CUT_AT_SPACES, {}
+    return CUT, _cut_parameters(layout)
+
+
+def _pointer(key: str) -> str:
+    return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def _cut_parameters(layout: Layout) -> dict[str, str]:
@@ -113,14 +133,46 @@ def create_tables(connection: Any, timed: bool) -> None:
 
 def append(
     connection: Any, file: InputFile, layout: Layout, options: ReadOptions, timed: bool, for_test: bool
-) -> None:
-    """Appends all lines to `rows`, in their order. Raises `UserError` if the file is cut off or broken."""
-    import duckdb
+) -> InputFile:
+    """Appends all lines to `rows`, in their order.
 
+    Returns the file that was read: a copy where a row over several lines is one line. Raises `UserError` if
+    the file is cut off or broken.
+    """
     number, first_row = one_row(
         connection, "SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM rows)"
     )
     connection.execute("INSERT INTO files VALUES (?, ?, ?, ?)", [number, file.name, first_row, for_test])
+    connection.begin()
+    _insert(connection, file, layout, options, timed)
+    if layout.may_quote and _any_malformed(connection, first_row):
+        copy = file.scratch / f"joined-{number}"
+        shape = RowShape(layout.delimiter, layout.fields, layout.positions.values())
+        if join_rows(file, shape, copy):
+            connection.rollback()
+            connection.begin()
+            file = replace(file, path=copy, packing="none")
+            _insert(connection, file, layout, options, timed)
+    connection.commit()
+    if layout.header:
+        connection.execute(
+            f"""
+            UPDATE rows SET reason = {RejectReason.HEADER:d} WHERE rowid IN (
+                SELECT rowid FROM rows WHERE rowid >= ? AND reason <> {RejectReason.BLANK:d}
+                ORDER BY rowid LIMIT ?
+            )
+            """,
+            [first_row, layout.header],
+        )
+    if not file.is_parquet:
+        connection.execute(f"INSERT INTO unread {_UNREAD}", [number])
+        connection.execute("DELETE FROM reject_errors")
+    return file
+
+
+def _insert(connection: Any, file: InputFile, layout: Layout, options: ReadOptions, timed: bool) -> None:
+    import duckdb
+
     columns = f"user_id, movie_id, rating, {_REASON}{', time' if timed else ''}"
     try:
         source, parameters = _source(connection, file, layout)
@@ -128,18 +180,14 @@ def append(
         connection.execute(f"INSERT INTO rows SELECT {columns} FROM ({source})", parameters)
     except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
         raise file.damaged() from error
-    if layout.header:
-        connection.execute(
-            f"""
-            UPDATE rows SET reason = {RejectReason.HEADER:d} WHERE rowid = (
-                SELECT min(rowid) FROM rows WHERE rowid >= ? AND reason <> {RejectReason.BLANK:d}
-            )
-            """,
-            [first_row],
-        )
-    if not file.is_parquet:
-        connection.execute(f"INSERT INTO unread {_UNREAD}", [number])
-        connection.execute("DELETE FROM reject_errors")
+
+
+def _any_malformed(connection: Any, first_row: int) -> bool:
+    found = connection.execute(
+        f"SELECT 1 FROM rows WHERE rowid >= ? AND reason = {RejectReason.MALFORMED_LINE:d} LIMIT 1",
+        [first_row],
+    )
+    return found.fetchone() is not None
 
 
 def _source(connection: Any, file: InputFile, layout: Layout) -> tuple[str, dict[str, Any]]:
@@ -149,22 +197,25 @@ def _source(connection: Any, file: InputFile, layout: Layout) -> tuple[str, dict
     if file.is_parquet:
         connection.register("parquet_rows", _parquet_reader(file, layout))
         return _parquet_query(timed), parameters
-    parameters |= {**_scan_parameters(file), **_cut_parameters(layout), **layout.positions}
+    fields, of_fields = _cut(layout)
+    parameters |= {**_scan_parameters(file), **of_fields, **layout.positions}
     if "movie" in layout.positions:
-        return _lines_query(movie_line="false", movie_id="fields[$movie]", timed=timed), parameters
+        # Between semicolons, a number may have a decimal comma.
+        number = "replace({}, ',', '.')" if layout.delimiter == ";" else "{}"
+        return _lines_query("false", "fields[$movie]", timed, fields, number), parameters
     _number_prize_heads(connection, file)
     return _prize_query(), parameters
 
 
-def _lines_query(movie_line: str, movie_id: str, timed: bool) -> str:
+def _lines_query(movie_line: str, movie_id: str, timed: bool, fields: str = CUT, number: str = "{}") -> str:
     return f"""
         SELECT
             line IS NULL OR trim(line) = '' AS blank, {movie_line} AS movie_line, len(fields) AS field_count,
             contains(line, chr(0)) AS nul_byte, fields[$user] AS user_id, {movie_id} AS movie_id,
-            fields[$rating] AS rating_text, try_cast(fields[$rating] AS FLOAT) AS rating,
+            fields[$rating] AS rating_text, try_cast({number.format("fields[$rating]")} AS FLOAT) AS rating,
             {"fields[$time]" if timed else "''"} AS time_text,
             {_SECOND.format("fields[$time]") if timed else "NULL::BIGINT"} AS time
-        FROM (SELECT line, {CUT} AS fields FROM {SCAN})
+        FROM (SELECT line, {fields} AS fields FROM {SCAN})
     """
 
 

@@ -1,11 +1,12 @@
 """Options of reading users' files: flags of each command that reads such, and `ingest_settings` by name."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property
+from typing import Annotated, Any, Self
 
-from components.declaration import inputs_of
+from components.declaration import Choice, inputs_of
 from components.errors import UserError
 
 # Name of the dict that carries the options through the pipeline.
@@ -19,9 +20,15 @@ class ReadOptions:
     Args:
       missing_ids: Ids of users and movies in text files that mean that there is none, several by comma,
         exactly as they are written; "" takes every id as it is.
+      movie_columns: Columns of the movie tables, names or numbers: id=…,title=…,year=…,genres=…, or some of
+        these; "" knows the usual ones.
+      unknown_movies: Ratings of movies that the movie table does not have: "reject" (they count for
+        --max-reject-rate), "drop" (they do not) or "keep" (with the id as title).
     """
 
     missing_ids: str = "NULL,NaN,None,NA,\\N"
+    movie_columns: str = ""
+    unknown_movies: Annotated[str, Choice("reject", "drop", "keep")] = "reject"
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
@@ -37,9 +44,28 @@ class ReadOptions:
             if not isinstance(value, declared[name].type):
                 raise UserError(f"--ingest-settings: {name} is {value!r}; give a text in quotes")
             declared[name].check(value)
-        return cls(**values)
+        options = cls(**values)
+        _ = options.movie_roles
+        return options
 
     @property
     def missing(self) -> list[str]:
         """Ids that mean that there is none, the empty one among them."""
         return ["", *filter(None, self.missing_ids.split(","))]
+
+    @cached_property
+    def movie_roles(self) -> dict[str, str]:
+        """Column of each role (id, title, year, genres) that `movie_columns` names."""
+        return parse_roles(self.movie_columns, "--movie-columns", ("id", "title", "year", "genres"))
+
+
+def parse_roles(text: str, flag: str, roles: Collection[str]) -> dict[str, str]:
+    """Reads `ROLE=NAME,…`, the value of `flag`. Raises `UserError` if it is not of that form."""
+    columns: dict[str, str] = {}
+    for word in filter(None, text.split(",")):
+        role, separator, column = (part.strip() for part in word.partition("="))
+        if role not in roles or not separator or not column or role in columns:
+            form = ",".join(f"{role}=NAME" for role in roles)
+            raise UserError(f"{flag} {text} is not understood; write {form}, or some of these")
+        columns[role] = column
+    return columns

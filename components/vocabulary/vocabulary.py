@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from components.documents import Document, read_document, write_document
 from components.errors import UserError
+from components.ingest.attributes import ATTRIBUTES
 from components.ingest.database import one_row
 from components.ingest.dataset import SPLITS, RatingsDataset
 from components.progress import Progress
@@ -64,6 +65,19 @@ class Vocabulary:
             training_users=summary.training_users,
             genres=movies["genres"].to_numpy(zero_copy_only=False) if "genres" in movies else None,
         )
+
+
+def load_attributes(path: str | Path) -> dict[str, Any]:
+    """Reads the further columns of the movie table from a vocabulary: name -> Arrow array [movies].
+
+    An array holds booleans, int64, doubles, strings or lists of strings, and null where the value is unknown.
+    Raises `UserError` if the vocabulary is not whole.
+    """
+    columns = _columns(Path(path) / MOVIES_FILE, [], optional=[ATTRIBUTES])
+    if ATTRIBUTES not in columns:
+        return {}
+    struct = columns[ATTRIBUTES]
+    return {field.name: struct.field(place) for place, field in enumerate(struct.type)}
 
 
 def load_encoded(interactions: str | Path, vocabulary: str | Path) -> tuple[Interactions, Vocabulary]:

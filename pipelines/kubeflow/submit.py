@@ -16,6 +16,7 @@ from typing import Any
 
 from components.declaration import REQUIRED, Input, say_renamed
 from components.errors import UserError
+from components.ingest.inputs import STDIN
 from components.progress import log
 from pipelines.compiled import RENAMED, check_pipeline_inputs, compile_pipeline, pipeline_inputs
 from pipelines.kubeflow import names
@@ -209,6 +210,8 @@ def pipeline_arguments(texts: Sequence[str], pods: PodSettings) -> dict[str, Any
     inputs = pipeline_inputs()
     arguments = parse_arguments(texts, inputs)
     check_pipeline_inputs(arguments)
+    for name in (name for name in ("ratings", "movies", "test_ratings") if arguments.get(name) == STDIN):
+        raise UserError(f"--param {name}={STDIN}: a cluster does not have the standard input; name a file")
     check_image(arguments.get("image") or pods.image or str(inputs["image"].default))
     return arguments
 

@@ -1,12 +1,14 @@
 """What a local run does with the paths that it is given, before anything is started."""
 
+import io
 import os
+from pathlib import Path
 
 import pytest
 
 from components.errors import UserError
 from pipelines import run as docker_module
-from pipelines.run import docker_arguments, run_pipeline
+from pipelines.run import docker_arguments, run_pipeline, spool_stdin
 
 
 @pytest.fixture
@@ -73,3 +75,22 @@ def test_without_an_engine_the_other_runner_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/absent.sock")
     with pytest.raises(UserError, match="no Docker engine answers; start one, or use --runner subprocess"):
         docker_arguments({}, tmp_path / "outcomes")
+
+
+class _Stdin:
+    def __init__(self, content):
+        self.buffer = io.BytesIO(content)
+
+
+def test_the_standard_input_is_kept_under_its_content(tmp_path, monkeypatch):
+    given = {"ratings": "-", "movies": "m.csv"}
+    places = set()
+    for content in (b"one", b"two", b"one"):
+        monkeypatch.setattr("sys.stdin", _Stdin(content))
+        found = spool_stdin(given, tmp_path / "inputs")
+        assert found["movies"] == "m.csv"
+        assert Path(found["ratings"]).read_bytes() == content
+        places.add(found["ratings"])
+    assert places == {str(path) for path in (tmp_path / "inputs").iterdir()}
+    with pytest.raises(UserError, match="--ratings and --movies are the standard input; give a file"):
+        spool_stdin({"ratings": "-", "movies": "-"}, tmp_path)

@@ -1,11 +1,13 @@
 """Small ratings files, and the dataset that `ingest` makes of them."""
 
 import csv
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.ingest.dataset import SPLITS
@@ -69,6 +71,13 @@ def write(path: Path, content: str | bytes) -> str:
     """Writes a file and returns its path."""
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return str(path)
+
+
+def parquet(columns: dict[str, Any]) -> bytes:
+    """A Parquet file of these columns."""
+    stream = io.BytesIO()
+    pq.write_table(pa.table(columns), stream)
+    return stream.getvalue()
 
 
 def netflix(rows: Iterable[Row]) -> str:

@@ -1,0 +1,1 @@
+"""Containers of input files: archives, and directories of parts."""

@@ -1,0 +1,142 @@
+"""Input files that have to be unpacked first: zip archives and their members, bzip2 and xz."""
+
+import bz2
+import lzma
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from components.errors import UserError
+from components.outputs import FULL_DISK
+from components.storage import is_remote
+
+# The first bytes of a file -> its packing.
+MAGIC = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"PK\x03\x04": "zip"}
+# What a file unpacks to at most: so many times its size, or so many bytes if that is more. The tables of
+# this project's users unpack to 3 to 15 times their size, a bomb to more than a thousand.
+_MOST_TIMES, _MOST_BYTES = 200, 1 << 30
+_CHUNK_BYTES = 1 << 20
+# Enough of a member to tell its layout.
+_HEAD_BYTES = 1 << 16
+_MEMBERS_SHOWN = 5
+# The names of data sets' main tables, where an archive holds several that would do.
+_USUAL = ("ratings", "rating", "u.data", "movies", "movie", "u.item")
+
+# Tests if a file with the first bytes of a member is what the flag asks for.
+Fits = Callable[[Path, str], bool]
+
+
+def split_member(name: str) -> tuple[str, str]:
+    """Separates `ARCHIVE.zip/MEMBER` into the archive and the member; "" where it names no member."""
+    for found in re.finditer(r"\.zip/", name, re.IGNORECASE):
+        archive, member = name[: found.end() - 1], name[found.end() :]
+        if member and (is_remote(name) or Path(archive).is_file()):
+            return archive, member
+    return name, ""
+
+
+def unpack(path: Path, packing: str, target: Path, label: str) -> None:
+    """Unpacks a bzip2 or xz file. Raises `UserError`, which begins with `label`, if it cannot."""
+    opened = bz2.open if packing == "bzip2" else lzma.open
+    with _refused(label, packing), opened(path) as source:
+        _copy(source, target, path.stat().st_size, label)
+
+
+def choose_members(path: Path, member: str, fits: Fits, scratch: Path, label: str) -> list[str]:
+    """Chooses the members of the zip archive at `path` that are what the flag asks for.
+
+    That is the one `member`, by its path or its end, if it is named. Else, of those whose first lines fit:
+    the only one, that with the usual name, or all if their names differ in numbers only. Raises `UserError`,
+    which begins with `label`, if there are none or too many, or the archive is damaged or encrypted.
+    """
+    with _refused(label, "zip"), zipfile.ZipFile(path) as archive:
+        members = [one for one in archive.infolist() if one.file_size and not _is_hidden(one.filename)]
+        if any(one.flag_bits & 1 for one in members):
+            raise UserError(f"{label} is encrypted; unpack it, and name the file in it")
+        names = sorted(one.filename for one in members)
+        if member:
+            chosen = [name for name in names if name == member or name.endswith(f"/{member}")]
+            if len(chosen) != 1:
+                raise UserError(f"{label} has no member {member}; {_members(names)}")
+            return chosen
+        if len(names) == 1:
+            return names
+        found = [name for name in names if _fits(archive, name, fits, scratch)]
+        chosen = [*_preferred(found)]
+        if not chosen and found:
+            raise UserError(
+                f"{label} holds {len(found)} files that could be meant; name one as {path.name}/MEMBER: "
+                f"{', '.join(found[:_MEMBERS_SHOWN])}"
+            )
+        if not chosen:
+            raise UserError(f"{label} holds no such file that is known by its content; {_members(names)}")
+        return chosen
+
+
+def extract(path: Path, member: str, target: Path, label: str) -> None:
+    """Unpacks one member of a zip archive. Raises `UserError`, which begins with `label`, if it cannot."""
+    with _refused(label, "zip"), zipfile.ZipFile(path) as archive, archive.open(member) as source:
+        _copy(source, target, archive.getinfo(member).compress_size, label)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _fits(archive: zipfile.ZipFile, name: str, fits: Fits, scratch: Path) -> bool:
+    head = scratch / "head"
+    with archive.open(name) as source:
+        head.write_bytes(source.read(_HEAD_BYTES))
+    try:
+        return fits(head, name)
+    except UserError:
+        return False
+    finally:
+        head.unlink()
+
+
+def _preferred(names: Sequence[str]) -> Sequence[str]:
+    paths = [PurePosixPath(name) for name in names]
+    usual = [str(path) for path in paths if {path.name.casefold(), path.stem.casefold()} & {*_USUAL}]
+    if len(usual) == 1:
+        return usual
+    same_but_for_numbers = len({re.sub(r"\d+", "", name) for name in names}) == 1
+    return names if same_but_for_numbers else []
+
+
+def _members(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MEMBERS_SHOWN} more" if len(names) > _MEMBERS_SHOWN else ""
+    return f"its members are {', '.join(names[:_MEMBERS_SHOWN])}{more}; unpack it, and name a file in it"
+
+
+@contextmanager
+def _refused(label: str, packing: str) -> Iterator[None]:
+    """Turns the errors of damaged archives, and of a full disk, into `UserError`."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise UserError(
+            f"{label}: its compression is not known here; unpack it, and name the file"
+        ) from error
+    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            raise UserError(f"{label} does not fit on the disk when it is unpacked; make room") from error
+        raise UserError(
+            f"{label} is a damaged {packing} file, perhaps cut off; copy or download it again"
+        ) from error
+
+
+def _copy(source: Any, target: Path, packed_bytes: int, label: str) -> None:
+    most = max(_MOST_BYTES, _MOST_TIMES * packed_bytes)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as stream:
+        while piece := source.read(_CHUNK_BYTES):
+            if stream.tell() + len(piece) > most:
+                raise UserError(
+                    f"{label} unpacks to more than {most / 1e9:,.1f} GB, {most / packed_bytes:,.0f} times "
+                    "its size; if it is what it says, unpack it, and name the file"
+                )
+            stream.write(piece)
