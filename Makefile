@@ -121,6 +121,17 @@ test-vertex: $(VENV)/.test-installed ## hold the pipeline for Vertex AI to googl
 	@.venv-vertex/bin/pip install --quiet google-cloud-aiplatform==2.7.0 PyYAML==6.0.4
 	@TWOTOWER_VERTEX_PYTHON=$(CURDIR)/.venv-vertex/bin/python $(BIN)/pytest -rs tests/kubeflow/test_vertex.py
 
+.PHONY: test-kserve
+test-kserve: $(VENV)/.test-installed ## let KServe's own copier read registries in gs:// and s3:// (installs it apart)
+	@$(PYTHON) -m venv --clear .venv-kserve
+	@.venv-kserve/bin/pip install --quiet kserve-storage==0.20.0
+	@TWOTOWER_KSERVE_PYTHON=$(CURDIR)/.venv-kserve/bin/python $(BIN)/pytest -rs tests/publish/test_kserve.py
+
+.PHONY: test-store
+test-store: $(VENV)/.test-installed ## races, kills and storage on a real S3: S3=http://HOST:PORT, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+	@TWOTOWER_TEST_S3=$(S3) TWOTOWER_KILLS=$(KILLS) $(BIN)/pytest -k s3 -m 'slow or not slow' tests/storage tests/publish tests/registry
+S3 ?=
+
 # ---- the image
 
 .PHONY: image
@@ -142,4 +153,4 @@ test-cluster: $(VENV)/.test-installed ## runs, schedules and workers on the Kube
 
 .PHONY: clean
 clean: ## delete what the verbs made here, but not the registry
-	rm -rf $(VENV) .venv-vertex .twotower data/sample build dist *.egg-info
+	rm -rf $(VENV) .venv-vertex .venv-kserve .twotower data/sample build dist *.egg-info

@@ -85,7 +85,7 @@ def training(
     with an Else would be two levels, two Ifs are one.
 
     Args:
-      registry: The registry that the recommender is published to: a directory or gs:// prefix.
+      registry: The registry that the recommender is published to: a directory, gs:// or s3:// prefix.
       memory_gb: Memory that `ingest` and `vocabulary` may hold, in GB, of the 5 GiB of their pods; beyond it
         the work spills to disk.
       seed: Decides the split, the order of training and the initial weights.

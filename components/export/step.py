@@ -43,8 +43,9 @@ def export(
       vocabulary: Vocabulary that the model was trained with.
       interactions: Interactions, whose ratings are read and excluded when serving.
       output: Index: the directory to write, a SavedModel and manifest.json; replaced if it exists.
-      movies: Movie table with movies that came after training, a path or gs:// URI: those that the catalogue
-        lacks join the index, placed by title, year and genres. By hand only: a run trains with its own table.
+      movies: Movie table with movies that came after training, a path, gs:// or s3:// URI: those that the
+        catalogue lacks join the index, placed by title, year and genres. By hand only: a run trains with its
+        own table.
       index_kind: Search for movies: "brute-force", "scann", or "auto": ScaNN where it is measured faster on
         this catalogue and finds 99% of the best 100 movies of real users.
       max_latency_ms: Refuses the index if the median answer for one user takes longer, in milliseconds.

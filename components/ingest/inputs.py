@@ -112,7 +112,7 @@ class InputFile:
 
 
 def names(text: str, flag: str) -> list[str]:
-    """Lists the files that `text` names: paths or gs:// URIs, several by comma or pattern.
+    """Lists the files that `text` names: paths, gs:// or s3:// URIs, several by comma or pattern.
 
     Raises `UserError` if a pattern matches nothing, or `text` is empty.
     """
@@ -123,7 +123,7 @@ def names(text: str, flag: str) -> list[str]:
             raise UserError(f"{flag} {word} matches no file; name one that exists")
         found += files
     if not found:
-        raise UserError(f"{flag} names no file; pass a path or gs:// URI")
+        raise UserError(f"{flag} names no file; pass a path, gs:// or s3:// URI")
     return found
 
 

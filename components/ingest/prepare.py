@@ -70,7 +70,7 @@ def open_sources(
     scratch: Path,
     fingerprint: str = "",
 ) -> InputSources:
-    """Opens the input files and finds their layouts; gs:// objects are copied to `scratch`.
+    """Opens the input files and finds their layouts; objects of a bucket are copied to `scratch`.
 
     Raises `UserError` if one of them cannot be used.
     """

@@ -45,9 +45,9 @@ def ingest(
     """Validates ratings, joins them with the movies, and divides them into train, validation and test.
 
     Args:
-      ratings: Ratings: a path or gs:// URI, several by comma, or a pattern with *.
+      ratings: Ratings: a path, gs:// or s3:// URI, several by comma, or a pattern with *.
       output: RatingsDataset: the directory to write.
-      movies: Movie table: a path or gs:// URI; "" takes the rated movies, with their ids for titles.
+      movies: Movie table: a path, gs:// or s3:// URI; "" takes the rated movies, with their ids for titles.
       test_ratings: Ready-made test split in the layout of the ratings; "" divides the ratings.
       fingerprint: Identifies the input files, as `prepare` does; "" computes it.
       format: Layout of the ratings; "" finds it from the content.

@@ -65,7 +65,7 @@ def publish(
       model: Model that `train` wrote.
       evaluation: Evaluation that `evaluate` wrote.
       report: Page that `report` wrote, or the directory that holds it.
-      registry: Registry: a directory or gs:// prefix.
+      registry: Registry: a directory, gs:// or s3:// prefix.
       run_id: Pipeline run, which names the run record; "" names it by the time.
       champion_sequence: End of the champion log when the verdict was taken; -1: as the verdict says.
       model_card: Model card that `report` wrote; "" takes model_card.md beside the page, if there is one.
@@ -129,7 +129,7 @@ def refuse(
       evaluation: Evaluation that `evaluate` wrote.
       report: Page that `report` wrote, or the directory that holds it; "" makes it of the evaluation, model
         and dataset. By hand only.
-      registry: Registry: a directory or gs:// prefix.
+      registry: Registry: a directory, gs:// or s3:// prefix.
       run_id: Pipeline run, which names the run record; "" names it by the time.
       model: Model, for the page and the run record; "" for none where `report` is given.
       dataset: RatingsDataset, likewise.
@@ -186,7 +186,7 @@ def notify(
 
     Args:
       status_error: Message of the pipeline about its failure; "" on Kubeflow.
-      registry: Registry: a directory or gs:// prefix.
+      registry: Registry: a directory, gs:// or s3:// prefix.
       run_id: Pipeline run.
       checkpoint_root: That of the training; "" if it had none.
       workers: Pods that trained together.

@@ -17,6 +17,8 @@ from components.export.manifest import IndexManifest
 from components.machine import available_cpus
 from components.progress import Progress, log
 from components.recommend.index import Known, PublishedIndex
+from components.registry.registry import cache_directory
+from components.storage import is_remote, open_storage
 from components.vocabulary.interactions import chunks
 
 SCHEMA = pa.schema(
@@ -64,14 +66,11 @@ def write_recommendations(
 ) -> BatchSummary:
     """Writes the k best movies for each of `users`, in their order, to the Parquet file `output`.
 
-    Finished parts are kept beside `output` until it is complete: the same call, repeated after a kill,
-    resumes after the last part. Memory use does not depend on the number of users. Raises `UserError` if
-    `output` cannot be written.
+    `output` is a path, gs:// or s3:// URI. Finished parts are kept beside it, or in the local cache if it is
+    in a bucket, until it is complete: the same call, repeated after a kill, resumes after the last part.
+    Memory use does not depend on the number of users. Raises `UserError` if `output` cannot be written.
     """
-    target = Path(output)
-    if target.is_dir():
-        raise UserError(f"{target} is a directory; name a file as --output")
-    parts = target.with_name(f".{target.name}.parts")
+    parts, deliver = _destination(str(output))
     digest = hashlib.sha256("\n".join(users).encode()).hexdigest()
     movies = pa.array(index.movie_ids, pa.string())
 
@@ -81,12 +80,30 @@ def write_recommendations(
     try:
         _open_parts(parts, BatchPlan(manifest=index.manifest, k=k, known=known, users=digest))
         rows = _join(_write_parts(parts, users, ask), parts / "whole.parquet")
-        (parts / "whole.parquet").replace(target)
+        deliver(parts / "whole.parquet")
     except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}; name another --output") from error
+        remote = is_remote(str(output))
+        place, cure = (parts, "set TWOTOWER_CACHE to") if remote else (output, "name as --output")
+        raise UserError(f"cannot write {place}: {error.strerror}; {cure} another place") from error
     shutil.rmtree(parts)
     known_users = set(index.user_ids)
     return BatchSummary(len(users), rows, sum(user not in known_users for user in users))
+
+
+def _destination(output: str) -> tuple[Path, Callable[[Path], object]]:
+    """Returns the directory for the parts of `output`, and what puts the whole file into its place."""
+    if not is_remote(output):
+        target = Path(output)
+        if target.is_dir():
+            raise UserError(f"--output {target} is a directory; name a file")
+        return target.with_name(f".{target.name}.parts"), lambda whole: whole.replace(target)
+    directory, _, name = output.rpartition("/")
+    if not name:
+        raise UserError(f"--output {output} is a directory; name a file")
+    storage = open_storage(directory)
+    storage.check_writable(exclusively=False)
+    parts = cache_directory() / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]
+    return parts, lambda whole: storage.upload_file(whole, name)
 
 
 def read_users(source: str, index: PublishedIndex) -> list[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def version_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that name the index."""
     options = [
-        click.option("--registry", default="registry", help="Registry: a directory or gs://bucket/prefix."),
+        click.option("--registry", default="registry", help="Registry: a directory, gs:// or s3:// prefix."),
         click.option("--version", default="", show_default="the champion", help="Version in the registry."),
         click.option(
             "--index", default="", show_default=False, help="Index directory to read instead of a registry."

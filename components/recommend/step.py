@@ -28,7 +28,7 @@ def batch(
 
     Args:
       index: Index that answers, as `export` wrote it.
-      output: Parquet file to write; replaced if it exists.
+      output: Parquet file to write, a path, gs:// or s3:// URI; replaced if it exists.
       users: Text file with one user id a line, or "all". By hand only: the pipeline recommends to all.
       k: Number of movies for each user; 0 writes no file, which is what a pipeline without a batch asks for.
       known: Ratings of the user that are read: "all", or "train" for those of training and validation. By

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 registry_option = click.option(
-    "--registry", default="registry", help="The registry: a directory or gs:// prefix."
+    "--registry", default="registry", help="The registry: a directory, gs:// or s3:// prefix."
 )
 
 
@@ -172,7 +172,7 @@ def prune(registry: str, keep: int, dry_run: bool) -> None:
 @click.option(
     "--download",
     is_flag=True,
-    help="Read all bytes from Google Cloud Storage too, instead of the checksums that it keeps.",
+    help="Read all bytes from a bucket too, instead of the checksums that it keeps.",
 )
 @click.option(
     "--repair",

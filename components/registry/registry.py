@@ -1,4 +1,4 @@
-"""The registry below one directory or gs:// prefix, and local copies of its indexes."""
+"""The registry below one directory, gs:// or s3:// prefix, and local copies of its indexes."""
 
 import hashlib
 import os
@@ -46,7 +46,7 @@ class Registry:
 
     @property
     def root(self) -> str:
-        """The directory or gs:// prefix."""
+        """The directory, gs:// or s3:// prefix."""
         return self.storage.root
 
     def lost_champion(self, records: Sequence[RunRecord] = ()) -> LostChampion | None:
@@ -195,9 +195,9 @@ def _used(home: Path) -> float:
 def published_index(registry_root: str, version: str = "") -> Path:
     """Returns a local directory with the index of a version, each file checked against its checksum.
 
-    An index in Google Cloud Storage is downloaded once, to ~/.cache/twotower or, if that is set, to the
-    directory TWOTOWER_CACHE, where a few are kept. `registry_root` is a directory or gs:// prefix, `version`
-    an id; "" for the champion. Raises `UserError` if there is no such version, or a file of it is missing or
+    An index in a bucket is downloaded once, to ~/.cache/twotower or, if that is set, to the directory
+    TWOTOWER_CACHE, where a few are kept. `registry_root` is a directory, gs:// or s3:// prefix, `version` an
+    id; "" for the champion. Raises `UserError` if there is no such version, or a file of it is missing or
     corrupt.
     """
     registry = Registry(registry_root)
@@ -209,8 +209,13 @@ def published_index(registry_root: str, version: str = "") -> Path:
     return _cached(registry, version)
 
 
+def cache_directory() -> Path:
+    """Returns the directory of the local copies, each two levels below it."""
+    return Path(os.environ.get("TWOTOWER_CACHE") or Path.home() / ".cache" / "twotower")
+
+
 def _cached(registry: Registry, version: str) -> Path:
-    cache = Path(os.environ.get("TWOTOWER_CACHE") or Path.home() / ".cache" / "twotower")
+    cache = cache_directory()
     home = cache / hashlib.sha256(registry.root.encode()).hexdigest()[:16] / version
     target = home / INDEX
     published = registry.versions.manifest(version).part(INDEX)

@@ -89,7 +89,7 @@ class RunRecords:
             except UserError as error:
                 return str(error)
 
-        # In Google Cloud Storage each is a request of its own.
+        # In a bucket each is a request of its own.
         with ThreadPoolExecutor(_READERS) as pool:
             found = list(pool.map(attempt, self.ids()))
         records = [record for record in found if isinstance(record, RunRecord)]

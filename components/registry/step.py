@@ -45,14 +45,14 @@ def prepare(
 ) -> PrepareSummary:
     """Looks for the input files, copies the served version's model, and decides if there is anything to do.
 
-    The files are not read: their fingerprint is made of names, sizes and times of change (of generations and
-    checksums in gs://). A local registry that does not exist yet is created. A run that is skipped gets its
-    record in the registry.
+    The files are not read: their fingerprint is made of names, sizes and times of change (in a bucket, of
+    what the store says of their content). A local registry that does not exist yet is created. A run that is
+    skipped gets its record in the registry.
 
     Args:
-      ratings: Ratings: a path or gs:// URI, several by comma, or a pattern with *.
-      registry: Registry: a directory or gs:// prefix.
-      movies: Movie table: a path or gs:// URI; "" if there is none.
+      ratings: Ratings: a path, gs:// or s3:// URI, several by comma, or a pattern with *.
+      registry: Registry: a directory, gs:// or s3:// prefix.
+      movies: Movie table: a path, gs:// or s3:// URI; "" if there is none.
       test_ratings: Ready-made test split in the layout of the ratings; "" if there is none.
       skip_unchanged: Whether a run ends at once if the champion was trained on the same input files.
       run_id: Pipeline run, which names the record of a skipped run; "" names it by the time.

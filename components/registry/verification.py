@@ -36,8 +36,8 @@ class Verification:
 def verify(registry: Registry, download: bool = False) -> Verification:
     """Compares all versions, and all that a server can load, with the manifests; reads the log and all runs.
 
-    The bytes of a local registry are read. Google Cloud Storage keeps the checksums of the bytes that it
-    keeps, and these are compared. With `download` the bytes are read from Google Cloud Storage too.
+    The bytes of a local registry are read. A bucket keeps the checksums of the bytes that were put there, and
+    these are compared. With `download` its bytes are read too.
     """
     sizes: list[int] = []
 

@@ -110,7 +110,7 @@ _PAGE = "report.html"
 def local_page(registry: Registry, found: Found, output: str = "") -> str:
     """Returns a local file with the page of a run or version: the page itself, or a copy.
 
-    It is copied if it lies in Google Cloud Storage, or if an `output` is named. Raises `UserError` if it has
+    It is copied if it lies in a bucket, or if an `output` is named. Raises `UserError` if it has
     no page.
     """
     key = f"{'versions' if found.manifest else 'runs'}/{found.name}/{_PAGE}"

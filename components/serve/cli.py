@@ -15,7 +15,7 @@ def _checked_name(_: click.Context, __: click.Parameter, name: str) -> str:
 
 
 @click.command()
-@click.option("--registry", default="registry", help="The registry: a directory or gs:// prefix.")
+@click.option("--registry", default="registry", help="The registry: a directory, gs:// or s3:// prefix.")
 @click.option("--index", default="", help="An index directory to serve instead of a registry's champion.")
 @click.option("--name", default="twotower", callback=_checked_name, help="The model's name in the paths.")
 @click.option("--host", default="127.0.0.1", help="The address to listen on; 0.0.0.0 for all.")

@@ -138,7 +138,7 @@ def serve(
     Raises `UserError` if there is nothing to serve, or the address cannot be used.
 
     Args:
-      registry: a directory or gs:// prefix; not read if `index` is given.
+      registry: a directory, gs:// or s3:// prefix; not read if `index` is given.
       index: an index directory; "" for the champion.
       name: the name of the model in the paths.
       host, port: the address to listen on; port 0 for a free one.

@@ -80,7 +80,7 @@ class Source:
 
     name: str  # of the model in the paths
     number: int  # the champion's number in the champion log; 1 for an index without registry
-    registry: str = ""  # a directory or gs:// prefix; "" for none
+    registry: str = ""  # a directory, gs:// or s3:// prefix; "" for none
     version: str = ""  # the id in the registry
     index: str = ""  # the directory of an index without registry; "" for none
 

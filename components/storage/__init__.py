@@ -1,4 +1,4 @@
-"""Files under a local directory or a gs:// prefix, behind one small interface."""
+"""Files under a local directory, a gs:// or an s3:// prefix, behind one small interface."""
 
 from components.storage.keys import key_fault
 from components.storage.locations import (

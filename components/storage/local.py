@@ -71,7 +71,7 @@ class LocalStorage(Storage):
                     raise
                 raise UserError(
                     f"cannot write {path}: this file system has no hard links, by which one of several "
-                    "publishers wins; name a directory on another, or a gs:// prefix"
+                    "publishers wins; name a directory on another, a gs:// or an s3:// prefix"
                 ) from error
             self._flush_name(path)
 

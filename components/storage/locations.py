@@ -1,4 +1,4 @@
-"""Paths and gs:// URIs as users write them, and patterns of them."""
+"""Paths, gs:// and s3:// URIs as users write them, and patterns of them."""
 
 import hashlib
 import re
@@ -11,19 +11,24 @@ from components.progress import log
 from components.storage.local import LocalStorage
 from components.storage.storage import Storage
 
-_GCS_SCHEME = "gs://"
+_GCS, _S3 = "gs", "s3"
 
 
 def open_storage(root: str) -> Storage:
-    """Opens the storage whose keys are paths below `root`, a local directory or `gs://bucket/prefix`.
+    """Opens the storage whose keys are paths below `root`: a directory, `gs://…` or `s3://bucket/prefix`.
 
-    Raises `UserError` if `root` is neither, or there are no credentials for Google Cloud.
+    Raises `UserError` if `root` is none of them, or there are no credentials for it.
     """
-    if is_remote(root):
-        # The client library takes most of a second to load.
+    scheme = _scheme(root)
+    # The client libraries take most of a second to load.
+    if scheme == _GCS:
         from components.storage.gcs import GcsStorage
 
         return GcsStorage(root)
+    if scheme == _S3:
+        from components.storage.s3 import S3Storage
+
+        return S3Storage(root)
     return LocalStorage(root)
 
 
@@ -33,28 +38,30 @@ def version_key(version: str, name: str) -> str:
 
 
 def is_remote(uri: str) -> bool:
-    """Tests if `uri` is in Google Cloud Storage, not a local path. Raises `UserError` if it is neither."""
+    """Tests if `uri` is in a bucket, not a local path. Raises `UserError` if it is neither."""
+    return bool(_scheme(uri))
+
+
+def _scheme(uri: str) -> str:
     if not uri:
-        raise UserError("an empty path names no file; give a local path or a gs:// URI")
+        raise UserError("an empty path names no file; give a local path, a gs:// or an s3:// URI")
     scheme, separator, _ = uri.partition("://")
-    if separator and f"{scheme}://" != _GCS_SCHEME:
-        raise UserError(f"{uri}: {scheme}:// is not supported; give a local path or a gs:// URI")
-    return bool(separator)
+    if separator and scheme not in (_GCS, _S3):
+        raise UserError(f"{uri}: {scheme}:// is not supported; give a local path, a gs:// or an s3:// URI")
+    return scheme if separator else ""
 
 
 def identity(uri: str) -> str:
     """Returns a string that changes when the file at `uri` does.
 
-    It has the file's size in bytes and modification time in nanoseconds, or in Google Cloud Storage its
-    generation and CRC32C. Raises `UserError` if there is no file at `uri`.
+    It has the file's size in bytes and modification time in nanoseconds; in Google Cloud Storage its
+    generation and CRC32C; in S3 its size and ETag. Raises `UserError` if there is no file at `uri`.
     """
     if not is_remote(uri):
         status = _local_file(uri).stat()
         return f"{status.st_size}-{status.st_mtime_ns}"
-    from components.storage.gcs import GcsStorage
-
     directory, _, name = uri.rpartition("/")
-    return GcsStorage(directory).identity(name)
+    return open_storage(directory).identity(name)
 
 
 def fetch(uri: str, directory: str | Path) -> Path:

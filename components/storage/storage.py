@@ -165,6 +165,11 @@ class Storage(ABC):
     def stat(self, key: str) -> StoredFile:
         """Returns size and checksum as the storage has them. Raises `NotFoundError`."""
 
+    def identity(self, key: str) -> str:
+        """Returns a string that changes when the file does. Raises `NotFoundError`."""
+        file = self.stat(key)
+        return f"{file.size}-{file.crc32c}"
+
     @abstractmethod
     def read_back(self, key: str) -> StoredFile:
         """Returns size and checksum, from reading the whole file.
@@ -209,10 +214,11 @@ class Storage(ABC):
             name: self.upload_file(source / name, f"{directory}/{name}") for name in in_order(names, last)
         }
 
-    def check_writable(self) -> None:
-        """Raises `UserError` unless files can be created exclusively and deleted here."""
+    def check_writable(self, exclusively: bool = True) -> None:
+        """Raises `UserError` unless files can be created and deleted here, and `exclusively` if asked."""
         probe = staging_name()
-        self.create_exclusive(probe, probe.encode())
+        create = self.create_exclusive if exclusively else self.write_bytes
+        create(probe, probe.encode())
         self.delete(probe)
 
 

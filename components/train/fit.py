@@ -41,7 +41,7 @@ class Checkpoints:
 
     @classmethod
     def open(cls, root: str, identity: Mapping[str, Any]) -> Self:
-        """Returns the checkpoint below `root`, a directory or gs:// prefix, that `identity` describes."""
+        """Returns the checkpoint that `identity` describes, below a directory, gs:// or s3:// prefix."""
         text = json.dumps(identity, sort_keys=True, default=str)
         return cls(open_storage(root), f"{hashlib.sha256(text.encode()).hexdigest()[:16]}/checkpoint.npz")
 

@@ -67,7 +67,7 @@ class Job:
     interactions: Interactions
     vocabulary: Vocabulary
     seed: int  # decides the order of training and the initial weights
-    checkpoint_root: str  # a directory or gs:// prefix; "" keeps no checkpoints
+    checkpoint_root: str  # a directory, gs:// or s3:// prefix; "" keeps no checkpoints
     candidate: Candidate = NO_CANDIDATE  # whose weights it may begin at
     start: WarmStart | None = None  # where it begins; None for a cold start
     budget: TimeBudget | None = None  # None trains as long as the data pay for

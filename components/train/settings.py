@@ -339,6 +339,6 @@ def check_shared_place(workers: int, checkpoint_root: str) -> None:
     """Raises `UserError` if several workers have no place to exchange files."""
     if workers > 1 and not checkpoint_root:
         raise UserError(
-            f"--workers {workers} needs --checkpoint-root, a place that all pods share: a gs:// prefix, or a "
-            "directory on a mounted volume (ReadWriteOnce where one node holds all pods)"
+            f"--workers {workers} needs --checkpoint-root, a place that all pods share: a gs:// or s3:// "
+            "prefix, or a directory on a mounted volume (ReadWriteOnce where one node holds all pods)"
         )

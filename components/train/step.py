@@ -52,14 +52,15 @@ def train(
       seed: Decides the order of training and the initial weights.
       warm_start: Whether to begin at the weights of the champion: "auto" where they suit the data and the
         settings, with a third of the steps unless they are given; or "never".
-      registry: Registry of the champion: a directory or gs:// prefix.
+      registry: Registry of the champion: a directory, gs:// or s3:// prefix.
       champion_version: Version whose weights to begin at; "" for none.
       time_budget: Seconds from the step's start to the written Model, to which the training is shortened if
         it needs more; 0 sets no limit, and then a seed gives the same model.
-      checkpoint_root: A directory or gs:// prefix for checkpoints, so that a retried step goes on; "" keeps
-        none.
+      checkpoint_root: A directory, gs:// or s3:// prefix for checkpoints, so that a retried step goes on; ""
+        keeps none.
       workers: Pods that train together, as a Job that this pod starts; 1 trains here, on all GPUs. More need
-        a checkpoint root that all pods share: gs://, or a volume (ReadWriteOnce where one node holds them).
+        a checkpoint root that all pods share: gs://, s3://, or a volume (ReadWriteOnce where one
+        node holds them).
 
     Raises:
       UserError: if an input is not whole, a setting is unknown or out of range, the training diverges, or

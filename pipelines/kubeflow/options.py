@@ -71,6 +71,12 @@ _POD = {
         "KEY names another.",
         metavar="SECRET[:KEY]",
     ),
+    "s3_secret": _text(
+        "Read and write s3:// with the access key id and the secret key in this secret, under accesskey and "
+        "secretkey unless KEY:KEY names others; mlpipeline-minio-artifact is that of Kubeflow's own store. "
+        "Say where the store is by --env AWS_ENDPOINT_URL=http://HOST:PORT, unless it is AWS.",
+        metavar="SECRET[:KEY:KEY]",
+    ),
     "webhook_secret": _text(
         "Tell the URL in this secret how a run ended; it is under url unless KEY names another. A run does "
         "without it where it is missing.",

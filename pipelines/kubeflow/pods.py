@@ -18,12 +18,15 @@ from pipelines.kubeflow.sizes import Sizes
 GCS_SECRET_DIRECTORY = "/var/run/secrets/gcs"
 _GCS_KEY = "key.json"
 _WEBHOOK_KEY = "url"
+# Keys of Kubeflow's own secret of its object store, `mlpipeline-minio-artifact`, and what S3's client reads.
+_S3_KEYS = ("accesskey", "secretkey")
+_S3_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 # The label of the step that calls the webhook.
 _NOTIFY = "exec-notify"
 
 # Settings that Vertex AI does not have.
-_OBJECTS = ("volumes", "gcs_secret", "webhook_secret", "image_pull_secrets")
+_OBJECTS = ("volumes", "gcs_secret", "s3_secret", "webhook_secret", "image_pull_secrets")
 _OF_KUBERNETES = (*_OBJECTS, "node_selectors", "tolerations", "labels", "image_pull_policy", "run_as")
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -36,6 +39,7 @@ _USER = re.compile(r"(?P<user>[1-9]\d{0,9})(:(?P<group>\d{1,10}))?")
 # Variables that other flags set, and these flags.
 _SET_ELSEWHERE = {
     "GOOGLE_APPLICATION_CREDENTIALS": "--gcs-secret",
+    **dict.fromkeys(_S3_VARIABLES, "--s3-secret"),
     WEBHOOK: "--webhook-secret",
     WORKER_RESOURCES: "--request workers:…",
 }
@@ -51,6 +55,7 @@ class PodSettings:
     image_pull_secrets: tuple[str, ...] = ()  # names of the secrets that the image is pulled with
     volumes: tuple[str, ...] = ()  # "CLAIM:PATH": mount this persistent volume claim at this path
     gcs_secret: str = ""  # "SECRET[:KEY]": the secret with the key file of a Google Cloud service account
+    s3_secret: str = ""  # "SECRET[:KEY:KEY]": the secret with the access key id and the secret key for s3://
     webhook_secret: str = ""  # "SECRET[:KEY]": likewise, with the URL of the webhook; runs work without it
     requests: tuple[str, ...] = ()  # "STEP:cpu=…,memory=…,limit=…": processors and memory of a step
     accelerators: tuple[str, ...] = ()  # "[STEP=]RESOURCE[:COUNT]": accelerators of a step, else of training
@@ -76,6 +81,7 @@ class PodSettings:
                 f"--gcs-secret {self.gcs_secret}: a claim of --volume has that name too, and Kubeflow takes "
                 "the two for one; make the secret with another name"
             )
+        self.s3_keys()
         self.webhook()
         self.environment()
         if self.image_pull_policy not in ("", *PULL_POLICIES):
@@ -175,11 +181,25 @@ class PodSettings:
 
     def secrets(self) -> list[str]:
         """Lists the names of the secrets that pods need to start."""
-        return [*self.image_pull_secrets, *([self._gcs()[0]] if self.gcs_secret else [])]
+        gcs, (s3, _) = [self._gcs()[0]] if self.gcs_secret else [], self.s3_keys()
+        return [*self.image_pull_secrets, *gcs, *([s3] if s3 else [])]
 
     def claims(self) -> list[str]:
         """Lists the names of the persistent volume claims."""
         return list(dict.fromkeys(mount["name"] for mount in self.mounts()))
+
+    def s3_keys(self) -> tuple[str, dict[str, str]]:
+        """Returns the name of the secret for s3://, or "", and the variables that its keys are put into."""
+        if not self.s3_secret:
+            return "", {}
+        name, *keys = self.s3_secret.split(":")
+        if len(keys) not in (0, len(_S3_KEYS)):
+            raise UserError(
+                "--s3-secret: write it as SECRET or SECRET:KEY:KEY, the names and not the content, as in "
+                "s3-key:AWS_ACCESS_KEY_ID:AWS_SECRET_ACCESS_KEY"
+            )
+        keys = [names.secret_key("--s3-secret", key) for key in keys] or [*_S3_KEYS]
+        return names.object_name("--s3-secret", name), dict(zip(keys, _S3_VARIABLES, strict=True))
 
     def webhook(self) -> tuple[str, str]:
         """Returns the name of the secret of the webhook and its key, or two empty strings."""
@@ -236,6 +256,10 @@ class PodSettings:
             changes.append(
                 partial(kubernetes.use_secret_as_volume, secret_name=secret, mount_path=GCS_SECRET_DIRECTORY)
             )
+        secret, variables = self.s3_keys()
+        if secret:
+            use = partial(kubernetes.use_secret_as_env, secret_name=secret)
+            changes.append(partial(use, secret_key_to_env=variables))
         return changes
 
     def _of_notify(self) -> list[Callable[[Any], Any]]:

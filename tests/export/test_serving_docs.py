@@ -59,7 +59,8 @@ def test_the_python_is_python_and_asks_what_is_there(signatures):
 
 
 def test_kserve_is_pointed_at_the_numbered_copies():
-    (service,) = yaml.safe_load_all((_DOCS / "kserve.yaml").read_text("utf-8"))
+    account, service = yaml.safe_load_all((_DOCS / "kserve.yaml").read_text("utf-8"))
+    assert service["spec"]["predictor"]["serviceAccountName"] == account["metadata"]["name"]
     assert (service["apiVersion"], service["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
     model = service["spec"]["predictor"]["model"]
     assert model["modelFormat"] == {"name": "tensorflow"}

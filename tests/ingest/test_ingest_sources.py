@@ -70,7 +70,7 @@ def test_no_file_no_fingerprint(files: dict[str, Any]) -> None:
         fingerprint(ratings=files["ratings"], movies="absent.csv")
 
 
-def test_files_in_google_cloud_storage(bucket: str, tmp_path: Path) -> None:
+def test_files_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     storage = open_storage(f"{bucket}/in")
     storage.write_bytes("ratings.csv.gz", gzip.compress(netflix([("u1", "x", "m1"), *full()]).encode()))
     storage.write_bytes("movies.csv", MOVIES.encode())
@@ -83,11 +83,11 @@ def test_files_in_google_cloud_storage(bucket: str, tmp_path: Path) -> None:
     before = fingerprint(ratings=ratings)
     storage.write_bytes("ratings.csv.gz", gzip.compress(netflix(full()).encode()))
     assert fingerprint(ratings=ratings) != before
-    with pytest.raises(UserError, match=r"--ratings gs://.*absent"):
+    with pytest.raises(UserError, match=r"--ratings (gs|s3)://.*absent"):
         ingest(ratings=f"{bucket}/in/absent.csv", output=str(tmp_path / "dataset"))
 
 
-def test_a_pattern_of_objects_in_google_cloud_storage(bucket: str, tmp_path: Path) -> None:
+def test_a_pattern_of_objects_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     storage = open_storage(f"{bucket}/in")
     rows = full()
     storage.write_bytes("part-1.csv", netflix(rows[:100]).encode())
@@ -101,7 +101,7 @@ def test_a_pattern_of_objects_in_google_cloud_storage(bucket: str, tmp_path: Pat
     before = fingerprint(ratings=ratings)
     storage.write_bytes("part-4.csv", netflix(rows).encode())
     assert fingerprint(ratings=ratings) != before
-    with pytest.raises(UserError, match=r"--ratings gs://.*none\* matches no file"):
+    with pytest.raises(UserError, match=r"--ratings (gs|s3)://.*none\* matches no file"):
         fingerprint(ratings=f"{bucket}/in/none*")
 
 

@@ -145,6 +145,15 @@ def test_objects_are_looked_for_in_the_namespace(double, host, cluster):
     assert "namespace ann of the context kind" in found["volume"][1]
 
 
+def test_the_secret_of_the_object_store_is_looked_for(host, cluster):
+    pods = PodSettings(s3_secret="mlpipeline-minio-artifact")
+    verdict, text = _findings(host, pods=pods)["secret"]
+    assert verdict == "ill"
+    assert "mlpipeline-minio-artifact is missing in namespace kubeflow" in text
+    cluster.add("kubeflow", "secrets", "mlpipeline-minio-artifact")
+    assert _findings(host, pods=pods)["secret"][0] == "well"
+
+
 def test_what_is_missing_comes_with_the_command_that_creates_it(host, cluster):
     found = _findings(host, pods=_PODS)
     assert found["volume"][0] == found["secret"][0] == "ill"

@@ -21,6 +21,7 @@ _ALL = PodSettings(
     image_pull_secrets=("registry-key",),
     volumes=("data:/data",),
     gcs_secret="gcs-key",
+    s3_secret="mlpipeline-minio-artifact",
     webhook_secret="chat:hook",
 )
 
@@ -66,10 +67,26 @@ def test_google_cloud_finds_the_key_file_where_the_secret_is_mounted(applied):
 
 
 def test_only_notify_knows_the_webhook_and_does_without_it(applied):
-    (secret,) = _config(applied, "exec-notify").secret_as_env
+    _, secret = _config(applied, "exec-notify").secret_as_env
     assert (secret.secret_name, secret.optional) == ("chat", True)
     assert [(one.secret_key, one.env_var) for one in secret.key_to_env] == [("hook", "TWOTOWER_WEBHOOK")]
-    assert not _config(applied, "exec-step").secret_as_env
+    assert "chat" not in [one.secret_name for one in _config(applied, "exec-step").secret_as_env]
+
+
+@pytest.mark.parametrize(
+    ("flag", "keys"),
+    [
+        ("mlpipeline-minio-artifact", ("accesskey", "secretkey")),
+        ("s3.key:AWS_ACCESS_KEY_ID:AWS_SECRET_ACCESS_KEY", ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+    ],
+)
+def test_every_step_gets_the_keys_of_the_object_store(package, flag, keys):
+    documents = list(yaml.safe_load_all(PodSettings(s3_secret=flag).apply(package.read_text("utf-8"))))
+    for label in ("exec-step", "exec-notify"):
+        (secret,) = _config(documents, label).secret_as_env
+        assert secret.secret_name == flag.partition(":")[0]
+        found = {one.env_var: one.secret_key for one in secret.key_to_env}
+        assert found == dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), keys, strict=True))
 
 
 def test_the_image_is_the_default_of_the_pipelines_own_input(package):
@@ -92,7 +109,7 @@ def test_settings_of_the_pipelines_own_stay(package):
 
 
 def test_what_the_cluster_must_have_is_known():
-    assert _ALL.secrets() == ["registry-key", "gcs-key"]
+    assert _ALL.secrets() == ["registry-key", "gcs-key", "mlpipeline-minio-artifact"]
     assert _ALL.claims() == ["data"]
 
 
@@ -107,6 +124,10 @@ def test_what_the_cluster_must_have_is_known():
         ({"volumes": ("Data:/data",)}, "not a Kubernetes name"),
         ({"image_pull_secrets": ("a b",)}, "--image-pull-secret a b: not a Kubernetes name"),
         ({"gcs_secret": "Key"}, "--gcs-secret Key: not a Kubernetes name"),
+        ({"s3_secret": "Key"}, "--s3-secret Key: not a Kubernetes name"),
+        ({"s3_secret": "key:id"}, "--s3-secret: write it as SECRET or SECRET:KEY:KEY"),
+        ({"s3_secret": "key:id:a/b"}, "--s3-secret: write it as SECRET:KEY, the names"),
+        ({"envs": ("AWS_SECRET_ACCESS_KEY=hush",)}, "--env AWS_SECRET_ACCESS_KEY: --s3-secret sets it"),
         ({"envs": ("HTTPS_PROXY",)}, "--env HTTPS_PROXY: write it as NAME=VALUE"),
         ({"envs": ("2=3",)}, "--env 2: not a variable's name"),
         ({"envs": ("KFP_POD_NAME=x",)}, "--env KFP_POD_NAME: Kubeflow sets such variables itself"),

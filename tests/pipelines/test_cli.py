@@ -26,6 +26,7 @@ _HEAVY = (
     "matplotlib",
     "rich",
     "google.cloud",
+    "boto3",
 )
 
 _HELP = """

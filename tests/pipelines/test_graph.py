@@ -143,6 +143,7 @@ def test_the_oldest_server_knows_what_flags_of_the_site_add(oldest, tmp_path):
         image_pull_secrets=("registry-key",),
         volumes=("twotower:/data",),
         gcs_secret="gcs-key",
+        s3_secret="mlpipeline-minio-artifact",
         webhook_secret="chat",
         accelerators=("nvidia.com/gpu:1",),
         profile="small",

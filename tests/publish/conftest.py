@@ -115,8 +115,8 @@ def publishers() -> Iterator[Publishers]:
     def publish(
         runs: list[dict[str, Any]], die_after: int = 0, kill_after: float | None = None
     ) -> list[PublishSummary | None]:
-        names = ("STORAGE_EMULATOR_HOST", "TWOTOWER_CACHE")
-        environment = {name: os.environ[name] for name in names if name in os.environ}
+        names = ("STORAGE_EMULATOR_HOST", "TWOTOWER_CACHE", "AWS_")
+        environment = {name: value for name, value in os.environ.items() if name.startswith(names)}
         request = {
             "runs": runs,
             "environment": environment,

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import components.storage.gcs  # noqa: F401  # loaded before the fork
+import components.storage.gcs  # loaded before the fork
+import components.storage.s3  # noqa: F401
 from components.publish.step import publish
 from components.storage import open_storage
 

@@ -47,7 +47,11 @@ def check_all_versions(registry: Registry) -> None:
     ("place", "writes"),
     [
         *(("local", writes) for writes in range(1, LAST + 1)),
-        *(("gcs", writes) for writes in (1, MANIFEST - 1, MANIFEST, ENTRY, LAST_SERVED, LAST)),
+        *(
+            (bucket, writes)
+            for bucket in ("gcs", "s3")
+            for writes in (1, MANIFEST - 1, MANIFEST, ENTRY, LAST_SERVED, LAST)
+        ),
     ],
     indirect=["place"],
 )
@@ -85,7 +89,7 @@ def test_killed_at_very_many_moments_in_a_directory(place: str, artifacts, publi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["gcs"], indirect=True)
+@pytest.mark.parametrize("place", ["gcs", "s3"], indirect=True)
 def test_killed_at_many_moments_in_a_bucket(place: str, artifacts, publishers) -> None:
     killed_at_random(place, artifacts, publishers, KILLS // 5)
 

@@ -26,7 +26,10 @@ def in_threads(runs: list[dict[str, Any]]) -> list[PublishSummary]:
 
 @pytest.mark.parametrize(
     ("place", "how", "turns"),
-    [("local", "processes", 3), ("gcs", "processes", 2), ("local", "threads", 3), ("gcs", "threads", 2)],
+    [
+        *((place, "processes", turns) for place, turns in (("local", 3), ("gcs", 2), ("s3", 2))),
+        *((place, "threads", turns) for place, turns in (("local", 3), ("gcs", 2), ("s3", 2))),
+    ],
     indirect=["place"],
 )
 def test_of_eight_publishers_at_once_one_wins_each_time(

@@ -10,6 +10,7 @@ from components.recommend import batch as batch_module
 from components.recommend.batch import read_users
 from components.recommend.batch import write_recommendations as batch
 from components.recommend.step import batch as batch_step
+from components.storage import open_storage
 from pipelines.cli import twotower
 
 pytestmark = pytest.mark.tensorflow
@@ -118,6 +119,45 @@ def test_refuses_an_output_that_cannot_be_written(index, tmp_path):
         batch(index, ["user2"], 3, tmp_path / "file" / "x.parquet")
     with pytest.raises(UserError, match="is a directory"):
         batch(index, ["user2"], 3, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["gcs", "s3"], indirect=True)
+def test_the_file_may_lie_in_a_bucket(index, world, place, tmp_path, monkeypatch):
+    monkeypatch.setenv("TWOTOWER_CACHE", str(tmp_path / "cache"))
+    batch(index, world.user_ids, 3, f"{place}/out/x.parquet")
+    batch(index, world.user_ids, 3, tmp_path / "x.parquet")
+    open_storage(place).download_file("out/x.parquet", tmp_path / "copy.parquet")
+    assert pq.read_table(tmp_path / "copy.parquet").equals(pq.read_table(tmp_path / "x.parquet"))
+    assert open_storage(place).list() == ["out/x.parquet"]
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("place", ["gcs", "s3"], indirect=True)
+def test_what_cannot_be_uploaded_is_kept_for_the_next_call(index, world, place, tmp_path, monkeypatch):
+    monkeypatch.setenv("TWOTOWER_CACHE", str(tmp_path / "cache"))
+    storage = type(open_storage(place))
+
+    def fail(*_):
+        raise UserError("no network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "upload_file", fail)
+        with pytest.raises(UserError, match="no network"):
+            batch(index, world.user_ids, 3, f"{place}/x.parquet")
+    monkeypatch.setattr(batch_module, "_write_part", fail)
+    summary = batch(index, world.user_ids, 3, f"{place}/x.parquet")
+    open_storage(place).download_file("x.parquet", tmp_path / "copy.parquet")
+    assert len(pq.read_table(tmp_path / "copy.parquet")) == summary.rows
+
+
+@pytest.mark.parametrize("place", ["gcs", "s3"], indirect=True)
+def test_a_bucket_that_is_not_there_is_found_before_the_first_user(index, place, monkeypatch):
+    monkeypatch.setattr(batch_module, "_write_part", None)
+    absent = f"{place.partition('://')[0]}://absent-{'x' * 9}"
+    with pytest.raises(UserError, match="there is no bucket absent-x"):
+        batch(index, ["user2"], 3, f"{absent}/x.parquet")
+    with pytest.raises(UserError, match="is a directory"):
+        batch(index, ["user2"], 3, f"{place}/")
 
 
 def test_the_command_writes_the_file_and_says_how_much(index_directory, tmp_path):

@@ -78,10 +78,10 @@ def test_a_lost_entry_of_the_log_is_a_fault(place: str, promote) -> None:
     assert "champion/000002.json is missing; restore it from a backup" in found
 
 
-def test_a_byte_that_flips_in_the_bucket_is_found_by_reading_it(bucket: str, gcs_server, promote) -> None:
-    registry = Registry(bucket)
+def test_a_byte_that_flips_in_the_bucket_is_found_by_reading_it(gcs_bucket: str, gcs_server, promote) -> None:
+    registry = Registry(gcs_bucket)
     version = promote(registry, "run").version
-    folder = gcs_server.root / bucket.removeprefix("gs://") / "versions" / version
+    folder = gcs_server.root / gcs_bucket.removeprefix("gs://") / "versions" / version
     for name in ("index/saved_model.pb", "report.html"):
         content = bytearray((folder / name).read_bytes())
         content[0] ^= 1

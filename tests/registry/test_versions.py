@@ -115,11 +115,13 @@ def test_a_file_that_is_not_as_published_is_named(place: str, tmp_path: Path, ad
             action()
 
 
-def test_a_byte_that_flips_on_the_disk_is_found(bucket: str, gcs_server, tmp_path: Path, add_version) -> None:
-    registry = Registry(bucket)
+def test_a_byte_that_flips_on_the_disk_is_found(
+    gcs_bucket: str, gcs_server, tmp_path: Path, add_version
+) -> None:
+    registry = Registry(gcs_bucket)
     version = add_version(registry, "run").version
     stored = (
-        gcs_server.root / bucket.removeprefix("gs://") / "versions" / version / "index" / "saved_model.pb"
+        gcs_server.root / gcs_bucket.removeprefix("gs://") / "versions" / version / "index" / "saved_model.pb"
     )
     content = bytearray(stored.read_bytes())
     content[0] ^= 1

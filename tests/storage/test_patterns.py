@@ -47,11 +47,12 @@ def test_a_directory_of_a_bucket_is_no_file(bucket: str) -> None:
 
 
 def test_a_bucket_is_named_in_full(bucket: str) -> None:
-    for pattern in ("gs://*/in", "gs://b*"):
+    scheme = bucket.partition("://")[0]
+    for pattern in (f"{scheme}://*/in", f"{scheme}://b*"):
         with pytest.raises(UserError, match="names no bucket"):
             matches(pattern)
     with pytest.raises(UserError, match="there is no bucket absent"):
-        matches("gs://absent/*.csv")
+        matches(f"{scheme}://absent/*.csv")
 
 
 def test_a_file_of_that_very_name_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

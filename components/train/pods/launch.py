@@ -55,7 +55,7 @@ class Launcher:
             raise UserError(
                 f"--checkpoint-root {root}: no volume of this pod lies there, so the other pods of --workers "
                 f"{workers} would not see it; mount one (`twotower submit --volume CLAIM:/PATH`) and name a "
-                "directory on it, or a gs:// prefix"
+                "directory on it, or a gs:// or s3:// prefix"
             )
         same_node = False
         for claim in sorted(set(self.pod.claims.values())):
@@ -66,7 +66,7 @@ class Launcher:
                 raise UserError(
                     f"--volume {claim}: the access mode of this claim is {', '.join(modes)}; "
                     f"--workers {workers} needs {_SHARED}, or {_OF_ONE_NODE} for pods of one node: mount "
-                    "such a volume, or keep everything in gs://"
+                    "such a volume, or keep everything in gs:// or s3://"
                 )
             log(
                 f"the volume claim {claim} has the access mode {_OF_ONE_NODE}: all {workers} workers have to "

@@ -45,7 +45,7 @@ _ABANDONED = 2
 class Exchange:
     """Inputs on their way to the workers, and the Model on its way back.
 
-    Below `root`, a directory on a shared volume or a gs:// prefix, lie interactions/, vocabulary/,
+    Below `root`, a directory on a shared volume a gs:// or s3:// prefix, lie interactions/, vocabulary/,
     request.json and heartbeat, which the step writes, and model/, which the chief writes.
     """
 
