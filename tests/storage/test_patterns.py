@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from boto3.session import Session
 from google.cloud import storage as storage_client
 
 from components.errors import UserError
@@ -40,8 +41,11 @@ def test_a_pattern_stands_for_the_files_that_match(place: str, pattern: str, exp
 def test_a_directory_of_a_bucket_is_no_file(bucket: str) -> None:
     storage = open_storage(bucket)
     # No key of ours; a console makes such objects.
-    name = bucket.removeprefix("gs://")
-    storage_client.Client(project=None).bucket(name).blob("in/").upload_from_string("")
+    scheme, _, name = bucket.partition("://")
+    if scheme == "gs":
+        storage_client.Client(project=None).bucket(name).blob("in/").upload_from_string("")
+    else:
+        Session().client("s3").put_object(Bucket=name, Key="in/")
     storage.write_bytes("in/a", b"")
     assert matches(f"{bucket}/in/*") == [f"{bucket}/in/a"]
 
