@@ -1,8 +1,11 @@
 """Shows a running pipeline and its end: inputs, results, and the next commands."""
 
 import shlex
+import shutil
+import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -95,10 +98,18 @@ def _print_next_commands(shown: "Showcase | None", registry: str, console: Conso
         _print(console, f"{'type next':<12}the same command with --gate report publishes it all the same")
         return
     at = "" if registry == "registry" else f" --registry {shlex.quote(registry)}"
-    user, movie = shlex.quote(shown.user_id), shlex.quote(shown.recommended[0]["movie_id"])
+    user, movie = shlex.quote(shown.user_id), shlex.quote((shown.recommended or shown.liked)[0]["movie_id"])
     lines = (f"recommend {user} -k 5 --order rating", f"rate {user} {movie}", f"history {user}")
     for label, line in zip(("type next", "", ""), lines, strict=True):
-        _print(console, f"{label:<12}.venv/bin/twotower {line}{at}")
+        _print(console, f"{label:<12}{_command()} {line}{at}")
+
+
+def _command() -> str:
+    """Returns the word that starts this program from where its user stands."""
+    started = Path(sys.argv[0])
+    if started.name != "twotower":  # as a module
+        return f"{shlex.quote(sys.executable)} -m pipelines.cli"
+    return started.name if shutil.which(started.name) == str(started) else shlex.quote(str(started))
 
 
 class Watch(ExitStack):

@@ -99,6 +99,9 @@ def recommend(
         return
     if not known_user:
         click.echo(f"Nothing is known of user {user}: these are the most popular movies.", err=True)
+    if not movies:
+        left = "--only and --exclude leave no other movie" if only or exclude else "there is no other"
+        click.echo(f"Nothing to recommend: user {user} has rated every movie that can be; {left}.", err=True)
     rows = [[*_movie_cells(movie), stars(movie["rating"])] for movie in movies]
     _show_table(f"For user {user}", ["movie", "id", "predicted rating"], rows)
 

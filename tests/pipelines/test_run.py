@@ -50,7 +50,7 @@ def test_the_screen_tells_the_story_in_order(published):
 
 def test_the_screen_names_commands_that_work(published, monkeypatch):
     site, done = published
-    lines = re.findall(r"\.venv/bin/twotower (.+)", done.stdout)
+    lines = re.findall(r"-m pipelines\.cli (.+)", done.stdout)
     assert [line.split()[0] for line in lines] == ["recommend", "rate", "history"]
     monkeypatch.chdir(site.folder)
     for line in lines:

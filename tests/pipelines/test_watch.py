@@ -1,9 +1,13 @@
 """What a person sees while the pipeline runs."""
 
 import io
+import sys
 
+import pytest
 from rich.console import Console
 
+from components.recommend.index import Showcase
+from pipelines import screen
 from pipelines.run import Event
 from pipelines.screen import Watch
 
@@ -42,3 +46,26 @@ def test_a_terminal_keeps_what_lasts():
     shown = _shown(terminal=True)
     assert "✓ Ingest the ratings 0.0 s" in shown
     assert "ingest: 100 rows [kept]" in shown
+
+
+@pytest.mark.parametrize(
+    ("started", "word"),
+    [
+        (".venv/bin/twotower", ".venv/bin/twotower"),
+        ("/opt/two towers/bin/twotower", "'/opt/two towers/bin/twotower'"),
+        ("/on/the/path/twotower", "twotower"),
+        ("/src/pipelines/cli.py", f"{sys.executable} -m pipelines.cli"),
+    ],
+)
+def test_the_next_commands_are_for_where_the_user_stands(monkeypatch, started, word):
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.setattr(screen.shutil, "which", lambda name: "/on/the/path/twotower")
+    printed = io.StringIO()
+    # Of a user who has rated everything.
+    shown = Showcase("u 1", 1, [{"movie_id": "m1"}], [])
+    screen._print_next_commands(shown, "registry", Console(file=printed, width=200))
+    assert printed.getvalue().splitlines() == [
+        f"type next   {word} recommend 'u 1' -k 5 --order rating",
+        f"            {word} rate 'u 1' m1",
+        f"            {word} history 'u 1'",
+    ]

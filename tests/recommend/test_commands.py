@@ -43,6 +43,13 @@ def test_recommend_prints_a_line_a_movie(world, run):
     assert [row[2] for row in lines(output)[1:]] == stars
 
 
+def test_recommend_says_why_its_table_is_empty(world, run):
+    rated = world.movie_ids[next(iter(world.history("user2", "all")))]
+    code, output, notes = run("recommend", "user2", "--only", rated)
+    assert (code, lines(output)) == (0, [["movie", "id", "predicted rating"]])
+    assert notes.startswith("Nothing to recommend: user user2 has rated every movie that can be; --only")
+
+
 def test_recommend_as_json(world, run):
     _, output, _ = run("recommend", "user2", "-k", "2", "--json", "--known", "train")
     answer = json.loads(output)
