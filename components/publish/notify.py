@@ -3,7 +3,11 @@
 import http.client
 import json
 import os
+import urllib.error
 import urllib.request
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
 
 from components.errors import UserError
 from components.metrics import GATE_METRICS
@@ -11,7 +15,8 @@ from components.progress import log
 from components.registry.registry import Registry
 from components.registry.run_records import FAILED, RunRecord
 
-_TIMEOUT_SECONDS = 10.0
+# For all of a call, from finding the address on.
+_DEADLINE_SECONDS = 10.0
 
 # A site's own, and often secret: so not a parameter, which every reader of a run can see.
 WEBHOOK = "TWOTOWER_WEBHOOK"
@@ -20,7 +25,7 @@ WEBHOOK = "TWOTOWER_WEBHOOK"
 def call_webhook(text: str) -> None:
     """Posts the JSON {"text": `text`}, which Slack, Mattermost and Google Chat take, to the site's webhook.
 
-    A failure is logged and not raised. The URL is never logged: it holds a secret.
+    Takes ten seconds at most. A failure is logged and not raised. The URL is never logged: it holds a secret.
     """
     url = os.environ.get(WEBHOOK)
     if not url:
@@ -28,14 +33,39 @@ def call_webhook(text: str) -> None:
     if not url.startswith(("https://", "http://")):
         log("the webhook was not called: its URL must begin with https://")
         return
+    faults = SimpleQueue[str]()
+    # The timeout of urllib is for each wait alone, and none is for finding the address.
+    Thread(target=lambda: faults.put(_post(url, text)), daemon=True).start()
+    try:
+        fault = faults.get(timeout=_DEADLINE_SECONDS)
+    except Empty:
+        fault = f"it did not answer within {_DEADLINE_SECONDS:g} s"
+    if fault:
+        log(f"the webhook has not taken the message: {fault}")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leaves a redirect as the answer: no other place is to have the message."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _post(url: str, text: str) -> str:
+    """Returns why `url` did not take `text`, "" if it did. Nothing of the answer's body is read."""
     request = urllib.request.Request(
         url, data=json.dumps({"text": text}).encode(), headers={"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
-            response.read()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        log(f"the webhook was not called: {type(error).__name__}")
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=_DEADLINE_SECONDS):
+            return ""  # the status is 2xx
+    except urllib.error.HTTPError as answer:
+        answer.close()
+        redirected = ", and redirects are not followed" if 300 <= answer.code < 400 else ""
+        return f"it answered {answer.code} {http.client.responses.get(answer.code, '')}".strip() + redirected
+    except Exception as error:  # whatever it is, the run has ended well
+        cause = getattr(error, "reason", error)
+        return type(cause if isinstance(cause, Exception) else error).__name__
 
 
 def complete_record(registry: str, run_id: str, error: str) -> str:

@@ -1,12 +1,18 @@
 """The exit handler: a record for every run, and a word to the webhook."""
 
+import itertools
 import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from kfp import dsl
 from pytest_httpserver import HTTPServer
 
+from components.publish import notify as notify_module
 from components.publish.component import notify as notify_component
 from components.publish.notify import WEBHOOK
 from components.publish.step import notify, publish
@@ -120,25 +126,111 @@ def unreachable() -> str:
         return f"http://127.0.0.1:{listener.getsockname()[1]}/secret"
 
 
-@pytest.mark.parametrize("trouble", ["500", "nobody there", "no url", "file", "nonsense"])
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ("500", "it answered 500 Internal Server Error"),
+        ("404", "it answered 404 Not Found"),
+        ("nobody there", "ConnectionRefusedError"),
+        ("no url", "its URL must begin with https://"),
+        ("file", "its URL must begin with https://"),
+        ("nonsense", "InvalidURL"),
+    ],
+)
 def test_a_webhook_that_fails_is_logged_without_its_address(
     tmp_path: Path,
     httpserver: HTTPServer,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     trouble: str,
+    said: str,
 ) -> None:
-    httpserver.expect_request("/secret").respond_with_data("no", status=500)
+    if trouble in ("500", "404"):
+        httpserver.expect_request("/secret").respond_with_data("secret", status=int(trouble))
     url = {
-        "500": httpserver.url_for("/secret"),
         "nobody there": unreachable(),
         "no url": "secret",
         "file": "file:///secret",
         "nonsense": "http://secret:port/",
-    }[trouble]
+    }.get(trouble, httpserver.url_for("/secret"))
     monkeypatch.setenv(WEBHOOK, url)
     ended(str(tmp_path / "registry"))
     logged = capsys.readouterr().err
-    assert "the webhook was not called: " in logged
+    assert said in logged
     assert "secret" not in logged
     assert Registry(str(tmp_path / "registry")).runs.read("run-1") is not None
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(
+    place: str, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, capsys, status: int
+) -> None:
+    elsewhere = {"Location": httpserver.url_for("/elsewhere")}
+    httpserver.expect_request("/hooks/secret").respond_with_data("", status=status, headers=elsewhere)
+    httpserver.expect_request("/elsewhere").respond_with_data("ok")
+    monkeypatch.setenv(WEBHOOK, httpserver.url_for("/hooks/secret"))
+    ended(place)
+    assert f"it answered {status} " in (said := capsys.readouterr().err)
+    assert "redirects are not followed" in said
+    assert [request.path for request, _ in httpserver.log] == ["/hooks/secret"]
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[int]]]:
+    """A function that makes the webhook a server which sends `parts` with pauses, until nobody reads them.
+
+    It returns a list to which the number of bytes sent is added once that is so.
+    """
+    with ExitStack() as stack:
+
+        def serve(parts: Iterable[bytes], pause: float = 0) -> list[int]:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            sent: list[int] = []
+
+            def send() -> None:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.recv(1 << 16)
+                    for part in parts:
+                        connection.sendall(part)
+                        sent.append(len(part))
+                        time.sleep(pause)
+
+            thread = threading.Thread(target=send, daemon=True)
+            thread.start()
+            monkeypatch.setenv(WEBHOOK, f"http://127.0.0.1:{listener.getsockname()[1]}/secret")
+            stack.callback(thread.join, timeout=30)
+            return sent
+
+        yield serve
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nA: "])
+def test_one_deadline_holds_for_the_whole_answer(
+    place: str, monkeypatch: pytest.MonkeyPatch, capsys, answering, start: bytes
+) -> None:
+    """Each part comes long before a timeout of its own."""
+    monkeypatch.setattr(notify_module, "_DEADLINE_SECONDS", 0.5)
+    answering(itertools.chain([start], itertools.repeat(b"a", 40)), pause=0.1)
+    started = time.monotonic()
+    notify_module.call_webhook("text")
+    assert time.monotonic() - started < 2
+    assert "it did not answer within 0.5 s" in capsys.readouterr().err
+
+
+def test_a_body_without_an_end_is_not_read(place: str, capsys, answering) -> None:
+    endless = itertools.chain([b"HTTP/1.1 200 OK\r\n\r\n"], itertools.repeat(bytes(1 << 20), 200))
+    sent = answering(endless)
+    started = time.monotonic()
+    notify_module.call_webhook("text")
+    assert time.monotonic() - started < 5
+    assert capsys.readouterr().err == ""
+    # The rest of what was sent is in the buffers of the kernel.
+    assert sum(sent) < 100 << 20
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense", b"HTTP/1.1 9999 x\r\n\r\n", b"\0" * 100_000])
+def test_an_answer_that_is_none_is_said(place: str, capsys, answering, answer: bytes) -> None:
+    answering([answer])
+    notify_module.call_webhook("text")
+    assert "twotower: the webhook has not taken the message: " in capsys.readouterr().err
