@@ -26,8 +26,9 @@ from components.evaluate.held_out import HeldOut
 from components.evaluate.scoring import ModelScorer, score
 from components.evaluate.user_sums import user_sums
 from components.metrics import ACCURACY_UNSEEN, RMSE
+from components.saved_models import SAVED_MODEL
 from components.train.presets import Job, fit_default
-from components.train.scoring import SAVED_MODEL, ScoringModel, save
+from components.train.scoring import ScoringModel, save
 from components.train.settings import Settings
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary

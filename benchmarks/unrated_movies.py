@@ -31,9 +31,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.saved_models import SAVED_MODEL
 from components.train.content import Descriptions
 from components.train.presets import Job, fit_default
-from components.train.scoring import SAVED_MODEL, ScoringModel, save
+from components.train.scoring import ScoringModel, save
 from components.train.settings import Settings, override
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary, load_encoded

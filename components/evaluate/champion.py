@@ -16,6 +16,7 @@ from components.evaluate.verdict import ComparedChampion
 from components.ingest.dataset import SplitSettings
 from components.metrics import NOT_TRAINED_ON_BY_CHAMPION
 from components.registry.champion_log import CHAMPION_FILE, ServedChampion
+from components.saved_models import SAVED_MODEL
 from components.train.artifact import MODEL_FILE
 from components.vocabulary.data_summary import DataSummary, HashSample, id_hashes, row_hashes
 from components.vocabulary.vocabulary import Vocabulary
@@ -87,7 +88,6 @@ def _new(there: HashSample, here: HashSample) -> float:
 
 
 _MODEL = "model"
-SAVED_MODEL = "saved_model"
 # If none of at least so many test rows are among the champion's training rows, hardly any of the others are.
 _ENOUGH_COVERED = 1000
 

@@ -77,6 +77,7 @@ def evaluate_challenger(
     gate: str,
     seed: int,
     cache: Path | None = None,
+    model_digest: str = "",
 ) -> Evaluation:
     """Measures challenger, champion and baselines on `held_out`, and applies the gate's rules.
 
@@ -90,6 +91,7 @@ def evaluate_challenger(
       gate: "enforce" or "report".
       seed: decides the resampling of users.
       cache: the directory in which the baselines' answers are kept; None keeps them nowhere.
+      model_digest: identifies the challenger in the verdict; "" for one that is not to be published.
     """
     models = {CHALLENGER: challenger}
     if comparison.opener is not None:
@@ -140,6 +142,7 @@ def evaluate_challenger(
         champion=comparison.record,
         fingerprint=held_out.fingerprint,
         split=held_out.split,
+        model_digest=model_digest,
     )
     tables = details(answers, whole.metrics, calibrations, held_out, vocabulary)
     return Evaluation(verdict, tables, held_out.user_ids, sums)

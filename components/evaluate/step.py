@@ -70,10 +70,12 @@ def evaluate(
     Raises:
       UserError: if an argument is out of range, or a directory does not hold what it should.
     """
-    from components.evaluate.champion import SAVED_MODEL, Champion, comparison, open_model
+    from components.evaluate.champion import Champion, comparison, open_model
     from components.evaluate.gate import GateSettings
     from components.evaluate.held_out import HeldOut
     from components.evaluate.measure import evaluate_challenger
+    from components.saved_models import SAVED_MODEL
+    from components.train.artifact import model_digest
     from components.vocabulary.data_summary import DataSummary
     from components.vocabulary.vocabulary import load_encoded
 
@@ -82,6 +84,7 @@ def evaluate(
         raise UserError(
             f"--model {model} is no Model: it has no {SAVED_MODEL}/; make one with `twotower train`"
         )
+    digest = model_digest(model)
     data, names = load_encoded(interactions, vocabulary)
     held_out = HeldOut.test_of(data, names)
     evaluation = evaluate_challenger(
@@ -94,6 +97,7 @@ def evaluate(
         gate=gate,
         seed=seed,
         cache=Path(interactions),
+        model_digest=digest,
     )
     evaluation.write(output)
     verdict = evaluation.verdict

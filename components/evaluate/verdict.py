@@ -103,13 +103,19 @@ class Verdict(Document):
     champion: ComparedChampion
     fingerprint: str
     split: SplitSettings
+    # Of the challenger's SavedModel; "" in the verdicts of earlier versions, and on an index.
+    model_digest: str = ""
 
     def __post_init__(self) -> None:
-        """Refuses a conclusion that contradicts the rules."""
+        """Refuses a conclusion that is not that of rules and gate."""
         if self.blessed == bool(self.failing):
             raise ValueError(f"blessed is {self.blessed}, and {len(self.failing)} rules fail")
-        if self.blessed and not self.publish:
-            raise ValueError("blessed is True, and publish is False")
+        scored = bool(self.metrics.challenger)
+        if self.publish != (self.blessed or (self.gate == REPORT and scored)):
+            raise ValueError(
+                f"publish is {self.publish}, and blessed is {self.blessed}, by the gate {self.gate} on a "
+                f"challenger that was {'' if scored else 'not '}scored"
+            )
 
     @property
     def failing(self) -> list[Rule]:

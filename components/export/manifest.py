@@ -45,6 +45,7 @@ class SourceModel(Document, omit_defaults=True):
     preset: str = ""
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     fingerprint: str = ""
+    digest: str = ""  # of the model's SavedModel; "" in the manifests of earlier versions
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "settings", current_names(self.settings))

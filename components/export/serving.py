@@ -24,7 +24,8 @@ from components.export.new_movies import ExtendedScoring, NewMovieRatings, NewMo
 from components.export.search import Chosen, SampleQueries, choose
 from components.export.top_k import LOWEST_SCORE, BiasedBruteForce
 from components.export.warmup import Request, write_warmup
-from components.train.artifact import read_record
+from components.saved_models import SAVED_MODEL
+from components.train.artifact import model_digest, read_record
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary, load_encoded
@@ -50,7 +51,12 @@ class Inputs:
         Raises `UserError` if one is damaged, their users or movies differ, or no movie can be added.
         """
         record = read_record(model)
-        source = SourceModel(preset=record.preset, settings=record.settings, fingerprint=record.fingerprint)
+        source = SourceModel(
+            preset=record.preset,
+            settings=record.settings,
+            fingerprint=record.fingerprint,
+            digest=model_digest(model),
+        )
         rows, names = load_encoded(interactions, vocabulary)
         scoring = ScoringModel.load(model)
         if not np.array_equal(scoring.movie_ids, names.movie_ids):
@@ -329,7 +335,7 @@ def assemble(inputs: Inputs, search: Chosen) -> ServingIndex:
     names = inputs.names
     packed = pack(inputs.known, inputs.held_out, len(names.movie_ids))
     return ServingIndex(
-        scoring=tf.saved_model.load(str(inputs.model / "saved_model")),
+        scoring=tf.saved_model.load(str(inputs.model / SAVED_MODEL)),
         movies=MovieTable(list(names.movie_ids), list(names.titles), names.years),
         histories=Histories(list(names.user_ids), packed),
         search=search,

@@ -1,14 +1,17 @@
 """Model artifact: model.json and the training log, with their readers and writers."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
 from components.documents import Document, decode, plain, read_document, write_document
+from components.errors import UserError
 from components.ingest.dataset import SplitSettings
 from components.outputs import write_text
+from components.saved_models import SAVED_MODEL, saved_model_digest
 from components.train.settings import current_names
 
 # Beside these, the artifact holds the SavedModel of `scoring` and the files of `DataSummary`.
@@ -48,6 +51,7 @@ class ModelRecord(Document, kw_only=True):
     time_budget: float = 0.0  # in seconds, of the whole step; 0 for none
     shortened: bool = False  # whether the time budget made the training shorter than the data pay for
     kept_step: int = 0  # after which the weights were kept; 0 in the records of earlier versions
+    digest: str = ""  # of the SavedModel, see `model_digest`; "" in the records of earlier versions
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "settings", current_names(self.settings))
@@ -97,8 +101,31 @@ def read_record(model: str | Path) -> ModelRecord:
 
 
 def write_record(model: str | Path, record: ModelRecord) -> None:
-    """Writes model.json of the Model directory `model`."""
-    write_document(Path(model) / MODEL_FILE, record)
+    """Writes model.json of the Model directory `model`, with the digest of the SavedModel that is there."""
+    digest = saved_model_digest(Path(model) / SAVED_MODEL)
+    write_document(Path(model) / MODEL_FILE, msgspec.structs.replace(record, digest=digest))
+
+
+class _StatedDigest(Document):
+    """All that is read of a model.json whose other fields do not matter."""
+
+    digest: str = ""
+
+
+def model_digest(model: str | Path) -> str:
+    """Returns the digest of a Model's SavedModel, by which verdict and index name the model.
+
+    Raises `UserError` if model.json states another: the files are not those that were written with it.
+    """
+    digest, stated = saved_model_digest(Path(model) / SAVED_MODEL), ""
+    with suppress(UserError):  # who needs model.json says so
+        stated = read_document(Path(model) / MODEL_FILE, _StatedDigest).digest
+    if stated not in ("", digest):
+        raise UserError(
+            f"{model} is damaged: the files in {SAVED_MODEL}/ are not those that {MODEL_FILE} was written "
+            "with; copy it again, or make it anew with `twotower train`"
+        )
+    return digest
 
 
 def read_log(model: str | Path) -> list[LogEntry]:

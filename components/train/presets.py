@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import tensorflow as tf
 from components.machine import memory_limit
 from components.outputs import output_directory
 from components.progress import log
+from components.saved_models import SAVED_MODEL
 from components.train import artifact, scoring
 from components.train.blending import choose, decompose
 from components.train.content import Descriptions, draw_sample
@@ -60,7 +60,7 @@ _WORTH_REFITTING = 0.02
 _CHECKPOINT_FORMAT = 2
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Job:
     """Data and identity of a training."""
 
@@ -142,7 +142,7 @@ def make_model(
         with output_directory(output) as directory:
             artifact.write_log(directory, state.log)
             write_tensorboard(state.log, directory / artifact.TENSORBOARD)
-            scoring.save(fitted.scoring(), directory / scoring.SAVED_MODEL)
+            scoring.save(fitted.scoring(), directory / SAVED_MODEL)
             artifact.write_record(directory, record)
             summary = DataSummary.of(rows.known(), names.user_ids, names.movie_ids, rows.rating_scale)
             if fitted.read_before:

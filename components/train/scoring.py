@@ -11,12 +11,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.errors import UserError
+from components.saved_models import SAVED_MODEL
 from components.vocabulary.interactions import UserRatings, user_chunks
 
 Array = npt.NDArray[Any]
-
-# The SavedModel's directory in a Model directory.
-SAVED_MODEL = "saved_model"
 
 HISTORY_INPUTS = [
     tf.TensorSpec([None], tf.string, "user_id"),

@@ -1,5 +1,8 @@
 """The verdict's schema, its reader, and how it looks on a terminal."""
 
+import contextlib
+import copy
+import functools
 import io
 import json
 from pathlib import Path
@@ -19,6 +22,7 @@ from components.evaluate.step import evaluate
 from components.evaluate.user_sums import FUNCTIONS
 from components.evaluate.verdict import Rule, Verdict, load_verdict
 from components.metrics import BASELINES, METRICS
+from components.train.artifact import model_digest
 from components.vocabulary.interactions import UserRatings
 
 pytestmark = pytest.mark.tensorflow
@@ -78,7 +82,27 @@ def test_an_evaluation_that_is_read_and_written_again_is_the_same(evaluations, c
             {"rules": [{"name": "finite", "verdict": "fail", "why": "So."}]},
             "blessed is True, and 1 rules fail",
         ),
-        ({"publish": False}, "blessed is True, and publish is False"),
+        ({"publish": False}, "publish is False, and blessed is True"),
+        ({"publish": "false"}, "field `publish`: expected bool, got str"),
+        ({"publish": 1}, "field `publish`: expected bool, got int"),
+        (
+            {"metrics": {"challenger": {"rmse": "x"}, "champion": None, "baselines": {}}},
+            "field `metrics.challenger",
+        ),
+        ({"model_digest": 7}, "field `model_digest`: expected str, got int"),
+        (
+            {"blessed": False, "rules": [{"name": "finite", "verdict": "fail", "why": "So."}]},
+            "publish is True, and blessed is False, by the gate enforce on a challenger that was scored",
+        ),
+        (
+            {
+                "blessed": False,
+                "gate": "report",
+                "rules": [{"name": "scorable", "verdict": "fail", "why": "So."}],
+                "metrics": {"challenger": {}, "champion": None, "baselines": {}},
+            },
+            "publish is True, and blessed is False, by the gate report on a challenger that was not scored",
+        ),
         ({"metrics": {"champion": None, "baselines": {}}}, "field `metrics.challenger`: it is missing"),
     ],
 )
@@ -90,6 +114,35 @@ def test_what_is_no_verdict_is_refused_with_the_file_and_the_field(evaluations, 
     with pytest.raises(jsonschema.ValidationError):
         # Conclusions that contradict the rules are beyond a schema.
         jsonschema.validate(verdict if message.startswith(("field", r"field")) else 1, schema(Verdict))
+
+
+def _places(value, place=()):
+    """Where a value of JSON holds others, but for the many of metrics and slices."""
+    yield place
+    if isinstance(value, dict) and place[:1] not in {("metrics",), ("intervals",), ("slices",)}:
+        for key in value:
+            yield from _places(value[key], (*place, key))
+    elif isinstance(value, list) and value:
+        yield from _places(value[0], (*place, 0))
+
+
+def test_whatever_is_wrong_is_a_line_and_no_traceback(evaluations, tmp_path):
+    good = json.loads((evaluations["good"] / "verdict.json").read_text())
+    kept = load_verdict(evaluations["good"])
+    for place in [place for place in _places(good) if place]:
+        for wrong in (None, "x", "", -1, 1e300, 10**400, True, [], [[]], {}, {"x": None}, float("nan")):
+            verdict = copy.deepcopy(good)
+            inner = functools.reduce(lambda value, key: value[key], place[:-1], verdict)
+            inner[place[-1]] = wrong
+            (tmp_path / "verdict.json").write_text(json.dumps(verdict))
+            with contextlib.suppress(UserError):
+                read = load_verdict(tmp_path)
+                assert (read.blessed, read.publish) == (kept.blessed, kept.publish)
+
+
+def test_it_names_the_model_by_its_digest(evaluations):
+    verdict = load_verdict(evaluations["good"])
+    assert verdict.model_digest == model_digest(evaluations["good"].parent / "good")
 
 
 def test_a_key_of_a_newer_release_is_no_trouble(evaluations, tmp_path):

@@ -18,6 +18,7 @@ from components.export.manifest import read_manifest
 from components.export.serving import Inputs, assemble, choose_search
 from components.export.step import export
 from components.export.top_k import LOWEST_SCORE
+from components.train.artifact import model_digest
 
 pytestmark = pytest.mark.tensorflow
 
@@ -187,13 +188,14 @@ def test_holds_the_catalogue_and_the_users(world, signatures):
     assert ask(signatures, "users")["user_id"].tolist() == world.user_ids
 
 
-def test_the_manifest_tells_what_is_inside(world, index, signatures):
+def test_the_manifest_tells_what_is_inside(world, artifacts, index, signatures):
     manifest = read_manifest(index)
     known, held_out = (sum(map(len, part.values())) for part in (world.known, world.held_out))
     assert (manifest.ratings.known, manifest.ratings.held_out) == (known, held_out)
     assert (manifest.users, manifest.movies) == (len(world.user_ids), len(world.movie_ids))
     assert (manifest.rating_scale, manifest.fingerprint) == ((1.0, 5.0), "world")
     assert manifest.model.preset == "simple"
+    assert manifest.model.digest == model_digest(artifacts / "model")
     assert manifest.validation.largest_difference < 1e-4
     assert manifest.validation.answers > 100
     assert manifest.signatures.keys() == set(signatures)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.train.scoring import SAVED_MODEL
+from components.saved_models import SAVED_MODEL
 from components.train.weights import Weights
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from training_world import QUICK, World
 
 from components.errors import UserError
-from components.train.scoring import SAVED_MODEL, ScoringModel
+from components.saved_models import SAVED_MODEL, saved_model_digest
+from components.train.scoring import ScoringModel
 from components.train.settings import PRESETS
 from components.train.step import train, train_command
 from components.vocabulary.interactions import UserRatings
@@ -181,6 +182,7 @@ def test_one_seed_gives_one_model_and_the_artifact_is_described(world, trained, 
     model = json.loads((output / "model.json").read_text())
     assert (model["format"], model["preset"], model["movies"]) == (1, "default", world.movies)
     assert model["settings"]["dimension"] == 16
+    assert model["digest"] == saved_model_digest(output / SAVED_MODEL)
     assert list((output / "tensorboard").iterdir())
 
 
