@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.documents import write_document
+from components.errors import UserError
 from components.evaluate.baselines import applicable
 from components.evaluate.bootstrap import Resampled, UserSums, resample_parts
 from components.evaluate.champion import ChampionComparison, Opener, Overlap
@@ -37,6 +38,7 @@ from components.evaluate.verdict import (
 from components.metrics import CALIBRATION_ERROR, CHALLENGER, CHAMPION
 from components.outputs import output_directory
 from components.progress import log
+from components.saved_models import ForeignOperationError
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.vocabulary import Vocabulary
 
@@ -81,7 +83,8 @@ def evaluate_challenger(
 ) -> Evaluation:
     """Measures challenger, champion and baselines on `held_out`, and applies the gate's rules.
 
-    A model that cannot be loaded or scored is a failing rule and not an exception.
+    A model that cannot be loaded or scored is a failing rule and not an exception; one that holds a foreign
+    operation raises `UserError`.
 
     Args:
       challenger: opens the model.
@@ -161,6 +164,9 @@ def _score_all(
             answers[name] = score(ModelScorer(open_model(), held_out.movie_ids), held_out, name)
         except MemoryError:
             raise
+        except ForeignOperationError as error:
+            leave_out = "; --ignore-champion leaves it out" if name == CHAMPION else ""
+            raise UserError(f"the {name}: {error}{leave_out}") from error
         except Exception as error:  # whatever a broken model does
             text = " ".join(str(error).split())[:300]
             failures[name] = f"{type(error).__name__}: {text}" if text else type(error).__name__

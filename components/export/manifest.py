@@ -9,6 +9,7 @@ import msgspec
 from components.documents import Document, read_document
 from components.errors import UserError
 from components.ingest.dataset import SplitSettings
+from components.saved_models import check_operations
 from components.train.settings import current_names
 
 MANIFEST_FILE = "manifest.json"
@@ -118,7 +119,8 @@ def load_index(index: str | Path) -> tuple[IndexManifest, Any]:
     """Loads the manifest and the SavedModel of the index at `index`.
 
     Raises:
-      UserError: if there is no index, it is damaged or of another format, or its ScaNN is not installed.
+      UserError: if there is no index, it is damaged or of another format, its graph holds an operation that
+        is not allowed, or its ScaNN is not installed.
     """
     manifest = read_manifest(index)
     if manifest.search == SCANN:
@@ -126,6 +128,7 @@ def load_index(index: str | Path) -> tuple[IndexManifest, Any]:
             scann_ops()  # registers the operations that the SavedModel holds
         except UserError as error:
             raise UserError(f"{index} searches by ScaNN: {error}") from error
+    check_operations(index)
     import tensorflow as tf
 
     try:

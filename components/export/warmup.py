@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from components.export.histories import ALL, TRAIN
+from components.saved_models import encode_varint
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 
@@ -62,13 +63,4 @@ def _prediction_log(signature: str, dtypes: dict[str, tf.DType], inputs: dict[st
 
 def _field(number: int, content: bytes) -> bytes:
     """Encodes a length-delimited field of a protocol buffer message."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return encode_varint(number << 3 | 2) + encode_varint(len(content)) + content

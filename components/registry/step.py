@@ -1,17 +1,20 @@
 """The step `prepare` and its subcommand."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 from components.command import subcommand
 from components.documents import write_document
+from components.errors import UserError
 from components.outputs import output_directory
 from components.progress import log
 from components.registry.champion_log import CHAMPION_FILE, ServedChampion
 from components.registry.registry import Registry
 from components.registry.run_records import SKIPPED, RunRecord, SeenChampion, run_id_by_time
 from components.registry.versions import MODEL
+from components.saved_models import SAVED_MODEL, ForeignOperationError, check_operations
 from components.step import step
 from components.train.artifact import WEIGHTS_FILE
 
@@ -59,8 +62,8 @@ def prepare(
       output: The directory to write: `champion.json` and, unless the registry is empty, `model/`.
 
     Raises:
-      UserError: if an input file is absent, the registry cannot be written, or the champion is missing or
-        corrupt.
+      UserError: if an input file is absent, the registry cannot be written, or the champion is missing,
+        corrupt, or holds an operation that no release writes.
     """
     from components.ingest.inputs import fingerprint_of
 
@@ -77,6 +80,7 @@ def prepare(
             log(f"the champion is {version}, number {sequence} of {store.root}")
             # `train` reads the weights where they are, if it wants them; a fault of theirs ends no run.
             store.versions.download(version, MODEL, staging / MODEL, without=[WEIGHTS_FILE])
+            _refuse_foreign(staging / MODEL, version)
         served = ServedChampion(
             exists=entry is not None, version=version, sequence=sequence, registry=store.root
         )
@@ -85,6 +89,16 @@ def prepare(
             champion = SeenChampion(version=version, sequence=sequence)
             _record_skipped(store, run_id or run_id_by_time(), champion, fingerprint)
     return PrepareSummary(fingerprint, version, sequence, skip)
+
+
+def _refuse_foreign(model: Path, version: str) -> None:
+    """Checks the operations of the champion's graph; what cannot be read, `evaluate` cannot load either."""
+    try:
+        check_operations(model / SAVED_MODEL)
+    except ForeignOperationError as error:
+        raise UserError(f"the champion {version}: {error}") from error
+    except UserError as error:
+        log(f"the champion {version}: {error}")
 
 
 def _record_skipped(store: Registry, run_id: str, champion: SeenChampion, fingerprint: str) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.errors import UserError
-from components.saved_models import SAVED_MODEL
+from components.saved_models import SAVED_MODEL, check_operations
 from components.vocabulary.interactions import UserRatings, user_chunks
 
 Array = npt.NDArray[Any]
@@ -78,12 +78,13 @@ class ScoringModel:
 
     @classmethod
     def load(cls, model_dir: str | Path) -> Self:
-        """Loads a Model. Raises `UserError` if it has no SavedModel with query, candidates and rate."""
+        """Loads a Model.
+
+        Raises `UserError` if it has no SavedModel with query, candidates and rate, or `check_operations`
+        refuses that.
+        """
         directory = Path(model_dir) / SAVED_MODEL
-        if not (directory / "saved_model.pb").is_file():
-            raise UserError(
-                f"{model_dir} holds no model: {directory} is absent; make one with `twotower train`"
-            )
+        check_operations(directory)
         try:
             signatures = tf.saved_model.load(str(directory)).signatures
         except (OSError, ValueError, tf.errors.OpError) as error:

@@ -13,6 +13,12 @@ from components.registry.run_records import SeenChampion
 from components.registry.step import PrepareSummary, prepare, prepare_command
 
 
+@pytest.fixture(autouse=True)
+def _graphs_are_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `promote` writes; test_foreign_models.py has real ones."""
+    monkeypatch.setattr("components.registry.step.check_operations", lambda _: None)
+
+
 @pytest.fixture
 def ratings(tmp_path: Path) -> str:
     file = tmp_path / "ratings.csv"

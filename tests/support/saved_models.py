@@ -46,7 +46,7 @@ class TableModel(tf.Module):
         users = tf.gather(self._rows.lookup(user_id), pair_row)
         known = (pair_movie >= 0) & (pair_movie < self._movies)
         movies = tf.where(known, pair_movie, self._movies)
-        return {"rating": tf.gather_nd(self._stars, tf.stack([users, movies], axis=1))}
+        return {"rating": tf.gather_nd(self._stars.read_value(), tf.stack([users, movies], axis=1))}
 
 
 class SimpleModel(tf.Module):
