@@ -6,15 +6,16 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
 from components.ingest.containers import archives
+from components.ingest.containers.partitions import Parts, find_parts, hive_columns
 from components.progress import log
 from components.storage import fetch, identity, is_pattern, is_remote, matches
 
@@ -35,18 +36,51 @@ class InputFile:
     flag: str  # that named it, for messages
     packing: str  # none, gzip, zstd or parquet
     scratch: Path  # the directory for copies of it
+    parts: Parts | None = None  # of a table of several Parquet files, which lie nowhere together
+    hive: Mapping[str, str | None] = field(default_factory=dict)  # columns in the path of a part -> value
+    names_by_id: Mapping[int, str] = field(default_factory=dict)  # of an Iceberg table: field id -> column
 
     @property
     def is_parquet(self) -> bool:
         """True for a Parquet file."""
         return self.packing == "parquet"
 
+    def open_parts(self) -> Generator["InputFile"]:
+        """Yields the file or, one after the other, its parts; each may be gone afterwards.
+
+        Raises `UserError` if a part cannot be read.
+        """
+        if self.parts is None:
+            yield self
+            return
+        try:
+            for key, path in self.parts.fetch(self.scratch):
+                name = self.parts.name(key)
+                if _packing(path) != "parquet":
+                    raise UserError(f"{name} is no Parquet file; remove it, or write it again")
+                one = replace(self, name=name, path=path, parts=None)
+                yield replace(one, hive=hive_columns(key), names_by_id=self.parts.columns)
+        except UserError as error:
+            if str(error).startswith(self.flag):
+                raise
+            raise UserError(f"{self.flag} {error}") from error
+
     def parquet_columns(self) -> list[str]:
-        """Lists the columns of a Parquet file. Raises `UserError` if it is damaged."""
+        """Lists the columns of a Parquet file, or of its first part, those in its path last.
+
+        Raises `UserError` if it is damaged.
+        """
         import pyarrow.parquet as pq
 
-        with self.intact():
-            return list(pq.read_schema(self.path).names)
+        with closing(self.open_parts()) as parts:
+            first = next(parts)
+            with first.intact():
+                schema = pq.read_schema(first.path)
+        found = [
+            first.names_by_id.get(int((column.metadata or {}).get(b"PARQUET:field_id", -1)), column.name)
+            for column in schema
+        ]
+        return [*found, *(name for name in first.hive if name not in found)]
 
     @cached_property
     def head(self) -> bytes:
@@ -112,16 +146,25 @@ class InputFile:
 
 
 def names(text: str, flag: str) -> list[str]:
-    """Lists the files that `text` names: paths, gs:// or s3:// URIs, several by comma or pattern.
+    """Lists the files that `text` names: paths, gs:// or s3:// URIs; several by comma, pattern, directory.
 
     Raises `UserError` if a pattern matches nothing, or `text` is empty.
     """
-    found: list[str] = []
+    return [name for one in _sources(text, flag) for name in (one if isinstance(one, list) else one.names)]
+
+
+def _sources(text: str, flag: str) -> list[list[str] | Parts]:
+    """Lists what each word of `text` names: files, or the parts of one table."""
+    found: list[list[str] | Parts] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
-        files = matches(word) if is_pattern(word) else [word]
+        try:
+            parts = None if word == STDIN else find_parts(word)
+        except UserError as error:
+            raise UserError(f"{flag} {error}") from error
+        files = matches(word) if not parts and is_pattern(word) else [word]
         if not files:
             raise UserError(f"{flag} {word} matches no file; name one that exists")
-        found += files
+        found.append(parts or files)
     if not found:
         raise UserError(f"{flag} names no file; pass a path, gs:// or s3:// URI")
     return found
@@ -135,12 +178,21 @@ def open_all(
     Of a zip archive those members are opened whose first lines `fits`; "-" is the standard input. Raises
     `UserError` if a file is absent, a directory, empty, unreadable or not text.
     """
-    return [file for name in names(text, flag) for file in _open(name, flag, scratch, fits)]
+    opened: list[InputFile] = []
+    for source in _sources(text, flag):
+        if isinstance(source, Parts):
+            opened.append(InputFile(source.label, Path(), flag, "parquet", scratch, source))
+        else:
+            opened += [file for name in source for file in _open(name, flag, scratch, fits)]
+    return opened
 
 
 def _open(name: str, flag: str, scratch: Path, fits: Callable[[InputFile], bool]) -> list[InputFile]:
     if not is_remote(name) and Path(name).is_dir():
-        raise UserError(f"{flag} {name} is a directory; name a file in it, or a pattern such as {name}/*.csv")
+        raise UserError(
+            f"{flag} {name} is a directory without Parquet files; name a file in it, or a pattern such as "
+            f"{name}/*.csv"
+        )
     whole, member = archives.split_member(name)
     file = _unpack(_fetch(whole, flag, scratch))
     if file.packing != "zip":

@@ -256,11 +256,16 @@ def _records(file: InputFile, delimiter: str) -> Iterator[TableRecord]:
 def _parquet_rows(file: InputFile) -> Iterator[TableRecord]:
     import pyarrow.parquet as pq
 
-    with file.intact():
-        table = pq.read_table(file.path)
-        rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    for number, row in enumerate(rows, start=1):
-        yield TableRecord(number, [_as_text(cell) for cell in row])
+    header = file.parquet_columns()
+    number = 0
+    for part in file.open_parts():
+        names = part.parquet_columns()
+        with part.intact():
+            columns = [column.to_pylist() for column in pq.ParquetFile(part.path).read().columns]
+        for row in zip(*columns, strict=True):
+            number += 1
+            cells = {**part.hive, **dict(zip(names, row, strict=False))}
+            yield TableRecord(number, [_as_text(cells.get(name)) for name in header])
 
 
 def _as_text(cell: Any) -> str:

@@ -115,7 +115,7 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
     """
     started = time.monotonic()
     catalogue = movie_tables.read(sources.movies, settings.read) if sources.movies else Catalogue()
-    files = _read(connection, sources, settings.read)
+    files = _read(connection, sources, settings)
     if not sources.movies or settings.read.unknown_movies == "keep":
         add_rated_movies(connection, catalogue)
     attributes = create_table(connection, catalogue)
@@ -169,7 +169,7 @@ def prepare(connection: Any, sources: InputSources, settings: IngestSettings, di
     return examined.statistics
 
 
-def _read(connection: Any, sources: InputSources, options: ReadOptions) -> list[InputFile]:
+def _read(connection: Any, sources: InputSources, settings: IngestSettings) -> list[InputFile]:
     """Reads the ratings into the table `rows`; returns the files whose lines are its rows."""
     read: list[InputFile] = []
     rows.create_tables(connection, sources.timed)
@@ -177,7 +177,10 @@ def _read(connection: Any, sources: InputSources, options: ReadOptions) -> list[
     for number, (file, layout) in enumerate(sources.ratings):
         log(f"reading {file.name} ({layout.name})")
         for_test = number >= first_test_file
-        read.append(rows.append(connection, file, layout, options, sources.timed, for_test))
+        for part in file.open_parts():
+            if part is not file:  # parts may differ in the order of their columns
+                layout = layouts.layout_of(part, settings.format, settings.columns)
+            read.append(rows.append(connection, part, layout, settings.read, sources.timed, for_test))
     return read
 
 

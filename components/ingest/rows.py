@@ -266,10 +266,17 @@ def _parquet_reader(file: InputFile, layout: Layout) -> Any:
     roles = {"user": "user_id", "movie": "movie_id", "rating": "rating", "time": "time"}
     places = {roles[role]: place for role, place in layout.positions.items()}
     names = source.schema_arrow.names
+    read = [names[place] for place in places.values() if place < len(names)]
+    of_path = file.parquet_columns()[len(names) :]
+
+    def column(batch: Any, place: int) -> Any:
+        if place < len(names):
+            return batch.column(names[place]).cast(pa.string())
+        return pa.repeat(pa.scalar(file.hive[of_path[place - len(names)]], pa.string()), batch.num_rows)
 
     def batches() -> Iterator[Any]:
-        for batch in source.iter_batches(columns=[names[place] for place in places.values()]):
-            columns = [batch.column(names[place]).cast(pa.string()) for place in places.values()]
+        for batch in source.iter_batches(columns=read):
+            columns = [column(batch, place) for place in places.values()]
             record = pa.record_batch(columns, names=list(places))
             record.validate(full=True)  # the engine takes it on trust that text is UTF-8
             yield record

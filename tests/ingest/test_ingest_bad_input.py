@@ -87,7 +87,7 @@ def test_a_bad_movie_table(tmp_path: Path, movies: bytes, message: str) -> None:
         ({"--ratings": "."}, "--ratings . is a directory"),
         ({"--ratings": ""}, "--ratings names no file"),
         ({"--ratings": "no*.csv"}, "--ratings no*.csv matches no file"),
-        ({"--ratings": "s3://bucket/r.csv"}, "s3:// is not supported"),
+        ({"--ratings": "ftp://bucket/r.csv"}, "ftp:// is not supported"),
         ({"--movies": "absent.csv"}, "--movies absent.csv does not exist"),
         ({"--movies": "movies.csv,ratings.csv"}, "ratings.csv is no movie table"),
         ({"--test-ratings": "absent.csv"}, "--test-ratings absent.csv does not exist"),
