@@ -30,7 +30,7 @@ REQUESTS = {
     "evaluate": Request("Evaluate and decide", cpu="4", memory="8Gi", hours=3, retries=2),
     "report": Request("Write the report", retries=2),
     "export": Request("Export the index", cpu="2", memory="8Gi", retries=2),
-    "publish": Request("Publish", memory="4Gi", retries=3, cached=False),
+    "publish": Request("Publish", cpu="2", memory="4Gi", retries=3, cached=False),
     "batch": Request("Recommend to all users", cpu="2", memory="4Gi", hours=6, retries=2),
     "refuse": Request("Refuse", cached=False),
     "notify": Request("Notify", retries=2, cached=False),

@@ -1,10 +1,5 @@
 """Validates an index in a fresh process: compares its answers with those of the model."""
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
+from components.export.answers import TOLERANCE, ask_in_fresh_process, record_answers
 from components.export.histories import ALL, TRAIN
-from components.export.manifest import BRUTE_FORCE, SCANN, IndexValidation
+from components.export.manifest import BRUTE_FORCE, IndexValidation
 from components.export.warmup import Request
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import UserRatings
@@ -58,12 +54,8 @@ def stars(
     return scoring.rate(sample.user_ids, sample.histories[ratings], *pairs)
 
 
-# Greatest difference between the index and the model; relative where the value is greater than 1.
-TOLERANCE = 1e-4
-
 _K = 100
 _TIMED_REQUESTS = 200
-_TIMEOUT_SECONDS = 600
 
 
 def validate(
@@ -76,14 +68,17 @@ def validate(
 ) -> IndexValidation:
     """Compares the answers of the index about `sample` with those of the model, and sends `requests`.
 
+    The answers are kept beside the index.
+
     The scores and ratings of an approximate `search` must be exact; the recall is measured in search.py.
     Raises `UserError` if the index cannot be loaded without this project's code, if its answers differ from
     those of the model, or if the median answer takes longer than `max_latency_ms`.
     """
     pairs = _pairs(scoring, sample)
     questions = _questions(scoring, sample, pairs, requests)
-    questions["libraries"] = ["scann"] if search == SCANN else []
-    result = _ask_in_fresh_process(index, questions)
+    single = [{"user_id": [user]} for user in sample.user_ids]
+    timed = {"signature": "serving_default", "inputs": single, "repeats": _TIMED_REQUESTS}
+    result = ask_in_fresh_process(index, questions, search, timed)
     answers = iter(result["answers"])
     differences = []
     for ratings in (ALL, TRAIN):
@@ -96,6 +91,7 @@ def validate(
             f"the exported index takes {p50:.1f} ms to answer for one user, more than {max_latency_ms:g} ms; "
             "take a smaller model, or raise --max-latency-ms"
         )
+    record_answers(index, questions, result["answers"])
     all_differences = np.concatenate(differences)
     return IndexValidation(
         users=len(sample.user_ids),
@@ -120,7 +116,7 @@ def _pairs(scoring: ScoringModel, sample: Sample) -> tuple[list[int], list[int]]
 
 def _questions(
     scoring: ScoringModel, sample: Sample, pairs: tuple[list[int], list[int]], requests: list[Request]
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
     rated = {
         "user_id": [sample.user_ids[row] for row in pairs[0]],
         "movie_id": [str(scoring.movie_ids[movie]) if movie >= 0 else "" for movie in pairs[1]],
@@ -131,37 +127,7 @@ def _questions(
         questions.append({"signature": "recommend", "inputs": recommend})
         questions.append({"signature": "rate", "inputs": {**rated, "ratings": ratings}})
     questions += [{"signature": name, "inputs": inputs} for name, inputs in requests]
-    single = [{"user_id": [user]} for user in sample.user_ids]
-    timed = {"signature": "serving_default", "inputs": single, "repeats": _TIMED_REQUESTS}
-    return {"questions": questions, "timed": timed, "libraries": []}
-
-
-def _ask_in_fresh_process(index: Path, questions: dict[str, Any]) -> dict[str, Any]:
-    script = Path(__file__).with_name("fresh_process.py")
-    with tempfile.TemporaryDirectory() as scratch:
-        asked, answered = Path(scratch, "questions.json"), Path(scratch, "answers.json")
-        asked.write_text(json.dumps(questions), encoding="utf-8")
-        command = [sys.executable, "-I", str(script), str(index.resolve()), str(asked), str(answered)]
-        try:
-            subprocess.run(
-                command, cwd=scratch, env=_plain_environment(), check=True, capture_output=True, text=True,
-                timeout=_TIMEOUT_SECONDS,
-            )  # fmt: skip
-        except subprocess.CalledProcessError as error:
-            last_line = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
-            raise UserError(f"the exported index does not load in a fresh process: {last_line}") from error
-        except subprocess.TimeoutExpired as error:
-            raise UserError(
-                f"the exported index did not answer within {_TIMEOUT_SECONDS} s in a fresh process; "
-                "give the step more processors or memory"
-            ) from error
-        result: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
-        return result
-
-
-def _plain_environment() -> dict[str, str]:
-    ours = ("TF_USE_LEGACY_KERAS", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "PYTHONPATH", "PYTHONSAFEPATH")
-    return {name: value for name, value in os.environ.items() if name not in ours}
+    return questions
 
 
 def _compare_recommendations(

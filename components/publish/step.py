@@ -57,8 +57,9 @@ def publish(
 ) -> PublishSummary:
     """Makes an index a version in the registry and, unless another came first, the champion.
 
-    Every write leaves a registry that serves a whole champion, so a publisher may be killed at any time;
-    called again with the same run id, it goes on where it was.
+    Only what was judged is published: the verdict must be on this model, and the index serve it. The index
+    is asked again what `export` asked it. Every write leaves a registry that serves a whole champion, so a
+    publisher may be killed at any time; called again with the same run id, it goes on where it was.
 
     Args:
       index: Index that `export` wrote.
@@ -67,7 +68,8 @@ def publish(
       report: Page that `report` wrote, or the directory that holds it.
       registry: Registry: a directory, gs:// or s3:// prefix.
       run_id: Pipeline run, which names the run record; "" names it by the time.
-      champion_sequence: End of the champion log when the verdict was taken; -1: as the verdict says.
+      champion_sequence: End of the champion log when the verdict was taken, which must say the same; -1: as
+        the verdict says.
       model_card: Model card that `report` wrote; "" takes model_card.md beside the page, if there is one.
       dataset: RatingsDataset, for the run record; "" for none.
       force: Publishes whatever the verdict says, and whichever champion came in between. Needs a reason. By
@@ -76,9 +78,11 @@ def publish(
       output: The directory to write: `published.json`.
 
     Raises:
-      UserError: if an artifact is broken, the verdict says not to publish, the registry cannot be written,
-        or it is forced without a reason.
+      UserError: if an artifact is broken, model, index and verdict are not of one another, the verdict says
+        not to publish, the registry cannot be written, or it is forced without a reason.
     """
+    from components.publish.judged import check_judged
+
     if force and not reason.strip():
         raise UserError("--force needs --reason TEXT: the champion log keeps why the verdict was overruled")
     if reason and not force:
@@ -89,14 +93,17 @@ def publish(
             f"the verdict in {evaluation} is not to publish; train a better model, or overrule it by "
             f"--force --reason TEXT. {run.verdict.reason}"
         )
-    for path in (Path(index), Path(model) / "saved_model"):
-        if not (path / "saved_model.pb").is_file():
-            raise UserError(f"{path} holds no saved_model.pb; run the step that writes it again")
-    if champion_sequence == AS_THE_VERDICT_SAYS:
-        champion_sequence = run.verdict.champion.sequence
-    store, card = Registry(registry), find_card(model_card, run)
+    seen = run.verdict.champion.sequence
+    if not force and champion_sequence not in (AS_THE_VERDICT_SAYS, seen):
+        raise UserError(
+            f"--champion-sequence {champion_sequence}: the verdict in {evaluation} is on champion number "
+            f"{seen}; evaluate again with the present champion, or overrule it by --force --reason TEXT"
+        )
+    card = find_card(model_card, run)
+    check_judged(run.verdict, evaluation, model, index)
+    store = Registry(registry)
     with output_directory(output) as staging:
-        record = publish_run(store, run, Path(index), Path(model), card, champion_sequence, reason)
+        record = publish_run(store, run, Path(index), Path(model), card, seen, reason)
         summary = PublishSummary(record.version, record.outcome, record.sequence)
         write_json(staging / "published.json", {**summary._asdict(), "registry": store.root})
     return summary

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from components.errors import UserError
-from components.export import validation
+from components.export import answers, validation
+from components.export.answers import ask_in_fresh_process
 from components.export.histories import pack
+from components.export.manifest import BRUTE_FORCE
 from components.export.validation import validate
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import Interactions, UserRatings
@@ -49,7 +51,9 @@ def test_nobody_is_nobody_even_if_a_user_is_called_so():
 def asked(index, scoring, sample):
     """What a fresh process really answers; each test may spoil a copy."""
     pairs = validation._pairs(scoring, sample)
-    return validation._ask_in_fresh_process(index, validation._questions(scoring, sample, pairs, []))
+    questions = validation._questions(scoring, sample, pairs, [])
+    timed = {"signature": "serving_default", "inputs": [{"user_id": ["user1"]}], "repeats": 10}
+    return ask_in_fresh_process(index, questions, BRUTE_FORCE, timed)
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def validate_answers(index, scoring, sample, monkeypatch):
     """`validate` over given answers."""
 
     def run(answers, max_latency_ms=1e6):
-        monkeypatch.setattr(validation, "_ask_in_fresh_process", lambda *_: answers)
+        monkeypatch.setattr(validation, "ask_in_fresh_process", lambda *_: answers)
         return validate(index, scoring, sample, [], max_latency_ms)
 
     return run
@@ -109,7 +113,7 @@ def test_refuses_an_index_that_does_not_load(index, scoring, sample, tmp_path):
 
 
 def test_refuses_an_index_that_hangs(index, scoring, sample, monkeypatch):
-    monkeypatch.setattr(validation, "_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(answers, "_TIMEOUT_SECONDS", 0.1)
     with pytest.raises(UserError, match="did not answer within"):
         validate(index, scoring, sample, [], max_latency_ms=1e6)
 

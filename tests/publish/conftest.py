@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from verdicts import write_verdict
 
+from components.publish import judged
 from components.publish.step import PublishSummary
+from components.saved_models import SAVED_MODEL, saved_model_digest
 
 Artifacts = dict[str, str]
 Publishers = Callable[..., list[PublishSummary | None]]
@@ -73,11 +75,45 @@ STATISTICS = {
 }
 
 
+INDEX = {
+    "format": 1,
+    "search": "brute-force",
+    "movies": 7,
+    "users": 3,
+    "training_users": 3,
+    "ratings": {"known": 8, "held_out": 1},
+    "rating_scale": [1.0, 5.0],
+    "dimension": 2,
+    "bytes": 1000,
+    "fingerprint": "12-34",
+    "split": SPLIT,
+    "validation": {
+        "users": 3,
+        "answers": 100,
+        "largest_difference": 0.0,
+        "load_seconds": 1.0,
+        "recommend_p50_ms": 1.0,
+        "recommend_p99_ms": 1.0,
+    },
+    "signatures": {},
+}
+
+
+@pytest.fixture(autouse=True)
+def _taken_for_loadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graphs of `artifacts` are texts; test_judged.py publishes real ones."""
+    monkeypatch.setattr(judged, "check_operations", lambda _: None)
+    monkeypatch.setattr(judged, "check_answers", lambda _: None)
+
+
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Callable[..., Artifacts]:
-    """A function that writes the artifacts of a run; its arguments replace parts of the verdict."""
+    """A function that writes the artifacts of a run; its arguments replace parts of the verdict.
 
-    def write(run_id: str, **verdict: Any) -> Artifacts:
+    `after` is the number of the champion that the verdict compares with.
+    """
+
+    def write(run_id: str, after: int = 0, **verdict: Any) -> Artifacts:
         root = tmp_path / "artifacts" / run_id
         for name, content in {
             "index/saved_model.pb": f"the index of {run_id}",
@@ -94,7 +130,11 @@ def artifacts(tmp_path: Path) -> Callable[..., Artifacts]:
             (root / name).write_text(content if isinstance(content, str) else json.dumps(content))
         good = verdict.get("blessed", verdict.get("publish", True))
         rules = [PASSING, *([] if good else FAILING)]
-        write_verdict(root / "evaluation", **{"rules": rules, **VERDICT, **verdict})
+        digest = saved_model_digest(root / "model" / SAVED_MODEL)
+        (root / "index/manifest.json").write_text(json.dumps({**INDEX, "model": {"digest": digest}}))
+        champion = {"exists": True, "version": "before", "sequence": after} if after else {"exists": False}
+        facts = {"rules": rules, "champion": champion, "model_digest": digest, **VERDICT, **verdict}
+        write_verdict(root / "evaluation", **facts)
         names = ("index", "model", "evaluation", "dataset", "report")
         return {name: str(root / name) for name in names} | {"run_id": run_id, "output": str(root / "output")}
 

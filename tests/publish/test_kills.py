@@ -12,9 +12,9 @@ from components.publish.step import publish
 from components.registry.champion_log import ChampionEntry
 from components.registry.registry import Registry, published_index
 
-# Writes of one publication: seven files of the version and its manifest, the entry in the champion log,
-# three files to serve, two documents and the run record.
-MANIFEST, ENTRY, LAST_SERVED, LAST = 8, 9, 12, 15
+# Writes of one publication: eight files of the version and its manifest, the entry in the champion log,
+# four files to serve, two documents and the run record.
+MANIFEST, ENTRY, LAST_SERVED, LAST = 9, 10, 14, 17
 
 KILLS = int(os.environ.get("TWOTOWER_KILLS", "500"))
 
@@ -58,7 +58,7 @@ def check_all_versions(registry: Registry) -> None:
 def test_killed_after_any_write(place: str, artifacts, publishers, writes: int) -> None:
     publish(**artifacts("run-1"), registry=place, champion_sequence=0)
     registry = Registry(place)
-    run = artifacts("run-2") | {"registry": place, "champion_sequence": 1}
+    run = artifacts("run-2", after=1) | {"registry": place}
     assert publishers([run], die_after=writes) == [None]
     assert not Path(run["output"]).exists()
 
@@ -100,11 +100,11 @@ def killed_at_random(place: str, artifacts, publishers, kills: int) -> Counter[s
     Returns: how often a publisher had come how far.
     """
     registry, moments, reached = Registry(place), random.Random(7), Counter[str]()
-    publishers([artifacts("run-0") | {"registry": place, "champion_sequence": 0}])
+    publishers([artifacts("run-0") | {"registry": place}])
     seconds = 0.0
     for number in range(1, kills + 1):
         before = whole_champion(registry).sequence
-        run = artifacts(f"run-{number}") | {"registry": place, "champion_sequence": before}
+        run = artifacts(f"run-{number}", after=before) | {"registry": place}
         if number % 10 == 1:
             started = time.monotonic()
             [summary] = publishers([run])

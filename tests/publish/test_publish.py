@@ -98,11 +98,10 @@ def test_the_model_card_is_kept_with_the_version(place: str, tmp_path: Path, art
     run = artifacts("run-1")
     without = publish(**run, registry=place, champion_sequence=0)
     Path(run["report"], "model_card.md").write_text("# beside the page")
-    beside = publish(**{**run, "run_id": "run-2"}, registry=place, champion_sequence=1)
+    beside = publish(**artifacts("run-1", after=1) | {"run_id": "run-2"}, registry=place)
     (tmp_path / "card").write_text("# another")
-    named = publish(
-        **{**run, "run_id": "run-3"}, model_card=str(tmp_path / "card"), registry=place, champion_sequence=2
-    )
+    again = artifacts("run-1", after=2) | {"run_id": "run-3"}
+    named = publish(**again, model_card=str(tmp_path / "card"), registry=place)
     registry = Registry(place)
     manifests = map(registry.versions.manifest, registry.versions.ids())
     cards = {manifest.version: "model_card.md" in manifest.files for manifest in manifests}
@@ -110,12 +109,12 @@ def test_the_model_card_is_kept_with_the_version(place: str, tmp_path: Path, art
     key = f"versions/{named.version}/model_card.md"
     assert registry.storage.read_bytes(key) == b"# another"
     with pytest.raises(UserError, match="absent does not exist; name the model card"):
-        publish(**run, model_card=str(tmp_path / "absent"), registry=place, champion_sequence=3)
+        publish(**run, model_card=str(tmp_path / "absent"), registry=place)
 
 
 def test_the_next_version_replaces_it(place: str, artifacts) -> None:
     first = publish(**artifacts("run-1"), registry=place, champion_sequence=0)
-    second = publish(**artifacts("run-2"), registry=place, champion_sequence=1)
+    second = publish(**artifacts("run-2", after=1), registry=place)
     assert second == (second.version, "published", 2)
     latest = Registry(place).champion_log.latest()
     assert latest is not None
@@ -138,6 +137,19 @@ def test_a_champion_that_came_in_between_stays(place: str, artifacts) -> None:
     assert registry.rollback(late.version).sequence == 2
 
 
+@pytest.mark.parametrize("asked", [0, 2])
+def test_another_champion_than_that_of_the_verdict_needs_force_and_a_reason(
+    tmp_path: Path, artifacts, asked: int
+) -> None:
+    """Else a verdict on an old champion could be published over one that it knows nothing of."""
+    registry, run = str(tmp_path / "registry"), artifacts("run-1", after=1)
+    with pytest.raises(UserError, match=f"--champion-sequence {asked}: the verdict in .* number 1; evaluate"):
+        publish(**run, registry=registry, champion_sequence=asked)
+    assert not (tmp_path / "registry").exists()
+    forced = publish(**run, registry=registry, champion_sequence=asked, force=True, reason="I know it")
+    assert (forced.outcome, forced.sequence) == ("published", 1)
+
+
 def test_the_champion_of_the_verdict_is_the_default(place: str, artifacts) -> None:
     publish(**artifacts("run-1"), registry=place)
     late = publish(**artifacts("run-2"), registry=place)
@@ -151,7 +163,7 @@ def test_a_step_that_is_repeated_publishes_once(place: str, artifacts, meanwhile
     run = artifacts("run-1")
     first = publish(**run, registry=place, champion_sequence=0)
     if meanwhile:
-        publish(**artifacts("run-2"), registry=place, champion_sequence=1)
+        publish(**artifacts("run-2", after=1), registry=place)
     before = Registry(place).storage.list("versions/")
     assert publish(**run, registry=place, champion_sequence=0) == first
     assert Registry(place).storage.list("versions/") == before
@@ -165,8 +177,8 @@ def test_a_step_that_is_repeated_publishes_once(place: str, artifacts, meanwhile
 
 def test_a_run_id_that_comes_up_again_is_another_run(place: str, artifacts) -> None:
     first = publish(**artifacts("run-1"), registry=place, champion_sequence=0)
-    other = artifacts("run-2") | {"run_id": "run-1"}
-    second = publish(**other, registry=place, champion_sequence=1)
+    other = artifacts("run-2", after=1) | {"run_id": "run-1"}
+    second = publish(**other, registry=place)
     assert (second.outcome, second.sequence) == ("published", 2)
     assert second.version != first.version
     assert Registry(place).storage.read_bytes("serving/2/saved_model.pb") == b"the index of run-2"
@@ -180,7 +192,7 @@ def test_a_superseded_step_that_is_repeated_stays_superseded(place: str, artifac
 
 
 def test_a_log_that_is_shorter_than_the_verdict_says_is_superseded_too(place: str, artifacts) -> None:
-    summary = publish(**artifacts("run-1"), registry=place, champion_sequence=5)
+    summary = publish(**artifacts("run-1", after=5), registry=place)
     assert summary.outcome == "superseded"
     assert Registry(place).champion_log.latest() is None
 
@@ -201,7 +213,7 @@ def test_a_broken_champion_does_not_stop_the_next_one(place: str, artifacts) -> 
     registry = Registry(place)
     registry.storage.write_bytes(f"versions/{first.version}/manifest.json", b"")
     registry.storage.delete("serving/1/saved_model.pb")
-    assert publish(**artifacts("run-2"), registry=place, champion_sequence=1).sequence == 2
+    assert publish(**artifacts("run-2", after=1), registry=place).sequence == 2
 
 
 def test_a_verdict_against_it_is_obeyed(tmp_path: Path, artifacts) -> None:
@@ -307,7 +319,7 @@ def test_a_disk_that_fills_up_keeps_nothing_of_the_version(
 
     monkeypatch.setattr(storage, "upload_file", fill_up)
     with pytest.raises(UserError, match="No space left"):
-        publish(**artifacts("run-2"), registry=place, champion_sequence=1)
+        publish(**artifacts("run-2", after=1), registry=place)
     assert Registry(place).storage.list() == before
 
 
@@ -320,11 +332,11 @@ def test_a_disk_that_fills_up_before_the_server_has_its_copy_names_the_way_on(
     def fill_up(*_: object) -> None:
         raise UserError("cannot write: No space left on device")
 
-    run = artifacts("run-2")
+    run = artifacts("run-2", after=1)
     with monkeypatch.context() as patch:
         patch.setattr(storage, "copy_file", fill_up)
         with pytest.raises(UserError) as refusal:
-            publish(**run, registry=place, champion_sequence=1)
+            publish(**run, registry=place)
     registry = Registry(place)
     champion = registry.champion_log.latest()
     assert champion is not None
@@ -375,7 +387,7 @@ def test_completes_what_a_killed_publisher_left_to_serve(place: str, artifacts) 
     publish(**artifacts("run-1"), registry=place, champion_sequence=0)
     registry = Registry(place)
     registry.serving.remove(1)
-    publish(**artifacts("run-2"), registry=place, champion_sequence=1)
+    publish(**artifacts("run-2", after=1), registry=place)
     assert [registry.serving.is_complete(entry) for entry in registry.champion_log.entries()] == [True, True]
 
 
@@ -384,6 +396,6 @@ def test_a_predecessor_that_cannot_be_completed_is_no_obstacle(place: str, artif
     registry = Registry(place)
     registry.serving.remove(1)
     registry.storage.delete(f"versions/{first.version}/index/saved_model.pb")
-    assert publish(**artifacts("run-2"), registry=place, champion_sequence=1).sequence == 2
+    assert publish(**artifacts("run-2", after=1), registry=place).sequence == 2
     assert "going on without it" in capfd.readouterr().err
     assert (published_index(place) / "saved_model.pb").read_text() == "the index of run-2"

@@ -38,8 +38,9 @@ def test_of_eight_publishers_at_once_one_wins_each_time(
     race = publishers if how == "processes" else in_threads
     registry = Registry(place)
     for turn in range(turns):
-        seen = {"registry": place, "champion_sequence": turn}
-        runs = [artifacts(f"run-{turn}-{number}") | seen for number in range(RACERS)]
+        runs = [
+            artifacts(f"run-{turn}-{number}", after=turn) | {"registry": place} for number in range(RACERS)
+        ]
         outcomes = race(runs)
         winners = [outcome for outcome in outcomes if outcome.outcome == "published"]
         assert len(winners) == 1
