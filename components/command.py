@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from components.declaration import REQUIRED, Choice, Input, inputs_of, say_renamed, summary
+from components.errors import UserError
 
 
 class Subcommand(click.Command):
@@ -30,6 +32,10 @@ class Subcommand(click.Command):
         return f"{self._renamed[flag]}{separator}{value}"
 
 
+# Bytes of a file's name that are no text, as Python reads the command line.
+_UNREADABLE = re.compile("[\udc80-\udcff]")
+
+
 class _Text(click.ParamType[Any]):
     """The type of a flag: its mistakes are one line, like all others."""
 
@@ -38,6 +44,9 @@ class _Text(click.ParamType[Any]):
         self.name = {int: "integer", float: "number", dict: "json"}.get(declared.type, "text")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not value.isprintable() and _UNREADABLE.search(value):
+            shown = value.encode(errors="backslashreplace").decode()
+            raise UserError(f"{self._declared.flag} {shown}: this is no UTF-8; rename the file")
         read = self._declared.parse(value) if isinstance(value, str) else value
         self._declared.check(read)
         return read

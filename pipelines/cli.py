@@ -1,7 +1,10 @@
 """The command `twotower`: one subcommand a component, a verb of the pipeline, or a use of its result."""
 
+import errno
 import importlib
+import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -81,12 +84,28 @@ def twotower() -> None:
     """Turns a file of ratings into a published two-tower movie recommender."""
 
 
+# There is no space left, on a disk or in a quota.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 def main() -> None:
     """Runs the command line; a user's mistake ends it with one line and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # for a terminal in Latin-1
     try:
-        twotower(prog_name="twotower")
+        try:
+            twotower(prog_name="twotower")
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        with suppress(OSError):
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # else the interpreter's end complains
+        print(f"error: {error.filename or 'standard output'}: {error.strerror}; make room", file=sys.stderr)
         sys.exit(2)
 
 

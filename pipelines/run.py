@@ -118,7 +118,10 @@ def run_pipeline(
     _refuse_python3(root, arguments)
     log = root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     outcomes = log.with_suffix(".outcomes")
-    outcomes.mkdir(parents=True)
+    try:
+        outcomes.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"--work-dir {workspace}: {error.strerror}; name another directory") from error
     plan = LocalPlan(
         package=str(compile_pipeline(log.with_suffix(".yaml"))),
         arguments=arguments,
@@ -164,17 +167,22 @@ def _record_interrupt(registry: str, log: Path, step: str) -> None:
             records.write(RunRecord(run_id=run_id, outcome=CANCELLED, reason=reason), {})
 
 
+_ENVIRONMENT = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+
+
 @contextmanager
 def _started(plan: Path, log: Path, outcomes: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Starts the runner in a new process group, and kills the group on exit."""
     with (
         log.open("wb") as output,
+        # KFP's executor leaves a folder for each step.
+        tempfile.TemporaryDirectory(dir=log.parent, ignore_cleanup_errors=True) as scratch,
         subprocess.Popen(
             [sys.executable, "-m", "pipelines.local", str(plan)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", OUTCOMES: str(outcomes)},
+            env={**os.environ, **_ENVIRONMENT, "TMPDIR": scratch, OUTCOMES: str(outcomes)},
             start_new_session=True,
         ) as process,
     ):

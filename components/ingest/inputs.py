@@ -82,6 +82,14 @@ class InputFile:
         ]
         return [*found, *(name for name in first.hive if name not in found)]
 
+    def parquet_kinds(self) -> list[bool]:
+        """Says of each column of a Parquet file whether it holds single values."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with self.intact():
+            return [not pa.types.is_nested(field.type) for field in pq.read_schema(self.path)]
+
     @cached_property
     def head(self) -> bytes:
         """The first bytes of a text file, unpacked. Raises `UserError` if it is damaged."""

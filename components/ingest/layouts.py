@@ -312,4 +312,11 @@ def _parquet(file: InputFile, columns: Mapping[str, str]) -> Layout:
             f"{file.flag} {file.name} has no column for the {' or the '.join(missing)}: it has "
             f"{', '.join(names)[:200]}; name them with --columns user=…,movie=…,rating=…"
         )
+    kinds = file.parquet_kinds()
+    for role, place in positions.items():
+        if not kinds[place]:
+            raise UserError(
+                f"{file.flag} {file.name}: its column {names[place]}, the {role}, holds structures or lists; "
+                "name a column of single values with --columns user=…,movie=…,rating=…"
+            )
     return Layout(PARQUET, "", len(names), positions, header=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from ratings_files import MOVIES, full, ingest_text, netflix, write
+from ratings_files import MOVIES, full, ingest_text, netflix, parquet, write
 
 from components.command import command_of
 from components.errors import UserError
@@ -42,6 +42,10 @@ BAD_RATINGS = {
     "gzip with a wrong checksum": (flip(gzip.compress(BIG.encode()), -6), "damaged gzip file"),
     "gzip of nothing": (gzip.compress(b""), "is empty"),
     "damaged Parquet": (b"PAR1" + bytes(100), "damaged parquet file"),
+    "Parquet with structures": (
+        parquet({"userId": [1], "movieId": [2], "rating": [{"stars": 3}]}),
+        "its column rating, the rating, holds structures or lists; name a column of single values",
+    ),
     "all rows rejected": (
         netflix([("u", 9, "m1")] * 50).encode(),
         "50 of 50 rows (100.0%) must be rejected",

@@ -1,5 +1,6 @@
 """A run of the whole pipeline on a small world, shared by the tests that look at what it left."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,6 +28,10 @@ class Site:
         return self.folder / "registry"
 
     @property
+    def scratch(self) -> Path:
+        return self.folder / "tmp"
+
+    @property
     def command(self) -> list[str]:
         return [
             *TWOTOWER,
@@ -44,6 +49,7 @@ class Site:
             text=True,
             check=False,
             umask=umask,
+            env={**os.environ, "TMPDIR": str(self.scratch)},
         )
 
 
@@ -53,6 +59,7 @@ def new_site(tmp_path_factory) -> Callable[[], Site]:
 
     def make() -> Site:
         site = Site(tmp_path_factory.mktemp("site"))
+        site.scratch.mkdir()
         sample(users=300, movies=250, ratings=15_000, seed=7, output=str(site.folder / "sample"))
         return site
 

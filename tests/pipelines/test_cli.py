@@ -4,11 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from components.errors import UserError
+from components.registry.registry import Registry
+from components.registry.run_records import RunRecord
 from pipelines.cli import COMMANDS
 from pipelines.run_cli import run
 
@@ -99,6 +102,39 @@ def test_compiling_leaves_kfps_client_to_be_imported(tmp_path):
         "from kfp.client import Client; assert Client.__init__"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def _program(*words, **options):
+    command = [sys.executable, "-m", "pipelines.cli", *words]
+    return subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["runs", "--registry", "registry"]])
+def test_a_full_disk_behind_the_output_is_one_line(words, tmp_path):
+    registry = Registry(str(tmp_path / "registry"))
+    registry.runs.write(RunRecord(run_id="run-1", outcome="failed", reason="ingest: no ratings"), {})
+    with Path("/dev/full").open("w") as full:
+        done = _program(*words, stdout=full, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: standard output: No space left on device; make room\n",
+    )
+
+
+def test_a_terminal_without_the_letter_gets_a_question_mark(tmp_path):
+    registry = Registry(str(tmp_path / "registry"))
+    registry.runs.write(RunRecord(run_id="run-1", outcome="failed", reason="✗ Λ"), {})
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = _program("runs", "--registry", "registry", stdout=subprocess.PIPE, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "? ?" in done.stdout
+
+
+def test_a_name_that_is_no_text_is_one_line(tmp_path):
+    done = _program("describe", "--ratings", os.fsencode(tmp_path) + b"/\xff.csv")
+    assert done.returncode == 2
+    assert done.stderr.endswith("udcff.csv: this is no UTF-8; rename the file\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_run_accepts_the_names_of_the_last_release(capsys):

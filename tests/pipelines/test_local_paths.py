@@ -35,6 +35,12 @@ def test_a_path_that_kfp_would_change_is_refused(tmp_path, parameters, workspace
         run_pipeline(parameters, str(tmp_path / workspace))
 
 
+def test_a_working_directory_that_cannot_be_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"^--work-dir .*file/work: Not a directory"):
+        run_pipeline({"ratings": "/data/r.csv", "registry": "r"}, str(tmp_path / "file" / "work"))
+
+
 def test_several_workers_need_a_cluster(tmp_path):
     inputs = {"ratings": "/data/r.csv", "registry": "r", "workers": 2}
     with pytest.raises(UserError, match=r"^--workers 2: .*one process trains.*twotower submit"):

@@ -48,6 +48,14 @@ def test_the_screen_tells_the_story_in_order(published):
     assert "\x1b" not in done.stdout
 
 
+def test_a_run_leaves_no_temporary_files(published):
+    site, _ = published
+    assert list(site.scratch.iterdir()) == []
+    assert not any(
+        path.is_dir() and path.suffix != ".outcomes" for path in site.folder.glob(".twotower/logs/*")
+    )
+
+
 def test_the_screen_names_commands_that_work(published, monkeypatch):
     site, done = published
     lines = re.findall(r"-m pipelines\.cli (.+)", done.stdout)
