@@ -20,6 +20,7 @@ import components
 from components.documents import write_document
 from components.errors import UserError
 from components.image import IMAGE
+from components.ingest.containers.archives import split_member
 from components.ingest.inputs import STDIN
 from components.progress import PREFIX, TRANSIENT
 from components.registry.registry import Registry
@@ -266,7 +267,8 @@ def docker_arguments(arguments: dict[str, Any], outcomes: Path) -> dict[str, Any
     mounts: dict[str, bool] = {}
     for name in _READ:
         for path in _local(arguments.get(name, "")):
-            source = path.parent if "*" in path.name else path
+            archive = Path(split_member(str(path))[0])
+            source = path.parent if "*" in path.name else archive
             if not source.exists():
                 raise UserError(f"{_flag(name)} {path}: no such file; name one that is there")
             mounts[str(source)] = True

@@ -182,15 +182,15 @@ def read_ratings(
 
     with tempfile.TemporaryDirectory(prefix="twotower-evaluate-") as directory:
         scratch = Path(directory)
-        files = [
-            (file, layouts.layout_of(file, "", layouts.parse_columns(columns)))
-            for file in inputs.open_all(names, _FLAG, scratch)
-        ]
+        roles = layouts.parse_columns(columns)
+        opened = inputs.open_all(names, _FLAG, scratch, lambda file: layouts.fits(file, "", roles))
+        files = [(file, layouts.layout_of(file, "", roles)) for file in opened]
         timed = any("time" in layout.positions for _, layout in files)
         with database(scratch, _MEMORY_GB) as connection:
             rows.create_tables(connection, timed)
-            for file, layout in files:
-                rows.append(connection, file, layout, options, timed, for_test=True)
+            for part in (part for file in opened for part in file.open_parts()):
+                layout = layouts.layout_of(part, "", roles)
+                rows.append(connection, part, layout, options, timed, for_test=True)
             found = _valid_rows(connection, rating_scale)
     if len(found.ratings.movies) == 0:
         low, high = rating_scale

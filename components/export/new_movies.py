@@ -47,7 +47,9 @@ def read_new_movies(movies: str, model: str | Path, scoring: ScoringModel) -> Ne
     Raises `UserError` if the table cannot be read, or the model at `model` cannot place movies.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        table = movie_tables.read(open_all(movies, "--movies", Path(scratch)), ReadOptions())
+        options = ReadOptions()
+        files = open_all(movies, "--movies", Path(scratch), lambda file: movie_tables.fits(file, options))
+        table = movie_tables.read(files, options)
     place = scoring.signature("candidate_from_features")
     if place is None:
         raise UserError(

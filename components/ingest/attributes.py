@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 # The column of movies.parquet that holds them, a struct of one field for each.
@@ -48,9 +48,14 @@ def _listed(text: str) -> list[str] | None:
             found = read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        names = [one.get("name", "") if isinstance(one, dict) else one for one in found]
-        return [str(name).strip() for name in names if name not in ("", None)]
+        return names_in(found)
     return None
+
+
+def names_in(found: Iterable[Any]) -> list[str]:
+    """Returns the texts in a list or, of objects in it, their names."""
+    names = (one.get("name", "") if isinstance(one, dict) else one for one in found)
+    return [str(name).strip() for name in names if name not in ("", None)]
 
 
 def typed(texts: Sequence[str]) -> Any:

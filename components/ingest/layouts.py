@@ -160,13 +160,14 @@ def _spaces(line: str, named: bool) -> Layout | None:
 
 def _json_lines(line: str, named: bool) -> Layout | None:
     """Layout of one JSON object a line, by the keys of the first."""
-    if not (keys := _json_keys(line)):
+    if not (keys := json_keys(line)):
         return None
     found = _find_columns([plain(key) for key in keys])
     return _of_keys("jsonl", {role: keys[place] for role, place in found.items()})
 
 
-def _json_keys(line: str) -> list[str]:
+def json_keys(line: str) -> list[str]:
+    """Returns the keys of the JSON object in a line; none if it is no such."""
     try:
         found = json.loads(line)
     except ValueError:
@@ -263,7 +264,7 @@ def _by_name(line: str, name: str) -> Layout | None:
 
 def _by_columns(line: str, name: str, columns: Mapping[str, str]) -> Layout | None:
     """Finds the layout that has every column that is asked for, by name or number."""
-    if keys := _json_keys(line):
+    if keys := json_keys(line):
         return _of_keys("columns", columns) if all(key in keys for key in columns.values()) else None
     for delimiter in _TABLES.get(name, (*DELIMITERS, " ")):
         fields = [field.strip() for field in cut(line, delimiter)]

@@ -1,25 +1,27 @@
 """Reads movie tables (the Netflix files', MovieLens', any table with a header) into the catalogue."""
 
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.errors import UserError
-from components.ingest.attributes import attribute_name, known
+from components.ingest.attributes import attribute_name, known, names_in
 from components.ingest.catalogue import Catalogue, Malformed, Movie, MovieRows
 from components.ingest.inputs import InputFile, first_lines
-from components.ingest.layouts import DELIMITERS, cut, plain
+from components.ingest.layouts import DELIMITER_LINE, DELIMITERS, cut, json_keys, plain
 from components.ingest.layouts import NAMES as RATINGS
+from components.ingest.layouts import OTHER_NAMES as RATING_NAMES
 from components.ingest.records import RecordError, TableRecord, records
 from components.ingest.settings import ReadOptions
 
 # What a header may call each column; compared as those of ratings files are.
 NAMES = {
-    "id": ("movieid", "movie", "itemid", "item", "id"),
-    "title": ("name", "title", "movietitle", "moviename"),
-    "year": ("year", "releaseyear", "yearofrelease"),
-    "genres": ("genres", "genre"),
+    "id": ("movieid", "movie", "itemid", "item", "id", "tconst", *RATING_NAMES["movie"]),
+    "title": ("name", "title", "movietitle", "moviename", "primarytitle", "booktitle", "originaltitle"),
+    "year": ("year", "releaseyear", "yearofrelease", "startyear", "yearofpublication"),
+    "genres": ("genres", "genre", "categories"),
 }
 _YEARS = range(1850, 2200)
 # A date in place of a year: `1995-10-30`, `10/30/1995`, `30-Oct-1995`.
@@ -82,13 +84,17 @@ def fits(file: InputFile, options: ReadOptions) -> bool:
 def _table(file: InputFile, columns: Mapping[str, str]) -> MovieRows:
     if file.is_parquet:
         return _from_rows(file, file.parquet_columns(), _parquet_rows(file), columns)
-    first = first_lines(file, 1)[0]
+    first, *below = first_lines(file, 2)
+    if json_keys(first):
+        return _from_rows(file, *_json_rows(file), columns)
     if not columns and _PRIZE_LINE.fullmatch(first):
         return MovieRows(_prize_movies(file))
     if not columns and (match := _MOVIELENS_LINE.match(first)):
         return MovieRows(_movielens_movies(file, match[1]))
-    delimiter = next((mark for mark in DELIMITERS if len(cut(first, mark)) > 1), ",")
-    rows = _records(file, delimiter)
+    named = below and DELIMITER_LINE.fullmatch(first.strip())
+    head = below[0] if named else first
+    delimiter = next((mark for mark in DELIMITERS if len(cut(head, mark)) > 1), ",")
+    rows: Iterator[TableRecord] = itertools.islice(_records(file, delimiter), 1 if named else 0, None)
     first_row = next(rows)
     header = first_row.fields
     numbered = columns and all(column.isdecimal() for column in columns.values())
@@ -268,7 +274,23 @@ def _parquet_rows(file: InputFile) -> Iterator[TableRecord]:
             yield TableRecord(number, [_as_text(cells.get(name)) for name in header])
 
 
+def _json_rows(file: InputFile) -> tuple[list[str], Iterator[TableRecord]]:
+    """Reads one JSON object a line; the columns are the keys of all of them."""
+    found: list[tuple[int, dict[str, Any]]] = []
+    for number, line in file.lines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{file.flag} {file.name} line {number} is no JSON object; correct that line")
+        found.append((number, row))
+    header = list(dict.fromkeys(key for _, row in found for key in row))
+    rows = (TableRecord(number, [_as_text(row.get(key)) for key in header]) for number, row in found)
+    return header, rows
+
+
 def _as_text(cell: Any) -> str:
     if isinstance(cell, list):
-        return "|".join(map(str, cell))
+        return "|".join(names_in(cell))
     return "" if cell is None else str(cell)

@@ -51,7 +51,9 @@ def second(world, tmp_path_factory):
 def _judged(index, against="", ratings="", columns=""):
     names = {"index": str(index), "against": str(against) if against else ""}
     settings = GateSettings(min_test_users=5)
-    compared = compare_indexes(**names, registry="", ratings=str(ratings), columns=columns)
+    compared = compare_indexes(
+        **names, registry="", ratings=str(ratings), columns=columns, ingest_settings={}
+    )
     evaluation = evaluate_challenger(**compared._asdict(), settings=settings, gate="enforce", seed=42)
     return plain(evaluation.verdict)
 

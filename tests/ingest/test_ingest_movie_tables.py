@@ -153,3 +153,25 @@ def test_unknown_movies_are_kept_on_demand(tmp_path: Path) -> None:
 def test_an_unknown_way_with_unknown_movies_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--unknown-movies skip: give reject, drop or keep"):
         with_movies(tmp_path, "id,title\n1,A\n", unknown_movies="skip")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        '{"asin": 1, "title": "A", "year": 1999, "categories": ["X"], "of": {"a": 1}}\n\n'
+        '{"asin": 2, "title": "B", "categories": [{"name": "X"}, {"name": "Y"}], "n": 1.5}\n',
+        "sep=;\nISBN;Book-Title;Year-Of-Publication;genre\n1;A;1999;X\n2;B;;X,Y\n",
+        b"tconst\ttitleType\tprimaryTitle\toriginalTitle\tstartYear\tgenres\n"
+        b"1\tmovie\tA\ta\t1999\tX\n2\tmovie\tB\tb\t\\N\tX,Y\n",
+    ],
+    ids=["JSON lines", "sep", "IMDb"],
+)
+def test_usual_tables(tmp_path: Path, table: str | bytes) -> None:
+    movies = with_movies(tmp_path, table).movies
+    described = [(movie["title"], movie["year"], movie["genres"]) for movie in movies]
+    assert described == [("A", 1999, "X"), ("B", None, "X|Y")]
+
+
+def test_a_line_that_is_no_json_object_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="table-0 line 3 is no JSON object"):
+        with_movies(tmp_path, '{"id": 1, "title": "A"}\n{"id": 2, "title": "B"}\n{"id": 3,\n')

@@ -72,6 +72,12 @@ def test_a_pattern_mounts_the_folder_that_it_looks_into(tmp_path, engine):
     assert arguments["mounts"] == [(str(tmp_path), True), (str(tmp_path / "outcomes"), False)]
 
 
+def test_a_member_mounts_its_archive(tmp_path, engine):
+    (tmp_path / "ml.zip").write_bytes(b"")
+    found = docker_arguments({"ratings": f"{tmp_path}/ml.zip/ratings.csv"}, tmp_path / "outcomes")
+    assert (str(tmp_path / "ml.zip"), True) in found["mounts"]
+
+
 def test_a_missing_input_is_named_before_a_container_starts(tmp_path, engine):
     with pytest.raises(UserError, match=r"--movies .*movies\.csv: no such file"):
         docker_arguments({"movies": str(tmp_path / "movies.csv")}, tmp_path / "outcomes")
