@@ -102,7 +102,12 @@ KILLS ?= 500
 
 .PHONY: fuzz
 fuzz: $(VENV)/.test-installed ## 2,000 damaged ratings files for ingest
-	@$(BIN)/pytest --numprocesses auto -m campaign
+	@$(BIN)/pytest --numprocesses auto -m campaign tests/ingest
+
+.PHONY: fuzz-registry
+fuzz-registry: $(VENV)/.test-installed ## 2,000 damaged registries for every command that reads or writes one (REGISTRIES=)
+	@TWOTOWER_REGISTRIES=$(REGISTRIES) $(BIN)/pytest --numprocesses auto -m campaign tests/registry
+REGISTRIES ?= 2000
 
 .PHONY: coverage
 coverage: $(VENV)/.test-installed ## the tests with line coverage of components and pipelines

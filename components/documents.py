@@ -96,6 +96,16 @@ def decode(data: bytes, kind: type[D], source: str, cure: str = "") -> D:
         raise UserError(f"{source} is not JSON in UTF-8 ({error}); {cure}") from error
 
 
+def decode_object(data: bytes, source: str, cure: str) -> dict[str, Any]:
+    """Returns the JSON object in `data`, whatever its keys. Raises `UserError`, as `decode` does."""
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except RecursionError as error:
+        raise UserError(f"{source} is nested too deeply; {cure}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{source} is no JSON object ({error}); {cure}") from error
+
+
 def checksum_of(fields: Mapping[str, Any]) -> str:
     """Returns the SHA-256, in hexadecimal, of the canonical form of a document without its checksum.
 

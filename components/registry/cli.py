@@ -186,7 +186,8 @@ def verify(registry: str, download: bool, repair: bool) -> None:
         click.echo(change)
     found = verification.verify(store, download)
     for fault in found.faults:
-        click.echo(fault)
+        # A name may hold bytes that are no text.
+        click.echo(fault.encode(errors="backslashreplace"))
     if found.faults:
         raise UserError(
             f"{registry} has {len(found.faults)} faults; each line above names one, and its cure. "

@@ -78,7 +78,7 @@ class RunRecords:
     def ids(self) -> list[str]:
         """Returns the runs that have a record."""
         keys = (key.split("/") for key in self._storage.list(f"{_DIRECTORY}/"))
-        return [run_id for _, run_id, *name in keys if name == [_RECORD]]
+        return [run_id for _, run_id, *name in keys if name == [_RECORD] and _RUN_ID.fullmatch(run_id)]
 
     def newest_first(self) -> tuple[list[RunRecord], list[str]]:
         """Reads all records that can be read, the latest first, and one line for each that is corrupt."""

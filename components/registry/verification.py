@@ -6,8 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-import msgspec
-
+from components.documents import decode_object
 from components.errors import UserError
 from components.progress import Progress
 from components.registry.registry import Registry
@@ -181,11 +180,12 @@ class _Snapshot:
         for name in runs.names(record.run_id):
             try:
                 if name.endswith(".json"):
-                    msgspec.json.decode(runs.document(record.run_id, name))
+                    uri = runs.uri(record.run_id, name)
+                    decode_object(runs.document(record.run_id, name), uri, f"{_RESTORE}, or delete it")
             except NotFoundError:
                 continue
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                yield f"{runs.uri(record.run_id, name)} is not JSON ({error}); {_RESTORE}, or delete it"
+            except UserError as error:
+                yield str(error)
         entry = self._entry_of.get(str(record.sequence))
         if entry and entry.version != record.version:
             yield (

@@ -9,9 +9,10 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from components.display import figure, table
-from components.documents import Document, decode, plain
+from components.documents import Document, decode, decode_object, plain
 from components.errors import UserError
 from components.evaluate.verdict import VERDICT_FILE, Verdict
+from components.ingest.dataset import STATISTICS_FILE
 from components.metrics import CHAMPION, short
 from components.progress import log
 from components.registry.champion_log import ChampionEntry
@@ -107,19 +108,16 @@ def _verdict(registry: Registry, run_id: str) -> Verdict | None:
         data = registry.runs.document(run_id, VERDICT_FILE)
     except NotFoundError:
         return None
-    return decode(data, Verdict, f"{VERDICT_FILE} of the run {run_id} in {registry.root}", _CURE)
+    return decode(data, Verdict, registry.runs.uri(run_id, VERDICT_FILE), _CURE)
 
 
 def _statistics(registry: Registry, run_id: str) -> dict[str, Any]:
     """Reads the statistics beside a run's record; empty without. Raises `UserError` if they are corrupt."""
     try:
-        return dict(json.loads(registry.runs.document(run_id, "statistics.json")))
+        data = registry.runs.document(run_id, STATISTICS_FILE)
     except NotFoundError:
         return {}
-    except ValueError as error:
-        raise UserError(
-            f"statistics.json of the run {run_id} in {registry.root} is corrupt ({error}); {_CURE}"
-        ) from error
+    return decode_object(data, registry.runs.uri(run_id, STATISTICS_FILE), _CURE)
 
 
 class VersionSummary(Document):

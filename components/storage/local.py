@@ -162,6 +162,8 @@ def _files(directory: Path) -> Iterator[Path]:
 def _one_line(verb: str, path: Path) -> Iterator[Path]:
     """Yields `path`, and turns the errors of reading or deleting it (`verb`) into a `UserError`."""
     try:
+        if verb == "read" and path.exists() and not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path} is neither a file nor a directory; delete it")  # a pipe would block
         yield path
     except FileNotFoundError as error:
         raise NotFoundError(f"{path} does not exist") from error
