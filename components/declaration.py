@@ -52,6 +52,33 @@ class Choice:
         return f"{', '.join(first)} or {last}"
 
 
+class NamedNumbers:
+    """A text of numbers over 0 by name, `name=number,name=number`, or none: any of `names`, each once."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def __contains__(self, text: str) -> bool:
+        return self.read(text) is not None
+
+    def __str__(self) -> str:
+        return f"{','.join(f'{name}=NUMBER' for name in self._names)}, each more than 0, or some of them"
+
+    def read(self, text: str) -> dict[str, float] | None:
+        """Returns the numbers in `text` by name; None if it is not of that form."""
+        numbers: dict[str, float] = {}
+        for part in filter(None, text.split(",")):
+            name, _, number = (word.strip() for word in part.partition("="))
+            try:
+                value = float(number)
+            except ValueError:
+                return None
+            if name not in self._names or name in numbers or not 0 < value < math.inf:
+                return None
+            numbers[name] = value
+        return numbers
+
+
 @dataclass(frozen=True)
 class Input:
     """An input of a step or of the pipeline."""
@@ -60,7 +87,8 @@ class Input:
     type: type
     default: Any  # REQUIRED if a value must be given
     help: str  # the text for people
-    limits: Range | Choice | None = None  # the values that are accepted; None accepts all of the type
+    # The values that are accepted; None accepts all of the type.
+    limits: "Range | Choice | NamedNumbers | None" = None
 
     @property
     def flag(self) -> str:
@@ -69,7 +97,9 @@ class Input:
     @property
     def description(self) -> str:
         """The help text, with the limits unless they go without saying or all choices are named in it."""
-        told = isinstance(self.limits, Choice) and all(value in self.help for value in self.limits.values)
+        told = isinstance(self.limits, NamedNumbers) or (
+            isinstance(self.limits, Choice) and all(value in self.help for value in self.limits.values)
+        )
         if self.limits in (None, Range(0)) or told:
             return self.help
         return f"{self.help.rstrip('.')} ({self.limits})."

@@ -54,6 +54,8 @@ def training(
     gate: str = "enforce",
     min_top_100_accuracy: float = 0.0,
     max_rmse: float = 0.0,
+    champion_margin: str = "",
+    ignore_champion: bool = False,
     index_kind: str = "brute-force",
     max_latency_ms: float = 50.0,
     memory_gb: float = 1.5,
@@ -106,6 +108,7 @@ def training(
             test_ratings=test_ratings,
             registry=registry,
             skip_unchanged=skip_unchanged,
+            ignore_champion=ignore_champion,
             run_id=run_id,
         )
         with dsl.If(prepared.outputs["skip"] == False, name="Not skipped"):  # noqa: E712
@@ -157,6 +160,8 @@ def training(
                 gate=gate,
                 min_top_100_accuracy=min_top_100_accuracy,
                 max_rmse=max_rmse,
+                champion_margin=champion_margin,
+                ignore_champion=ignore_champion,
                 seed=seed,
             )
             described = {

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.evaluate.verdict import Interval
-from components.metrics import METRICS, Metric
+from components.metrics import Metric, metric_of
 
 Array = npt.NDArray[Any]
 
@@ -22,8 +22,8 @@ _CHUNK_BYTES = 64 << 20
 class UserSums:
     """Sums per user: what each user adds to every metric of one scorer.
 
-    A metric is sum(column) / sum(rows), or the mean of the column over users, or the square root of that, as
-    its entry in `METRICS` says.
+    A metric is sum(column) / sum(rows), or the mean of the column over users with rows, or the square root of
+    that, as its entry in `METRICS` says.
     """
 
     rows: Array  # int64 [n], held-out pairs of each user
@@ -39,9 +39,12 @@ class UserSums:
         """The metrics [r] under r weightings of the users, `weights` float [r, n]."""
         if not self.columns:
             return {}
-        totals = {"rows": weights @ self.rows.astype(weights.dtype), "users": weights.sum(axis=1)}
+        counted = {"rows": self.rows, "users": self.rows > 0}
+        totals = {over: weights @ each.astype(weights.dtype) for over, each in counted.items()}
         sums = weights @ np.column_stack(list(self.columns.values())).astype(weights.dtype)
-        return {name: _mean(METRICS[name], sums[:, place], totals) for place, name in enumerate(self.columns)}
+        return {
+            name: _mean(metric_of(name), sums[:, place], totals) for place, name in enumerate(self.columns)
+        }
 
 
 def _mean(metric: Metric, sums: Array, totals: Mapping[str, Array]) -> Array:

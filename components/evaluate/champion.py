@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +16,7 @@ from components.evaluate.held_out import HeldOut, Slice
 from components.evaluate.verdict import ComparedChampion
 from components.ingest.dataset import SplitSettings
 from components.metrics import NOT_TRAINED_ON_BY_CHAMPION
-from components.registry.champion_log import CHAMPION_FILE, ServedChampion
+from components.registry.champion_log import BEST_MODEL, CHAMPION_FILE, MODEL, ServedChampion
 from components.saved_models import SAVED_MODEL
 from components.train.artifact import MODEL_FILE
 from components.vocabulary.data_summary import DataSummary, HashSample, id_hashes, row_hashes
@@ -74,6 +75,10 @@ class Overlap:
         covered, held = trained.rows.covers(rows), trained.rows.holds(rows)
         return cls(int(np.count_nonzero(covered)), int(np.count_nonzero(held)), covered & ~held)
 
+    def shows(self) -> tuple[bool, bool]:
+        """Returns whether the model was trained on some of the pairs, and whether the sample tells so."""
+        return self.trained > 0, self.trained > 0 or self.covered >= _ENOUGH_COVERED
+
 
 def _distance(one: dict[str, int], other: dict[str, int]) -> float:
     sizes = max(sum(one.values()), 1), max(sum(other.values()), 1)
@@ -87,7 +92,6 @@ def _new(there: HashSample, here: HashSample) -> float:
     return float(np.mean(~there.holds(covered))) if len(covered) else 0.0
 
 
-_MODEL = "model"
 # If none of at least so many test rows are among the champion's training rows, hardly any of the others are.
 _ENOUGH_COVERED = 1000
 
@@ -97,7 +101,8 @@ class Champion:
     """The model that is served now."""
 
     record: ComparedChampion  # its entry in the verdict
-    model: Path | None  # its Model directory; None if there is none
+    model: Path | None  # its Model directory; None if there is none, or it is to be left out
+    best: "Champion | None" = None  # the best of the champions before it, if that is ahead of it
 
     @classmethod
     def load(cls, path: str) -> Self:
@@ -111,8 +116,15 @@ class Champion:
         if not marker.is_file():
             raise UserError(f"--champion {path} holds neither {CHAMPION_FILE} nor {SAVED_MODEL}/; {cure}")
         served = read_document(marker, ServedChampion, cure)
-        record = ComparedChampion(exists=served.exists, version=served.version, sequence=served.sequence)
-        return cls(record, directory / _MODEL if served.exists else None)
+        record = ComparedChampion(
+            exists=served.exists, version=served.version, sequence=served.sequence, ignored=served.ignored
+        )
+        past = ComparedChampion(exists=True, version=served.best_version, sequence=served.best_sequence)
+        return cls(
+            record,
+            directory / MODEL if served.exists and not served.ignored else None,
+            cls(past, directory / BEST_MODEL) if served.best_version else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,34 @@ class ChampionComparison:
     no_data: str = ""  # why they are not known
 
 
+@dataclass(frozen=True)
+class PastComparison:
+    """The best of the champions before the present one, and whether it can be scored on the test rows."""
+
+    record: ComparedChampion = _NO_CHAMPION  # its entry in the verdict
+    opener: Opener | None = None  # opens its model; None if there is no comparison
+    absence: str = "There is no earlier champion to compare with."
+
+    @classmethod
+    def of(cls, champion: Champion, held_out: HeldOut, ignored: bool) -> Self:
+        """Compares with `champion.best`, if that was trained on none of the rows of `held_out`."""
+        best = champion.best
+        if ignored or champion.record.ignored:
+            return cls(absence="The champion is ignored, and those before it are.")
+        if best is None or best.model is None:
+            ahead = "None of the ten champions before is ahead of the present one."
+            return cls(absence=ahead) if champion.record.sequence else cls()
+        theirs = DataSummary.load(best.model)
+        trained, enough = (False, False) if theirs is None else Overlap.of(theirs, held_out).shows()
+        absence = "" if enough else split_mismatch(split_of(best.model), held_out.split)
+        if trained:
+            absence = "The best of the champions before was trained on some of the test rows."
+        return cls(best.record, None if absence else partial(open_model, best.model), absence)
+
+
+NO_PAST = PastComparison()
+
+
 def comparison(champion: Champion, held_out: HeldOut, names: Vocabulary, ignored: bool) -> ChampionComparison:
     """Determines on which rows of `held_out` the champion can be compared with, if at all.
 
@@ -135,10 +175,13 @@ def comparison(champion: Champion, held_out: HeldOut, names: Vocabulary, ignored
     `ignored` leaves the champion out.
     """
     record = champion.record
+    if record.exists and (ignored or record.ignored):
+        why = record.ignored or "It was left out, as asked."
+        return ChampionComparison(
+            msgspec.structs.replace(record, ignored=why), absence=f"The champion is ignored. {why}"
+        )
     if champion.model is None:
         return ChampionComparison(record, absence="There is no champion yet.")
-    if ignored:
-        return ChampionComparison(record, absence="The champion was left out, as asked.")
     theirs = DataSummary.load(champion.model)
     mismatch = split_mismatch(split_of(champion.model), held_out.split)
     opener = partial(open_model, champion.model)
@@ -148,8 +191,8 @@ def comparison(champion: Champion, held_out: HeldOut, names: Vocabulary, ignored
     overlap = Overlap.of(theirs, held_out)
     here = DataSummary.of(held_out.known, names.user_ids, names.movie_ids, held_out.rating_scale)
     data = DataChange.between(theirs, here, held_out.rating_scale)
-    enough = overlap.trained > 0 or overlap.covered >= _ENOUGH_COVERED
-    part = Slice(NOT_TRAINED_ON_BY_CHAMPION, overlap.not_trained_on) if overlap.trained else None
+    trained, enough = overlap.shows()
+    part = Slice(NOT_TRAINED_ON_BY_CHAMPION, overlap.not_trained_on) if trained else None
     absence = "" if enough else mismatch
     return ChampionComparison(record, None if absence else opener, absence, part, data)
 

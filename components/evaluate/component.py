@@ -25,6 +25,7 @@ def evaluate(
     gate: str = "enforce",
     min_top_100_accuracy: float = 0.0,
     max_rmse: float = 0.0,
+    champion_margin: str = "",
     ignore_champion: bool = False,
     seed: int = 42,
 ) -> NamedTuple("EvaluateOutputs", [("blessed", bool), ("publish", bool), ("reason", str)]):  # type: ignore[valid-type]
@@ -38,6 +39,7 @@ def evaluate(
         gate=gate,
         min_top_100_accuracy=min_top_100_accuracy,
         max_rmse=max_rmse,
+        champion_margin=champion_margin,
         ignore_champion=ignore_champion,
         seed=seed,
         output=evaluation.path,

@@ -7,30 +7,37 @@ from rich.table import Table
 from rich.text import Text
 
 from components.display import figure, table
-from components.evaluate.verdict import FAIL, PASS, SKIPPED, Rule, Values, Verdict
-from components.metrics import BASELINES, METRICS, Metric
+from components.evaluate.verdict import FAIL, PASS, SKIPPED, UNDECIDED, Rule, Values, Verdict
+from components.metrics import BASELINES, Metric, measured_metrics
 
 # Of each of these groups of rules only the failing ones are listed.
 _GROUPS = {
     "data": "Rules about the data beside the champion's",
     "slices": "Rules about users and movies of a kind",
 }
-_MARKS = {PASS: "[green]✓[/green]", FAIL: "[red]✗[/red]", SKIPPED: "[dim]–[/dim]"}
+_MARKS = {
+    PASS: "[green]✓[/green]",
+    FAIL: "[red]✗[/red]",
+    UNDECIDED: "[yellow]?[/yellow]",
+    SKIPPED: "[dim]–[/dim]",
+}
 
 
 def verdict_tables(verdict: Verdict) -> list[RenderableType]:
     """Returns the metrics side by side, the rules and the conclusion."""
-    conclusion = Text(verdict.reason, style="bold green" if verdict.blessed else "bold red")
+    passed = "bold yellow" if verdict.undecided else "bold green"
+    conclusion = Text(verdict.reason, style=passed if verdict.blessed else "bold red")
     return [_metrics(verdict), _rules(verdict.rules), conclusion]
 
 
 def _metrics(verdict: Verdict) -> Table:
     scorers = verdict.scorers
     columns = [BASELINES[name].column if name in BASELINES else name for name in scorers]
-    families = list(dict.fromkeys(metric.family for metric in METRICS.values()))
+    metrics = measured_metrics(verdict.k)
+    families = list(dict.fromkeys(metric.family for metric in metrics))
     rows = [
         (metric.short, *_cells(metric, list(scorers.values())))
-        for metric in sorted(METRICS.values(), key=lambda one: (families.index(one.family), -one.k))
+        for metric in sorted(metrics, key=lambda one: (families.index(one.family), -one.k))
         if metric.short and any(metric.name in values for values in scorers.values())
     ]
     return table(_title(verdict), ("metric", *columns), rows, numbers=columns)
@@ -40,7 +47,8 @@ def _title(verdict: Verdict) -> str:
     users, in_all = verdict.test_users, verdict.test_users_in_all
     drawn = f" drawn from {in_all:,}" if in_all > users else ""
     return (
-        f"{verdict.test_rows:,} test rows of {users:,} users{drawn}, ranked among {verdict.movies:,} movies"
+        f"{verdict.test_rows:,} test rows of {users:,} users{drawn}, ranked among {verdict.movies:,} movies; "
+        f"the gate's lists hold {verdict.k}"
     )
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from components.errors import UserError
 from components.ingest.dataset import SplitSettings
 from components.ingest.settings import ReadOptions
+from components.metrics import gate_k
 from components.progress import log
 from components.vocabulary.interactions import Interactions, UserRatings, chunks
 from components.vocabulary.vocabulary import Vocabulary
@@ -65,6 +66,17 @@ class HeldOut:
         """The places in `users` of a sample whose lists of recommendations are measured, int64 [s]."""
         count = len(self.users)
         return np.linspace(0, count - 1, min(count, _LISTED_USERS)).astype(np.int64)
+
+    @cached_property
+    def k(self) -> int:
+        """The length of the lists that the gate measures retrieval by."""
+        return gate_k(int(np.count_nonzero(np.bincount(self.known.movies))))
+
+    @cached_property
+    def choices(self) -> int:
+        """The most movies that a user can be recommended; 0 without users."""
+        known = self.known.counts[self.users]
+        return len(self.movie_ids) - int(known.min()) if len(known) else 0
 
     @classmethod
     def test_of(cls, interactions: Interactions, vocabulary: Vocabulary) -> Self:

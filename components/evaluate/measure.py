@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,15 +16,15 @@ from components.documents import write_document
 from components.errors import UserError
 from components.evaluate.baselines import applicable
 from components.evaluate.bootstrap import Resampled, UserSums, resample_parts
-from components.evaluate.champion import ChampionComparison, Opener, Overlap
+from components.evaluate.champion import NO_PAST, ChampionComparison, Opener, Overlap, PastComparison
 from components.evaluate.details import DETAILS_FILE, Calibration, Details, calibration, details
 from components.evaluate.diversity import Diversity
 from components.evaluate.gate import Evidence, GateSettings, conclude, decide
 from components.evaluate.held_out import HeldOut, Slice, slices
 from components.evaluate.ranking import Answers
 from components.evaluate.rules import finite_or_none
-from components.evaluate.scoring import ModelScorer, score
-from components.evaluate.user_sums import user_sums, write_user_sums
+from components.evaluate.scoring import ModelScorer, count_non_finite_movies, score
+from components.evaluate.user_sums import sums_of_part, user_sums, write_user_sums
 from components.evaluate.verdict import (
     VERDICT_FILE,
     Gate,
@@ -35,7 +35,14 @@ from components.evaluate.verdict import (
     ValuesByScorer,
     Verdict,
 )
-from components.metrics import CALIBRATION_ERROR, CHALLENGER, CHAMPION
+from components.metrics import (
+    BEST_CHAMPION,
+    CALIBRATION_ERROR,
+    CHALLENGER,
+    CHAMPION,
+    GATE_METRICS,
+    RULE_METRICS,
+)
 from components.outputs import output_directory
 from components.progress import log
 from components.saved_models import ForeignOperationError
@@ -48,7 +55,7 @@ _WHOLE = ""  # all rows, among the parts of them
 
 CACHE_FILE = "baselines.npz"
 # To be raised with every change in what a baseline answers.
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ def evaluate_challenger(
     challenger: Opener,
     trained: DataSummary | None,
     comparison: ChampionComparison,
+    past: PastComparison = NO_PAST,
     held_out: HeldOut,
     vocabulary: Vocabulary,
     settings: GateSettings,
@@ -81,7 +89,7 @@ def evaluate_challenger(
     cache: Path | None = None,
     model_digest: str = "",
 ) -> Evaluation:
-    """Measures challenger, champion and baselines on `held_out`, and applies the gate's rules.
+    """Measures challenger, champions and baselines on `held_out`, and applies the gate's rules.
 
     A model that cannot be loaded or scored is a failing rule and not an exception; one that holds a foreign
     operation raises `UserError`.
@@ -90,17 +98,18 @@ def evaluate_challenger(
       challenger: opens the model.
       trained: summarises the data that the challenger was trained on; None if that is not known.
       comparison: the champion, and the rows to compare on.
+      past: the best of the champions before it.
       vocabulary: the users and movies of `held_out`.
-      gate: "enforce" or "report".
+      gate: "enforce", "report" or "strict".
       seed: decides the resampling of users.
       cache: the directory in which the baselines' answers are kept; None keeps them nowhere.
       model_digest: identifies the challenger in the verdict; "" for one that is not to be published.
     """
-    models = {CHALLENGER: challenger}
-    if comparison.opener is not None:
-        models[CHAMPION] = comparison.opener
-    answers, failures = _score_all(models, held_out, cache)
+    models = {CHALLENGER: challenger, CHAMPION: comparison.opener, BEST_CHAMPION: past.opener}
+    openers = {name: opener for name, opener in models.items() if opener is not None}
+    answers, failures, non_finite = _score_all(openers, held_out, vocabulary, cache)
     sums = {name: user_sums(one, held_out) for name, one in answers.items()}
+    answers.pop(BEST_CHAMPION, None)  # only its rules are of interest
     calibrations = {
         name: calibration(one.ratings, held_out) for name, one in answers.items() if one.ratings is not None
     }
@@ -111,13 +120,22 @@ def evaluate_challenger(
         whole=whole,
         slices=parts,
         failures=failures,
-        non_finite_users=mine.non_finite_users if mine else 0,
+        k=held_out.k,
+        choices=held_out.choices,
+        scale=held_out.rating_scale[1] - held_out.rating_scale[0],
+        users=held_out.known.users,
+        non_finite_users=non_finite.users,
+        non_finite_movies=non_finite.movies,
         trained_on=_trained_on(trained, held_out),
         comparison=comparison,
+        past=past,
     )
-    rules = list(decide(evidence, settings))
+    rules = decide(evidence, settings)
     blessed, publish, reason = conclude(rules, gate, scored=mine is not None)
-    metrics = _finite(whole.metrics)
+    shown = replace(
+        whole, metrics={name: whole.metrics[name] for name in whole.metrics if name != BEST_CHAMPION}
+    )
+    metrics = _finite(shown.metrics)
     verdict = Verdict(
         blessed=blessed,
         publish=publish,
@@ -127,7 +145,7 @@ def evaluate_challenger(
         metrics=MeasuredMetrics(
             challenger=metrics.pop(CHALLENGER, {}), champion=metrics.pop(CHAMPION, None), baselines=metrics
         ),
-        intervals=_intervals(whole),
+        intervals=_intervals(shown),
         slices=[
             SliceMetrics(
                 name=name,
@@ -142,7 +160,9 @@ def evaluate_challenger(
         test_users=len(held_out.users),
         test_users_in_all=held_out.population,
         movies=len(held_out.movie_ids),
+        k=held_out.k,
         champion=comparison.record,
+        best_champion=past.record,
         fingerprint=held_out.fingerprint,
         split=held_out.split,
         model_digest=model_digest,
@@ -151,17 +171,34 @@ def evaluate_challenger(
     return Evaluation(verdict, tables, held_out.user_ids, sums)
 
 
+class _NonFinite(NamedTuple):
+    """Answers of the challenger that are no finite numbers."""
+
+    users: int = 0  # users with such an answer
+    movies: int = 0  # movies with such a vector or bias
+
+
 def _score_all(
-    models: Mapping[str, Opener], held_out: HeldOut, cache: Path | None
-) -> tuple[dict[str, Answers], dict[str, str]]:
-    """Scores `models` and the baselines; returns answers by scorer, and why a model could not be scored."""
+    models: Mapping[str, Opener], held_out: HeldOut, vocabulary: Vocabulary, cache: Path | None
+) -> tuple[dict[str, Answers], dict[str, str], _NonFinite]:
+    """Scores `models` and the baselines.
+
+    Returns answers by scorer, why a model could not be scored, and what is not finite of the challenger.
+    """
     answers: dict[str, Answers] = {}
     failures: dict[str, str] = {}
+    non_finite = _NonFinite()
     if len(held_out.pairs.movies) == 0:
-        return answers, failures
+        return answers, failures, non_finite
     for name, open_model in models.items():
         try:
-            answers[name] = score(ModelScorer(open_model(), held_out.movie_ids), held_out, name)
+            model = open_model()
+            scorer = ModelScorer(model, held_out.movie_ids)
+            answers[name] = found = score(scorer, held_out, name)
+            if name == CHALLENGER:
+                users = scorer.find_non_finite(held_out, vocabulary.user_ids)
+                users[held_out.users[found.non_finite]] = True
+                non_finite = _NonFinite(int(np.count_nonzero(users)), count_non_finite_movies(model))
         except MemoryError:
             raise
         except ForeignOperationError as error:
@@ -169,9 +206,10 @@ def _score_all(
             raise UserError(f"the {name}: {error}{leave_out}") from error
         except Exception as error:  # whatever a broken model does
             text = " ".join(str(error).split())[:300]
+            answers.pop(name, None)
             failures[name] = f"{type(error).__name__}: {text}" if text else type(error).__name__
             log(f"the {name} cannot be scored: {failures[name]}")
-    return answers | _score_baselines(held_out, cache), failures
+    return answers | _score_baselines(held_out, cache), failures, non_finite
 
 
 def _resample(
@@ -186,9 +224,12 @@ def _resample(
     if not answers:
         return {}
     sums_by_part = {_WHOLE: sums}
-    for one in (*slices(held_out, years), *([part] if part and part.pairs.any() else [])):
+    wanted = [(one, GATE_METRICS) for one in slices(held_out, years)]
+    if part and part.pairs.any():
+        wanted.append((part, RULE_METRICS))
+    for one, metrics in wanted:
         sums_by_part[one.name] = {
-            name: user_sums(of_scorer, held_out, one.pairs) for name, of_scorer in answers.items()
+            name: sums_of_part(of_scorer, held_out, one.pairs, metrics) for name, of_scorer in answers.items()
         }
     return resample_parts(sums_by_part, seed)
 
@@ -278,10 +319,7 @@ def _read_cache(file: Path, key: str) -> dict[str, Answers]:
                     parts.setdefault(scorer, {})[part] = arrays[name]
     except (OSError, ValueError, KeyError, BadZipFile):
         return {}
-    return {
-        scorer: Answers(**of_scorer | {"non_finite_users": int(of_scorer["non_finite_users"])})
-        for scorer, of_scorer in parts.items()
-    }
+    return {scorer: Answers(**of_scorer) for scorer, of_scorer in parts.items()}
 
 
 def _write_cache(file: Path, key: str, computed: Mapping[str, Answers]) -> None:

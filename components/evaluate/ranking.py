@@ -68,7 +68,12 @@ class Answers:
     unseen_ranks: Array | None = None  # int32 [p], the user's known movies left out
     ratings: Array | None = None  # float32 [p], stars, clipped to the scale; None if the scorer does not rate
     lists: Array | None = None  # int32 [s, k], the best unseen movies of `HeldOut.listed`, -1 for none
-    non_finite_users: int = 0  # users with an answer that is no finite number
+    non_finite: Array | None = None  # bool [n], the users with an answer that is no finite number
+
+    @property
+    def non_finite_users(self) -> int:
+        """The number of users with an answer that is no finite number."""
+        return 0 if self.non_finite is None else int(np.count_nonzero(self.non_finite))
 
 
 def ranks(

@@ -1,12 +1,14 @@
 """The rules that a model can be held to: pure functions from measured values to an outcome."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
 
-from components.evaluate.verdict import FAIL, PASS, SKIPPED, Comparison, Interval, Rule
-from components.metrics import METRICS, label, title
+from components.evaluate.verdict import FAIL, PASS, SKIPPED, UNDECIDED, Comparison, Interval, Outcome, Rule
+from components.metrics import METRICS, at_k, label, title
+from components.power import detectable_loss, rows_needed
 
 
 def is_worse(difference: float, interval: Interval | None, metric: str, tolerance: float = 0.0) -> bool:
@@ -27,12 +29,15 @@ def scorable(name: str, who: str, failure: str | None) -> Rule:
     return Rule(name=name, verdict=FAIL if failure else PASS, why=why)
 
 
-def finite(non_finite_users: int, users: int) -> Rule:
-    """No user may get a score or a rating that is NaN or infinite."""
+def finite(non_finite_users: int, users: int, non_finite_movies: int = 0) -> Rule:
+    """No user may get a score or a rating that is NaN or infinite, and no movie give one to all users."""
     why = f"All scores and ratings of {users:,} users are finite numbers."
-    if non_finite_users:
+    if non_finite_movies:
+        non_finite_users = users
+        why = f"{non_finite_movies:,} movies have a vector or a bias that is NaN or infinite."
+    elif non_finite_users:
         why = f"{non_finite_users:,} of {users:,} users get a score or a rating that is NaN or infinite."
-    return _hold("finite", "non_finite_users", non_finite_users, "<=", 0, why)
+    return _hold("finite", "non_finite_users", max(non_finite_users, non_finite_movies), "<=", 0, why)
 
 
 def not_trained_on(trained_on: int | None) -> Rule:
@@ -47,11 +52,11 @@ def not_trained_on(trained_on: int | None) -> Rule:
 
 
 def enough_test_rows(
-    rows: int, users: int, interval: Interval | None, min_users: int, max_half_width: float
+    rows: int, users: int, interval: Interval | None, min_users: int, max_half_width: float, k: int = 100
 ) -> Rule:
     """The test rows must be able to tell a good model from a bad one.
 
-    `interval` is that of the challenger's top-100 accuracy among unseen movies. With fewer users than
+    `interval` is that of the challenger's top-k accuracy among unseen movies. With fewer users than
     `min_users` it cannot be trusted; if wider than `max_half_width`, hardly any difference would be seen.
     """
     half_width = (interval[1] - interval[0]) / 2 if interval else 0.0
@@ -61,20 +66,22 @@ def enough_test_rows(
     elif half_width > max_half_width:
         needed = math.ceil(users * (half_width / max_half_width) ** 2)
         why = (
-            f"{users:,} test users leave top-100 accuracy uncertain by ±{half_width:.3f}; "
+            f"{users:,} test users leave top-{k} accuracy uncertain by ±{half_width:.3f}; "
             f"about {needed:,} are needed for ±{max_half_width:g}."
         )
     return _hold("enough_test_rows", "test_users", users, ">=", needed, why)
 
 
-def bounded(name: str, metric: str, value: float, bound: float, interval: Interval | None) -> Rule:
-    """An absolute bound, which the value may reach; a bound of 0 is none."""
+def bounded(
+    name: str, metric: str, value: float, bound: float, interval: Interval | None, k: int = 100
+) -> Rule:
+    """An absolute bound, which the value may reach; a bound of 0 is none. Retrieval is measured at `k`."""
     kind, known = METRICS[metric], finite_or_none(value)
     if bound == 0:
         rule = skipped(name, metric, "No bound was set.")
         return msgspec.structs.replace(rule, value=known, interval=interval)
     asked = "at most" if kind.comparison == "<=" else "at least"
-    why = f"{title(metric)} is {kind.exact(known)}; {asked} {kind.exact(bound)} is asked for."
+    why = f"{title(at_k(metric, k))} is {kind.exact(known)}; {asked} {kind.exact(bound)} is asked for."
     return _hold(name, metric, value, kind.comparison, bound, why, interval)
 
 
@@ -116,13 +123,72 @@ def not_worse(
     interval: Interval | None,
     tolerance: float = 0.0,
     part: str = "",
+    k: int = 100,
 ) -> Rule:
     """Not worse than another scorer on the same rows, beyond the interval of the difference and `tolerance`.
 
     A value that is not finite fails; a finite one is no worse than one that is not. `part` names the slice
-    that the values are of, if they are not of all rows.
+    that the values are of, if they are not of all rows. Retrieval is measured at `k`.
     """
-    mine, theirs = finite_or_none(value), finite_or_none(other)
+
+    def judge(difference: float) -> tuple[Outcome, str]:
+        if is_worse(difference, interval, metric, tolerance):
+            return FAIL, ""
+        if not is_worse(difference, interval, metric):
+            return PASS, ""
+        nearer = min(map(abs, interval or (difference,)))
+        return PASS, f" The nearer end, {nearer:.4f}, is within the tolerance of {tolerance:g}."
+
+    return _beside(metric, against, (value, other), interval, part, k, judge)
+
+
+def within_margin(
+    metric: str,
+    against: str,
+    value: float,
+    other: float,
+    interval: Interval | None,
+    margin: float,
+    rows: int,
+    part: str = "",
+    k: int = 100,
+) -> Rule:
+    """Not worse than another scorer on the same `rows` by more than `margin`, which is more than 0.
+
+    A test of non-inferiority. It passes if the worse end of the interval of the difference lies within the
+    margin, or the two are equal. Else it fails if the difference is significant, and is undecided if not:
+    then the interval is wider than the margin. For `part` and what is not finite, see `not_worse`.
+    """
+    sign = 1 if METRICS[metric].better == "less" else -1
+
+    def judge(difference: float) -> tuple[Outcome, str]:
+        least, most = sorted(sign * end for end in interval or (difference, difference))
+        if difference == 0 or most <= margin:
+            within = f" A loss of up to {most:.4f} is within the margin of {margin:g}."
+            return PASS, within if least > 0 else ""
+        if least > 0:
+            return FAIL, f" A loss of up to {most:.4f} is beyond the margin of {margin:g}."
+        shown = detectable_loss((least, most))
+        return UNDECIDED, (
+            f" Undecided: {rows:,} test rows may not show a loss of less than {shown:.4f}; about "
+            f"{rows_needed(rows, shown, margin):,} are needed for the margin of {margin:g}."
+        )
+
+    rule = _beside(metric, against, (value, other), interval, part, k, judge)
+    return msgspec.structs.replace(rule, margin=margin)
+
+
+def _beside(
+    metric: str,
+    against: str,
+    values: tuple[float, float],
+    interval: Interval | None,
+    part: str,
+    k: int,
+    judge: Callable[[float], tuple[Outcome, str]],
+) -> Rule:
+    """Compares the challenger's value with another scorer's; `judge` concludes from their difference."""
+    mine, theirs = map(finite_or_none, values)
     rule = partial(
         Rule,
         name=comparison_name(metric, against, part),
@@ -132,17 +198,23 @@ def not_worse(
         bound=theirs,
         against=against,
     )
+    measured = at_k(metric, k)
     if mine is None:
-        return rule(verdict=FAIL, why=f"{title(metric)} is not a finite number.")
+        return rule(verdict=FAIL, why=f"{title(measured)} is not a finite number.")
     if theirs is None:
-        why = f"{title(metric)} of {label(against)} is not a finite number, the challenger's is."
+        why = f"{title(measured)} of {label(against)} is not a finite number, the challenger's is."
         return rule(verdict=PASS, why=why)
-    difference = mine - theirs
-    worse = is_worse(difference, interval, metric, tolerance)
-    why = (f"{title(part)}: " if part else "") + _compare(metric, against, mine, theirs, interval)
-    if not worse and is_worse(difference, interval, metric):
-        why += f" That is within the tolerance of {tolerance:g}."
-    return rule(verdict=FAIL if worse else PASS, why=why, difference=difference, interval=interval)
+    verdict, more = judge(mine - theirs)
+    why = (f"{title(part)}: " if part else "") + _compare(metric, against, mine, theirs, interval, measured)
+    return rule(verdict=verdict, why=why + more, difference=mine - theirs, interval=interval)
+
+
+def retrieval_decided(decided: bool, k: int) -> Rule:
+    """A rule about recommendations must have decided: a model is not blessed for its ratings alone."""
+    why = "A rule about what it recommends decided."
+    if not decided:
+        why = f"No rule about what it recommends could decide, with lists of {k}."
+    return Rule(name="retrieval_decided", verdict=PASS if decided else FAIL, why=why)
 
 
 def skipped(name: str, metric: str, why: str, against: str = "", comparison: Comparison = "") -> Rule:
@@ -162,7 +234,9 @@ def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _compare(metric: str, against: str, mine: float, theirs: float, interval: Interval | None) -> str:
+def _compare(
+    metric: str, against: str, mine: float, theirs: float, interval: Interval | None, measured: str
+) -> str:
     kind, difference = METRICS[metric], mine - theirs
     opposite = (-interval[1], -interval[0]) if interval else None
     if is_worse(difference, interval, metric):
@@ -172,7 +246,7 @@ def _compare(metric: str, against: str, mine: float, theirs: float, interval: In
     else:
         relation = "equal to" if difference == 0 else "within chance of"
     other = f"{kind.exact(theirs)} of {label(against)}"
-    text = f"{title(metric)} {kind.exact(mine)} is {relation} {other}"
+    text = f"{title(measured)} {kind.exact(mine)} is {relation} {other}"
     if interval is None:
         return f"{text}."
     return f"{text} (difference {difference:+.4f}, 95% interval {interval[0]:+.4f} to {interval[1]:+.4f})."

@@ -12,6 +12,7 @@ from components.evaluate.held_out import Batch, HeldOut
 from components.evaluate.ranking import Answers, Columns, Predictions, best_unseen, ranks
 from components.machine import available_cpus
 from components.progress import Progress
+from components.vocabulary.interactions import chunks
 
 if TYPE_CHECKING:
     from components.train.scoring import ScoringModel
@@ -21,6 +22,10 @@ Array = npt.NDArray[Any]
 # The scores of one batch, users times movies float32 values: small enough to stay in a processor's cache.
 _BATCH_BYTES = 16 << 20
 _BATCH_USERS = 1024
+# Users, spread evenly, who are asked for stars of the whole catalogue, and the most stars of all of them.
+_STARRED_USERS = 1000
+_MOST_STARS = 20_000_000
+_PAIRS_AT_ONCE = 1 << 16
 # Batches are scored in threads; numpy and TensorFlow let go of the interpreter meanwhile.
 _WORKERS = available_cpus()
 
@@ -54,7 +59,7 @@ def score(scorer: Scorer, held_out: HeldOut, title: str) -> Answers:
 def _score_batch(scorer: Scorer, batch: Batch, rating_scale: tuple[float, float]) -> Answers:
     predictions = scorer.predict(batch)
     scores, ratings, columns = predictions
-    answers = Answers(non_finite_users=_count_non_finite(predictions, batch))
+    answers = Answers(non_finite=_find_non_finite(predictions, batch))
     if scores is not None:
         every, unseen = ranks(scores, batch.pairs, batch.history, columns)
         lists = best_unseen(scores, batch.history, batch.listed, columns)
@@ -67,14 +72,14 @@ def _score_batch(scorer: Scorer, batch: Batch, rating_scale: tuple[float, float]
 def _concatenate(batches: list[Answers]) -> Answers:
     """Puts the answers of consecutive batches together."""
     columns: dict[str, Any] = {}
-    for name in ("ranks", "unseen_ranks", "ratings", "lists"):
+    for name in Answers.__dataclass_fields__:
         if arrays := [array for one in batches if (array := getattr(one, name)) is not None]:
             columns[name] = np.concatenate(arrays)
-    return Answers(**columns, non_finite_users=sum(one.non_finite_users for one in batches))
+    return Answers(**columns)
 
 
-def _count_non_finite(predictions: Predictions, batch: Batch) -> int:
-    """Counts the users of the batch with an answer that is no finite number."""
+def _find_non_finite(predictions: Predictions, batch: Batch) -> Array:
+    """Marks the users of the batch with an answer that is no finite number, bool [n]."""
     bad = np.zeros(len(batch.users), np.bool_)
     if predictions.retrieval is not None:
         # The maximum is NaN if one score is; -inf stands for "not to be recommended".
@@ -83,7 +88,7 @@ def _count_non_finite(predictions: Predictions, batch: Batch) -> int:
         bad |= np.isnan(best) | np.isposinf(best)
     if predictions.ratings is not None:
         bad[batch.pairs.owners[~np.isfinite(predictions.ratings)]] = True
-    return int(np.count_nonzero(bad))
+    return bad
 
 
 class ModelScorer:
@@ -112,5 +117,47 @@ class ModelScorer:
         queries = self._model.query(batch.user_ids, history)
         with np.errstate(invalid="ignore", over="ignore"):  # the gate finds what is not finite
             scores = np.column_stack([queries, np.ones_like(queries[:, :1])]) @ self._vectors.T
+        scores[~np.isfinite(queries).all(axis=1)] = np.nan
         stars = self._model.rate(batch.user_ids, history, batch.pairs.owners, self._rows[batch.pairs.movies])
         return Predictions(scores, stars, self._columns)
+
+    def find_non_finite(self, held_out: HeldOut, user_ids: Array) -> Array:
+        """Marks users, of all those of the data, whose vector or stars are not finite, bool [U].
+
+        Those with held-out pairs are left to `score`; but for users spread evenly, stars are asked for of the
+        whole catalogue. `user_ids` are strings [U].
+        """
+        users = held_out.known.users
+        movies = np.unique(self._rows)  # those that the model does not know are one
+        others = np.setdiff1d(np.arange(users), held_out.users)
+        starred = np.linspace(0, users - 1, max(1, min(users, _STARRED_USERS, _MOST_STARS // len(movies))))
+        starred = np.unique(starred.astype(np.int64))
+        bad = np.zeros(users, np.bool_)
+
+        def ask(part: tuple[Array, Array]) -> None:
+            of, asked = part
+            ids, known = user_ids[of], held_out.known.select(of)
+            history = replace(known, movies=self._rows[known.movies])
+            if not len(asked):
+                bad[of] |= ~np.isfinite(self._model.query(ids, history)).all(axis=1)
+                return
+            rows = np.repeat(np.arange(len(of)), len(asked))
+            stars = self._model.rate(ids, history, rows, np.tile(asked, len(of)))
+            bad[of] |= ~np.isfinite(stars).reshape(len(of), -1).all(axis=1)
+
+        at_once = max(1, _PAIRS_AT_ONCE // len(movies))
+        parts = [(others[part], movies[:0]) for part in chunks(len(others), _BATCH_USERS)]
+        parts += [
+            (starred[part], movies[asked])
+            for part in chunks(len(starred), at_once)
+            for asked in chunks(len(movies), _PAIRS_AT_ONCE)
+        ]
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            list(pool.map(ask, parts))
+        return bad
+
+
+def count_non_finite_movies(model: "ScoringModel") -> int:
+    """Counts the movies of a model with a vector or a bias that is not finite; a bias may be -inf."""
+    biases = np.isfinite(model.biases) | np.isneginf(model.biases)
+    return int(np.count_nonzero(~(np.isfinite(model.vectors).all(axis=1) & biases)))

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import click
 
 from components.command import setting_flags, subcommand
-from components.declaration import Choice, Range
+from components.declaration import Choice, NamedNumbers, Range
 from components.errors import UserError
 from components.ingest.settings import INGEST_SETTINGS, ReadOptions
+from components.metrics import RULE_METRICS
 from components.outputs import write_json
 from components.progress import log
 from components.step import step
 
 if TYPE_CHECKING:
+    from components.evaluate.gate import GateSettings
     from components.evaluate.measure import Evaluation
     from components.evaluate.verdict import Verdict
+
+
+_MARGINS = NamedNumbers(*(metric.rule for metric in RULE_METRICS))
 
 
 class EvaluateSummary(NamedTuple):
@@ -41,9 +46,10 @@ def evaluate(
     vocabulary: str,
     output: str,
     champion: str = "",
-    gate: Annotated[str, Choice("enforce", "report")] = "enforce",
+    gate: Annotated[str, Choice("enforce", "report", "strict")] = "enforce",
     min_top_100_accuracy: Annotated[float, Range(0, 1)] = 0.0,
     max_rmse: Annotated[float, Range(0)] = 0.0,
+    champion_margin: Annotated[str, _MARGINS] = "",
     ignore_champion: bool = False,
     seed: int = 42,
     metrics_path: str = "",
@@ -59,10 +65,14 @@ def evaluate(
       vocabulary: Vocabulary of the same run.
       output: Evaluation: the directory to write, with verdict.json and the sums of each user.
       champion: Output of `champion`, or any Model to compare with; "" for none.
-      gate: "enforce" publishes only what passes every rule; "report" publishes and records the verdict.
-      min_top_100_accuracy: Least top-100 accuracy among unseen movies; 0 sets no bound.
+      gate: "enforce" publishes only what no rule fails; "strict" also refuses what the test rows are too few
+        to decide; "report" publishes and records the verdict.
+      min_top_100_accuracy: Least top-k accuracy among unseen movies; k is 100, or a tenth of the rated movies
+        if there are fewer than 1,000. 0 sets no bound.
       max_rmse: Greatest root mean squared error, in stars; 0 sets no bound.
-      ignore_champion: Leaves the champion out, for one that can no longer be scored.
+      champion_margin: How much worse than the champion's each metric may be for certain, in the form
+        top_100=0.01,ndcg_10=0.01,rmse=0.01; "" for these values (rmse: a 400th of the rating scale's width).
+      ignore_champion: Leaves the champion out, for one that can no longer be loaded or scored.
       seed: Decides the resampling of users behind the intervals.
       metrics_path: JSON file to write the challenger's metrics to; "" for none.
       metrics_metadata: Takes the same metrics, for KFP.
@@ -70,8 +80,7 @@ def evaluate(
     Raises:
       UserError: if an argument is out of range, or a directory does not hold what it should.
     """
-    from components.evaluate.champion import Champion, comparison, open_model
-    from components.evaluate.gate import GateSettings
+    from components.evaluate.champion import Champion, PastComparison, comparison, open_model
     from components.evaluate.held_out import HeldOut
     from components.evaluate.measure import evaluate_challenger
     from components.saved_models import SAVED_MODEL
@@ -79,18 +88,19 @@ def evaluate(
     from components.vocabulary.data_summary import DataSummary
     from components.vocabulary.vocabulary import load_encoded
 
-    settings = GateSettings(min_top_100_accuracy=min_top_100_accuracy, max_rmse=max_rmse)
+    settings = _settings(gate, min_top_100_accuracy, max_rmse, champion_margin)
     if not (Path(model) / SAVED_MODEL).is_dir():
         raise UserError(
             f"--model {model} is no Model: it has no {SAVED_MODEL}/; make one with `twotower train`"
         )
     digest = model_digest(model)
     data, names = load_encoded(interactions, vocabulary)
-    held_out = HeldOut.test_of(data, names)
+    held_out, served = HeldOut.test_of(data, names), Champion.load(champion)
     evaluation = evaluate_challenger(
         challenger=partial(open_model, Path(model)),
         trained=DataSummary.load(Path(model)),
-        comparison=comparison(Champion.load(champion), held_out, names, ignore_champion),
+        comparison=comparison(served, held_out, names, ignore_champion),
+        past=PastComparison.of(served, held_out, ignore_champion),
         held_out=held_out,
         vocabulary=names,
         settings=settings,
@@ -104,6 +114,18 @@ def evaluate(
     _log_metrics(verdict, metrics_path, metrics_metadata)
     log(verdict.reason)
     return EvaluateSummary(verdict.blessed, verdict.publish, verdict.reason)
+
+
+def _settings(gate: str, min_top_100_accuracy: float, max_rmse: float, margins: str) -> "GateSettings":
+    from components.evaluate.gate import GateSettings
+    from components.evaluate.verdict import STRICT
+
+    return GateSettings(
+        min_top_100_accuracy=min_top_100_accuracy,
+        max_rmse=max_rmse,
+        margins=_MARGINS.read(margins) or {},
+        strict=gate == STRICT,
+    )
 
 
 def _log_metrics(verdict: "Verdict", path: str, metadata: dict[str, Any] | None) -> None:
@@ -172,13 +194,13 @@ def _evaluate_model(of_indexes: dict[str, Any], inputs: dict[str, Any]) -> None:
 
 
 def _evaluate_indexes(of_indexes: dict[str, Any], inputs: dict[str, Any]) -> "Evaluation":
-    from components.evaluate.gate import GateSettings
     from components.evaluate.indexes import compare_indexes
     from components.evaluate.measure import evaluate_challenger
 
     others = ("model", "champion", "interactions", "vocabulary", "ignore_champion", "metrics_path")
     _refuse_together("--index", [name for name in others if inputs[name]])
-    settings = GateSettings(min_top_100_accuracy=inputs["min_top_100_accuracy"], max_rmse=inputs["max_rmse"])
+    bounds = (inputs[name] for name in ("min_top_100_accuracy", "max_rmse", "champion_margin"))
+    settings = _settings(inputs["gate"], *bounds)
     compared = compare_indexes(**of_indexes)
     evaluation = evaluate_challenger(
         **compared._asdict(), settings=settings, gate=inputs["gate"], seed=inputs["seed"]

@@ -7,16 +7,18 @@ from msgspec import Meta
 
 from components.documents import Document, read_document
 from components.ingest.dataset import SplitSettings
-from components.metrics import CHALLENGER, CHAMPION
+from components.metrics import CHALLENGER, CHAMPION, GATE_METRICS, Metric, at_k, metric_of
 
 VERDICT_FILE = "verdict.json"
 
-Gate = Literal["enforce", "report"]
+Gate = Literal["enforce", "report", "strict"]
 REPORT: Gate = "report"
+STRICT: Gate = "strict"
 Comparison = Literal[">=", "<=", ""]
-Outcome = Literal["pass", "fail", "skipped"]
+Outcome = Literal["pass", "fail", "undecided", "skipped"]
 PASS: Outcome = "pass"
 FAIL: Outcome = "fail"
+UNDECIDED: Outcome = "undecided"  # passes with a warning: the test rows are too few to tell
 SKIPPED: Outcome = "skipped"
 
 Count = Annotated[int, Meta(ge=0)]
@@ -40,6 +42,7 @@ class Rule(Document):
     why: Annotated[str, Meta(min_length=1)]  # one sentence for people
     against: str = ""  # the scorer that the challenger is compared with, or ""
     difference: float | None = None  # value - bound, where there is an `against`
+    margin: float | None = None  # how much worse than `bound` it may be for certain; None if there is none
     # The 95% interval of the difference if there is an `against`, else of the value.
     interval: Interval | None = None
 
@@ -80,6 +83,7 @@ class ComparedChampion(Document):
     exists: bool
     version: str = ""  # its id; "" if there is none, or it has no name
     sequence: Count = 0  # its place in the champion log; 0 for none
+    ignored: str = ""  # why it was left out, if `ignore_champion` was given
 
 
 class Verdict(Document):
@@ -100,7 +104,10 @@ class Verdict(Document):
     test_users: Count
     test_users_in_all: Count = 0
     movies: Count
+    k: Annotated[int, Meta(ge=1)] = 100  # the length of the lists that the gate measures retrieval by
     champion: ComparedChampion
+    # The best of the ten champions before it, if that is ahead of it.
+    best_champion: ComparedChampion = ComparedChampion(exists=False)
     fingerprint: str
     split: SplitSettings
     # Of the challenger's SavedModel; "" in the verdicts of earlier versions, and on an index.
@@ -121,6 +128,16 @@ class Verdict(Document):
     def failing(self) -> list[Rule]:
         """The rules that fail, in the order in which they explain a refusal."""
         return [rule for rule in self.rules if rule.verdict == FAIL]
+
+    @property
+    def undecided(self) -> list[Rule]:
+        """The rules that pass with a warning: the test rows are too few to tell."""
+        return [rule for rule in self.rules if rule.verdict == UNDECIDED]
+
+    @property
+    def gate_metrics(self) -> tuple[Metric, ...]:
+        """The metrics that stand first and that slices are measured in, retrieval at `k`."""
+        return tuple(metric_of(at_k(metric.name, self.k)) for metric in GATE_METRICS)
 
     @property
     def scorers(self) -> ValuesByScorer:

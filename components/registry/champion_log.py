@@ -10,6 +10,9 @@ from components.storage import AlreadyExistsError, NotFoundError, Storage
 
 # The document of the step `prepare`.
 CHAMPION_FILE = "champion.json"
+# The directories of Models beside it.
+MODEL = "model"
+BEST_MODEL = "best_model"
 
 _DIRECTORY = "champion"
 _NUMBERED = re.compile(rf"{_DIRECTORY}/\d+\.json")
@@ -50,6 +53,10 @@ class ServedChampion(Document):
     version: str = ""  # its id; "" for none
     sequence: int = 0  # its place in the champion log; 0 for none
     registry: str = ""  # the registry that was read
+    ignored: str = ""  # why its Model was left out, though there is one
+    # The best of the ten champions before it, if that is ahead: its Model is the directory `best_model`.
+    best_version: str = ""
+    best_sequence: int = 0
 
 
 class ChampionLog:

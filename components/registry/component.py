@@ -18,6 +18,7 @@ def prepare(
     movies: str = "",
     test_ratings: str = "",
     skip_unchanged: bool = False,
+    ignore_champion: bool = False,
     run_id: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]
     "PrepareOutputs", [("fingerprint", str), ("version", str), ("sequence", int), ("skip", bool)]
@@ -30,6 +31,7 @@ def prepare(
         movies=movies,
         test_ratings=test_ratings,
         skip_unchanged=skip_unchanged,
+        ignore_champion=ignore_champion,
         run_id=run_id,
         output=champion.path,
     )

@@ -1,19 +1,27 @@
 """The step `prepare` and its subcommand."""
 
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+import msgspec
 
 from components.command import subcommand
 from components.documents import write_document
 from components.errors import UserError
 from components.outputs import output_directory
 from components.progress import log
-from components.registry.champion_log import CHAMPION_FILE, ServedChampion
+from components.registry.champion_log import (
+    BEST_MODEL,
+    CHAMPION_FILE,
+    MODEL,
+    ChampionEntry,
+    ServedChampion,
+)
+from components.registry.past_champions import champions_ahead
 from components.registry.registry import Registry
 from components.registry.run_records import SKIPPED, RunRecord, SeenChampion, run_id_by_time
-from components.registry.versions import MODEL
 from components.saved_models import SAVED_MODEL, ForeignOperationError, check_operations
 from components.step import step
 from components.train.artifact import WEIGHTS_FILE
@@ -43,10 +51,14 @@ def prepare(
     movies: str = "",
     test_ratings: str = "",
     skip_unchanged: bool = False,
+    ignore_champion: bool = False,
     run_id: str = "",
     output: str,
 ) -> PrepareSummary:
     """Looks for the input files, copies the served version's model, and decides if there is anything to do.
+
+    If one of the ten champions before it was measured better, that one's model is copied as well, for the
+    gate to compare with.
 
     The files are not read: their fingerprint is made of names, sizes and times of change (in a bucket, of
     what the store says of their content). A local registry that does not exist yet is created. A run that is
@@ -58,8 +70,11 @@ def prepare(
       movies: Movie table: a path, gs:// or s3:// URI; "" if there is none.
       test_ratings: Ready-made test split in the layout of the ratings; "" if there is none.
       skip_unchanged: Whether a run ends at once if the champion was trained on the same input files.
+      ignore_champion: Leaves the champion out, for one that can no longer be loaded or scored. Its place in
+        the log is kept, and nothing is skipped.
       run_id: Pipeline run, which names the record of a skipped run; "" names it by the time.
-      output: The directory to write: `champion.json` and, unless the registry is empty, `model/`.
+      output: The directory to write: `champion.json`, `model/` unless the registry is empty, and
+        `best_model/` if an earlier champion is ahead.
 
     Raises:
       UserError: if an input file is absent, the registry cannot be written, or the champion is missing,
@@ -72,18 +87,21 @@ def prepare(
     store.storage.check_writable()
     entry = store.latest()
     version, sequence = (entry.version, entry.sequence) if entry else ("", 0)
-    skip = skip_unchanged and bool(version) and store.versions.manifest(version).fingerprint == fingerprint
+    skip = (
+        skip_unchanged
+        and bool(version)
+        and not ignore_champion
+        and store.versions.manifest(version).fingerprint == fingerprint
+    )
     with output_directory(output) as staging:
+        served = ServedChampion(
+            exists=entry is not None, version=version, sequence=sequence, registry=store.root
+        )
         if entry is None:
             log(f"{store.root} has no champion yet")
         elif not skip:
             log(f"the champion is {version}, number {sequence} of {store.root}")
-            # `train` reads the weights where they are, if it wants them; a fault of theirs ends no run.
-            store.versions.download(version, MODEL, staging / MODEL, without=[WEIGHTS_FILE])
-            _refuse_foreign(staging / MODEL, version)
-        served = ServedChampion(
-            exists=entry is not None, version=version, sequence=sequence, registry=store.root
-        )
+            served = _bring_models(store, entry, served, staging, ignore_champion)
         write_document(staging / CHAMPION_FILE, served)
         if skip:
             champion = SeenChampion(version=version, sequence=sequence)
@@ -99,6 +117,41 @@ def _refuse_foreign(model: Path, version: str) -> None:
         raise UserError(f"the champion {version}: {error}") from error
     except UserError as error:
         log(f"the champion {version}: {error}")
+
+
+def _bring_models(
+    store: Registry, entry: ChampionEntry, served: ServedChampion, staging: Path, ignored: bool
+) -> ServedChampion:
+    """Copies the champion's model, unless it is `ignored`, and that of the best champion before, if ahead.
+
+    Raises `UserError` if the champion's model cannot be copied and is not ignored.
+    """
+    if ignored:
+        why = "It was left out, as asked."
+        try:
+            _download(store, entry.version, staging / MODEL)
+        except UserError as error:
+            why = f"It was left out, as asked; it could not be read: {error}."
+        shutil.rmtree(staging / MODEL, ignore_errors=True)
+        log(f"the champion is ignored. {why}")
+        return msgspec.structs.replace(served, ignored=why)
+    _download(store, entry.version, staging / MODEL)
+    for best in champions_ahead(store):
+        try:
+            _download(store, best.version, staging / BEST_MODEL)
+        except UserError as error:  # pruned, or damaged
+            log(f"{best.version} is left out: {error}")
+            shutil.rmtree(staging / BEST_MODEL, ignore_errors=True)
+        else:
+            log(f"{best.version}, number {best.sequence}, was measured better: it is compared with as well")
+            return msgspec.structs.replace(served, best_version=best.version, best_sequence=best.sequence)
+    return served
+
+
+def _download(store: Registry, version: str, target: Path) -> None:
+    # `train` reads the weights where they are, if it wants them; a fault of theirs ends no run.
+    store.versions.download(version, MODEL, target, without=[WEIGHTS_FILE])
+    _refuse_foreign(target, version)
 
 
 def _record_skipped(store: Registry, run_id: str, champion: SeenChampion, fingerprint: str) -> None:

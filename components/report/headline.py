@@ -7,12 +7,14 @@ from typing import Literal
 
 from components.display import sentence
 from components.evaluate.details import Details
-from components.evaluate.verdict import PASS, Rule, Verdict
+from components.evaluate.verdict import PASS, UNDECIDED, Rule, Verdict
 from components.metrics import (
     CHALLENGER,
     CHAMPION,
+    GATE_METRICS,
     GLOBAL_MEAN,
     METRICS,
+    NDCG_10,
     POPULARITY,
     RMSE,
     STAND_INS,
@@ -35,7 +37,7 @@ _DECIDING = 2
 def hints(verdict: Verdict, details: Details, training_log: Sequence[LogEntry]) -> Iterator[str]:
     """Yields symptoms of a failing model, a sentence each; none for a model that passes."""
     metrics = {rule.metric for rule in verdict.failing}
-    ranks, rates = TOP_100_UNSEEN in metrics, RMSE in metrics
+    ranks, rates = bool(metrics & {TOP_100_UNSEEN, NDCG_10}), RMSE in metrics
     if ranks and not rates:
         yield "Only what it recommends is at fault; its ratings pass every rule."
     if rates and not ranks:
@@ -47,8 +49,9 @@ def hints(verdict: Verdict, details: Details, training_log: Sequence[LogEntry]) 
 
 
 def _ranking_hints(verdict: Verdict, details: Details) -> Iterator[str]:
-    metric, found = METRICS[TOP_100_UNSEEN], verdict.metrics.challenger.get(TOP_100_UNSEEN)
-    random = 100 / max(verdict.movies, 100)
+    metric = verdict.gate_metrics[0]
+    found = verdict.metrics.challenger.get(metric.name)
+    random = verdict.k / max(verdict.movies, verdict.k)
     if found is not None and found < _RANDOM * random < 1:
         yield (
             f"It ranks hardly better than random lists, which find {metric.figure(random, 1)} of 100: "
@@ -108,7 +111,9 @@ def headline(
     failing = verdict.failing
     left = len(failing) - _DECIDING
     state: Literal["pass", "warn", "fail"]
-    if verdict.blessed:
+    if verdict.blessed and verdict.undecided:
+        state, decision = "warn", "Goes live, not proven to be as good as the champion"
+    elif verdict.blessed:
         state, decision = "pass", "Good enough to go live"
     elif verdict.publish:
         state, decision = "warn", "Would be refused, published all the same"
@@ -118,7 +123,7 @@ def headline(
         state=state,
         title=decision,
         reasons=[
-            DecidingRule(in_words(rule), rule.name, rule.why)
+            DecidingRule(in_words(rule, verdict.k), rule.name, rule.why)
             for rule in (_deciding(failing) if failing else _telling(verdict))
         ],
         more=f"{left} more {'rule fails' if left == 1 else 'rules fail'}, see below." if left > 0 else "",
@@ -126,13 +131,17 @@ def headline(
     )
 
 
-def in_words(rule: Rule) -> str:
-    """States a rule's outcome in people's units, where it is about one of the gate's metrics."""
+def in_words(rule: Rule, k: int = 100) -> str:
+    """States a rule's outcome in people's units, where it is about one of the metrics that stand first.
+
+    `k` is the length of the gate's lists.
+    """
     metric = METRICS.get(rule.metric)
-    if metric is None or not metric.rule or rule.value is None or rule.bound is None:
+    if metric not in GATE_METRICS or rule.value is None or rule.bound is None or rule.verdict == UNDECIDED:
         return rule.why
     mine, theirs = metric.apart(rule.value, rule.bound)
-    clause = f"it finds {mine} of 100 movies that users went on to rate"
+    lists = "" if k == 100 else f", in lists of {k}"
+    clause = f"it finds {mine} of 100 movies that users went on to rate{lists}"
     if metric.in_stars:
         clause = f"its ratings are {mine} stars off"
     if not rule.against:
@@ -156,11 +165,12 @@ def _deciding(failing: Sequence[Rule]) -> list[Rule]:
 
 def _telling(verdict: Verdict) -> Iterator[Rule]:
     """Picks the rules that say most of a blessed model: against the champion, or against baselines."""
+    yield from verdict.undecided[:_DECIDING]
     passing = [rule for rule in verdict.rules if rule.verdict == PASS and not rule.slice]
     compared = any(rule.against == CHAMPION and rule.metric == RMSE for rule in passing)
-    for metric, stand_in in STAND_INS.items():
-        against = CHAMPION if compared else stand_in
-        yield from (rule for rule in passing if (rule.metric, rule.against) == (metric, against))
+    for metric in GATE_METRICS:
+        against = CHAMPION if compared else STAND_INS[metric.name]
+        yield from (rule for rule in passing if (rule.metric, rule.against) == (metric.name, against))
 
 
 def _chance(rule: Rule) -> str:

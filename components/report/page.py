@@ -14,7 +14,7 @@ from components.errors import UserError
 from components.evaluate.details import Details, load_details
 from components.evaluate.verdict import Verdict, load_verdict
 from components.ingest.dataset import REJECTS_FILE, RatingsDataset, Statistics
-from components.metrics import BASELINES, CHALLENGER, CHAMPION, GATE_METRICS, METRICS
+from components.metrics import BASELINES, CHALLENGER, CHAMPION, metric_of
 from components.progress import log
 from components.report import charts, tables
 from components.report.headline import headline
@@ -126,14 +126,14 @@ def _pictures(inputs: ReportInputs, cards: list[dict[str, Any]]) -> dict[str, An
         stars.append(charts.residuals(details.residuals))
     return {
         "standings": {
-            card["metric"]: charts.standings(METRICS[card["metric"]], card["standings"]) for card in cards
+            card["metric"]: charts.standings(metric_of(card["metric"]), card["standings"]) for card in cards
         },
         "curves": charts.training_curves(inputs.training_log, inputs.kept),
         "retrieval": [charts.top_k_curve(details.top_k)] if details.top_k.accuracy else [],
         "stars": stars,
         "by_slice": [
             charts.by_slice(metric, rows)
-            for metric in GATE_METRICS
+            for metric in verdict.gate_metrics
             if (rows := tables.slice_standings(verdict, metric))
         ],
         "tail": [charts.long_tail(tail)] if tail else [],

@@ -9,11 +9,12 @@ from components.metrics import (
     CHALLENGER,
     CHAMPION,
     COVERAGE,
-    GATE_METRICS,
     LIST_METRICS,
-    METRICS,
+    RMSE,
     STAND_INS,
+    TOP_100_UNSEEN,
     Metric,
+    measured_metrics,
     short,
     title,
 )
@@ -31,7 +32,7 @@ def compared(verdict: Verdict, metric: str) -> dict[str, float]:
 
 def cards(verdict: Verdict) -> list[dict[str, Any]]:
     """Collects the gate's metrics in people's units, with what stands beside them."""
-    measured = [(metric, compared(verdict, metric.name)) for metric in GATE_METRICS]
+    measured = [(metric, compared(verdict, metric.name)) for metric in verdict.gate_metrics]
     return [_card(verdict, metric, values) for metric, values in measured if CHALLENGER in values]
 
 
@@ -42,7 +43,7 @@ def _card(verdict: Verdict, metric: Metric, values: Mapping[str, float]) -> dict
         text = "how far its ratings are from those that users gave (root mean square)"
     else:
         lead = f"finds {metric.figure(mine)} of 100"
-        text = "movies that users went on to rate, with the 100 it would recommend to each"
+        text = f"movies that users went on to rate, with the {metric.k} it would recommend to each"
     return {
         "metric": metric.name,
         "lead": lead,
@@ -79,7 +80,7 @@ def metrics(verdict: Verdict) -> dict[str, Any]:
     """Collects the metrics of all scorers, side by side."""
     scorers = verdict.scorers
     rows = []
-    for metric in METRICS.values():
+    for metric in measured_metrics(verdict.k):
         values = {name: column.get(metric.name) for name, column in scorers.items()}
         if metric.over == "lists" or not any(metric.name in column for column in scorers.values()):
             continue
@@ -139,7 +140,7 @@ def slices(verdict: Verdict) -> list[dict[str, Any]]:
                 metric.name: [
                     part.metrics.get(scorer, {}).get(metric.name) for scorer in _pair(verdict, metric)
                 ]
-                for metric in GATE_METRICS
+                for metric in verdict.gate_metrics
             },
         }
         for part in verdict.slices
@@ -161,4 +162,5 @@ def slice_standings(verdict: Verdict, metric: Metric) -> list[tuple[str, dict[st
 
 def _pair(verdict: Verdict, metric: Metric) -> tuple[str, str]:
     """Names the challenger, and the champion or else the baseline that stands in for it."""
-    return CHALLENGER, STAND_INS[metric.name] if verdict.metrics.champion is None else CHAMPION
+    stand_in = STAND_INS[RMSE if metric.in_stars else TOP_100_UNSEEN]
+    return CHALLENGER, stand_in if verdict.metrics.champion is None else CHAMPION

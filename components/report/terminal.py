@@ -13,7 +13,7 @@ from rich.text import Text
 from components.display import duration, size
 from components.errors import UserError
 from components.evaluate.verdict import FAIL, Rule, Verdict
-from components.metrics import CHALLENGER, GATE_METRICS, Metric, short
+from components.metrics import CHALLENGER, Metric, short
 from components.registry.registry import Registry
 from components.registry.run_records import PUBLISHED, RunRecord
 from components.report.headline import headline
@@ -23,7 +23,12 @@ from components.step import StepRecord
 from components.storage import NotFoundError, is_remote
 
 _STYLES = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}
-_ENDS = {"fail": "✗ rules that fail", "pass": "✓ rules that pass", "skipped": "– rules skipped"}
+_ENDS = {
+    "fail": "✗ rules that fail",
+    "undecided": "? rules undecided",
+    "pass": "✓ rules that pass",
+    "skipped": "– rules skipped",
+}
 
 
 def run_summary(record: RunRecord, verdict: Verdict) -> Iterator[RenderableType]:
@@ -36,7 +41,7 @@ def run_summary(record: RunRecord, verdict: Verdict) -> Iterator[RenderableType]
     rows = record.rows
     if rows.read is not None:
         yield f"{rows.read:,} rows read, {rows.kept:,} kept, {rows.rejected:,} rejected"
-    for metric in GATE_METRICS:
+    for metric in verdict.gate_metrics:
         if of_scorers := compared(verdict, metric.name):
             title = "Stars off (RMSE)" if metric.in_stars else f"Finds of 100 ({metric.short})"
             yield Text(f"{title}: ") + _ranking(of_scorers, metric)

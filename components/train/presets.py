@@ -320,15 +320,15 @@ def refit(
 def fit_notebook(job: Job, settings: NotebookSettings) -> Fitted:
     """Trains the original's model for its number of epochs."""
     rows = job.interactions
-    train, held_out = rows.split("train"), rows.split("validation")
+    train, asked = rows.split("train"), rows.split("validation")
     batches = RowBatches(train, settings.batch_ratings, job.seed)
-    scale = RatedCatalogue.of(rows, job.vocabulary.years).scale
-    model = NotebookModel(rows.training_users, rows.movies, scale, settings)
+    catalogue = RatedCatalogue.of(rows, job.vocabulary.years)
+    model = NotebookModel(rows.training_users, rows.movies, catalogue.scale, settings)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
     model.compute_loss(tuple(map(tf.constant, next(batches.from_step(0)))))  # makes the variables
     users = np.flatnonzero(_validation_users(job, settings))
     validation = ValidationSample(
-        train.select(users), held_out.select(users), users, rows.movies, 1.0, rows.rating_scale
+        train.select(users), asked.select(users), users, rows.movies, 1.0, rows.rating_scale, catalogue.rated
     )
 
     def known_rows(users: Array) -> Array:

@@ -39,6 +39,11 @@ class RatedCatalogue:
     scale: float
     ratings_a_user: float = 0.0  # training ratings on average, of users with any
 
+    @property
+    def rated(self) -> int:
+        """The number of movies with known ratings."""
+        return len(self.known_counts)
+
     @classmethod
     def of(cls, interactions: Interactions, years: Array) -> Self:
         """Counts the ratings of `interactions`.

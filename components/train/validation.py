@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from components.metrics import gate_k
 from components.train.artifact import ValidationMetrics
 from components.train.replicas import sum_over_workers, this_worker
 from components.train.scoring import RATINGS_AT_ONCE
@@ -14,7 +15,6 @@ from components.vocabulary.interactions import UserRatings, user_chunks
 
 Array = npt.NDArray[Any]
 
-TOP_K = 100
 _LIST_K = 10
 # Users times movies whose scores are held at once.
 _SCORES_AT_ONCE = 1 << 24
@@ -40,6 +40,7 @@ class ValidationSample:
     movies: int  # rows of the model's tables
     scale: float  # stars per unit of the model's ratings
     bounds: tuple[float, float]  # the rating scale in the model's units
+    rated: int = 0  # the movies that have ratings; 0 for all
 
     def measure(self, model: Predictor) -> ValidationMetrics:
         """Measures `model` on every validation rating of the users.
@@ -49,6 +50,7 @@ class ValidationSample:
         """
         if not len(self.users):
             return ValidationMetrics(None, None)
+        k = gate_k(self.rated or self.movies)  # as the gate
         number, workers = this_worker()
         own = np.arange(number, len(self.users), workers)
         sums = np.zeros(6)  # squared errors, hits, recalls, NDCGs, ratings, users
@@ -58,36 +60,36 @@ class ValidationSample:
             history, asked = self.known.select(own[part]), self.held_out.select(own[part])
             predicted = np.asarray(model.ratings(users, history, asked))
             errors = np.clip(predicted, *self.bounds) - np.clip(asked.ratings, *self.bounds)
-            ranks = _ranks(model.scores(users, history), history, asked)
-            squares, hits = float(np.square(errors, dtype=np.float64).sum()), float(np.sum(ranks < TOP_K))
+            ranks = _ranks(model.scores(users, history), history, asked, max(k, _LIST_K))
+            squares, hits = float(np.square(errors, dtype=np.float64).sum()), float(np.sum(ranks < k))
             sums += np.array([squares, hits, *_list_sums(ranks, asked), len(errors), len(users)])
         squares, hits, recalls, ndcgs, total, of_users = sum_over_workers(sums).tolist()
         rmse = (squares / total) ** 0.5 * self.scale
         return ValidationMetrics(rmse, hits / total, recalls / of_users, ndcgs / of_users)
 
 
-def _ranks(scores: Array, history: UserRatings, asked: UserRatings) -> Array:
+def _ranks(scores: Array, history: UserRatings, asked: UserRatings, most: int) -> Array:
     """Ranks the movies `asked` among those not in the history, int64 [p]; a tie counts against the model.
 
-    The best has rank 0; what is not among the `TOP_K` best has rank `TOP_K`.
+    The best has rank 0; what is not among the `most` best has rank `most`.
     """
     scores = np.array(scores)
     rows = asked.owners
     own = scores[rows, asked.movies]
     scores[history.owners, history.movies] = -np.inf
-    # Of one more than TOP_K only the values are needed, and not their order.
-    best = scores if scores.shape[1] <= TOP_K else np.partition(scores, -TOP_K - 1, axis=1)[:, -TOP_K - 1 :]
+    # Of one more than `most` only the values are needed, and not their order.
+    best = scores if scores.shape[1] <= most else np.partition(scores, -most - 1, axis=1)[:, -most - 1 :]
     ranks = np.count_nonzero(best[rows] >= own[:, np.newaxis], axis=1) - 1
-    return np.where(np.isfinite(own), ranks, TOP_K)
+    return np.where(np.isfinite(own), ranks, most)
 
 
 def _list_sums(ranks: Array, asked: UserRatings) -> tuple[float, float]:
     """Sums recall and NDCG of the best `_LIST_K` over the users; each of them has a movie `asked`."""
-    found, discounts = ranks < _LIST_K, 1 / np.log2(np.arange(max(_LIST_K, TOP_K) + 1) + 2.0)
-    ideal = np.cumsum(discounts[:_LIST_K])[np.minimum(asked.counts, _LIST_K) - 1]
+    found = ranks < _LIST_K
+    ideal = np.cumsum(1 / np.log2(np.arange(_LIST_K) + 2.0))[np.minimum(asked.counts, _LIST_K) - 1]
     recalls, gains = (
         np.bincount(asked.owners, weights=values, minlength=asked.users)
-        for values in (found, found * discounts[ranks])
+        for values in (found, found / np.log2(ranks + 2.0))
     )
     return float(np.sum(recalls / asked.counts)), float(np.sum(gains / ideal))
 

@@ -60,7 +60,7 @@ def test_a_first_good_model_is_blessed_and_nothing_is_said_against_it(judge, goo
     assert verdict["publish"]
     assert _failing(verdict) == set()
     assert _verdicts(verdict)["top_100_vs_champion"] == "skipped"
-    assert verdict["champion"] == {"exists": False, "version": "", "sequence": 0}
+    assert verdict["champion"] == {"exists": False, "version": "", "sequence": 0, "ignored": ""}
     assert verdict["metrics"]["champion"] is None
     mine, popularity = verdict["metrics"]["challenger"], verdict["metrics"]["baselines"]["popularity"]
     assert mine["top_10_accuracy_unseen"] > 2 * popularity["top_10_accuracy_unseen"]
@@ -70,7 +70,7 @@ def test_a_first_good_model_is_blessed_and_nothing_is_said_against_it(judge, goo
 def test_a_model_equal_to_the_champion_is_blessed(judge, good_model, tmp_path):
     verdict = judge(good_model, _champion(tmp_path / "champion", good_model))
     assert verdict["blessed"], verdict["reason"]
-    assert verdict["champion"] == {"exists": True, "version": "v7", "sequence": 3}
+    assert verdict["champion"] == {"exists": True, "version": "v7", "sequence": 3, "ignored": ""}
     assert verdict["metrics"]["champion"] == verdict["metrics"]["challenger"]
     against = {rule["name"]: rule for rule in verdict["rules"] if rule["against"] == "champion"}
     assert against["rmse_vs_champion"]["difference"] == 0
@@ -216,7 +216,7 @@ def test_the_same_seed_gives_the_same_verdict(judge, good_model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"gate": "maybe"}, "--gate maybe: give enforce or report"),
+        ({"gate": "maybe"}, "--gate maybe: give enforce, report or strict"),
         ({"min_top_100_accuracy": 1.5}, "--min-top-100-accuracy 1.5"),
         ({"max_rmse": float("nan")}, "--max-rmse nan"),
         ({"max_rmse": -1.0}, "--max-rmse -1"),

@@ -6,11 +6,12 @@ from gate_evidence import evidence as given
 from gate_evidence import resampled
 
 from components.evaluate import rules
-from components.evaluate.champion import DataChange
+from components.evaluate.champion import NO_PAST, DataChange
 from components.evaluate.gate import DataBounds, GateSettings, conclude, data_rules, decide
 from components.evaluate.verdict import Rule
 
-ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
+ACCURACY, NDCG, RMSE = "top_100_accuracy_unseen", "ndcg_10", "rmse"
+_COMPARED = (("top_100", ACCURACY), ("ndcg_10", NDCG), ("rmse", RMSE))
 
 
 # 41 draws, 0.001 apart, of which the 95% interval is ±0.019 about each value.
@@ -21,9 +22,13 @@ def _measures(rows=2000, users=100, **scorers):
     return resampled(scorers, rows, users, _SPREAD)
 
 
-_MINE = {ACCURACY: 0.5, RMSE: 0.875}
-_THEIRS = {ACCURACY: 0.25, RMSE: 1.0}
-_BASELINES = {"popularity": {ACCURACY: 0.25}, "global_mean": {RMSE: 1.125}, "bias": {RMSE: 0.9375}}
+_MINE = {ACCURACY: 0.5, NDCG: 0.25, RMSE: 0.875}
+_THEIRS = {ACCURACY: 0.25, NDCG: 0.125, RMSE: 1.0}
+_BASELINES = {
+    "popularity": {ACCURACY: 0.25, NDCG: 0.0625},
+    "global_mean": {RMSE: 1.125},
+    "bias": {RMSE: 0.9375},
+}
 
 
 _NOTHING = "There is nothing to measure it by: the challenger was not scored, or there are no test rows."
@@ -37,9 +42,11 @@ def test_the_gate_compares_value_bound_and_interval_of_each_rule():
     decided = _decided(given(_measures(challenger=_MINE, champion=_THEIRS, **_BASELINES)))
     for name, metric, against, other in (
         ("top_100_vs_popularity", ACCURACY, "popularity", 0.25),
+        ("ndcg_10_vs_popularity", NDCG, "popularity", 0.0625),
         ("rmse_vs_global_mean", RMSE, "global_mean", 1.125),
         ("rmse_vs_bias", RMSE, "bias", 0.9375),
         ("top_100_vs_champion", ACCURACY, "champion", 0.25),
+        ("ndcg_10_vs_champion", NDCG, "champion", 0.125),
         ("rmse_vs_champion", RMSE, "champion", 1.0),
     ):
         rule = decided[name]
@@ -65,12 +72,16 @@ def test_what_was_not_measured_is_skipped_with_the_reason():
         ("min_top_100_accuracy", ACCURACY, ""),
         ("max_rmse", RMSE, ""),
         ("top_100_vs_popularity", ACCURACY, "popularity"),
+        ("ndcg_10_vs_popularity", NDCG, "popularity"),
         ("rmse_vs_global_mean", RMSE, "global_mean"),
         ("rmse_vs_bias", RMSE, "bias"),
     ):
         assert decided[name] == rules.skipped(name, metric, _NOTHING, against)
-    for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
-        assert decided[name] == rules.skipped(name, metric, "There is no champion yet.", "champion")
+    for start, metric in _COMPARED:
+        for against, why in (("champion", "There is no champion yet."), ("best_champion", NO_PAST.absence)):
+            name = f"{start}_vs_{against}"
+            assert decided[name] == rules.skipped(name, metric, why, against)
+    assert decided["retrieval_decided"] == rules.skipped("retrieval_decided", "", _NOTHING)
     expected = rules.skipped("champion_scorable", "", "There is no champion yet.", "champion")
     assert decided["champion_scorable"] == expected
 
@@ -78,13 +89,15 @@ def test_what_was_not_measured_is_skipped_with_the_reason():
 def test_a_champion_that_fails_is_the_reason_for_what_is_skipped():
     decided = _decided(given(_measures(challenger=_MINE, **_BASELINES), champion_failure="no signature"))
     assert decided["champion_scorable"].why == "The champion cannot be scored: no signature"
-    for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
+    for name, metric in ((f"{start}_vs_champion", metric) for start, metric in _COMPARED):
         expected = rules.skipped(name, metric, "The champion was not scored.", "champion")
         assert decided[name] == expected
 
 
 def test_a_champion_without_a_metric_has_nothing_to_be_compared_in():
     decided = _decided(given(_measures(challenger=_MINE, champion={RMSE: 1.0}, **_BASELINES)))
+    expected = rules.skipped("ndcg_10_vs_champion", NDCG, _NOTHING, "champion")
+    assert decided["ndcg_10_vs_champion"] == expected
     expected = rules.skipped("top_100_vs_champion", ACCURACY, _NOTHING, "champion")
     assert decided["top_100_vs_champion"] == expected
 
@@ -168,8 +181,8 @@ def _compared_on_a_part(rows=1000, users=30, **facts):
 
 def test_a_champion_that_read_test_rows_is_compared_on_the_others_alone():
     strict, lenient = (
-        _decided(_compared_on_a_part(), GateSettings(champion_tolerance=tolerance))
-        for tolerance in (0.0035, 0.0045)
+        _decided(_compared_on_a_part(), GateSettings(margins=dict.fromkeys(("top_100", "rmse"), margin)))
+        for margin in (0.0035, 0.0045)
     )
     for name, value, bound in (("top_100_vs_champion", 0.496, 0.5), ("rmse_vs_champion", 0.879, 0.875)):
         assert (strict[name].value, strict[name].bound) == (value, bound)
@@ -185,14 +198,14 @@ def test_a_champion_that_read_nearly_all_test_rows_is_not_compared(rows, users):
         f"The champion was trained on some of the test rows; of {rows:,} it is certain that "
         "it was not, too few to compare on."
     )
-    for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
+    for name, metric in ((f"{start}_vs_champion", metric) for start, metric in _COMPARED):
         assert decided[name] == rules.skipped(name, metric, why, "champion")
 
 
 def test_a_champion_that_fails_is_that_before_it_has_too_few_rows():
     whole = _measures(challenger=_MINE, **_BASELINES)
     decided = _decided(given(whole, part="unread", champion_failure="no signature"))
-    for name, metric in (("top_100_vs_champion", ACCURACY), ("rmse_vs_champion", RMSE)):
+    for name, metric in ((f"{start}_vs_champion", metric) for start, metric in _COMPARED):
         assert decided[name] == rules.skipped(name, metric, "The champion was not scored.", "champion")
 
 
@@ -320,3 +333,86 @@ def test_a_refusal_names_the_first_rule_that_fails_and_counts_the_others(others,
 def test_a_model_that_passes_is_explained_by_the_most_telling_rule(verdicts, telling):
     decided = [_outcome(name, verdict) for name, verdict in verdicts.items()]
     assert conclude(decided, "enforce", True) == (True, True, f"Good enough: {telling}")
+
+
+def test_a_model_that_passes_undecided_says_so_and_what_else_is():
+    decided = [_outcome("top_100_vs_champion", "pass"), _outcome("ndcg_10_vs_champion", "undecided")]
+    start = "Not proven worse (ndcg_10_vs_champion): ndcg_10_vs_champion says so."
+    assert conclude(decided, "enforce", True) == (True, True, start)
+    for others, more in ((1, " 1 more is undecided."), (2, " 2 more are undecided.")):
+        more_of_them = [_outcome("rmse_vs_champion", "undecided")] * others
+        assert conclude([*decided, *more_of_them], "enforce", True) == (True, True, start + more)
+
+
+def _small(k, **facts):
+    """Evidence of a catalogue whose gate measures retrieval at `k`."""
+    measured = {f"top_{k}_accuracy_unseen": 0.5, NDCG: 0.25, RMSE: 0.875}
+    scorers = {"challenger": measured, "champion": measured, "best_champion": measured}
+    return given(
+        _measures(**scorers, popularity={f"top_{k}_accuracy_unseen": 0.25, NDCG: 0.125}), k=k, **facts
+    )
+
+
+def test_the_rules_keep_their_names_and_say_the_k_that_they_measure_at():
+    decided = _decided(_small(7), GateSettings(min_top_100_accuracy=0.25, max_half_width=0.001))
+    for name in (
+        "min_top_100_accuracy",
+        "top_100_vs_popularity",
+        "top_100_vs_champion",
+        "top_100_vs_best_champion",
+    ):
+        assert (decided[name].metric, decided[name].value) == (ACCURACY, 0.5), name
+        assert decided[name].why.startswith("Top-7 accuracy among unseen movies"), name
+    assert "leave top-7 accuracy uncertain" in decided["enough_test_rows"].why
+    assert decided["retrieval_decided"] == rules.retrieval_decided(True, 7)
+
+
+@pytest.mark.parametrize(("choices", "length", "outcome"), [(7, 7, "skipped"), (8, 7, "pass")])
+def test_lists_that_hold_every_movie_decide_nothing(choices, length, outcome):
+    decided = _decided(_small(7, choices=choices), GateSettings(min_top_100_accuracy=0.25))
+    names = (
+        "min_top_100_accuracy",
+        "top_100_vs_popularity",
+        "top_100_vs_champion",
+        "top_100_vs_best_champion",
+    )
+    assert {decided[name].verdict for name in names} == {outcome}
+    if outcome == "skipped":
+        why = f"With lists of {length}, each user is recommended all movies that are left."
+        assert {decided[name].why for name in names} == {why}
+    assert decided["retrieval_decided"].verdict == "pass"  # NDCG still counts the order
+
+
+def test_a_verdict_without_a_rule_on_retrieval_fails():
+    decided = _decided(_small(7, choices=1))
+    assert decided["retrieval_decided"] == rules.retrieval_decided(False, 7)
+    assert decided["ndcg_10_vs_popularity"].why.startswith("With lists of 1, ")
+
+
+def test_margins_in_stars_grow_with_the_rating_scale():
+    metrics = {"challenger": {RMSE: 20.0}, "champion": {RMSE: 19.8}}
+    for scale, margin, verdict in ((4.0, 0.01, "fail"), (100.0, 0.25, "pass")):
+        rule = _decided(given(resampled(metrics), scale=scale))["rmse_vs_champion"]
+        assert (rule.margin, rule.verdict) == (pytest.approx(margin), verdict)
+    given_margin = GateSettings(margins={"rmse": 0.1})
+    rule = _decided(given(resampled(metrics), scale=100.0), given_margin)["rmse_vs_champion"]
+    assert (rule.margin, rule.verdict) == (0.1, "fail")
+    slices = {"new_users": resampled(metrics, rows=1000)}
+    for scale, verdict in ((4.0, "fail"), (100.0, "pass")):
+        decided = _decided(given(resampled(metrics), slices=slices, scale=scale))
+        assert decided["rmse_vs_champion_new_users"].verdict == verdict
+
+
+def test_the_best_champion_that_cannot_be_scored_is_skipped_with_the_reason():
+    evidence = given(_measures(challenger=_MINE, champion=_THEIRS), best_champion_failure="no signature")
+    why = "The best of the champions before cannot be scored: no signature"
+    for start, metric in _COMPARED:
+        name = f"{start}_vs_best_champion"
+        assert _decided(evidence)[name] == rules.skipped(name, metric, why, "best_champion")
+
+
+def test_the_rules_about_all_users_count_those_of_the_data():
+    decided = _decided(given(_measures(challenger=_MINE), users=3000, non_finite_users=2, absence="none"))
+    assert decided["finite"] == rules.finite(2, 3000)
+    decided = _decided(given(_measures(challenger=_MINE), users=3000, non_finite_movies=2, absence="none"))
+    assert decided["finite"] == rules.finite(0, 3000, 2)

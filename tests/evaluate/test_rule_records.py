@@ -52,6 +52,74 @@ def test_answers_that_are_no_numbers(users, verdict, why):
     assert rules.finite(users, 2000) == expected
 
 
+def test_a_movie_that_is_no_number_spoils_the_scores_of_all_users():
+    why = "1,200 movies have a vector or a bias that is NaN or infinite."
+    expected = _rule("finite", "non_finite_users", "<=", 2000.0, 0.0, "fail", why)
+    assert rules.finite(3, 2000, 1200) == expected
+    why = "3 movies have a vector or a bias that is NaN or infinite."
+    expected = _rule("finite", "non_finite_users", "<=", 3.0, 0.0, "fail", why)
+    assert rules.finite(0, 0, 3) == expected  # also without users
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "interval", "verdict", "end"),
+    [
+        (
+            RMSE,
+            (1.0, 0.75),
+            (-0.125, 0.625),
+            "undecided",
+            (
+                "95% interval -0.1250 to +0.6250). Undecided: 900 test rows may not show a loss of less "
+                "than 0.5360; about 16,160 are needed for the margin of 0.1265."
+            ),
+        ),
+        (RMSE, (1.0, 0.75), (0.125, 0.375), "fail", "A loss of up to 0.3750 is beyond the margin of 0.1265."),
+        (
+            ACCURACY,
+            (0.5, 0.6),
+            (-0.12, -0.08),
+            "pass",
+            "A loss of up to 0.1200 is within the margin of 0.1265.",
+        ),
+        (ACCURACY, (0.5, 0.4), (-0.12, 0.32), "pass", "95% interval -0.1200 to +0.3200)."),
+        (ACCURACY, (0.5, 0.5), (-0.5, 0.5), "pass", "95% interval -0.5000 to +0.5000)."),
+    ],
+)
+def test_a_comparison_within_a_margin(metric, values, interval, verdict, end):
+    rule = rules.within_margin(metric, "champion", *values, interval, 0.1265, 900, part="new_users")
+    assert rule.why.startswith("New users: ")
+    assert rule.why.endswith(end)
+    assert rule.name == f"{'rmse' if metric == RMSE else 'top_100'}_vs_champion_new_users"
+    assert (rule.verdict, rule.margin, rule.interval) == (verdict, 0.1265, interval)
+    assert (rule.value, rule.bound, rule.difference) == (*values, values[0] - values[1])
+
+
+@pytest.mark.parametrize(
+    ("decided", "verdict", "why"),
+    [
+        (True, "pass", "A rule about what it recommends decided."),
+        (False, "fail", "No rule about what it recommends could decide, with lists of 7."),
+    ],
+)
+def test_a_rule_about_recommendations_must_decide(decided, verdict, why):
+    assert rules.retrieval_decided(decided, 7) == _rule("retrieval_decided", "", "", None, None, verdict, why)
+
+
+@pytest.mark.parametrize("k", [7, 100])
+def test_each_rule_about_retrieval_says_its_k(k):
+    start = f"Top-{k} accuracy among unseen movies"
+    for value in (0.5, math.nan):
+        compared = (ACCURACY, "champion", value, 0.5, (0.0, 0.0))
+        assert rules.not_worse(*compared, k=k).why.startswith(start)
+        assert rules.within_margin(*compared, 0.01, 900, k=k).why.startswith(start)
+    assert rules.not_worse(ACCURACY, "champion", 0.5, math.nan, None, k=k).why.startswith(start)
+    assert rules.bounded("bound", ACCURACY, 0.5, 0.25, None, k).why.startswith(start)
+    rule = rules.enough_test_rows(900, 300, (0.0, 1.0), 30, 0.125, k)
+    assert rule.why.startswith(f"300 test users leave top-{k} accuracy uncertain")
+    assert {rules.not_worse(ACCURACY, "champion", 0.5, 0.5, None, k=k).metric} == {ACCURACY}
+
+
 @pytest.mark.parametrize(
     ("rows", "value", "bound", "verdict", "why"),
     [
@@ -149,11 +217,14 @@ def test_an_absolute_bound(metric, value, bound, expected):
 
 @pytest.mark.parametrize(
     ("tolerance", "verdict", "end"),
-    [(0.12, "fail", "to +0.3750)."), (0.125, "pass", "to +0.3750). That is within the tolerance of 0.125.")],
+    [
+        (0.12, "fail", "to +0.3750)."),
+        (0.125, "pass", "to +0.3750). The nearer end, 0.1250, is within the tolerance of 0.125."),
+    ],
 )
 def test_what_is_worse_and_still_passes_says_why(tolerance, verdict, end):
     rule = rules.not_worse(RMSE, "champion", 1.0, 0.75, (0.125, 0.375), tolerance)
-    assert rule.verdict == verdict
+    assert (rule.verdict, rule.margin) == (verdict, None)
     assert rule.why.endswith(end)
 
 

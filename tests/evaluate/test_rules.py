@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from gate_evidence import evidence, resampled
 
@@ -12,7 +13,7 @@ from components.evaluate.gate import GateSettings, conclude, decide
 from components.evaluate.rules import is_worse
 from components.ingest.dataset import SplitSettings
 
-ACCURACY, RMSE = "top_100_accuracy_unseen", "rmse"
+ACCURACY, NDCG, RMSE = "top_100_accuracy_unseen", "ndcg_10", "rmse"
 STEP = 1e-9
 
 
@@ -47,6 +48,78 @@ STEP = 1e-9
 )
 def test_worse_is_worse_beyond_the_interval_and_the_tolerance(difference, interval, metric, tolerance, worse):
     assert is_worse(difference, interval, metric, tolerance) is worse
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "metric", "verdict"),
+    [
+        # The worse end of the interval has to lie within the margin of 0.01.
+        (-0.005, (-0.01, -0.001), ACCURACY, "pass"),
+        (-0.005, (-0.01 - STEP, -0.001), ACCURACY, "fail"),
+        (0.005, (0.001, 0.01), RMSE, "pass"),
+        (0.005, (0.001, 0.01 + STEP), RMSE, "fail"),
+        # Beyond it, a difference that is significant fails, and another is undecided.
+        (-0.02, (-0.04, -STEP), ACCURACY, "fail"),
+        (-0.02, (-0.04, 0.0), ACCURACY, "undecided"),
+        (0.02, (STEP, 0.04), RMSE, "fail"),
+        (0.02, (0.0, 0.04), RMSE, "undecided"),
+        (0.02, (-0.011, 0.05), ACCURACY, "undecided"),
+        (-0.02, (-0.05, 0.011), RMSE, "undecided"),
+        # Better for certain, or not a whole margin worse at worst.
+        (0.02, (0.01, 0.03), ACCURACY, "pass"),
+        (0.02, (-0.01, 0.05), ACCURACY, "pass"),
+        # Equal is equal, whatever the interval.
+        (0.0, (-0.1, 0.1), ACCURACY, "pass"),
+        # Without an interval the difference decides.
+        (-0.01, None, ACCURACY, "pass"),
+        (-0.0101, None, ACCURACY, "fail"),
+        (0.01, None, RMSE, "pass"),
+        (0.0101, None, RMSE, "fail"),
+    ],
+)
+def test_a_loss_beyond_the_margin_is_excluded_shown_or_undecided(difference, interval, metric, verdict):
+    # Of zero, so that the difference is exact.
+    rule = rules.within_margin(metric, "champion", difference, 0.0, interval, 0.01, 1000)
+    assert (rule.verdict, rule.margin) == (verdict, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("mine", "best", "spread", "verdict"),
+    [
+        (0.5, 0.505, 0.0, "pass"),
+        (0.5, 0.52, 0.0, "fail"),
+        # Undecided: what is measured worse is another step down.
+        (0.5, 0.501, 0.02, "fail"),
+        (0.501, 0.5, 0.02, "pass"),
+        (0.5, 0.5, 0.02, "pass"),
+    ],
+)
+def test_many_steps_down_do_not_add_up(mine, best, spread, verdict):
+    """The best of the champions before decides by measured values what the rows are too few for."""
+    metrics = {
+        "challenger": {ACCURACY: mine, NDCG: mine, RMSE: 1 - mine},
+        "champion": {ACCURACY: mine, NDCG: mine, RMSE: 1 - mine},
+        "best_champion": {ACCURACY: best, NDCG: best, RMSE: 1 - best},
+    }
+    whole = resampled(metrics)
+    # Of the challenger alone, so that the differences have the spread.
+    whole.draws["challenger"] = {
+        name: value + np.linspace(-spread, spread, 5) for name, value in metrics["challenger"].items()
+    }
+    decided = {rule.name: rule for rule in decide(evidence(whole), GateSettings())}
+    names = [f"{metric}_vs_best_champion" for metric in ("top_100", "ndcg_10", "rmse")]
+    assert {decided[name].verdict for name in names} == {verdict}
+
+
+def test_the_strict_gate_refuses_what_is_undecided():
+    whole = resampled({"challenger": {ACCURACY: 0.5}, "champion": {ACCURACY: 0.51}})
+    whole.draws["challenger"] = {ACCURACY: np.linspace(0.48, 0.52, 5)}
+    outcomes = {}
+    for strict in (False, True):
+        decided = decide(evidence(whole), GateSettings(strict=strict))
+        outcomes[strict] = next(rule for rule in decided if rule.name == "top_100_vs_champion")
+    assert (outcomes[False].verdict, outcomes[True].verdict) == ("undecided", "fail")
+    assert outcomes[True].why == f"{outcomes[False].why} The strict gate refuses that."
 
 
 @pytest.mark.parametrize(
@@ -95,13 +168,14 @@ def test_one_test_row_that_was_trained_on_fails(trained, verdict):
 )
 def test_the_rows_that_the_champion_did_not_read_must_be_enough_to_compare_on(rows, users, verdict):
     """Worse on the part, better on the whole: the part alone counts, if it can."""
-    better, worse = {ACCURACY: 0.5, RMSE: 0.85}, {ACCURACY: 0.4, RMSE: 0.95}
+    better, worse = {ACCURACY: 0.5, NDCG: 0.4, RMSE: 0.85}, {ACCURACY: 0.4, NDCG: 0.3, RMSE: 0.95}
     whole = resampled({"challenger": better, "champion": worse})
     part = resampled({"challenger": worse, "champion": better}, rows, users)
     decided = {
         rule.name: rule for rule in decide(evidence(whole, {"part": part}, part="part"), GateSettings())
     }
-    assert decided["top_100_vs_champion"].verdict == decided["rmse_vs_champion"].verdict == verdict
+    compared = ("top_100_vs_champion", "ndcg_10_vs_champion", "rmse_vs_champion")
+    assert {decided[name].verdict for name in compared} == {verdict}
     assert not [name for name in decided if "_vs_champion_" in name]
 
 
@@ -148,11 +222,15 @@ def test_a_champion_with_another_split_may_have_seen_the_test_rows(changed, reas
     assert "does not say" in split_mismatch(None, SplitSettings(**split))
 
 
+def _margins(margin):
+    return GateSettings(margins={"top_100": margin, "ndcg_10": margin, "rmse": margin})
+
+
 def _evidence(mine=None, champion=None, **facts):
     """Evidence with certain differences: every resample gives the measured value."""
     metrics = {
-        "challenger": {ACCURACY: 0.5, RMSE: 0.85} | (mine or {}),
-        "popularity": {ACCURACY: 0.3},
+        "challenger": {ACCURACY: 0.5, NDCG: 0.4, RMSE: 0.85} | (mine or {}),
+        "popularity": {ACCURACY: 0.3, NDCG: 0.2},
         "global_mean": {RMSE: 1.1},
         "bias": {RMSE: 0.9},
     }
@@ -174,12 +252,22 @@ def _evidence(mine=None, champion=None, **facts):
         (_evidence(users=29), GateSettings(), ["enough_test_rows"]),
         (_evidence(), GateSettings(min_top_100_accuracy=0.51), ["min_top_100_accuracy"]),
         (_evidence(), GateSettings(max_rmse=0.84), ["max_rmse"]),
-        (_evidence(champion={ACCURACY: 0.503, RMSE: 0.847}), GateSettings(champion_tolerance=0.0031), []),
+        (_evidence(champion={ACCURACY: 0.503, RMSE: 0.847}), _margins(0.0031), []),
         (
             _evidence(champion={ACCURACY: 0.503, RMSE: 0.847}),
-            GateSettings(champion_tolerance=0.0029),
+            _margins(0.0029),
             ["top_100_vs_champion", "rmse_vs_champion"],
         ),
+        (_evidence({NDCG: 0.2 - STEP}), GateSettings(), ["ndcg_10_vs_popularity"]),
+        (_evidence({NDCG: 0.3}, {ACCURACY: 0.5, NDCG: 0.32}), _margins(0.019), ["ndcg_10_vs_champion"]),
+        (_evidence({NDCG: 0.3}, {ACCURACY: 0.5, NDCG: 0.32}), _margins(0.021), []),
+        (_evidence(non_finite_movies=1), GateSettings(), ["finite"]),
+        (_evidence(choices=100), GateSettings(), []),
+        (_evidence(choices=1), GateSettings(), ["retrieval_decided"]),
+        (_evidence({ACCURACY: 0.0}, choices=100), GateSettings(), []),
+        (_evidence({ACCURACY: 0.0}, choices=101), GateSettings(), ["top_100_vs_popularity"]),
+        (_evidence({NDCG: 0.0}, choices=1), GateSettings(), ["retrieval_decided"]),
+        (_evidence({NDCG: 0.0}, choices=2), GateSettings(), ["ndcg_10_vs_popularity"]),
         (_evidence(champion_failure="broken"), GateSettings(), []),
         (_evidence(champion_failure="broken", absence=""), GateSettings(), ["champion_scorable"]),
         (_evidence(failure="broken"), GateSettings(), ["scorable"]),
@@ -187,7 +275,7 @@ def _evidence(mine=None, champion=None, **facts):
 )
 def test_the_gate_names_the_rules_that_fail(given, settings, failing):
     decided = list(decide(given, settings))
-    assert [rule.name for rule in decided if rule.verdict == "fail"] == failing
+    assert [rule.name for rule in decided if rule.verdict == "fail"] == failing, decided
     blessed, _, _ = conclude(decided, "enforce", True)
     assert blessed == (not failing)
 

@@ -8,7 +8,8 @@ from held_out_world import TableScorer, held_out_of
 from components.evaluate.gate import GateSettings, decide
 from components.evaluate.held_out import slices
 from components.evaluate.scoring import score
-from components.evaluate.user_sums import user_sums
+from components.evaluate.user_sums import sums_of_part
+from components.metrics import METRICS
 
 ACCURACY = "top_100_accuracy_unseen"
 
@@ -40,11 +41,14 @@ def test_the_metrics_of_a_slice_are_those_of_its_pairs_alone():
     scores[0, 0] = scores[3, 6] = 1
     scored = score(TableScorer(scores, np.full((4, 8), 2.0, np.float32)), held_out, "tables")
     pairs = np.array([True, False, False, True])
-    sums = user_sums(scored, held_out, pairs)
+    sums = sums_of_part(scored, held_out, pairs)
     assert sums.rows.tolist() == [1, 0, 0, 1]
     assert sums.rows.dtype == np.int64
     # The gate's metrics alone.
-    assert sums.metrics() == pytest.approx({"top_100_accuracy_unseen": 1.0, "rmse": np.sqrt((1 + 4) / 2)})
+    assert sums.metrics() == pytest.approx({"top_1_accuracy_unseen": 1.0, "rmse": np.sqrt((1 + 4) / 2)})
+    # NDCG is a mean over the users that have any of the pairs.
+    sums = sums_of_part(scored, held_out, pairs, [METRICS["ndcg_10"]])
+    assert sums.metrics() == {"ndcg_10": 1.0}
 
 
 def _measures(mine, champion, rows=1000, users=100):

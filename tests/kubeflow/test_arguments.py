@@ -56,7 +56,7 @@ def test_what_cannot_be_read_is_named_with_its_cure(parameters, texts, says):
     ("texts", "says"),
     [
         (["workers=0"], "--workers 0: give a whole number, at least 1"),
-        (["gate=off"], "--gate off: give enforce or report"),
+        (["gate=off"], "--gate off: give enforce, report or strict"),
         (["index_kind=annoy"], "--index-kind annoy: give brute-force, scann or auto"),
         (["workers=4"], "--workers 4 needs --checkpoint-root, a place that all pods share"),
         (["workers=4", "preset=notebook", "checkpoint_root=gs://b/c"], "notebook trains in one process"),

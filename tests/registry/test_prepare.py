@@ -12,6 +12,9 @@ from components.registry.registry import Registry
 from components.registry.run_records import SeenChampion
 from components.registry.step import PrepareSummary, prepare, prepare_command
 
+# No champion is ignored, and none before it is ahead.
+_COMPARED_AS_USUAL = {"ignored": "", "best_version": "", "best_sequence": 0}
+
 
 @pytest.fixture(autouse=True)
 def _graphs_are_texts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +39,8 @@ def test_an_absent_registry_has_no_champion_and_is_there_after(
 ) -> None:
     summary = prepare(ratings=ratings, registry=place, output=str(tmp_path / "champion"))
     assert summary == (fingerprint_of(ratings, "", ""), "", 0, False)
-    assert read(tmp_path / "champion") == {"exists": False, "version": "", "sequence": 0, "registry": place}
+    none = {"exists": False, "version": "", "sequence": 0, "registry": place}
+    assert read(tmp_path / "champion") == {**none, **_COMPARED_AS_USUAL}
     assert not (tmp_path / "champion" / "model").exists()
     assert Registry(place).storage.list() == []
     if "://" not in place:
@@ -50,7 +54,7 @@ def test_the_champions_model_is_copied(place: str, ratings: str, tmp_path: Path,
     summary = prepare(ratings=ratings, registry=place, output=str(tmp_path / "champion"))
     assert summary[1:] == (version, 2, False)
     assert read(tmp_path / "champion") == {
-        "exists": True, "version": version, "sequence": 2, "registry": place
+        "exists": True, "version": version, "sequence": 2, "registry": place, **_COMPARED_AS_USUAL
     }  # fmt: skip
     model = tmp_path / "champion" / "model"
     assert (model / "saved_model" / "saved_model.pb").read_text() == "the towers"
@@ -75,8 +79,8 @@ def test_a_run_is_skipped_only_if_asked_and_only_on_the_champions_own_input(
     registry, output = Registry(place), tmp_path / "champion"
 
     def prepared(skip_unchanged: bool = True) -> PrepareSummary:
-        names = {"run_id": "run-9", "output": str(output)}
-        return prepare(ratings=ratings, registry=place, skip_unchanged=skip_unchanged, **names)
+        asked = {"ratings": ratings, "registry": place, "run_id": "run-9", "output": str(output)}
+        return prepare(**asked, skip_unchanged=skip_unchanged, ignore_champion=False)
 
     assert not prepared().skip, "an empty registry"
     version = promote(registry, "run-1").version

@@ -53,7 +53,7 @@ _ADDITIONS = {
         "components/evaluate/user_sums.py": [
             (
                 "@_metric(MRR, of=",
-                '@_metric("dummy", of="unseen_ranks")\ndef _dummy(ranks, held_out, k):\n'
+                '@_metric("dummy", of="unseen_ranks")\ndef _dummy(ranks, held_out, k, counts):\n'
                 "    return sum_by_user(ranks < 2, held_out)\n\n\n",
             ),
         ],

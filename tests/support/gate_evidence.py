@@ -22,13 +22,17 @@ def resample(sums, **options):
     return resample_parts({"": sums}, **options)[""]
 
 
-def evidence(whole, slices=None, failure="", champion_failure="", part="", **facts):
+def evidence(whole, slices=None, failure="", champion_failure="", part="", best_champion_failure="", **facts):
     """Evidence with `failure` of the challenger, and `part` as the slice on which alone to compare.
 
     The other `facts` are those of the comparison with the champion, or of the evidence itself.
     """
     comparison = {name: facts.pop(name) for name in ("absence", "data", "no_data") if name in facts}
-    failures = {"challenger": failure, "champion": champion_failure}
+    failures = {
+        "challenger": failure,
+        "champion": champion_failure,
+        "best_champion": best_champion_failure,
+    }
     return Evidence(
         whole,
         slices or {},

@@ -42,7 +42,7 @@ def _ndcg(ranks):
     return sum(1 / math.log2(rank + 2) for rank in ranks if rank < 10) / ideal
 
 
-@pytest.mark.parametrize("movies", [90, 101, 300])
+@pytest.mark.parametrize("movies", [90, 101, 300, 1100])
 @pytest.mark.parametrize("levels", [2, 20, 10_000])
 def test_metrics_are_as_defined_and_ties_count_against(levels, movies):
     random = np.random.default_rng(levels)
@@ -56,7 +56,7 @@ def test_metrics_are_as_defined_and_ties_count_against(levels, movies):
     metrics = validation.measure(_Fixed(scores, 9.0))
     ranks = _ranks_by_definition(scores, known, asked)
     assert metrics.top_100_accuracy_unseen == pytest.approx(
-        np.mean([rank < 100 for row in ranks for rank in row])
+        np.mean([rank < min(movies // 10, 100) for row in ranks for rank in row])
     )
     assert metrics.recall_10 == pytest.approx(
         np.mean([np.mean([rank < 10 for rank in row]) for row in ranks])
@@ -65,11 +65,21 @@ def test_metrics_are_as_defined_and_ties_count_against(levels, movies):
     assert metrics.rmse == pytest.approx(2.0 * 2.0)  # clipped to 5, off by 2, two stars a unit
 
 
-def test_a_small_catalogue_is_all_hits():
-    validation = ValidationSample(_rows([[]]), _rows([[(1, 1.0)]]), np.array([0]), 3, 1.0, (1.0, 5.0))
-    assert validation.measure(_Fixed(np.zeros((1, 3), np.float32), 1.0)) == ValidationMetrics(
-        rmse=0.0, top_100_accuracy_unseen=1.0, recall_10=1.0, ndcg_10=0.5
-    )
+def test_a_small_catalogue_is_not_all_hits():
+    validation = ValidationSample(_rows([[]]), _rows([[(1, 1.0)]]), np.array([0]), 30, 1.0, (1.0, 5.0))
+    for before, accuracy in ((2, 1.0), (3, 0.0)):  # movies that rank before the one asked for
+        scores = np.where(np.arange(30) >= 30 - before, 2.0, 0.0).astype(np.float32)[np.newaxis]
+        scores[0, 1] = 1.0
+        assert validation.measure(_Fixed(scores, 1.0)).top_100_accuracy_unseen == accuracy
+
+
+def test_movies_without_ratings_do_not_lengthen_the_lists():
+    asked = _rows([[(1, 1.0)]])
+    scores = np.where(np.arange(300) < 20, 2.0, 0.0).astype(np.float32)[np.newaxis]
+    scores[0, 1] = 1.0  # 19 rank before it
+    for rated, accuracy in ((0, 1.0), (200, 1.0), (190, 0.0)):
+        validation = ValidationSample(_rows([[]]), asked, np.array([0]), 300, 1.0, (1.0, 5.0), rated)
+        assert validation.measure(_Fixed(scores, 1.0)).top_100_accuracy_unseen == accuracy
 
 
 def test_scores_that_are_no_numbers_are_misses():
