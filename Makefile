@@ -101,8 +101,8 @@ test-kills: $(VENV)/.test-installed ## kill publishers at 500 random moments (KI
 KILLS ?= 500
 
 .PHONY: fuzz
-fuzz: $(VENV)/.test-installed ## 2,000 damaged ratings files for ingest
-	@$(BIN)/pytest --numprocesses auto -m campaign tests/ingest
+fuzz: $(VENV)/.test-installed ## 2,000 damaged ratings files, movie tables and times for ingest, and fuzz-registry
+	@TWOTOWER_REGISTRIES=$(REGISTRIES) $(BIN)/pytest --numprocesses auto -m campaign
 
 .PHONY: fuzz-registry
 fuzz-registry: $(VENV)/.test-installed ## 2,000 damaged registries for every command that reads or writes one (REGISTRIES=)

@@ -10,7 +10,15 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from components.declaration import REQUIRED, Choice, Input, inputs_of, say_renamed, summary
+from components.declaration import (
+    REQUIRED,
+    Choice,
+    Input,
+    inputs_of,
+    join_names,
+    say_renamed,
+    summary,
+)
 from components.errors import UserError
 
 
@@ -22,7 +30,18 @@ class Subcommand(click.Command):
         self._renamed = renamed
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, [self._present_name(word) for word in args])
+        words = [self._present_name(word) for word in args]
+        if not ctx.resilient_parsing:  # else a shell completes the words
+            self._refuse_repeated(ctx, words)
+        return super().parse_args(ctx, words)
+
+    def _refuse_repeated(self, ctx: click.Context, words: list[str]) -> None:
+        """Raises `UserError` for a flag with one value that is given twice: the first would be lost."""
+        _, _, order = self.make_parser(ctx).parse_args(list(words))
+        for one in order:
+            once = isinstance(one, click.Option) and not (one.multiple or one.is_flag or one.count)
+            if once and order.count(one) > 1:
+                raise UserError(f"{one.opts[-1]} is given twice, and takes one value; give it once")
 
     def _present_name(self, word: str) -> str:
         flag, separator, value = word.partition("=")
@@ -56,9 +75,14 @@ def flag_of(declared: Input, *short: str) -> Callable[[Any], Any]:
     """Returns the click option of an input: `short` are further names of the flag, such as "-k"."""
     off = f"/--no-{declared.flag[2:]}" if declared.type is bool else ""
     optional: dict[str, Any] = {}
-    if declared.default is not REQUIRED:
+    if declared.default is REQUIRED:
+        optional["required"] = True
+    else:
         optional["default"] = json.dumps(declared.default) if declared.type is dict else declared.default
         optional["show_default"] = declared.type is not bool and declared.default != ""
+    if declared.several:
+        optional = {"multiple": True, "callback": lambda _, __, names: join_names(names)}
+        optional["required"] = declared.default is REQUIRED
     choices = filter(None, declared.limits.values) if isinstance(declared.limits, Choice) else ()
     return click.option(
         *short,
@@ -66,7 +90,6 @@ def flag_of(declared: Input, *short: str) -> Callable[[Any], Any]:
         declared.name,
         type=bool if declared.type is bool else _Text(declared),
         metavar=f"[{words}]" if (words := "|".join(choices)) else None,
-        required=not optional,
         help=declared.help if words else declared.description,
         **optional,
     )

@@ -4,7 +4,7 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -79,6 +79,25 @@ class NamedNumbers:
         return numbers
 
 
+class Several:
+    """Marks a text that names one file or several, `Annotated[str, Several()]`: its flag can be repeated."""
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Returns the text that names what a flag names that is repeated, one each: a list in JSON if several."""
+    return names[0] if len(names) == 1 else json.dumps(names, ensure_ascii=False) if names else ""
+
+
+def split_names(text: str) -> list[str]:
+    """Returns the names in a text: those of a JSON list, as `join_names` gives it, or several by comma."""
+    if text.startswith("["):
+        try:
+            return [str(name) for name in json.loads(text)]
+        except ValueError:
+            pass  # a pattern
+    return [name for part in text.split(",") if (name := part.strip())]
+
+
 @dataclass(frozen=True)
 class Input:
     """An input of a step or of the pipeline."""
@@ -89,6 +108,7 @@ class Input:
     help: str  # the text for people
     # The values that are accepted; None accepts all of the type.
     limits: "Range | Choice | NamedNumbers | None" = None
+    several: bool = False  # true for a text of `Several`
 
     @property
     def flag(self) -> str:
@@ -154,7 +174,15 @@ def inputs_of(function: Callable[..., Any]) -> dict[str, Input]:
         kind, limits = parameter.annotation, None
         if get_origin(kind) is Annotated:
             kind, limits = get_args(kind)
-        found[name] = Input(name, get_origin(kind) or kind, parameter.default, texts.get(name, ""), limits)
+        several = isinstance(limits, Several)
+        found[name] = Input(
+            name,
+            get_origin(kind) or kind,
+            parameter.default,
+            texts.get(name, ""),
+            None if several else limits,
+            several,
+        )
     return found
 
 

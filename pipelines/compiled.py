@@ -120,6 +120,9 @@ RENAMED = {"index": "index_kind", "batch": "batch_k"}
 @functools.cache
 def pipeline_inputs() -> dict[str, Input]:
     """Returns the inputs of the checked-in pipeline by name, those that must be given first."""
+    from components.ingest.step import ingest
+
+    several = {name for name, declared in inputs_of(ingest).items() if declared.several}
     with CHECKED_IN.open(encoding="utf-8") as package:
         document = next(yaml.load_all(package, Loader=yaml.CSafeLoader))
     found = []
@@ -128,7 +131,7 @@ def pipeline_inputs() -> dict[str, Input]:
         # YAML gives 0.0 as an integer.
         default = kind(spec["defaultValue"]) if "defaultValue" in spec else REQUIRED
         if name not in RENAMED:
-            found.append(Input(name, kind, default, spec["description"]))
+            found.append(Input(name, kind, default, spec["description"], several=name in several))
     found.sort(key=lambda one: one.default is not REQUIRED)
     return {declared.name: declared for declared in found}
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import components
+from components.declaration import join_names
 from components.documents import write_document
 from components.errors import UserError
 from components.image import IMAGE
 from components.ingest.containers.archives import split_member
-from components.ingest.inputs import STDIN
+from components.ingest.inputs import STDIN, words
 from components.progress import PREFIX, TRANSIENT
 from components.registry.registry import Registry
 from components.registry.run_records import CANCELLED, RunRecord, run_id_by_time
@@ -31,7 +32,7 @@ from pipelines.local import LocalPlan
 
 
 def _local(paths: str) -> list[Path]:
-    return [Path(path) for path in paths.split(",") if path and "://" not in path]
+    return [Path(path) for path in words(paths) if "://" not in path]
 
 
 def _require_engine() -> None:
@@ -237,9 +238,11 @@ def _absolute(parameters: dict[str, Any]) -> dict[str, Any]:
     """Makes local paths absolute, since the steps run in another process, or in a container."""
     arguments = dict(parameters)
     for name in (*_READ, *_WRITTEN):
-        parts = [part for part in str(arguments.get(name, "")).split(",") if part]
+        parts = words(str(arguments.get(name, "")))
+        absolute = [part if "://" in part else os.path.abspath(part) for part in parts]  # noqa: PTH100
         if parts:
-            arguments[name] = ",".join(p if "://" in p else os.path.abspath(p) for p in parts)  # noqa: PTH100
+            commas = len(parts) > 1 and any("," in part for part in absolute)
+            arguments[name] = join_names(absolute) if commas else ",".join(absolute)
     return arguments
 
 

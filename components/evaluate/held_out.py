@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
+from components.ingest.database import has_column
 from components.ingest.dataset import SplitSettings
 from components.ingest.settings import ReadOptions
 from components.metrics import gate_k
@@ -179,7 +180,7 @@ class NamedRatings(NamedTuple):
 def read_ratings(
     names: str, columns: str, rating_scale: tuple[float, float], options: ReadOptions
 ) -> NamedRatings:
-    """Reads the files `names`; of several ratings of one user and movie the last one is taken.
+    """Reads the files `names`; of several ratings of one user and movie the latest is taken.
 
     Raises `UserError` if a file cannot be read, or holds no rating.
 
@@ -221,9 +222,13 @@ def _valid_rows(connection: Any, rating_scale: tuple[float, float]) -> NamedRati
     ).fetchone()
     if refused:
         log(f"{refused:,} lines are left out: they are no ratings, or beyond the scale")
+    latest = "last(rating ORDER BY rowid)"
+    if has_column(connection, "rows", "time"):  # as in `ingest`: where all have times, the latest counts
+        by_time = "last(rating ORDER BY time, rowid)"
+        latest = f"CASE WHEN count(time) = count(*) THEN {by_time} ELSE {latest} END"
     columns = connection.execute(
         f"""
-        SELECT user_id, movie_id, last(rating ORDER BY rowid) AS stars
+        SELECT user_id, movie_id, {latest} AS stars
         FROM rows WHERE {fine}
         GROUP BY user_id, movie_id ORDER BY user_id, movie_id
         """,

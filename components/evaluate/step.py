@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import click
 
 from components.command import setting_flags, subcommand
-from components.declaration import Choice, NamedNumbers, Range
+from components.declaration import Choice, NamedNumbers, Range, join_names
 from components.errors import UserError
 from components.ingest.settings import INGEST_SETTINGS, ReadOptions
 from components.metrics import RULE_METRICS
@@ -153,7 +153,8 @@ _OF_A_MODEL = ("model", "interactions", "vocabulary", "output")
 )
 @click.option(
     "--ratings",
-    default="",
+    multiple=True,
+    callback=lambda _, __, names: join_names(names),
     help="Held-out ratings to measure indexes on, a file or several; by default, their test rows.",
 )
 @click.option(

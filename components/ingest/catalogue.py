@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from components.ingest.attributes import ATTRIBUTES, TYPES, typed
+from components.ingest.database import one_row
+from components.ingest.settings import WHOLE_NUMBER
 
 
 class Movie(NamedTuple):
@@ -136,6 +138,39 @@ def create_table(connection: Any, catalogue: Catalogue) -> dict[str, str]:
     connection.execute("CREATE TABLE catalogue AS SELECT * FROM movie_table")
     connection.unregister("movie_table")
     return {name: TYPES[str(values.type)] for name, values in attributes.items()}
+
+
+def cure_of_unknown(connection: Any, tables: str, catalogue: Catalogue) -> str:
+    """Returns the cure where movies of the ratings are not in the movie tables `tables`.
+
+    `connection` holds the tables catalogue and unknown_movies.
+    """
+    rows, of_ratings, of_table = one_row(
+        connection,
+        rf"""
+        WITH normal AS (
+            SELECT regexp_replace(movie_id, '{WHOLE_NUMBER}', '\1') AS id, min(movie_id) AS movie_id
+            FROM catalogue GROUP BY id
+        )
+        SELECT coalesce(sum(number), 0), min_by(unknown.movie_id, number), min_by(normal.movie_id, number)
+        FROM unknown_movies AS unknown JOIN normal
+        ON regexp_replace(unknown.movie_id, '{WHOLE_NUMBER}', '\1') = normal.id
+        """,
+    )
+    if rows:
+        return (
+            f"{tables} writes {of_table!r} where the ratings write {of_ratings!r}: {rows:,} of these rows "
+            "would match if ids were whole numbers; add --id-type int"
+        )
+    if catalogue.first_malformed:
+        return (
+            f"{tables} has {catalogue.counts['malformed']:,} rows with more fields than its header, the "
+            f"first in line {catalogue.first_malformed:,}: correct them, e.g. by quotes around the titles"
+        )
+    return (
+        f"the ids of {tables} are like {catalogue.movie_ids[0]!r}: name a table that has these movies, or "
+        "raise --max-reject-rate"
+    )
 
 
 def write_catalogue(connection: Any, file: Path) -> None:

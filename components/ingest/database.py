@@ -47,6 +47,7 @@ def database(scratch: Path, memory_gb: float) -> Iterator[Any]:
             connection.execute("SET memory_limit = ?", [f"{limit}B"])
             connection.execute("SET temp_directory = ?", [str(scratch)])
             connection.execute("SET enable_progress_bar = false")
+            connection.execute("SET TimeZone = 'UTC'")  # of times that name no zone
             yield connection
     except duckdb.OutOfMemoryException as error:
         raise UserError(

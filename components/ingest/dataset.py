@@ -167,13 +167,12 @@ def find_scale(connection: Any, asked: Scale | None, known: set[Scale | None]) -
     """Finds the least and the greatest rating of `rows`, in stars.
 
     `connection` holds the table `rows`; `asked` is the value of `--rating-scale`, None if it is not given;
-    `known` are the scales that the layouts of the files state, None for a layout that states none. Raises
+    `known` are the scales that the layouts of the files state, None for a layout that states none; one that
+    nearly all ratings lie on counts. Raises
     `UserError` if the ratings lie on no scale in use.
     """
     if asked:
         return asked
-    if len(known) == 1 and (stated := next(iter(known))):
-        return stated
     rows, parts, zeros, ones, least, greatest = one_row(
         connection,
         """
@@ -182,8 +181,11 @@ def find_scale(connection: Any, asked: Scale | None, known: set[Scale | None]) -
         FROM rows WHERE reason = 0
         """,
     )
+    stated = next(iter(known)) if len(known) == 1 else None
     if not rows:
-        return 1.0, 5.0
+        return stated or (1.0, 5.0)
+    if stated and _fit_scale(connection, [stated], rows):
+        return stated
     if zeros and zeros + ones == rows:
         scale: Scale = (0, 1)
     else:
@@ -195,6 +197,28 @@ def find_scale(connection: Any, asked: Scale | None, known: set[Scale | None]) -
         )
     log(f"ratings lie from {scale[0]:g} to {scale[1]:g}; --rating-scale says otherwise")
     return scale
+
+
+# A value at or below 0 in a greater share of the rows may mean that there is no rating.
+_MARKS = 0.1
+
+
+def find_mark(connection: Any) -> str | None:
+    """Returns a message about a value of `rows` that seems to mean that there is no rating, else None."""
+    rows, marked, least, greatest, highest = one_row(
+        connection,
+        """
+        SELECT count(*), count(*) FILTER (rating <= 0), min(rating), max(rating) FILTER (rating <= 0),
+            max(rating)
+        FROM rows WHERE reason = 0
+        """,
+    )
+    if marked <= _MARKS * rows or marked == rows or least != greatest or (least, highest) == (0, 1):
+        return None
+    return (
+        f"{least:g} stands in {marked / rows:.0%} of the rows, and all other ratings are above 0; if it "
+        f"means that there is no rating, leave these rows out with --not-rated {least:g}"
+    )
 
 
 def _fit_scale(connection: Any, scales: Sequence[Scale], rows: int) -> Scale | None:

@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from components.declaration import split_names
 from components.errors import UserError
 from components.ingest.containers import archives
 from components.ingest.containers.partitions import Parts, find_parts, hive_columns
 from components.progress import log
-from components.storage import fetch, identity, is_pattern, is_remote, matches
+from components.storage import fetch, file_exists, identity, is_pattern, is_remote, matches
 
 # The first bytes of a file -> its packing.
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "parquet", **archives.MAGIC}
@@ -153,8 +154,19 @@ class InputFile:
         )
 
 
+def words(text: str) -> list[str]:
+    """Lists the paths, URIs and patterns in `text`.
+
+    A comma separates them, unless there is a file of that very name, or `text` is a JSON list.
+    """
+    parts = split_names(text)
+    if len(parts) > 1 and not text.startswith("[") and file_exists(text):
+        return [text]
+    return parts
+
+
 def names(text: str, flag: str) -> list[str]:
-    """Lists the files that `text` names: paths, gs:// or s3:// URIs; several by comma, pattern, directory.
+    """Lists the files that `text` names: paths, gs:// or s3:// URIs, as `words` says, by pattern, directory.
 
     Raises `UserError` if a pattern matches nothing, or `text` is empty.
     """
@@ -164,7 +176,7 @@ def names(text: str, flag: str) -> list[str]:
 def _sources(text: str, flag: str) -> list[list[str] | Parts]:
     """Lists what each word of `text` names: files, or the parts of one table."""
     found: list[list[str] | Parts] = []
-    for word in filter(None, (part.strip() for part in text.split(","))):
+    for word in words(text):
         try:
             parts = None if word == STDIN else find_parts(word)
         except UserError as error:
@@ -292,11 +304,15 @@ def first_lines(file: InputFile, count: int) -> Sequence[str]:
 
 
 def fingerprint_of(ratings: str, movies: str, test_ratings: str) -> str:
-    """Returns a string that changes with the files or their names. Raises `UserError` if one is absent."""
+    """Returns a string that changes with the content of the files, and not with their names.
+
+    Raises `UserError` if a file is absent or cannot be read.
+    """
     lines = []
     for flag, text in (("--ratings", ratings), ("--movies", movies), ("--test-ratings", test_ratings)):
         if text:
-            lines += [
-                f"{flag} {name} {identity(archives.split_member(name)[0])}" for name in names(text, flag)
-            ]
+            for name in names(text, flag):
+                whole, member = archives.split_member(name)
+                of_path = " ".join(f"{column}={value}" for column, value in hive_columns(name).items())
+                lines.append(f"{flag} {identity(whole)} {member} {of_path}".rstrip())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]

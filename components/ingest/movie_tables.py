@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from components.errors import UserError
@@ -51,7 +51,11 @@ def read(files: Sequence[InputFile], options: ReadOptions) -> Catalogue:
     """
     columns = options.movie_roles
     tables = [
-        _table(file, columns)._replace(missing=[""] if file.is_parquet else options.missing) for file in files
+        table._replace(
+            movies=_with_ids(table.movies, options), missing=[""] if file.is_parquet else options.missing
+        )
+        for file in files
+        for table in [_table(file, columns)]
     ]
     for file, table in zip(files, tables, strict=True):
         alone = ["id"] if len(tables) > 1 else ["id", "title", *columns]
@@ -71,6 +75,15 @@ def read(files: Sequence[InputFile], options: ReadOptions) -> Catalogue:
             f"{files[0].flag} {files[0].name} has a header but no movies; name a table with movies"
         )
     return catalogue
+
+
+def _with_ids(movies: Iterable[Movie | Malformed], options: ReadOptions) -> Iterator[Movie | Malformed]:
+    """Yields `movies` with the ids that their texts mean."""
+    for movie in movies:
+        if isinstance(movie, Malformed):
+            yield movie
+        else:
+            yield movie._replace(movie_id=options.id_of(movie.movie_id))
 
 
 def fits(file: InputFile, options: ReadOptions) -> bool:
@@ -244,9 +257,9 @@ def _lines(file: InputFile) -> Iterator[str]:
         text = _text(file, "utf-8-sig")
     except UserError:
         text = _text(file, "latin-1")
-    for line in text.split("\n"):
+    for line in re.split("\r\n|\r|\n", text):
         if line.strip():
-            yield line.rstrip("\r")
+            yield line
 
 
 def _records(file: InputFile, delimiter: str) -> Iterator[TableRecord]:

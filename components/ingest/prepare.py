@@ -10,7 +10,13 @@ from typing import Any
 from components.display import date, percent, quantile, table
 from components.errors import UserError
 from components.ingest import inputs, layouts, movie_tables, rejects, rows, split
-from components.ingest.catalogue import Catalogue, add_rated_movies, create_table, write_catalogue
+from components.ingest.catalogue import (
+    Catalogue,
+    add_rated_movies,
+    create_table,
+    cure_of_unknown,
+    write_catalogue,
+)
 from components.ingest.database import database, one_row
 from components.ingest.dataset import (
     MOVIES_FILE,
@@ -20,6 +26,7 @@ from components.ingest.dataset import (
     MovieTableCounts,
     SplitSettings,
     Statistics,
+    find_mark,
     find_scale,
     measure,
     parse_scale,
@@ -106,6 +113,7 @@ class Examined:
     statistics: Statistics
     rejects: Rejects  # the rows that are not kept
     refusal: str | None  # why there can be no such dataset; None if there can
+    notices: Sequence[str]  # of what the user may not expect in the files
 
 
 def examine(connection: Any, sources: InputSources, settings: IngestSettings, rejects_file: Path) -> Examined:
@@ -119,9 +127,19 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
     if not sources.movies or settings.read.unknown_movies == "keep":
         add_rated_movies(connection, catalogue)
     attributes = create_table(connection, catalogue)
+    mark = find_mark(connection)
+    not_rated, least, greatest = one_row(
+        connection,
+        f"""
+        SELECT count(*) FILTER (reason = {RejectReason.NOT_RATED:d}), min(rating) FILTER (reason = 0),
+            max(rating) FILTER (reason = 0)
+        FROM rows
+        """,
+    )
     scale = find_scale(connection, settings.rating_scale, {layout.scale for _, layout in sources.ratings})
     split.classify_rows(connection, scale, settings)
     rejected = rejects.write(connection, files, rejects_file)
+    rejected.count_unlisted(RejectReason.NOT_RATED, not_rated)
     if settings.read.unknown_movies == "drop":
         rejected.harmless |= {RejectReason.UNKNOWN_MOVIE}
     kept = one_row(connection, "SELECT count(*) FROM classified WHERE reason <= 0")[0]
@@ -150,8 +168,19 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
         fingerprint=sources.fingerprint,
         seconds=round(time.monotonic() - started, 3),
     )
-    refusal = rejected.excess(rows_read, settings.max_reject_rate)
-    return Examined(statistics, rejected, refusal or split.shortage(taken, statistics.rows_left_out))
+    cures = {}
+    if least is not None:
+        cures[RejectReason.RATING_OFF_THE_SCALE] = (
+            f"the ratings lie from {least:g} to {greatest:g}: name their scale with --rating-scale "
+            f"{least:g},{greatest:g}, or correct the file"
+        )
+    if sources.movies and rejected.by_reason[RejectReason.UNKNOWN_MOVIE]:
+        cures[RejectReason.UNKNOWN_MOVIE] = cure_of_unknown(
+            connection, ", ".join(file.name for file in sources.movies), catalogue
+        )
+    refusal = rejected.excess(rows_read, settings.max_reject_rate, cures)
+    refusal = refusal or split.shortage(taken, statistics.rows_left_out)
+    return Examined(statistics, rejected, refusal, [mark] if mark else [])
 
 
 def prepare(connection: Any, sources: InputSources, settings: IngestSettings, directory: Path) -> Statistics:
@@ -160,6 +189,8 @@ def prepare(connection: Any, sources: InputSources, settings: IngestSettings, di
     Raises `UserError` if a file cannot be read, too many rows are rejected, or too few are left.
     """
     examined = examine(connection, sources, settings, directory / REJECTS_FILE)
+    for notice in examined.notices:
+        log(notice)
     if examined.refusal:
         raise UserError(examined.refusal)
     write_catalogue(connection, directory / MOVIES_FILE)
@@ -216,6 +247,8 @@ def description(sources: InputSources, examined: Examined) -> Iterator[Any]:
         yield _quantiles(statistics)
     if examined.rejects.total:
         yield _rejects(examined.rejects)
+    for notice in examined.notices:
+        yield Text(notice, style="yellow")
     if examined.refusal:
         yield Text(f"ingest would refuse this: {examined.refusal}", style="bold red")
     else:
@@ -282,7 +315,8 @@ def _quantiles(statistics: Statistics) -> Any:
 def _rejects(rejected: Rejects) -> Any:
     lines = []
     for reason, count in rejected.by_reason.most_common():
-        first = rejected.examples[reason]
-        text = f": {first.text[:80]!r}" if first.text else ""
-        lines.append((reason.text, f"{count:,}", f"{first.file} line {first.line}{text}"))
+        first = rejected.examples.get(reason)
+        text = f": {first.text[:80]!r}" if first and first.text else ""
+        place = f"{first.file} line {first.line}{text}" if first else ""
+        lines.append((reason.text, f"{count:,}", place))
     return table("Rows that would be rejected", ("reason", "rows", "first"), lines, ("rows",))

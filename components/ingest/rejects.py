@@ -3,7 +3,7 @@
 import bisect
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -16,6 +16,7 @@ from components.ingest.inputs import InputFile
 class RejectReason(IntEnum):
     """Class of a line: below 0 if it is no rating, or only left out; 0 if it is kept; above 0 if rejected."""
 
+    NOT_RATED = -5
     LEFT_OUT = -4
     MOVIE_LINE = -3
     HEADER = -2
@@ -34,6 +35,7 @@ class RejectReason(IntEnum):
     DUPLICATE = 11
     ALSO_IN_TEST = 12
     LINE_TOO_LONG = 13
+    TIME_IN_ANOTHER_UNIT = 14
 
     @property
     def text(self) -> str:
@@ -42,8 +44,9 @@ class RejectReason(IntEnum):
 
 
 # Normal in real logs, so they are listed and counted, but do not make a file bad.
-HARMLESS = frozenset({RejectReason.DUPLICATE, RejectReason.ALSO_IN_TEST})
+HARMLESS = frozenset({RejectReason.DUPLICATE, RejectReason.ALSO_IN_TEST, RejectReason.NOT_RATED})
 
+_CURE = "correct the file, or raise --max-reject-rate"
 _COLUMNS = ("file", "line", "reason", "text")
 _LONGEST_TEXT = 1000
 
@@ -75,8 +78,17 @@ class Rejects:
         """Number of rejected rows that count for `--max-reject-rate`: all but the harmless ones."""
         return self.total - sum(self.by_reason[reason] for reason in self.harmless)
 
-    def excess(self, rows_read: int, greatest: float) -> str | None:
-        """Returns a message if more than the share `greatest` of the rows are harmful, else None."""
+    def count_unlisted(self, reason: RejectReason, rows: int) -> None:
+        """Counts rows that are not listed in rejects.csv."""
+        if rows:
+            self.by_reason[reason] += rows
+
+    def excess(self, rows_read: int, greatest: float, cures: Mapping[RejectReason, str]) -> str | None:
+        """Returns a message if more than the share `greatest` of the rows are harmful, else None.
+
+        It ends with the entry of `cures` for the most frequent reason, if there is one.
+        """
+        rows_read -= self.by_reason[RejectReason.NOT_RATED]
         if self.harmful <= greatest * rows_read:
             return None
         reasons = [reason for reason, _ in self.by_reason.most_common() if reason not in self.harmless][:3]
@@ -85,7 +97,7 @@ class Rejects:
         return (
             f"{self.harmful:,} of {rows_read:,} rows ({self.harmful / rows_read:.1%}) must be rejected, "
             f"more than --max-reject-rate {greatest:g}: {counts}; the first: {first.file} line {first.line} "
-            f"({first.reason.text}): {first.text[:80]!r}; correct the file, or raise --max-reject-rate"
+            f"({first.reason.text}): {first.text[:80]!r}; {cures.get(reasons[0], _CURE)}"
         )
 
 

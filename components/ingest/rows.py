@@ -1,16 +1,18 @@
 """Reads ratings files into the table `rows`, each line with its reject reason, by SQL."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from components.ingest import times
 from components.ingest.database import one_row
 from components.ingest.inputs import InputFile
-from components.ingest.layouts import Layout
+from components.ingest.layouts import Layout, cut
 from components.ingest.line_breaks import RowShape, join_rows
 from components.ingest.rejects import RejectReason
-from components.ingest.settings import ReadOptions
+from components.ingest.settings import WHOLE_NUMBER, ReadOptions
 
 # A scan of a text file: one row a line, in the order of the file; a line that is not UTF-8 goes to the
 # engine's table reject_errors instead.
@@ -91,13 +93,12 @@ _REASON = f"""
         WHEN movie_id IS NULL OR contains($missing, movie_id) THEN {RejectReason.NO_MOVIE:d}
         WHEN rating_text IS NULL OR rating_text = '' THEN {RejectReason.NO_RATING:d}
         WHEN rating IS NULL OR NOT isfinite(rating) THEN {RejectReason.RATING_NOT_A_NUMBER:d}
+        WHEN contains($not_rated::FLOAT[], rating) THEN {RejectReason.NOT_RATED:d}
+        WHEN unit NOT IN (0, $unit) THEN {RejectReason.TIME_IN_ANOTHER_UNIT:d}
         WHEN time IS NULL AND time_text <> '' THEN {RejectReason.TIME_NOT_UNDERSTOOD:d}
         ELSE {RejectReason.FINE:d}
     END::TINYINT
 """
-# Seconds since 1970, or a date and perhaps a time of day. Casts that fail cost as much as those that do not.
-_DATE = "epoch(try_cast({0} AS TIMESTAMP))::BIGINT"
-_SECOND = f"CASE WHEN {{0}} LIKE '____-%' THEN {_DATE} ELSE coalesce(try_cast({{0}} AS BIGINT), {_DATE}) END"
 # In the Netflix Prize files a line `MOVIE:` stands above the ratings of each movie.
 _MOVIE_LINE = "(line LIKE '%:' AND NOT contains(line, ','))"
 
@@ -119,7 +120,7 @@ def create_tables(connection: Any, timed: bool) -> None:
     `timed`, time (int64, seconds since 1970). files: for each file its name, its first row in `rows` and
     whether it is for testing. unread: the lines that no string can hold, and their reasons.
     """
-    connection.execute(_MACROS)
+    connection.execute(_MACROS + times.MACROS)
     connection.execute(
         f"""
         CREATE TABLE rows (
@@ -154,6 +155,7 @@ def append(
             file = replace(file, path=copy, packing="none")
             _insert(connection, file, layout, options, timed)
     connection.commit()
+    _check_units(connection, file, layout, first_row)
     if layout.header:
         connection.execute(
             f"""
@@ -176,8 +178,15 @@ def _insert(connection: Any, file: InputFile, layout: Layout, options: ReadOptio
     columns = f"user_id, movie_id, rating, {_REASON}{', time' if timed else ''}"
     try:
         source, parameters = _source(connection, file, layout)
-        parameters["missing"] = [""] if file.is_parquet else options.missing
-        connection.execute(f"INSERT INTO rows SELECT {columns} FROM ({source})", parameters)
+        source = _with_ids(source, options)
+        texts = _time_texts(file, layout) if "time" in layout.positions else None
+        time_format = "" if _has_typed_times(file, layout) else options.time_format
+        with_times, of_times = times.query(connection, texts, time_format)
+        parameters |= {"missing": [""] if file.is_parquet else options.missing, **of_times}
+        parameters["not_rated"] = options.not_rated_values
+        connection.execute(
+            f"INSERT INTO rows SELECT {columns} FROM ({with_times.format(source)})", parameters
+        )
     except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
         raise file.damaged() from error
 
@@ -188,6 +197,54 @@ def _any_malformed(connection: Any, first_row: int) -> bool:
         [first_row],
     )
     return found.fetchone() is not None
+
+
+def _has_typed_times(file: InputFile, layout: Layout) -> bool:
+    """Tests if the times of a file are no text."""
+    if not file.is_parquet or "time" not in layout.positions:
+        return False
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types, place = pq.read_schema(file.path).types, layout.positions["time"]
+    text = place >= len(types) or pa.types.is_string(types[place]) or pa.types.is_large_string(types[place])
+    return not text
+
+
+def _time_texts(file: InputFile, layout: Layout) -> Iterator[tuple[int, str]]:
+    """Yields the times of a file as they stand there, each with its line or row, from 1."""
+    place = layout.positions["time"]
+    if file.is_parquet:
+        name = file.parquet_columns()[place]
+        if name in file.hive:  # the same in every row
+            yield 1, file.hive[name] or ""
+            return
+        only_time = replace(layout, positions={"time": place})
+        texts = (text for batch in _parquet_reader(file, only_time) for text in batch.column(0).to_pylist())
+        yield from ((row, text or "") for row, text in enumerate(texts, start=1))
+        return
+    for line, content in file.lines():
+        fields = _json_texts(content, layout) if layout.keys else cut(content, layout.delimiter)
+        if len(fields) == layout.fields:
+            yield line, fields[place - 1].strip()
+
+
+def _json_texts(line: str, layout: Layout) -> list[str]:
+    try:
+        found = json.loads(line)
+        return [str(found[key]) if key in found else "" for key in layout.keys]
+    except (ValueError, TypeError):
+        return []
+
+
+def _check_units(connection: Any, file: InputFile, layout: Layout, first_row: int) -> None:
+    """Raises `UserError` if times of the file, whose rows begin at `first_row`, are in two units."""
+    of_file = f"rowid >= $first AND reason = {RejectReason.TIME_IN_ANOTHER_UNIT:d}"
+    if one_row(connection, f"SELECT count(*) FROM rows WHERE {of_file}", {"first": first_row})[0]:
+        times.refuse_two_units(connection, _time_texts(file, layout), f"{file.flag} {file.name}")
+        connection.execute(
+            f"UPDATE rows SET reason = {RejectReason.FINE:d} WHERE {of_file}", {"first": first_row}
+        )
 
 
 def _source(connection: Any, file: InputFile, layout: Layout) -> tuple[str, dict[str, Any]]:
@@ -207,14 +264,23 @@ def _source(connection: Any, file: InputFile, layout: Layout) -> tuple[str, dict
     return _prize_query(), parameters
 
 
+def _with_ids(source: str, options: ReadOptions) -> str:
+    """Returns `source` with the ids that its texts mean."""
+    if options.id_type != "int":
+        return source
+    ids = ", ".join(
+        rf"regexp_replace({name}, '{WHOLE_NUMBER}', '\1') AS {name}" for name in ("user_id", "movie_id")
+    )
+    return f"SELECT * REPLACE ({ids}) FROM ({source})"
+
+
 def _lines_query(movie_line: str, movie_id: str, timed: bool, fields: str = CUT, number: str = "{}") -> str:
     return f"""
         SELECT
             line IS NULL OR trim(line) = '' AS blank, {movie_line} AS movie_line, len(fields) AS field_count,
             contains(line, chr(0)) AS nul_byte, fields[$user] AS user_id, {movie_id} AS movie_id,
             fields[$rating] AS rating_text, try_cast({number.format("fields[$rating]")} AS FLOAT) AS rating,
-            {"fields[$time]" if timed else "''"} AS time_text,
-            {_SECOND.format("fields[$time]") if timed else "NULL::BIGINT"} AS time
+            {"fields[$time]" if timed else "''"} AS time_text
         FROM (SELECT line, {fields} AS fields FROM {SCAN})
     """
 
@@ -238,8 +304,7 @@ def _parquet_query(timed: bool) -> str:
             contains(user_id, chr(0)) OR contains(movie_id, chr(0)) AS nul_byte,
             trim(user_id) AS user_id, trim(movie_id) AS movie_id,
             rating AS rating_text, try_cast(rating AS FLOAT) AS rating,
-            {"time" if timed else "''"} AS time_text,
-            {_SECOND.format("parquet_rows.time") if timed else "NULL::BIGINT"} AS time
+            {"time" if timed else "''"} AS time_text
         FROM parquet_rows
     """
 

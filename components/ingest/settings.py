@@ -1,6 +1,7 @@
 """Options of reading users' files: flags of each command that reads such, and `ingest_settings` by name."""
 
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,9 @@ from typing import Annotated, Any, Self
 
 from components.declaration import Choice, inputs_of
 from components.errors import UserError
+
+# A whole number as a text, and the part of it that `id_type` "int" keeps.
+WHOLE_NUMBER = r"^\+?0*([0-9]+)(?:\.0*)?$"
 
 # Name of the dict that carries the options through the pipeline.
 INGEST_SETTINGS = "ingest_settings"
@@ -20,12 +24,19 @@ class ReadOptions:
     Args:
       missing_ids: Ids of users and movies in text files that mean that there is none, several by comma,
         exactly as they are written; "" takes every id as it is.
+      id_type: "text" takes the ids as they are; "int" makes 5 of 0000005 and 5.0.
+      not_rated: Ratings that mean that there is none, such as "0,-1": their rows are left out, and counted.
+      time_format: Form of the times as strptime writes it, such as "%d.%m.%Y %H:%M:%S"; "" reads ISO 8601,
+        with or without a zone, and numbers of seconds, milliseconds or microseconds since 1970.
       movie_columns: Columns of the movie tables, names or numbers: id=…,title=…,year=…,genres=…, or some of
         these; "" knows the usual ones.
       unknown_movies: Ratings of movies that the movie table does not have: "reject" (they count for
         --max-reject-rate), "drop" (they do not) or "keep" (with the id as title).
     """
 
+    id_type: Annotated[str, Choice("text", "int")] = "text"
+    not_rated: str = ""
+    time_format: str = ""
     missing_ids: str = "NULL,NaN,None,NA,\\N"
     movie_columns: str = ""
     unknown_movies: Annotated[str, Choice("reject", "drop", "keep")] = "reject"
@@ -45,8 +56,35 @@ class ReadOptions:
                 raise UserError(f"--ingest-settings: {name} is {value!r}; give a text in quotes")
             declared[name].check(value)
         options = cls(**values)
-        _ = options.movie_roles
+        _ = options.movie_roles, options.not_rated_values  # checks them
+        options.check_time_format()
         return options
+
+    @property
+    def not_rated_values(self) -> list[float]:
+        """Ratings that mean that there is none. Raises `UserError` if they are no numbers."""
+        try:
+            return [float(word) for word in self.not_rated.split(",") if word.strip()]
+        except ValueError as error:
+            raise UserError(f"--not-rated {self.not_rated}: give numbers, several by comma") from error
+
+    def check_time_format(self) -> None:
+        """Raises `UserError` if the form of the times is not understood."""
+        if not self.time_format:
+            return
+        import duckdb
+
+        try:
+            duckdb.connect().execute("SELECT try_strptime('', $form)", {"form": self.time_format})
+        except duckdb.Error as error:
+            raise UserError(
+                f"--time-format {self.time_format} is not understood; write it as strptime does, such as "
+                "%d.%m.%Y %H:%M:%S"
+            ) from error
+
+    def id_of(self, text: str) -> str:
+        """Returns the id that `text` means."""
+        return re.sub(WHOLE_NUMBER, r"\1", text) if self.id_type == "int" else text
 
     @property
     def missing(self) -> list[str]:

@@ -114,7 +114,7 @@ def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> No
     users: user_id, index (in the order of the ids). classified: one row for each rating that is valid in
     itself, by user, then movie: user, movie (indices), rating, row (its place among all lines), hash,
     for_test, split (0 train, 1 validation, 2 test), reason, and time if `rows` has it. rejected: row, reason.
-    blank: row.
+    blank: row. unknown_movies: movie_id, and number of its rows.
     """
     (first_test_row,) = one_row(
         connection, "SELECT coalesce(min(first_row) FILTER (for_test), ?) FROM files", [_NEVER]
@@ -124,6 +124,7 @@ def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> No
         settings = replace(settings, test_fraction=0.0)
     _number_users(connection, settings.seed)
     _reject(connection, scale)
+    _list_unknown_movies(connection)
     _join(connection, scale)
     _find_duplicates(connection, settings, first_test_row)
     if settings.min_movie_ratings > 1:
@@ -174,6 +175,19 @@ def _reject(connection: Any, scale: Scale) -> None:
     )
 
 
+def _list_unknown_movies(connection: Any) -> None:
+    connection.execute("CREATE TABLE unknown_movies (movie_id VARCHAR, number BIGINT)")
+    unknown = f"reason = {RejectReason.UNKNOWN_MOVIE:d}"
+    if one_row(connection, f"SELECT count(*) FROM rejected WHERE {unknown}")[0]:
+        connection.execute(
+            """
+            INSERT INTO unknown_movies
+            SELECT movie_id, count(*) FROM rows ANTI JOIN movies USING (movie_id) WHERE reason = 0
+            GROUP BY movie_id
+            """
+        )
+
+
 def _join(connection: Any, scale: Scale) -> None:
     time = ", time" if has_column(connection, "rows", "time") else ""
     connection.execute(
@@ -191,7 +205,7 @@ def _join(connection: Any, scale: Scale) -> None:
 
 
 def _find_duplicates(connection: Any, settings: IngestSettings, first_test_row: int) -> None:
-    """Keeps the last row of each user and movie. Test rows come last, so they replace all others."""
+    """Keeps the last row of each user and movie, or the latest. Test rows replace all others."""
     test = settings.test_fraction
     not_train = test + settings.validation_fraction * (1 - test)
     connection.execute(
@@ -216,7 +230,30 @@ def _find_duplicates(connection: Any, settings: IngestSettings, first_test_row: 
         {"test": int(test * HASHES), "validation": int(not_train * HASHES), "first_test_row": first_test_row},
     )
     connection.execute("DROP TABLE keyed")
+    if has_column(connection, "classified", "time"):
+        _prefer_latest(connection)
     connection.execute("INSERT INTO rejected SELECT row, reason FROM classified WHERE reason > 0")
+
+
+def _prefer_latest(connection: Any) -> None:
+    """Keeps the latest row of each user and movie, where all of them have times, in place of the last one."""
+    connection.execute(
+        f"""
+        CREATE TABLE latest AS
+        SELECT max(row) AS last, arg_max(row, (time, row)) AS latest, arg_max(reason, row) AS reason
+        FROM classified
+        SEMI JOIN (
+            SELECT user, movie, for_test FROM classified WHERE reason = {RejectReason.DUPLICATE:d}
+        ) AS repeated USING (user, movie, for_test)
+        GROUP BY user, movie, for_test
+        HAVING count(time) = count(*) AND last <> latest
+        """
+    )
+    connection.execute("UPDATE classified SET reason = latest.reason FROM latest WHERE row = latest.latest")
+    connection.execute(
+        f"UPDATE classified SET reason = {RejectReason.DUPLICATE:d} FROM latest WHERE row = latest.last"
+    )
+    connection.execute("DROP TABLE latest")
 
 
 def _leave_out(connection: Any, of: str, least: int) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import click
 
-from components.command import flags, setting_flags, subcommand
-from components.declaration import Choice, Range
+from components.command import Subcommand, flags, setting_flags, subcommand
+from components.declaration import Choice, Range, Several
 from components.ingest.database import MemoryGb, database, scratch_directory
 from components.ingest.layouts import FORMATS
 from components.ingest.settings import INGEST_SETTINGS, ReadOptions
@@ -22,10 +22,10 @@ Bound = Annotated[int, Range(0)]
 @step
 def ingest(
     *,
-    ratings: str,
+    ratings: Annotated[str, Several()],
     output: str,
-    movies: str = "",
-    test_ratings: str = "",
+    movies: Annotated[str, Several()] = "",
+    test_ratings: Annotated[str, Several()] = "",
     fingerprint: str = "",
     format: Annotated[str, Choice("", *FORMATS)] = "",
     columns: str = "",
@@ -45,7 +45,8 @@ def ingest(
     """Validates ratings, joins them with the movies, and divides them into train, validation and test.
 
     Args:
-      ratings: Ratings: a path, gs:// or s3:// URI, several by comma, or a pattern with *.
+      ratings: Ratings: a path, gs:// or s3:// URI, several by comma or by repeating the flag, or a pattern
+        with *.
       output: RatingsDataset: the directory to write.
       movies: Movie table: a path, gs:// or s3:// URI; "" takes the rated movies, with their ids for titles.
       test_ratings: Ready-made test split in the layout of the ratings; "" divides the ratings.
@@ -108,7 +109,7 @@ def ingest_command(**inputs: Any) -> None:
     ingest(**inputs)
 
 
-@click.command()
+@click.command(cls=Subcommand)
 @flags(ingest, without=("output", "fingerprint"))
 @setting_flags(ReadOptions, INGEST_SETTINGS)
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics and the refusal as JSON.")
@@ -125,7 +126,16 @@ def describe(
     if as_json:
         import json
 
-        click.echo(json.dumps({**plain(examined.statistics), "refusal": examined.refusal}, indent=2))
+        click.echo(
+            json.dumps(
+                {
+                    **plain(examined.statistics),
+                    "refusal": examined.refusal,
+                    "notices": list(examined.notices),
+                },
+                indent=2,
+            )
+        )
         return
     from rich.console import Console
 

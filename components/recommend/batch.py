@@ -114,7 +114,7 @@ def read_users(source: str, index: PublishedIndex) -> list[str]:
     if source == "all":
         return index.user_ids
     try:
-        lines = Path(source).read_text(encoding="utf-8").splitlines()
+        lines = Path(source).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{source} cannot be read; name a text file with one user id a line, or all"

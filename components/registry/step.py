@@ -2,12 +2,13 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import click
 import msgspec
 
 from components.command import subcommand
+from components.declaration import Several
 from components.documents import write_document
 from components.errors import UserError
 from components.outputs import output_directory
@@ -46,10 +47,10 @@ class PrepareSummary(NamedTuple):
 @step
 def prepare(
     *,
-    ratings: str,
+    ratings: Annotated[str, Several()],
     registry: str,
-    movies: str = "",
-    test_ratings: str = "",
+    movies: Annotated[str, Several()] = "",
+    test_ratings: Annotated[str, Several()] = "",
     skip_unchanged: bool = False,
     ignore_champion: bool = False,
     run_id: str = "",
@@ -60,12 +61,12 @@ def prepare(
     If one of the ten champions before it was measured better, that one's model is copied as well, for the
     gate to compare with.
 
-    The files are not read: their fingerprint is made of names, sizes and times of change (in a bucket, of
-    what the store says of their content). A local registry that does not exist yet is created. A run that is
-    skipped gets its record in the registry.
+    The fingerprint of the files is made of their sizes and checksums, for which local files are read. A local
+    registry that does not exist yet is created. A run that is skipped gets its record in the registry.
 
     Args:
-      ratings: Ratings: a path, gs:// or s3:// URI, several by comma, or a pattern with *.
+      ratings: Ratings: a path, gs:// or s3:// URI, several by comma or by repeating the flag, or a pattern
+        with *.
       registry: Registry: a directory, gs:// or s3:// prefix.
       movies: Movie table: a path, gs:// or s3:// URI; "" if there is none.
       test_ratings: Ready-made test split in the layout of the ratings; "" if there is none.

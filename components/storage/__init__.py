@@ -3,6 +3,7 @@
 from components.storage.keys import key_fault
 from components.storage.locations import (
     fetch,
+    file_exists,
     identity,
     is_pattern,
     is_remote,
@@ -26,6 +27,7 @@ __all__ = [
     "Storage",
     "StoredFile",
     "fetch",
+    "file_exists",
     "identity",
     "is_pattern",
     "is_remote",

@@ -172,11 +172,6 @@ class GcsStorage(Storage):
         blob = self._described(key)
         return StoredFile(blob.size, blob.crc32c)
 
-    def identity(self, key: str) -> str:
-        """Returns the object's generation and CRC32C. Raises `NotFoundError`."""
-        blob = self._described(key)
-        return f"{blob.generation}-{blob.crc32c}"
-
     def read_back(self, key: str) -> StoredFile:
         def download() -> StoredFile:
             sink = RunningChecksum()

@@ -9,7 +9,7 @@ from pathlib import Path
 from components.errors import UserError
 from components.progress import log
 from components.storage.local import LocalStorage
-from components.storage.storage import Storage
+from components.storage.storage import RunningChecksum, Storage, stored_file
 
 _GCS, _S3 = "gs", "s3"
 
@@ -52,16 +52,48 @@ def _scheme(uri: str) -> str:
 
 
 def identity(uri: str) -> str:
-    """Returns a string that changes when the file at `uri` does.
+    """Returns a string that changes when the content of the file at `uri` does.
 
-    It has the file's size in bytes and modification time in nanoseconds; in Google Cloud Storage its
-    generation and CRC32C; in S3 its size and ETag. Raises `UserError` if there is no file at `uri`.
+    It has the file's size in bytes and its checksum: CRC32C, or in S3 the ETag. A local file above 20 GB is
+    not read whole: the checksum is of blocks spread over it, and the time of its last change is added. Raises
+    `UserError` if there is no file at `uri`, or it cannot be read.
     """
-    if not is_remote(uri):
-        status = _local_file(uri).stat()
-        return f"{status.st_size}-{status.st_mtime_ns}"
-    directory, _, name = uri.rpartition("/")
-    return open_storage(directory).identity(name)
+    if is_remote(uri):
+        directory, _, name = uri.rpartition("/")
+        return open_storage(directory).identity(name)
+    path = _local_file(uri)
+    try:
+        status = path.stat()
+        if status.st_size > _READ_WHOLE:
+            return f"{status.st_size}-{status.st_mtime_ns}-{_sampled(path, status.st_size)}"
+        return f"{status.st_size}-{stored_file(path).crc32c}"
+    except OSError as error:
+        raise UserError(f"{uri} cannot be read: {error.strerror}; check its permissions") from error
+
+
+# The size of the greatest file, in bytes, of which the checksum is of the whole.
+_READ_WHOLE = 20_000_000_000
+_BLOCKS, _BLOCK_BYTES = 512, 1 << 20
+
+
+def _sampled(path: Path, size: int) -> str:
+    """Returns the CRC32C of blocks that are spread evenly over a file, its first and last ones included."""
+    checksum = RunningChecksum()
+    with path.open("rb") as file:
+        for block in range(_BLOCKS):
+            file.seek((size - _BLOCK_BYTES) * block // (_BLOCKS - 1))
+            checksum.write(file.read(_BLOCK_BYTES))
+    return checksum.stored.crc32c
+
+
+def file_exists(name: str) -> bool:
+    """Tests if there is a file of this name; one that several URIs make up is none."""
+    if "://" in name.partition("://")[2]:
+        return False
+    if not is_remote(name):
+        return Path(name).is_file()
+    directory, _, key = name.rpartition("/")
+    return open_storage(directory).exists(key)
 
 
 def fetch(uri: str, directory: str | Path) -> Path:

@@ -47,7 +47,7 @@ BAD_RATINGS = {
         "its column rating, the rating, holds structures or lists; name a column of single values",
     ),
     "all rows rejected": (
-        netflix([("u", 9, "m1")] * 50).encode(),
+        netflix([("u", 3, "absent")] * 50).encode(),
         "50 of 50 rows (100.0%) must be rejected",
     ),
 }

@@ -18,16 +18,24 @@ from damaged_files import (
     parquet,
     split_lines,
 )
-from ratings_files import MOVIE_IDS, MOVIES, Dataset, ingest_text
+from damaged_times import times
+from ratings_files import MOVIE_IDS, MOVIES, Dataset, full, ingest_text, netflix
 
 from components.errors import UserError
+from components.ingest.dataset import SPLITS
 from components.ingest.layouts import FORMATS, PARQUET
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", range(200, 2200))
 def test_nothing_is_lost_in_silence_at_length(tmp_path: Path, seed: int) -> None:
-    test_nothing_is_lost_in_silence(tmp_path, seed)
+    kinds = [
+        test_nothing_is_lost_in_silence,
+        test_nothing_is_lost_in_silence,
+        test_no_movie_is_lost_in_silence,
+        test_no_time_is_changed_in_silence,
+    ]
+    kinds[seed % len(kinds)](tmp_path, seed)
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -51,6 +59,74 @@ def test_nothing_is_lost_in_silence(tmp_path: Path, seed: int) -> None:
     dataset = try_ingest(tmp_path, pack(content, packing), flags)
     if dataset and reads_as(layout, content):
         check(layout, content, dataset)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_movie_is_lost_in_silence(tmp_path: Path, seed: int) -> None:
+    random_ = random.Random(seed)
+    text, titles = movie_tables()[seed % len(movie_tables())]
+    content = damage(text.encode(), random_)
+    rows = [(user, rating, movie.removeprefix("m")) for user, rating, movie in full(3)]
+    dataset = try_ingest(tmp_path, netflix(rows).encode(), {}, content)
+    lines = split_lines(content)
+    if not dataset or lines[0] != text.encode().splitlines()[0]:
+        return
+    found = {movie["movie_id"]: movie["title"] for movie in dataset.movies}
+    intact = [titles[line.decode()] for line in lines if line.decode(errors="replace") in titles]
+    for movie_id, title in intact:
+        # A damaged line may have taken the id.
+        others = [
+            line
+            for line in lines
+            if movie_id.encode() in line and line.decode(errors="replace") not in titles
+        ]
+        assert found[movie_id] == title or others
+
+
+def movie_tables() -> list[tuple[str, dict[str, tuple[str, str]]]]:
+    """Movie tables in every layout, each with the id and the title of each of its lines."""
+    numbers = range(len(MOVIE_IDS))
+    found = []
+    for header, line, title in (
+        ("Movie_ID,Year,Name", "{m},1999,Film {m}", "Film {m}"),
+        ("Movie_ID,Year,Name", "{m},1999,Good, Bad and {m}", "Good, Bad and {m}"),
+        ("movieId,title,genres", '{m},"Film, The {m} (1999)",Drama|War', "Film, The {m}"),
+        ("id;title;year", '{m};"The ""{m}""";1999', 'The "{m}"'),
+        ("id\ttitle\tyear", "{m}\tFilm {m}\t1999", "Film {m}"),
+        ("", "{m},1999,Film {m}", "Film {m}"),
+        ("", "{m}::Film {m} (1999)::Drama", "Film {m}"),
+    ):
+        lines = [line.format(m=number) for number in numbers]
+        text = "\n".join([*([header] if header else []), *lines, ""])
+        found.append(
+            (text, {line: (str(m), title.format(m=m)) for m, line in zip(numbers, lines, strict=True)})
+        )
+    return found
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_time_is_changed_in_silence(tmp_path: Path, seed: int) -> None:
+    random_ = random.Random(seed)
+    rows = full(10)
+    written = times(len(rows), random_)
+    lines = [
+        f"{user}|{movie}|{rating}|{time.text}"
+        for (user, rating, movie), time in zip(rows, written, strict=True)
+    ]
+    content = "\n".join(["user|movie|rating|time", *lines, ""]).encode()
+    dataset = try_ingest(tmp_path, content, {})
+    assert dataset
+    seconds = {
+        (row["user_id"], row["movie_id"]): row["time"] for name in SPLITS for row in dataset.split(name)
+    }
+    expected = {
+        (user, movie): time.second
+        for (user, _, movie), time in zip(rows, written, strict=True)
+        if time.second is not None
+    }
+    assert seconds == expected
+    unread = len(rows) - len(expected)
+    assert dataset.statistics["rejected_by_reason"] == ({"time not understood": unread} if unread else {})
 
 
 def test_a_packed_file_is_whole_or_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from components.errors import UserError
 from components.ingest.dataset import RatingsDataset
 from components.ingest.inputs import fingerprint_of
 from components.ingest.step import ingest
-from components.storage import open_storage
+from components.storage import identity, open_storage
 
 
 def fingerprint(ratings: str, movies: str = "", test_ratings: str = "") -> str:
@@ -41,10 +41,43 @@ def test_the_fingerprint_changes_with_each_file_and_with_nothing_else(
     assert fingerprint(**files) in seen
     for file in (*files.values(), test):
         status = Path(file).stat()
-        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+        content = Path(file).read_text()
+        write(Path(file), content[::-1])
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))  # all that tells is the content
         changed = fingerprint(**files, test_ratings=test)
         assert changed not in seen
         seen.add(changed)
+
+
+def test_the_fingerprint_is_of_the_content_and_its_order(
+    tmp_path: Path, files: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fingerprint(**files)
+    os.utime(files["ratings"])
+    monkeypatch.chdir(tmp_path)
+    assert fingerprint("./ratings.csv", "movies.csv") == first
+    Path("ratings.csv").rename("other.csv")
+    assert fingerprint("other.csv", "movies.csv") == first
+    write(tmp_path / "more.csv", netflix(full()[:3]))
+    assert fingerprint("other.csv,more.csv") != fingerprint("more.csv,other.csv")
+
+
+def test_blocks_of_a_huge_file_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.storage.locations._READ_WHOLE", 1000)
+    monkeypatch.setattr("components.storage.locations._BLOCK_BYTES", 100)
+    monkeypatch.setattr("components.storage.locations._BLOCKS", 3)
+    file = Path(write(tmp_path / "huge.csv", "x" * 10_000))
+    times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+
+    def changed(place: int, moved: int = 0) -> str:
+        write(file, "x" * place + "y" + "x" * (9_999 - place))
+        os.utime(file, ns=(times[0], times[1] + moved))
+        return identity(str(file))
+
+    between = changed(200)
+    assert changed(300) == between
+    assert changed(300, moved=1) != between
+    assert len({between, changed(0), changed(5000), changed(9999)}) == 4
 
 
 def test_the_fingerprint_covers_every_file_of_a_pattern(tmp_path: Path, files: dict[str, Any]) -> None:

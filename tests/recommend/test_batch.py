@@ -1,5 +1,7 @@
 """Recommendations for many users in one file."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -167,3 +169,8 @@ def test_the_command_writes_the_file_and_says_how_much(index_directory, tmp_path
     assert result.exit_code == 0
     assert "10 recommendations for 2 users, 1 of them unknown" in result.stdout
     assert pq.read_table(tmp_path / "x.parquet").num_rows == 10
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(tmp_path: Path) -> None:
+    (tmp_path / "users.txt").write_text("\ufeff7\n8\n", encoding="utf-8")
+    assert read_users(str(tmp_path / "users.txt"), None) == ["7", "8"]  # type: ignore[arg-type]
