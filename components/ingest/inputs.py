@@ -71,12 +71,7 @@ class InputFile:
 
         Raises `UserError` if it is damaged.
         """
-        import pyarrow.parquet as pq
-
-        with closing(self.open_parts()) as parts:
-            first = next(parts)
-            with first.intact():
-                schema = pq.read_schema(first.path)
+        first, schema = self._first_schema()
         found = [
             first.names_by_id.get(int((column.metadata or {}).get(b"PARQUET:field_id", -1)), column.name)
             for column in schema
@@ -86,10 +81,17 @@ class InputFile:
     def parquet_kinds(self) -> list[bool]:
         """Says of each column of a Parquet file whether it holds single values."""
         import pyarrow as pa
+
+        first, schema = self._first_schema()
+        return [*(not pa.types.is_nested(column.type) for column in schema), *(True for _ in first.hive)]
+
+    def _first_schema(self) -> tuple["InputFile", Any]:
         import pyarrow.parquet as pq
 
-        with self.intact():
-            return [not pa.types.is_nested(field.type) for field in pq.read_schema(self.path)]
+        with closing(self.open_parts()) as parts:
+            first = next(parts)
+            with first.intact():
+                return first, pq.read_schema(first.path)
 
     @cached_property
     def head(self) -> bytes:

@@ -240,8 +240,9 @@ def fits(file: InputFile, name: str, columns: Mapping[str, str]) -> bool:
     layout = layout_of(file, name, columns)
     if file.is_parquet or layout.keys:
         return True
-    row = first_lines(file, 2 + layout.header)[1 if "movie" not in layout.positions else layout.header]
-    return len(cut(row, layout.delimiter)) == layout.fields
+    above = layout.header if "movie" in layout.positions else 1
+    row = first_lines(file, above + 1)[above:]
+    return bool(row) and len(cut(row[0], layout.delimiter)) == layout.fields
 
 
 def _misfit(name: str, columns: Mapping[str, str]) -> tuple[str, str]:

@@ -58,14 +58,14 @@ def read(files: Sequence[InputFile], options: ReadOptions) -> Catalogue:
         for table in [_table(file, columns)]
     ]
     for file, table in zip(files, tables, strict=True):
-        alone = ["id"] if len(tables) > 1 else ["id", "title", *columns]
-        if missing := [role for role in dict.fromkeys(alone) if role not in table.roles]:
-            raise _misfit(file, missing, table.header)
         if "title" not in table.roles and any(plain(name) in RATINGS["user"] for name in table.header):
             raise UserError(
                 f"{file.flag} {file.name} is no movie table: it has a column of users and none of titles; "
                 "name it with --ratings, or leave it out"
             )
+        alone = ["id"] if len(tables) > 1 else ["id", "title", *columns]
+        if missing := [role for role in dict.fromkeys(alone) if role not in table.roles]:
+            raise _misfit(file, missing, table.header)
     for role in dict.fromkeys(["title", *columns]):
         if not any(role in table.roles for table in tables):
             raise _misfit(files[0], [role], tables[0].header)

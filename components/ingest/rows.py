@@ -54,7 +54,11 @@ def _scan_parameters(file: InputFile) -> dict[str, str]:
 
 # The fields of a line between spaces, and those of a JSON object.
 _CUT_AT_SPACES = r"regexp_split_to_array(trim(line, e' \t'), '[ \t]+')"
-_JSON_FIELDS = "CASE WHEN json_valid(line) THEN json_extract_string(line, $keys) ELSE [] END"
+_JSON_FIELDS = r"""
+    CASE
+        WHEN json_valid(line) AND NOT contains(line, '\u0000') THEN json_extract_string(line, $keys)
+        ELSE [] END
+"""
 
 
 def _cut(layout: Layout) -> tuple[str, dict[str, Any]]:

@@ -252,7 +252,9 @@ def test_rows_over_lines_after_another_file(tmp_path: Path) -> None:
 def test_broken_json_lines_are_rejected_one_by_one(tmp_path: Path) -> None:
     rows = [json.dumps({"user": user, "movie": movie, "rating": rating}) for user, rating, movie in full()]
     bad = ["{", "[1]", '{"user": "u", "rating": 3}', '{"user": "u", "movie": "m1", "rating": "x"}', "null"]
+    bad.append('{"user": "\\u0000", "movie": "m1", "rating": 3}')
     dataset = ingest_text(tmp_path, "\n".join([*rows, *bad]), name="ratings.jsonl", max_reject_rate=1)
     assert dataset.ratings() == EXPECTED
     reasons = ["malformed line", "no user", "no movie", "rating not a number", "no user"]
+    reasons.append("malformed line")
     assert dataset.reasons() == dict(enumerate(reasons, start=401))

@@ -70,6 +70,8 @@ def test_parts_in_a_bucket_are_fetched_and_deleted_one_by_one(
     pieces = [full()[start : start + 20] for start in range(0, 400, 20)]
     pieces[7] = [("u1", float("nan"), "m1"), *pieces[7]]
     files = {f"part-{place:05d}.parquet": part(rows) for place, rows in enumerate(pieces)}
+    nothing = pa.array([], pa.string())
+    files["part-00006-empty.parquet"] = parquet({"user_id": nothing, "movie_id": nothing, "rating": nothing})
     storage = store(f"{bucket}/table", {"_SUCCESS": b"", **files})
     append, most = rows_module.append, 0
 

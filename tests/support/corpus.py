@@ -3,7 +3,7 @@
 A kind is an entry of a table: add one there.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ class Kind:
     """A kind of files.
 
     Attributes:
-      ratings: content of the ratings file; several by name, where a flag names them.
+      ratings: content of the ratings file, or of the files in a directory by their names.
       movies: content of the movie table; None for none.
       flags: further words of the command line.
       says: fields of the answer, and the values that they have.
@@ -26,7 +26,7 @@ class Kind:
       notice: what one of the `notices` says; "" if there are none.
     """
 
-    ratings: str | bytes
+    ratings: str | bytes | Mapping[str, bytes]
     movies: str | bytes | None = None
     flags: Sequence[str] = ()
     says: dict[str, Any] = field(default_factory=dict)
