@@ -96,7 +96,7 @@ test-slow: $(VENV)/.test-installed ## kills, races and other long tests
 	@$(BIN)/pytest -m slow
 
 .PHONY: test-kills
-test-kills: $(VENV)/.test-installed ## kill publishers at 500 random moments (KILLS=)
+test-kills: $(VENV)/.test-installed ## kill publishers, rollbacks and prunings at 500 random moments each (KILLS=)
 	@TWOTOWER_KILLS=$(KILLS) $(BIN)/pytest -m slow tests/publish/test_kills.py
 KILLS ?= 500
 

@@ -1,7 +1,8 @@
 """Publishes in processes that can race and be killed, without the second that each would need to start.
 
 Reads a request a line, a JSON object:
-  runs: the arguments of the step, a process each; they start at once.
+  runs: the arguments of the step `publish`, a process each; they start at once. With `rollback` or `prune` as
+    `command`, and the `registry`, a process does that instead.
   environment: variables to set in them.
   die_after: each kills itself right after so many writes to the registry; 0: never.
   kill_after: each is killed after so many seconds; null: never.
@@ -19,10 +20,12 @@ from typing import Any, TypeVar
 import components.storage.gcs  # loaded before the fork
 import components.storage.s3  # noqa: F401
 from components.publish import judged
-from components.publish.step import publish
+from components.publish.step import PublishSummary, publish
+from components.registry.maintenance import prunable, prune
+from components.registry.registry import Registry
 from components.storage import open_storage
 
-WRITES = ("upload_file", "write_bytes", "create_exclusive", "copy_file")
+WRITES = ("upload_file", "write_bytes", "create_exclusive", "copy_file", "delete", "delete_prefix")
 
 R = TypeVar("R")
 
@@ -60,9 +63,27 @@ def fork(run: dict[str, Any], request: dict[str, Any], start: int, go: int) -> t
     if request["die_after"]:
         die_after(request["die_after"], type(open_storage(run["registry"])))
     os.read(start, 1)
-    summary = publish(**run)
+    summary = COMMANDS[run.pop("command", "publish")](**run)
     os.write(inlet, json.dumps(summary._asdict()).encode())
     os._exit(0)
+
+
+def roll_back(registry: str) -> PublishSummary:
+    entry = Registry(registry).rollback()
+    return PublishSummary(entry.version, entry.why, entry.sequence)
+
+
+def prune_all_but_two(registry: str) -> PublishSummary:
+    store = Registry(registry)
+    prune(store, prunable(store, keep=2))
+    return PublishSummary("", "pruned", 0)
+
+
+COMMANDS: dict[str, Callable[..., PublishSummary]] = {
+    "publish": publish,
+    "rollback": roll_back,
+    "prune": prune_all_but_two,
+}
 
 
 def result(pid: int, output: int) -> dict[str, Any] | None:
@@ -76,13 +97,15 @@ def result(pid: int, output: int) -> dict[str, Any] | None:
 
 
 def die_after(writes: int, storage: type) -> None:
-    done = 0
+    done = depth = 0
 
     def counted(write: Callable[..., R]) -> Callable[..., R]:
         def run(*args: Any, **kwargs: Any) -> R:
-            nonlocal done
+            nonlocal done, depth
+            depth += 1  # what a write does by others is a part of it
             result = write(*args, **kwargs)
-            done += 1
+            depth -= 1
+            done += depth == 0
             if done == writes:
                 os.kill(os.getpid(), signal.SIGKILL)
             return result

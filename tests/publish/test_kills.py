@@ -7,10 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from whole_registry import check_all_versions, whole_champion
 
 from components.publish.step import publish
 from components.registry.champion_log import ChampionEntry
-from components.registry.registry import Registry, published_index
+from components.registry.maintenance import prunable
+from components.registry.registry import Registry
+from components.registry.verification import repair, verify
 
 # Writes of one publication: eight files of the version and its manifest, the entry in the champion log,
 # four files to serve, two documents and the run record.
@@ -22,25 +25,6 @@ KILLS = int(os.environ.get("TWOTOWER_KILLS", "500"))
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWOTOWER_CACHE", str(tmp_path / "cache"))
-
-
-def whole_champion(registry: Registry) -> ChampionEntry:
-    """The champion, once it is clear that readers and servers find whole ones."""
-    champion = registry.champion_log.latest()
-    assert champion is not None
-    registry.versions.check(champion.version)
-    index = published_index(registry.root) / "saved_model.pb"
-    assert index.read_text() == f"the index of {champion.run_id}"
-    last = [registry.champion_log.entry(sequence) for sequence in registry.champion_log.sequences()[-3:]]
-    complete = [entry for entry in last if registry.serving.is_complete(entry)]
-    assert complete, "a server finds nothing"
-    assert list(registry.serving.faults(complete[-1], registry.storage.stat)) == []
-    return champion
-
-
-def check_all_versions(registry: Registry) -> None:
-    for version in registry.versions.ids():
-        registry.versions.check(version)
 
 
 @pytest.mark.parametrize(
@@ -132,3 +116,79 @@ def stage(registry: Registry, champion: ChampionEntry, run_id: str) -> str:
         return "served" if registry.serving.is_complete(champion) else "entry"
     made = {registry.versions.manifest(version).run_id for version in registry.versions.ids()[-3:]}
     return "version" if run_id in made else "nothing"
+
+
+@pytest.mark.parametrize(
+    ("place", "writes"),
+    [*(("local", writes) for writes in range(1, 6)), ("gcs", 1), ("gcs", 4), ("s3", 1), ("s3", 4)],
+    indirect=["place"],
+)
+def test_a_rollback_killed_after_any_write(place: str, artifacts, publishers, writes: int) -> None:
+    """It writes the entry of the log and four files to serve."""
+    for number in (1, 2):
+        publish(**artifacts(f"run-{number}", after=number - 1), registry=place)
+    registry = Registry(place)
+    assert publishers([{"command": "rollback", "registry": place}], die_after=writes) == [None]
+    champion = whole_champion(registry)
+    assert champion.sequence == 3
+    assert registry.serving.is_complete(champion) == (writes == 5)
+    registry.rollback(champion.version)
+    assert registry.serving.is_complete(champion)
+    assert whole_champion(registry) == champion
+    assert verify(registry).faults == []
+
+
+@pytest.mark.parametrize(
+    ("place", "writes"),
+    [*(("local", writes) for writes in range(1, 9)), ("gcs", 1), ("gcs", 5), ("s3", 1), ("s3", 5)],
+    indirect=["place"],
+)
+def test_a_pruning_killed_after_any_write(place: str, artifacts, publishers, writes: int) -> None:
+    """It deletes two copies and two versions, each in two steps."""
+    for number in range(1, 5):
+        publish(**artifacts(f"run-{number}", after=number - 1), registry=place)
+    registry = Registry(place)
+    kept = prunable(registry, keep=2).kept
+    assert publishers([{"command": "prune", "registry": place}], die_after=writes) == [None]
+    assert whole_champion(registry).sequence == 4
+    check_all_versions(registry)
+    assert set(kept) <= set(registry.versions.ids())
+    [summary] = publishers([{"command": "prune", "registry": place}])
+    assert summary.outcome == "pruned"
+    assert registry.versions.ids() == kept
+    assert verify(registry).faults == []
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_rollbacks_and_prunings_killed_at_any_moment(place: str, artifacts, publishers) -> None:
+    others_killed_at_random(place, artifacts, publishers, kills=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_rollbacks_and_prunings_killed_at_very_many_moments(place: str, artifacts, publishers) -> None:
+    others_killed_at_random(place, artifacts, publishers, KILLS)
+
+
+def others_killed_at_random(place: str, artifacts, publishers, kills: int) -> None:  # type: ignore[no-untyped-def]
+    """Kills rollbacks and prunings, in turn, at random within the time that one takes."""
+    registry, moments, seconds = Registry(place), random.Random(7), {"rollback": 0.0, "prune": 0.0}
+    for number in range(2 * kills + 4):
+        end = registry.champion_log.end()
+        publish(**artifacts(f"run-{number}", after=end), registry=place)
+        if number < 4:
+            continue
+        command, before = ("rollback", "prune")[number % 2], whole_champion(registry)
+        kept = registry.versions.ids() if command == "rollback" else prunable(registry, keep=2).kept
+        started, alone = time.monotonic(), number % 10 < 2 or number < 6
+        kill_after = None if alone else moments.uniform(0, seconds[command])
+        [summary] = publishers([{"command": command, "registry": place}], kill_after=kill_after)
+        if alone:
+            seconds[command] = time.monotonic() - started
+            assert summary is not None
+        champion = whole_champion(registry)
+        assert champion.sequence - before.sequence in ((0, 1) if command == "rollback" else (0,))
+        check_all_versions(registry)
+        assert set(kept) <= set(registry.versions.ids())
+    list(repair(registry))
+    assert verify(registry).faults == []

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from forgetful_disk import ForgetfulDisk
@@ -17,28 +16,25 @@ from components.registry.maintenance import prunable, prune
 from components.registry.registry import Registry
 
 
-def compared(sequence: int) -> dict[str, Any]:
-    """The champion that a verdict was taken against."""
-    return {"exists": sequence > 0, "version": f"v{sequence}" if sequence else "", "sequence": sequence}
-
-
 @pytest.fixture
 def root(tmp_path: Path, artifacts) -> Path:
     """A registry with three champions."""
     for number in (1, 2, 3):
-        run = artifacts(f"run-{number}", champion=compared(number - 1))
+        run = artifacts(f"run-{number}", after=number - 1)
         publish(**run, registry=str(tmp_path / "registry"))
     return tmp_path / "registry"
 
 
 def states(disk: ForgetfulDisk, place: Path) -> Iterator[tuple[bool, Registry]]:
-    """At every moment: all that was not flushed is forgotten, or any part of it."""
-    for moment in range(len(disk.events) + 1):
-        for seed in range(2 if moment % 4 == 0 else 1):
-            disk.rebuild(
-                place, moment, partial(random.Random(f"{moment} {seed}").choice, [False, bool(seed)])
-            )
-            yield moment == len(disk.events), Registry(str(place))
+    """In turn, all that was not flushed is forgotten, or any part of it; at the end, both."""
+    last = len(disk.events)
+    for moment in range(last + 1):
+        choices = [False, moment % 2 == 0]
+        disk.rebuild(place, moment, partial(random.Random(moment).choice, choices))
+        yield moment == last, Registry(str(place))
+        if moment == last:
+            disk.rebuild(place, moment, lambda: False)
+            yield True, Registry(str(place))
 
 
 def test_the_model_forgets_what_was_not_flushed(tmp_path: Path) -> None:
@@ -59,7 +55,7 @@ def test_the_model_forgets_what_was_not_flushed(tmp_path: Path) -> None:
 def test_a_publication(root: Path, tmp_path: Path, artifacts) -> None:
     before, run, disk = (
         Registry(str(root)).versions.ids(),
-        artifacts("run-4", champion=compared(3)),
+        artifacts("run-4", after=3),
         ForgetfulDisk(root),
     )
     with disk.recording():
