@@ -3,6 +3,7 @@
 import csv
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,22 @@ def test_no_time_is_changed_in_silence(tmp_path: Path, seed: int) -> None:
     assert dataset.statistics["rejected_by_reason"] == ({"time not understood": unread} if unread else {})
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_line_breaks_in_quotes_lose_nothing(tmp_path: Path, seed: int) -> None:
+    random_ = random.Random(seed)
+    layout = layouts(20)["csv"]
+    content = bytearray(layout.text.encode())
+    header = content.index(b"\n") + 1
+    for _ in range(random_.randint(1, 20)):
+        place = random_.randrange(header, len(content))
+        content[place:place] = random_.choice(
+            [b"\n", b"\r\n", b'"', b'""', b'\n"', b'"\n', b'x"\n"y', b"\n\n"]
+        )
+    dataset = try_ingest(tmp_path, bytes(content), {})
+    assert dataset
+    check(layout, bytes(content), dataset)
+
+
 def test_a_packed_file_is_whole_or_refused(tmp_path: Path) -> None:
     text = layouts(20)["netflix"].text.encode()
     for seed in range(40):
@@ -170,7 +187,7 @@ def reads_as(layout: TextLayout, content: bytes) -> bool:
 
 def check(layout: TextLayout, content: bytes, dataset: Dataset) -> None:
     """Compares the dataset with what another reader makes of `content`."""
-    lines = split_lines(content)
+    lines = [*join_rows(layout, split_lines(content))]
     rows = {
         number: line
         for number, line in enumerate(lines, start=1)
@@ -185,6 +202,25 @@ def check(layout: TextLayout, content: bytes, dataset: Dataset) -> None:
         if number in rows:
             assert line.movie in MOVIE_IDS
             assert ratings[(line.user, line.movie)] == np.float32(line.rating)
+
+
+def join_rows(layout: TextLayout, lines: list[bytes]) -> Iterator[bytes]:
+    """The lines, of which a row over several is the first; the others are blank."""
+    place = 0
+    while place < len(lines):
+        below = [line.decode("latin-1") + "\n" for line in lines[place : place + 200]]
+        reader = csv.reader(below, delimiter=layout.delimiter[0], strict=True, skipinitialspace=True)
+        count = 1
+        if layout.unused is not None and below[0].count('"') % 2:
+            with suppress(csv.Error):
+                fields = next(reader)
+                used = [field for number, field in enumerate(fields) if number != layout.unused]
+                whole = len(fields) == layout.text.partition("\n")[0].count(layout.delimiter) + 1
+                if whole and not any("\n" in field for field in used):
+                    count = reader.line_num
+        yield b" ".join(lines[place : place + count])
+        yield from [b""] * (count - 1)
+        place += count
 
 
 def read(layout: TextLayout, lines: list[bytes]) -> Iterator[tuple[int, Line]]:

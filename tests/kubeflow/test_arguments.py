@@ -66,6 +66,7 @@ def test_what_cannot_be_read_is_named_with_its_cure(parameters, texts, says):
         ),
         (['train_settings={"epochs": 0}', "preset=notebook"], "--train-settings: epochs is 0"),
         (["time_budget=2"], "--time-budget 2 is too short"),
+        (["movies=-"], "--param movies=-: a cluster does not have the standard input; name a file"),
         (["batch_k=-3"], "--batch-k -3: give a whole number, at least 0"),
         (["columns=user"], "--columns user is not understood"),
         (["rating_scale=5"], "--rating-scale 5 is not understood"),

@@ -35,6 +35,7 @@ class TextLayout:
       order: places of user, movie and rating among the fields; no movie where lines `MOVIE:` name it.
       header: whether the first line names the columns.
       flags: those of `ingest` that it needs.
+      unused: place of the field that is not read; None if all are.
     """
 
     text: str
@@ -42,6 +43,7 @@ class TextLayout:
     order: tuple[int, int | None, int]
     header: bool
     flags: dict[str, str]
+    unused: int | None = None
 
     def fields(self, line: str) -> list[str]:
         """The fields of a line. Raises `csv.Error` or `StopIteration` if it has none."""
@@ -82,9 +84,9 @@ def layouts(users: int) -> dict[str, TextLayout]:
         ),
         "movielens-dat": TextLayout(table("", "::", plain), "::", (0, 1, 2), False, {}),
         "movielens-tab": TextLayout(table("", "\t", plain), "\t", (0, 1, 2), False, {}),
-        "csv": TextLayout(table("x;user;item;stars;date", ";", quoted), ";", (1, 2, 3), True, {}),
+        "csv": TextLayout(table("x;user;item;stars;date", ";", quoted), ";", (1, 2, 3), True, {}, 0),
         "tsv": TextLayout(table("user\tmovie\trating\ttime", "\t", plain), "\t", (0, 1, 2), True, {}),
-        "columns": TextLayout(table("who|what|how|when", "|", plain), "|", (0, 1, 2), True, named),
+        "columns": TextLayout(table("who|what|how|when", "|", plain), "|", (0, 1, 2), True, named, 3),
     }
 
 
