@@ -41,13 +41,14 @@ class NewMovies:
         )
 
 
-def read_new_movies(movies: str, model: str | Path, scoring: ScoringModel) -> NewMovies | None:
+def read_new_movies(
+    movies: str, model: str | Path, scoring: ScoringModel, options: ReadOptions
+) -> NewMovies | None:
     """Reads the movie table `movies` and places those movies that `scoring` does not have; None if none.
 
     Raises `UserError` if the table cannot be read, or the model at `model` cannot place movies.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        options = ReadOptions()
         files = open_all(movies, "--movies", Path(scratch), lambda file: movie_tables.fits(file, options))
         table = movie_tables.read(files, options)
     place = scoring.signature("candidate_from_features")

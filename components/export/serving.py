@@ -24,6 +24,7 @@ from components.export.new_movies import ExtendedScoring, NewMovieRatings, NewMo
 from components.export.search import Chosen, SampleQueries, choose
 from components.export.top_k import LOWEST_SCORE, BiasedBruteForce
 from components.export.warmup import Request, write_warmup
+from components.ingest.settings import ReadOptions
 from components.saved_models import SAVED_MODEL
 from components.train.artifact import model_digest, read_record
 from components.train.scoring import ScoringModel
@@ -45,8 +46,17 @@ class Inputs:
     new: NewMovies | None = None  # at the end of the catalogue of `scoring` and `names`
 
     @classmethod
-    def load(cls, model: str, vocabulary: str, interactions: str, movies: str = "") -> Self:
+    def load(
+        cls,
+        model: str,
+        vocabulary: str,
+        interactions: str,
+        movies: str = "",
+        options: ReadOptions | None = None,
+    ) -> Self:
         """Reads the directories, and the movie table `movies` with movies that came after training, if named.
+
+        `options` are those of reading the movie table.
 
         Raises `UserError` if one is damaged, their users or movies differ, or no movie can be added.
         """
@@ -63,7 +73,7 @@ class Inputs:
             raise UserError(
                 f"{model} was trained on another catalogue than {vocabulary}; name its own run's vocabulary"
             )
-        new = read_new_movies(movies, model, scoring) if movies else None
+        new = read_new_movies(movies, model, scoring, options or ReadOptions()) if movies else None
         if new is not None:
             scoring, names = ExtendedScoring(scoring, new), new.extend(names)
         return cls(Path(model), scoring, source, names, rows, rows.known(), rows.split("test"), new)

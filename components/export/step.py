@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import click
 
-from components.command import subcommand
+from components.command import setting_flags, subcommand
 from components.declaration import Choice, Range
 from components.documents import write_document
 from components.export.manifest import (
@@ -16,6 +16,7 @@ from components.export.manifest import (
     RatingCounts,
     scann_ops,
 )
+from components.ingest.settings import INGEST_SETTINGS, ReadOptions
 from components.outputs import output_directory
 from components.progress import log
 from components.step import step
@@ -35,6 +36,7 @@ def export(
     movies: str = "",
     index_kind: Annotated[str, Choice(*KINDS)] = BRUTE_FORCE,
     max_latency_ms: Annotated[float, Range(0, exclusive=True)] = MAX_LATENCY_MS,
+    ingest_settings: dict[str, Any] = {},  # noqa: B006  # never changed
 ) -> IndexManifest:
     """Wraps a model into the SavedModel that a server loads, and validates it in a fresh process.
 
@@ -49,6 +51,7 @@ def export(
       index_kind: Search for movies: "brute-force", "scann", or "auto": ScaNN where it is measured faster on
         this catalogue and finds 99% of the best 100 movies of real users.
       max_latency_ms: Refuses the index if the median answer for one user takes longer, in milliseconds.
+      ingest_settings: Options of reading the movie table by name, a JSON object; each is a flag as well.
 
     Raises:
       UserError: if ScaNN cannot be used, an input is damaged, the model was trained on another catalogue or
@@ -61,7 +64,7 @@ def export(
 
     if index_kind == SCANN:
         scann_ops()
-    inputs = Inputs.load(model, vocabulary, interactions, movies)
+    inputs = Inputs.load(model, vocabulary, interactions, movies, ReadOptions.read(ingest_settings))
     sample = draw_sample(inputs.names.user_ids, inputs.known, inputs.held_out)
     requests = warmup_requests(sample.user_ids, [str(movie_id) for movie_id in inputs.names.movie_ids[:5]])
     with output_directory(output) as staging:
@@ -94,6 +97,7 @@ def export(
 
 
 @subcommand(export, renamed={"--index": "--index-kind"})
+@setting_flags(ReadOptions, INGEST_SETTINGS)
 def export_command(output: str, **inputs: Any) -> None:
     manifest = export(output=output, **inputs)
     ratings = manifest.ratings.known + manifest.ratings.held_out

@@ -180,7 +180,9 @@ def _without_extra(fields: list[str], count: int, joint: str) -> list[str] | Non
 def _check_title(file: InputFile, line: int, title: str, count: int, delimiter: str) -> None:
     """Raises `UserError` if a title holds the lines of other movies."""
     lines = re.split("\r\n|\r|\n", title)
-    swallowed = any(part.count(delimiter) >= count - 1 for part in lines[1:])
+    # A line below that begins with an id is another movie.
+    fields = (part.split(delimiter) for part in lines[1:])
+    swallowed = any(len(parts) >= count and re.fullmatch(r"\S+", parts[0]) for parts in fields)
     if len(title) > _LONGEST_TITLE or len(lines) > _MOST_TITLE_LINES or swallowed:
         raise UserError(
             f"{file.flag} {file.name} line {line}: a quote opens that is not closed, so that the title has "

@@ -21,6 +21,7 @@ from pipelines.cli import twotower
 pytestmark = pytest.mark.tensorflow
 
 TABLE = "movieId,title,genres\nm0,Movie 0,Odd\neven,Movie A (2000),Even\nodd,Movie B (2000),Odd\nblank,?,\n"
+NO_MOVIE = "nobody,Movie C (2000),Even\n"
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +42,10 @@ def inputs(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 def index(inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index with two new movies; the validation in a fresh process has compared it with its model."""
     folder = tmp_path_factory.mktemp("index")
-    (folder / "new.csv").write_text(TABLE)
+    (folder / "new.csv").write_text(TABLE + NO_MOVIE)
     flags = [f"--{name}={value}" for name, value in inputs.items()]
-    result = CliRunner().invoke(
-        twotower, ["export", *flags, "--movies", str(folder / "new.csv"), "--output", str(folder / "index")]
-    )
+    flags += ["--movies", str(folder / "new.csv"), "--missing-ids", "nobody"]
+    result = CliRunner().invoke(twotower, ["export", *flags, "--output", str(folder / "index")])
     assert result.exit_code == 0, result.output
     assert "123 movies (2 of them new)" in result.output
     assert "1 movies are in the catalogue already" in result.output

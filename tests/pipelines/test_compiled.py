@@ -142,7 +142,7 @@ def test_what_a_component_can_be_told_the_pipeline_can_be_told(document):
             for key, spec in inputs.items()
             if key not in told and "By hand only" not in spec.get("description", "")
         ]
-    assert silent == ["evaluate.ignore_champion"]
+    assert silent == []
 
 
 def test_an_old_name_of_an_input_is_accepted_beside_the_new_one(document):
