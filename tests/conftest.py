@@ -181,7 +181,7 @@ def gcs_bucket(gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def s3_bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def s3_bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """`s3://` and the name of a new bucket, in the environment of this test and its processes."""
     from boto3.session import Session
 
@@ -190,9 +190,14 @@ def s3_bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
         # Those of a real store stay.
         monkeypatch.setenv(name, os.environ.get(name, "test"))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    name = f"bucket-{uuid.uuid4().hex}"
-    Session().client("s3").create_bucket(Bucket=name)
-    return f"s3://{name}"
+    bucket = Session().resource("s3").Bucket(f"bucket-{uuid.uuid4().hex}")
+    bucket.create()
+    yield f"s3://{bucket.name}"
+    if "TWOTOWER_TEST_S3" in os.environ:
+        for upload in bucket.multipart_uploads.all():
+            upload.abort()
+        bucket.objects.all().delete()
+        bucket.delete()
 
 
 @pytest.fixture(params=["gcs", "s3"])
