@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,7 +39,7 @@ from components.storage.storage import (
 )
 
 # Tries of a request, after pauses that double up to 20 s, with jitter: some five minutes in all.
-ATTEMPTS = 30
+ATTEMPTS = 22
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
 
 # A transfer that arrives corrupt is repeated; a file that was stored corrupt arrives so every time.
@@ -107,7 +108,7 @@ class S3Storage(Storage):
 
     def stat(self, key: str) -> StoredFile:
         head = self._head(key)
-        checksum = head["Metadata"].get(_CHECKSUM)
+        checksum = _announced(head)
         # Somebody else has put it there.
         return StoredFile(head["ContentLength"], checksum) if checksum else self.read_back(key)
 
@@ -195,7 +196,7 @@ class S3Storage(Storage):
         checksum = RunningChecksum()
         checksum.write(data)
         described = _description(key, checksum.stored.crc32c)
-        with self._errors(self.uri(key), needs_object=False):
+        with self._errors(self.uri(key), needs_object=False, left=(UNMET, CONFLICT) if conditions else ()):
             self._client.put_object(
                 **self._at(key), **described, **conditions, Body=data, ContentMD5=_md5(data)
             )
@@ -213,7 +214,8 @@ class S3Storage(Storage):
                     parts.append({"PartNumber": number, "ETag": part["ETag"]})
             self._client.complete_multipart_upload(**at, MultipartUpload={"Parts": parts})
         except BaseException:
-            self._client.abort_multipart_upload(**at)
+            with suppress(errors.ClientError, errors.BotoCoreError):
+                self._client.abort_multipart_upload(**at)
             raise
 
     def _transfer(self, key: str, sink: BinaryIO) -> StoredFile:
@@ -222,16 +224,11 @@ class S3Storage(Storage):
             sink.seek(0)
             sink.truncate()
             running = RunningChecksum()
-            with self._errors(self.uri(key)):
-                try:
+            try:
+                with self._errors(self.uri(key), left=(UNMET,)):
                     announced = self._read(key, sink, running)
-                except errors.FlexibleChecksumError:
-                    continue
-                except errors.ClientError as error:
-                    # Somebody has replaced it in between.
-                    if status_of(error) != UNMET:
-                        raise
-                    continue
+            except (errors.FlexibleChecksumError, errors.ClientError):
+                continue  # it is corrupt, or was replaced meanwhile
             if announced in ("", running.stored.crc32c):
                 return running.stored
         raise CorruptError(f"{self.uri(key)} is corrupt: its bytes do not have its checksum; store it again")
@@ -247,7 +244,7 @@ class S3Storage(Storage):
                 for data in answer["Body"].iter_chunks(_CHUNK_BYTES):
                     running.write(data)
                     sink.write(data)
-                return str(answer["Metadata"].get(_CHECKSUM, ""))
+                return _announced(answer)
             except _BROKEN_OFF:
                 size = running.stored.size
                 fruitless = 0 if size > before else fruitless + 1
@@ -256,7 +253,7 @@ class S3Storage(Storage):
                 rest = {"Range": f"bytes={size}-", "IfMatch": answer["ETag"]}
 
     def _create(self, key: str, data: bytes) -> None:
-        while True:
+        for _ in range(ATTEMPTS):
             try:
                 self._put(key, data, IfNoneMatch="*")
             except errors.ClientError as error:
@@ -267,6 +264,7 @@ class S3Storage(Storage):
                 if self.read_bytes(key) != data:
                     raise AlreadyExistsError(self.uri(key)) from error
             return
+        raise UserError(f"{self.uri(key)} is written by others without end; run this step again")
 
     def _require_exclusive(self) -> None:
         """Raises `UserError` unless of several requests at once that create an object exactly one succeeds.
@@ -340,6 +338,11 @@ def _client(uri: str, attempts: int) -> Any:
         raise UserError(
             f"{error}, which {uri} is asked of; set AWS_ENDPOINT_URL to http(s)://HOST:PORT"
         ) from error
+
+
+def _announced(answer: dict[str, Any]) -> str:
+    """Returns the CRC32C in an object's metadata, whose names some stores capitalise, or ""."""
+    return next((value for name, value in answer["Metadata"].items() if name.lower() == _CHECKSUM), "")
 
 
 def _description(key: str, checksum: str) -> dict[str, Any]:

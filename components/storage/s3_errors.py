@@ -1,6 +1,6 @@
 """Errors of S3, and of stores like it, as one line with its cure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from botocore import exceptions as errors
@@ -16,7 +16,12 @@ _NO_CREDENTIALS = (
     errors.TokenRetrievalError,
     errors.UnauthorizedSSOTokenError,
 )
-_NO_ANSWER = (errors.HTTPClientError, errors.ConnectionError, errors.ResponseStreamingError)
+_NO_ANSWER = (
+    errors.HTTPClientError,
+    errors.ConnectionError,
+    errors.ResponseStreamingError,
+    errors.IncompleteReadError,
+)
 
 _CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or run `aws configure`; on Kubeflow, give --s3-secret"
@@ -37,16 +42,17 @@ UNMET, CONFLICT = 412, 409
 
 
 @contextmanager
-def one_line(uri: str, bucket: str, needs_object: bool = True) -> Iterator[None]:
-    """Turns errors that the user can cure into a `UserError`; an unmet condition is left to the caller.
+def one_line(uri: str, bucket: str, needs_object: bool = True, left: Sequence[int] = ()) -> Iterator[None]:
+    """Turns errors that the user can cure into a `UserError`.
 
     `uri` is the object or the prefix of the request. `needs_object` is true if "not found" means the object,
-    else it means the bucket.
+    else it means the bucket. Refusals with a status in `left`, and checksums that differ,
+    are left to the caller.
     """
     try:
         yield
     except errors.ClientError as error:
-        if status_of(error) in (UNMET, CONFLICT):
+        if status_of(error) in left:
             raise
         raise _refusal(uri, bucket, error, needs_object) from error
     except _NO_CREDENTIALS as error:
@@ -56,6 +62,8 @@ def one_line(uri: str, bucket: str, needs_object: bool = True) -> Iterator[None]
             f"the store of {uri} shows a certificate that is not trusted here: name its authority's file in "
             "AWS_CA_BUNDLE"
         ) from error
+    except errors.FlexibleChecksumError:
+        raise
     except _NO_ANSWER as error:
         raise _gave_up(uri, error) from error
     except errors.BotoCoreError as error:
@@ -88,7 +96,7 @@ def _refusal(uri: str, bucket: str, error: errors.ClientError, needs_object: boo
         return UserError(
             f"the bucket {bucket} of {uri} is in another region ({message}); set AWS_DEFAULT_REGION"
         )
-    if status == 429 or status >= 500 or code == "BadDigest":
+    if status in (CONFLICT, 429) or status >= 500 or code == "BadDigest":
         return _gave_up(uri, error)
     return UserError(f"the store refuses {uri}: {message}; check the URI")
 

@@ -5,6 +5,7 @@ import hashlib
 import re
 import socket
 import threading
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from components.errors import UserError
-from components.storage import AlreadyExistsError, StoredFile, open_storage, s3
+from components.storage import AlreadyExistsError, CorruptError, StoredFile, open_storage, s3
 
 KEY = "/bucket/root/key"
 
@@ -108,6 +109,7 @@ def test_an_endpoint_that_is_no_url_is_named(monkeypatch: pytest.MonkeyPatch) ->
         (400, "AuthorizationHeaderMalformed", "in another region .*; set AWS_DEFAULT_REGION"),
         (404, "NoSuchBucket", "there is no bucket bucket for .*AWS_ENDPOINT_URL.*aws s3 mb s3://bucket"),
         (403, "QuotaExceeded", r"the quota for s3://bucket/root/key is used up \(no\); have it raised"),
+        (409, "OperationAborted", r"did not serve s3://bucket/root/key.*no\); check the network"),
         (400, "EntityTooLarge", "the store refuses s3://bucket/root/key: no"),
     ],
 )
@@ -208,6 +210,15 @@ def test_an_object_of_somebody_else_is_read_without_our_checksum(service: HTTPSe
     storage = open_storage("s3://bucket/root")
     assert storage.read_bytes("key") == b"data"
     assert storage.stat("key") == StoredFile(4, checksum_of(b"data"))
+
+
+def test_the_checksum_of_the_store_is_looked_at_too(service: HTTPServer) -> None:
+    checksum = base64.b64encode(zlib.crc32(b"data").to_bytes(4, "big")).decode()
+    foreign = Response(b"dada", headers={"ETag": '"1"', "x-amz-checksum-crc32": checksum})
+    service.expect_request(KEY).respond_with_handler(answers(foreign))
+    with pytest.raises(CorruptError, match="s3://bucket/root/key is corrupt"):
+        open_storage("s3://bucket/root").read_bytes("key")
+    assert len(service.log) == 3
 
 
 @pytest.fixture
