@@ -167,16 +167,11 @@ def words(text: str) -> list[str]:
     return parts
 
 
-def names(text: str, flag: str) -> list[str]:
-    """Lists the files that `text` names: paths, gs:// or s3:// URIs, as `words` says, by pattern, directory.
+def _sources(text: str, flag: str) -> list[list[str] | Parts]:
+    """Lists what each word of `text` names: files, or the parts of one table.
 
     Raises `UserError` if a pattern matches nothing, or `text` is empty.
     """
-    return [name for one in _sources(text, flag) for name in (one if isinstance(one, list) else one.names)]
-
-
-def _sources(text: str, flag: str) -> list[list[str] | Parts]:
-    """Lists what each word of `text` names: files, or the parts of one table."""
     found: list[list[str] | Parts] = []
     for word in words(text):
         try:
@@ -313,8 +308,18 @@ def fingerprint_of(ratings: str, movies: str, test_ratings: str) -> str:
     lines = []
     for flag, text in (("--ratings", ratings), ("--movies", movies), ("--test-ratings", test_ratings)):
         if text:
-            for name in names(text, flag):
-                whole, member = archives.split_member(name)
-                of_path = " ".join(f"{column}={value}" for column, value in hive_columns(name).items())
-                lines.append(f"{flag} {identity(whole)} {member} {of_path}".rstrip())
+            for source in _sources(text, flag):
+                lines += [f"{flag} {line}" for line in _identities(source)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def _identities(source: list[str] | Parts) -> Iterator[str]:
+    """Yields for each file a string that changes with its content."""
+    if isinstance(source, Parts):
+        for key, stored in zip(source.keys, source.stat(), strict=True):
+            of_path = " ".join(f"{column}={value}" for column, value in hive_columns(key).items())
+            yield f"{stored.size}-{stored.crc32c} {of_path}".rstrip()
+        return
+    for name in source:
+        whole, member = archives.split_member(name)
+        yield f"{identity(whole)} {member}".rstrip()

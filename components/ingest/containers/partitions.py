@@ -10,11 +10,13 @@ from pathlib import Path, PurePosixPath
 
 from components.errors import UserError
 from components.ingest.containers import iceberg
-from components.storage import is_pattern, is_remote, matches, open_storage
+from components.storage import StoredFile, is_pattern, is_remote, matches, open_storage
 
 _SUFFIX = ".parquet"
 # Parts that are fetched while one is read.
 _AHEAD = 2
+# Parts whose checksums are asked for at a time.
+_ASKED = 8
 # How Hive writes that the value of a partition is not known.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -32,14 +34,14 @@ class Parts:
         """Name for people."""
         return f"{self.root} ({len(self.keys):,} parts)"
 
-    @property
-    def names(self) -> list[str]:
-        """Path or URI of each part."""
-        return [self.name(key) for key in self.keys]
-
     def name(self, key: str) -> str:
         """Returns the path or URI of a part."""
         return f"{self.root}/{key}"
+
+    def stat(self) -> list[StoredFile]:
+        """Returns size and checksum of each part, asking for several at a time."""
+        with ThreadPoolExecutor(_ASKED) as pool:
+            return [*pool.map(open_storage(self.root).stat, self.keys)]
 
     def fetch(self, scratch: Path) -> Iterator[tuple[str, Path]]:
         """Yields each part and a local file of it, which is deleted afterwards if it is a copy.
