@@ -20,8 +20,6 @@ from components.ingest.containers.partitions import Parts, find_parts, hive_colu
 from components.progress import log
 from components.storage import fetch, file_exists, identity, is_pattern, is_remote, matches
 
-# The first bytes of a file -> its packing.
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "parquet", **archives.MAGIC}
 # Names the standard input in place of a file.
 STDIN = "-"
 _HEAD_BYTES = 1 << 20
@@ -238,8 +236,7 @@ def _fetch(name: str, flag: str, scratch: Path) -> InputFile:
 
 def _packing(path: Path) -> str:
     with path.open("rb") as stream:
-        start = stream.read(8)
-    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "none")
+        return archives.packing_of(stream.read(8))
 
 
 def spooled(scratch: Path, flag: str) -> Path:
@@ -279,7 +276,7 @@ def _checked(file: InputFile) -> InputFile:
     if file.is_parquet:
         return file
     label = f"{file.flag} {file.name}"
-    if file.packing in archives.MAGIC.values():
+    if file.packing in archives.TO_UNPACK:
         raise UserError(f"{label} is packed more than once; unpack it, and name the file")
     if not file.head.strip(b"\xef\xbb\xbf \t\r\n"):
         raise UserError(f"{label} is empty; name a file that has a header and rows")

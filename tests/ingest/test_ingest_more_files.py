@@ -1,9 +1,11 @@
 """Files as they are downloaded or exported: archives, headers, decimal commas, JSON, rows over lines."""
 
 import bz2
+import gzip
 import io
 import json
 import lzma
+import random
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,6 +99,21 @@ def test_archives_as_they_are_published(tmp_path: Path, members: dict[str, str])
     dataset = Dataset(tmp_path / "dataset")
     assert dataset.ratings() == {(user, movie[1:]): rating for (user, movie), rating in EXPECTED.items()}
     assert (len(dataset.movies), dataset.statistics["rows_rejected"]) == (20, 0)
+
+
+def test_long_and_packed_members(tmp_path: Path) -> None:
+    titles = "movieId,title\n" + "".join(f"m{movie},{'é' * 5_000}{movie}\n" for movie in range(20))
+    noise = "".join(f"{random.random()}\n" for _ in range(20_000))
+    for name, content in {"a.csv.gz": RATINGS, "ratings.csv.gz": RATINGS + netflix(full()[:9])[24:]}.items():
+        members: dict[str, str | bytes] = {
+            name: gzip.compress(content.encode()),
+            "x.gz": gzip.compress(noise.encode()),
+            "t.csv": titles,
+        }
+        file = write(tmp_path / "some.zip", zipped(members))
+        ingest(ratings=file, movies=file, output=str(tmp_path / "dataset"))
+        dataset = Dataset(tmp_path / "dataset")
+        assert (dataset.ratings(), len(dataset.movies)) == (EXPECTED, 20)
 
 
 def test_a_member_may_be_named(tmp_path: Path) -> None:

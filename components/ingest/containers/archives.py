@@ -14,7 +14,16 @@ from components.outputs import FULL_DISK
 from components.storage import is_remote
 
 # The first bytes of a file -> its packing.
-MAGIC = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"PK\x03\x04": "zip"}
+_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PAR1": "parquet",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"PK\x03\x04": "zip",
+}
+# Those that the engine does not read.
+TO_UNPACK = ("bzip2", "xz", "zip")
 # What a file unpacks to at most: so many times its size, or so many bytes if that is more. The tables of
 # this project's users unpack to 3 to 15 times their size, a bomb to more than a thousand.
 _MOST_TIMES, _MOST_BYTES = 200, 1 << 30
@@ -23,10 +32,15 @@ _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 1 << 16
 _MEMBERS_SHOWN = 5
 # The names of data sets' main tables, where an archive holds several that would do.
-_USUAL = ("ratings", "rating", "u.data", "movies", "movie", "u.item")
+_USUAL = frozenset({"ratings", "rating", "u.data", "movies", "movie", "u.item"})
 
 # Tests if a file with the first bytes of a member is what the flag asks for.
 Fits = Callable[[Path, str], bool]
+
+
+def packing_of(start: bytes) -> str:
+    """Returns the packing of a file by its first bytes: gzip, zstd, parquet, bzip2, xz, zip or none."""
+    return next((packing for magic, packing in _MAGIC.items() if start.startswith(magic)), "none")
 
 
 def split_member(name: str) -> tuple[str, str]:
@@ -89,7 +103,12 @@ def _is_hidden(name: str) -> bool:
 def _fits(archive: zipfile.ZipFile, name: str, fits: Fits, scratch: Path) -> bool:
     head = scratch / "head"
     with archive.open(name) as source:
-        head.write_bytes(source.read(_HEAD_BYTES))
+        start = source.read(_HEAD_BYTES)
+        # A part of a packed file would be taken for a damaged one; that of a text ends with a line.
+        whole = len(start) < _HEAD_BYTES or packing_of(start) != "none"
+        head.write_bytes(start if whole else start[: start.rfind(b"\n") + 1])
+    if whole and len(start) == _HEAD_BYTES:
+        extract(Path(str(archive.filename)), name, head, name)
     try:
         return fits(head, name)
     except UserError:
@@ -100,7 +119,11 @@ def _fits(archive: zipfile.ZipFile, name: str, fits: Fits, scratch: Path) -> boo
 
 def _preferred(names: Sequence[str]) -> Sequence[str]:
     paths = [PurePosixPath(name) for name in names]
-    usual = [str(path) for path in paths if {path.name.casefold(), path.stem.casefold()} & {*_USUAL}]
+    usual = [
+        str(path)
+        for path in paths
+        if _USUAL.intersection((path.name.casefold(), path.name.partition(".")[0].casefold()))
+    ]
     if len(usual) == 1:
         return usual
     same_but_for_numbers = len({re.sub(r"\d+", "", name) for name in names}) == 1
