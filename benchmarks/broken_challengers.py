@@ -121,7 +121,7 @@ class Memorised(Wrapped):
 
     def spoil_query(self, inputs):
         rows = tf.ragged.row_splits_to_segment_ids(inputs["history_row_splits"])
-        known = tf.one_hot(inputs["history_movie"], self.movies)
+        known = tf.gather(tf.eye(self.movies), inputs["history_movie"])
         return tf.math.unsorted_segment_sum(known, rows, tf.size(inputs["user_id"]))
 
     def spoil_candidates(self, vectors, biases):

@@ -178,7 +178,7 @@ class HistoryModel(tf.Module):
             tf.gather(self._vectors, history_movie), rows, tf.size(user_id)
         )
         dots = tf.reduce_sum(tf.gather(queries, pair_row) * tf.gather(self._vectors, pair_movie), axis=1)
-        return {"rating": 3.0 + tf.tanh(dots)}
+        return {"rating": 3.0 + tf.clip_by_value(dots, -1.0, 1.0)}
 
 
 def whole(interactions: Interactions, vocabulary: Vocabulary, splits: dict[str, UserRatings]) -> None:

@@ -1,5 +1,6 @@
 """Graphs that this project cannot have written are refused, wherever the foreign operation hides."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from components import saved_models
 from components.errors import UserError
-from components.saved_models import ForeignOperationError, check_operations
+from components.saved_models import ForeignOperationError, check_operations, encode_varint
 
 pytestmark = pytest.mark.tensorflow
 
@@ -283,6 +284,29 @@ def test_what_was_read_is_what_tensorflow_reads_but_for_long_constants(tmp_path:
             if node.op == "Const":
                 node.ClearField("attr")
     assert read == whole
+
+
+def test_a_constant_of_a_gigabyte_is_not_read(plain: Path, tmp_path: Path) -> None:
+    size = 1 << 30
+    sizes = [size]
+    # From inside: the fields tensor_content, tensor, value, attr, node, graph_def and meta_graphs.
+    node = b"\x0a\x05large\x12\x05Const\x2a"
+    heads = [b"\x22", b"\x42", b"\x0a\x05value\x12", node, b"\x0a", b"\x12", b"\x12"]
+    encoded = b""
+    for head in heads:
+        encoded = head + encode_varint(sizes[-1]) + encoded
+        sizes.append(size + len(encoded))
+    content = (plain / "saved_model.pb").read_bytes() + encoded
+    with (tmp_path / "saved_model.pb").open("wb") as file:
+        file.write(content)
+        file.truncate(len(content) + size)  # a hole in the file
+    tracemalloc.start()
+    check_operations(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 << 20
+    [constant] = saved_models._read(tmp_path / "saved_model.pb").meta_graphs[1].graph_def.node
+    assert (constant.name, constant.op) == ("large", "Const")
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.9, 0.999])
