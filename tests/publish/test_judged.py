@@ -28,7 +28,7 @@ def _taken_for_loadable() -> None:
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return evaluation_world(users=60)
+    return evaluation_world()
 
 
 def write_run(world: World, root: Path, **model: Any) -> Path:
