@@ -1,12 +1,15 @@
 """The log of champions: append-only, one winner, and the way back."""
 
+import re
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.documents import encode
 from components.errors import UserError
 from components.registry.champion_log import (
     PUBLISHED,
@@ -15,7 +18,7 @@ from components.registry.champion_log import (
     ChampionLog,
     SupersededError,
 )
-from components.storage import open_storage
+from components.storage import NotFoundError, open_storage
 
 
 def log_of(root: Path | str) -> ChampionLog:
@@ -181,3 +184,104 @@ def test_a_version_is_found_where_it_was_published(tmp_path: Path) -> None:
     assert entry is not None
     assert entry.sequence == 1
     assert log.of_version("d") is None
+
+
+CURE = "restore it from a backup, or write it again by hand: docs/registry.md shows its few lines"
+
+
+def path_of(root: Path, sequence: int) -> Path:
+    return root / "champion" / f"{sequence:06d}.json"
+
+
+@pytest.mark.parametrize("found", [1, -1, 0, 3])
+def test_an_entry_is_the_one_that_its_name_says(tmp_path: Path, found: int) -> None:
+    log, path = log_of(tmp_path), path_of(tmp_path, 2)
+    fill(log, "a b")
+    path.write_bytes(encode(msgspec.structs.replace(log.entry(2), sequence=found)))
+    said = f"{path} says that it is number {found}; delete it, or {CURE}"
+    for action in (
+        lambda: log.entry(2),
+        log.latest,
+        log.entries,
+        lambda: log.append(2, "c", "published", "r"),
+    ):
+        with pytest.raises(UserError, match=f"^{re.escape(said)}$"):
+            action()
+    entries, faults = log.readable()
+    assert [entry.version for entry in entries] == ["a"]
+    assert faults == [said]
+
+
+def test_an_edited_entry_is_refused(tmp_path: Path) -> None:
+    log, path = log_of(tmp_path), path_of(tmp_path, 1)
+    fill(log, "a")
+    path.write_bytes(path.read_bytes().replace(b'"version": "a"', b'"version": "b"'))
+    said = f"{path}: it is damaged: its content does not have its checksum; {CURE}"
+    with pytest.raises(UserError, match=f"^{re.escape(said)}$"):
+        log.latest()
+
+
+@pytest.mark.parametrize(
+    "name", ["0000002.json", "000000.json", "00001.json", "1.json", "٠٠٠٠٠٣.json", "9" * 19 + ".json"]
+)
+def test_a_number_written_otherwise_is_no_entry(tmp_path: Path, name: str) -> None:
+    log = log_of(tmp_path)
+    fill(log, "a b")
+    stray = tmp_path / "champion" / name
+    stray.write_bytes(path_of(tmp_path, 2).read_bytes())
+    assert log.sequences() == [1, 2]
+    assert log.strays() == [f"champion/{name}"]
+    assert [entry.sequence for entry in log.entries()] == [1, 2]
+    assert log.append(2, "c", PUBLISHED, "run").sequence == 3
+
+
+def test_the_log_goes_on_after_six_digits(tmp_path: Path) -> None:
+    log = log_of(tmp_path)
+    fill(log, "a")
+    entry = msgspec.structs.replace(log.entry(1), sequence=999_999)
+    path_of(tmp_path, 999_999).write_bytes(encode(entry))
+    assert log.append(999_999, "b", PUBLISHED, "run").sequence == 1_000_000
+    assert log.sequences() == [1, 999_999, 1_000_000]
+    assert log.end() == 1_000_000
+    assert log.strays() == []
+    assert log.uri(1_000_000) == str(path_of(tmp_path, 1_000_000))
+
+
+def test_lost_entries_are_named_and_the_others_read(tmp_path: Path) -> None:
+    log = log_of(tmp_path)
+    fill(log, "a b c d e")
+    for sequence in (1, 3, 4):
+        path_of(tmp_path, sequence).unlink()
+    said = [f"{path_of(tmp_path, sequence)} is missing; {CURE}" for sequence in (1, 3)]
+    entries, faults = log.readable()
+    assert [entry.version for entry in entries] == ["b", "e"]
+    assert faults == said
+    with pytest.raises(UserError, match=f"^{re.escape(said[0])}$"):
+        log.entries()
+    with pytest.raises(NotFoundError, match=f"^{re.escape(said[1])}$"):
+        log.entry(3)
+    assert log.latest() == entries[-1], "it is the champion all the same"
+
+
+def test_an_entry_follows_the_one_before_it(tmp_path: Path) -> None:
+    """In entries of earlier releases, which have no checksum, only this shows that a version was changed."""
+    log, path = log_of(tmp_path), path_of(tmp_path, 2)
+    fill(log, "a b c")
+    entry = msgspec.structs.replace(log.entry(2), version="x", previous="")
+    path.write_bytes(encode(entry))
+    entries, faults = log.readable()
+    assert [entry.version for entry in entries] == ["a", "x", "c"]
+    assert faults == [
+        f"{path} says that it came after none, and the champion before it was a; {CURE}",
+        f"{path_of(tmp_path, 3)} says that it came after b, and the champion before it was x; {CURE}",
+    ]
+
+
+def test_an_entry_after_a_broken_one_is_read(tmp_path: Path) -> None:
+    log, path = log_of(tmp_path), path_of(tmp_path, 2)
+    fill(log, "a b c d")
+    path.write_bytes(b"{")
+    entries, faults = log.readable()
+    assert [entry.version for entry in entries] == ["a", "c", "d"]
+    assert len(faults) == 1
+    assert faults[0].startswith(f"{path} is not JSON")
