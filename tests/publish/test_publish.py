@@ -197,6 +197,21 @@ def test_a_log_that_is_shorter_than_the_verdict_says_is_superseded_too(place: st
     assert Registry(place).champion_log.latest() is None
 
 
+def test_nothing_is_published_after_a_lost_end_of_the_log(place: str, artifacts) -> None:
+    """Its number is that of another index, which a server has loaded."""
+    publish(**artifacts("run-1"), registry=place)
+    publish(**artifacts("run-2", after=1), registry=place)
+    storage = Registry(place).storage
+    storage.delete("champion/000002.json")
+    before = storage.list()
+    for forced in ({}, {"force": True, "reason": "it must go on"}):
+        with pytest.raises(
+            UserError, match=r"champion/000002\.json is lost: .*; restore it from a backup, or"
+        ):
+            publish(**artifacts("run-3", after=1), registry=place, **forced)
+    assert storage.list() == before
+
+
 def test_what_a_killed_publisher_did_not_serve_is_completed(place: str, artifacts) -> None:
     publish(**artifacts("run-1"), registry=place, champion_sequence=0)
     storage = Registry(place).storage

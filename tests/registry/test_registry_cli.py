@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from verdicts import write_verdict
 
 from components.errors import UserError
-from components.registry.cli import prune, rollback, verify, versions
+from components.registry.cli import prune, rollback, runs, verify, versions
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from components.registry.step import prepare_command
@@ -54,6 +54,50 @@ def test_versions_of_an_empty_registry(tmp_path: Path) -> None:
     result = CliRunner().invoke(versions, ["--registry", str(tmp_path / "registry")])
     assert isinstance(result.exception, UserError)
     assert "holds no versions; name another registry" in str(result.exception)
+
+
+def test_versions_shows_the_others_where_one_is_broken(tmp_path: Path, promote) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    first, second, third = (promote(registry, f"run-{number}").version for number in (1, 2, 3))
+    registry.storage.write_bytes(f"versions/{first}/manifest.json", b"{}")
+    registry.storage.write_bytes("champion/000002.json", b"{}")
+    result = CliRunner().invoke(versions, ["--registry", registry.root])
+    assert all(version in result.output for version in (first, second, third))
+    assert "* served now" in result.output
+    assert isinstance(result.exception, UserError)
+    assert re.match(r".*champion/000002\.json: field `format`: it is missing; ", str(result.exception))
+    assert str(result.exception).endswith(f"; `twotower verify --registry {registry.root}` lists 1 more")
+    registry.storage.write_bytes("champion/000003.json", b"{}")
+    result = CliRunner().invoke(versions, ["--registry", registry.root])
+    assert "which one is served is not known" in result.output
+
+
+def test_runs_shows_the_others_where_one_is_broken(tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    for number in (1, 2):
+        registry.runs.write(RunRecord(run_id=f"run-{number}", outcome="refused", reason="worse"), {})
+    registry.storage.write_bytes("runs/run-1/run.json", b"[" * 100_000)
+    for words in ([], ["--json"]):
+        result = CliRunner().invoke(runs, [*words, "--registry", registry.root])
+        assert "run-2" in result.output
+        assert "run-1" not in result.output
+        assert isinstance(result.exception, UserError)
+        assert "runs/run-1/run.json is nested too deeply; restore it" in str(result.exception)
+    registry.storage.copy_file("runs/run-2/run.json", "runs/run-1/run.json")
+    result = CliRunner().invoke(runs, ["--registry", registry.root])
+    assert "run-1/run.json is that of another run, run-2; restore it" in str(result.exception)
+
+
+def test_verify_repairs_what_a_server_loads(tmp_path: Path, promote) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    promote(registry, "run")
+    words = ["--registry", registry.root, "--repair"]
+    registry.storage.write_bytes("serving/99999999999999999999/saved_model.pb", b"another")
+    result = CliRunner().invoke(verify, words, catch_exceptions=False)
+    assert result.stdout.splitlines() == [
+        f"deleted {registry.root}/serving/99999999999999999999",
+        "1 versions, 1 copies for a server and 0 runs are whole: 10 files, 0.0 MB",
+    ]
 
 
 def test_rollback_says_what_is_served_now_and_before(tmp_path: Path, promote) -> None:

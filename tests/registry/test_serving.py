@@ -7,7 +7,9 @@ import pytest
 
 from components.errors import UserError
 from components.registry import verification
+from components.registry.maintenance import prunable
 from components.registry.registry import Registry
+from components.registry.run_records import RunRecord
 from components.registry.verification import repair, verify
 from components.serve.live import Live
 from components.serve.worker import Source
@@ -161,6 +163,64 @@ def test_a_whole_lost_log_is_written_again(registry: Registry, promote) -> None:
         registry.latest()
     assert registry.rollback(version).sequence == 3
     assert registry.serving.is_complete(registry.champion(""))
+
+
+def test_a_lost_end_of_the_log_is_found_by_a_run_record(registry: Registry) -> None:
+    """Where nothing but the record is left of the last champion's place."""
+    version = registry.champion_log.entry(2).version
+    record = RunRecord(run_id="run-2", outcome="published", reason="good", version=version, sequence=2)
+    registry.runs.write(record, {})
+    assert verify(registry).faults == []
+    registry.storage.delete("champion/000002.json")
+    registry.serving.remove(2)
+    with pytest.raises(UserError, match=LOST):
+        registry.check_log(read_records=True)
+    with pytest.raises(UserError, match=LOST):
+        prunable(registry, keep=1)
+    [fault] = verify(registry).faults
+    assert f"the record of the run run-2 has {version} as number 2" in fault
+    assert registry.rollback(version).sequence == 2
+    assert verify(registry).faults == []
+
+
+def test_a_number_far_beyond_the_log_is_no_lost_champion(registry: Registry) -> None:
+    for name in ("saved_model.pb", "manifest.json", "variables/variables.index"):
+        registry.storage.copy_file(f"serving/2/{name}", f"serving/20000/{name}")
+    assert registry.lost_champion() is None
+    list(repair(registry))
+    assert registry.serving.sequences() == [1, 2]
+
+
+def test_a_record_that_contradicts_the_log_is_a_fault(registry: Registry) -> None:
+    first = registry.champion_log.entry(1).version
+    record = RunRecord(run_id="run-1", outcome="published", reason="good", version=first, sequence=2)
+    registry.runs.write(record, {})
+    [fault] = verify(registry).faults
+    assert (
+        f"runs/run-1/run.json has {first} as number 2, and {registry.root}/champion/000002.json has" in fault
+    )
+
+
+def test_a_fault_that_a_moment_later_is_none_is_not_reported(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A publisher completes what it is at, and a pruning goes on."""
+    registry.storage.delete("serving/2/saved_model.pb")
+    first = registry.champion_log.entry(1).version
+    registry.storage.delete(f"versions/{first}/report.html")
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        registry.complete_serving()
+        registry.serving.remove(1)
+        registry.versions.remove(first)
+
+    monkeypatch.setattr(verification, "_PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(verification.time, "sleep", pause)
+    assert verify(registry).faults == []
+    assert verify(registry).faults == []
+    assert pauses == [1.0], "a whole registry is read once"
 
 
 @pytest.mark.parametrize("place", ["local"], indirect=True)
