@@ -1,6 +1,7 @@
 """What a server loads is what was published, by its checksums, and what does not belong there goes."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -217,7 +218,7 @@ def test_a_fault_that_a_moment_later_is_none_is_not_reported(
         registry.versions.remove(first)
 
     monkeypatch.setattr(verification, "_PAUSE_SECONDS", 1.0)
-    monkeypatch.setattr(verification.time, "sleep", pause)
+    monkeypatch.setattr(time, "sleep", pause)
     assert verify(registry).faults == []
     assert verify(registry).faults == []
     assert pauses == [1.0], "a whole registry is read once"
