@@ -5,6 +5,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from components.declaration import (
     say_renamed,
     summary,
 )
+from components.documents import plain
 from components.errors import UserError
 
 
@@ -141,6 +143,18 @@ def setting_flags(options: type, into: str) -> Callable[[Any], Any]:
         return call
 
     return decorate
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def print_json(value: Any) -> None:
+    """Prints a value, which may hold documents and times, as one JSON document; times in RFC 3339."""
+
+    def simple(part: Any) -> Any:
+        return part.isoformat() if isinstance(part, datetime) else plain(part)
+
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False, default=simple))
 
 
 def subcommand(

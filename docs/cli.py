@@ -16,6 +16,15 @@ _HEAD = """# The command line
 
 Made by `make docs` from the help of each subcommand. Exit status: 0 when it did what was asked, 2 for a
 mistake that one line names together with its cure, 1 for anything else.
+
+Bash, Zsh and Fish complete subcommands and flags after one of these lines, in `~/.bashrc`, `~/.zshrc` and
+`~/.config/fish/completions/twotower.fish`; `twotower` must be on the `PATH`:
+
+```bash
+eval "$(_TWOTOWER_COMPLETE=bash_source twotower)"
+eval "$(_TWOTOWER_COMPLETE=zsh_source twotower)"
+_TWOTOWER_COMPLETE=fish_source twotower | source
+```
 """
 
 

@@ -88,6 +88,7 @@ class Outcome:
     log: Path  # file with the output of KFP and the steps
     errors: tuple[str, ...]  # messages of the steps about mistakes of the user
     failed: tuple[str, ...]  # steps that failed
+    recommendations: str = ""  # file with those to all users; "" if none were asked for
 
 
 def run_pipeline(
@@ -152,7 +153,14 @@ def run_pipeline(
         log=log,
         errors=tuple(one.error for one in ends if one.status == "mistake"),
         failed=tuple(failed),
+        recommendations=_recommendations(log) if arguments.get("batch_k") else "",
     )
+
+
+def _recommendations(log: Path) -> str:
+    """Finds the file of the step `batch` in the log, where KFP names the outputs of cached steps too."""
+    named = re.findall(r"uri='([^']*/batch/recommendations)'", log.read_text("utf-8", errors="replace"))
+    return next((place for place in reversed(named) if Path(place).is_file()), "")
 
 
 _RUN_ID = re.compile(re.escape(TO_REPEAT) + r".* --run-id (\S+)")

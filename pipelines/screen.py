@@ -41,7 +41,7 @@ def end_screen(outcome: Outcome, registry: str) -> int:
         _print(Console(), f"Nothing to do: {record.reason}")
         return 0
     verdict = decode(runs.document(run_id, VERDICT_FILE), Verdict, f"{outcome.record}/{VERDICT_FILE}")
-    _print_result(record, verdict, registry, Console())
+    _print_result(record, verdict, registry, outcome.recommendations, Console())
     return 1 if outcome.failed else 0
 
 
@@ -55,7 +55,9 @@ def _failed(outcome: Outcome, console: Console) -> int:
     return 1
 
 
-def _print_result(record: "RunRecord", verdict: "Verdict", registry: str, console: Console) -> None:
+def _print_result(
+    record: "RunRecord", verdict: "Verdict", registry: str, recommendations: str, console: Console
+) -> None:
     from components.report.terminal import run_summary
 
     console.print()
@@ -66,7 +68,7 @@ def _print_result(record: "RunRecord", verdict: "Verdict", registry: str, consol
         from components.recommend.index import render
 
         console.print(Padding(render(shown), (1, 0, 0, 0)))
-    _print_places(record, registry, console)
+    _print_places(record, registry, recommendations, console)
     _print_next_commands(shown, registry, console)
 
 
@@ -82,12 +84,14 @@ def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
     return showcase(index)
 
 
-def _print_places(record: "RunRecord", registry: str, console: Console) -> None:
+def _print_places(record: "RunRecord", registry: str, recommendations: str, console: Console) -> None:
     root = registry.rstrip("/")
     run = f"{root}/runs/{record.run_id}"
     places = {"report": f"{run}/report.html", "run record": run}
     if record.version:
         places = {"version": f"{root}/versions/{record.version}", **places}
+    if recommendations:
+        places["batch file"] = recommendations
     console.print()
     for name, place in places.items():
         _print(console, f"{name:<12}{place}")

@@ -1,12 +1,13 @@
 """The step `ingest`, its subcommand, and `describe`."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import click
 
-from components.command import Subcommand, flags, setting_flags, subcommand
+from components.command import Subcommand, flags, json_option, print_json, setting_flags, subcommand
 from components.declaration import Choice, Range, Several
 from components.ingest.database import MemoryGb, database, scratch_directory
 from components.ingest.layouts import FORMATS
@@ -112,7 +113,7 @@ def ingest_command(**inputs: Any) -> None:
 @click.command(cls=Subcommand)
 @flags(ingest, without=("output", "fingerprint"))
 @setting_flags(ReadOptions, INGEST_SETTINGS)
-@click.option("--json", "as_json", is_flag=True, help="Print the statistics and the refusal as JSON.")
+@json_option
 def describe(
     ratings: str, movies: str, test_ratings: str, memory_gb: float, as_json: bool, **settings: Any
 ) -> None:
@@ -124,22 +125,14 @@ def describe(
         ratings, movies, test_ratings, prepare.read_settings(**settings), memory_gb
     )
     if as_json:
-        import json
+        found = {"refusal": examined.refusal, "notices": list(examined.notices)}
+        print_json({**plain(examined.statistics), **found})
+    else:
+        from rich.console import Console
 
-        click.echo(
-            json.dumps(
-                {
-                    **plain(examined.statistics),
-                    "refusal": examined.refusal,
-                    "notices": list(examined.notices),
-                },
-                indent=2,
-            )
-        )
-        return
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    for block in prepare.description(sources, examined):
-        console.print()
-        console.print(block)
+        console = Console(highlight=False)
+        for block in prepare.description(sources, examined):
+            console.print()
+            console.print(block)
+    if examined.refusal:
+        sys.exit(2)

@@ -1,14 +1,19 @@
-"""Recommendations for many users, written to one Parquet file."""
+"""Recommendations for many users, written to one file."""
 
 import hashlib
+import json
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from components.documents import Document, encode, write_document
@@ -16,7 +21,7 @@ from components.errors import UserError
 from components.export.manifest import IndexManifest
 from components.machine import available_cpus
 from components.progress import Progress, log
-from components.recommend.index import Known, PublishedIndex
+from components.recommend.index import POOL, Known, Order, PublishedIndex
 from components.registry.registry import cache_directory
 from components.storage import is_remote, open_storage
 from components.vocabulary.interactions import chunks
@@ -31,6 +36,8 @@ SCHEMA = pa.schema(
         ("known_user", pa.bool_()),
     ]
 )
+
+_TITLED = SCHEMA.append(pa.field("title", pa.string())).append(pa.field("year", pa.int32()))
 
 # The columns with few distinct values. A dictionary of the others takes time and makes the file larger.
 _REPEATING = ["user_id", "rank", "movie_id", "known_user"]
@@ -50,6 +57,7 @@ class BatchPlan(Document):
     k: int
     known: Known
     users: str
+    order: Order = "score"
 
 
 @dataclass(frozen=True)
@@ -62,12 +70,18 @@ class BatchSummary:
 
 
 def write_recommendations(
-    index: PublishedIndex, users: Sequence[str], k: int, output: str | Path, known: Known = "all"
+    index: PublishedIndex,
+    users: Sequence[str],
+    k: int,
+    output: str | Path,
+    known: Known = "all",
+    order: Order = "score",
 ) -> BatchSummary:
-    """Writes the k best movies for each of `users`, in their order, to the Parquet file `output`.
+    """Writes the k best movies for each of `users`, in their order, to the file `output`.
 
-    `output` is a path, gs:// or s3:// URI. Finished parts are kept beside it, or in the local cache if it is
-    in a bucket, until it is complete: the same call, repeated after a kill, resumes after the last part.
+    `output` is a path, gs:// or s3:// URI. By .csv or .jsonl at its end it is CSV or JSON lines, with title
+    and year, else Parquet. Finished parts are kept beside it, or in the local cache if it is in a bucket,
+    until it is complete: the same call, repeated after a kill, resumes after the last part.
     Memory use does not depend on the number of users. Raises `UserError` if `output` cannot be written.
     """
     parts, deliver = _destination(str(output))
@@ -75,12 +89,15 @@ def write_recommendations(
     movies = pa.array(index.movie_ids, pa.string())
 
     def ask(some: Sequence[str]) -> pa.Table:
-        return _table(some, movies, index.ranking(some, k, known))
+        if order == "score":
+            return _table(some, movies, index.ranking(some, k, known))
+        return _table(some, movies, _by_rating(index.ranking(some, max(k, POOL), known), k, len(movies)))
 
     try:
-        _open_parts(parts, BatchPlan(manifest=index.manifest, k=k, known=known, users=digest))
-        rows = _join(_write_parts(parts, users, ask), parts / "whole.parquet")
-        deliver(parts / "whole.parquet")
+        _open_parts(parts, BatchPlan(manifest=index.manifest, k=k, known=known, users=digest, order=order))
+        with _writer(parts / "whole", PurePosixPath(str(output)).suffix, index) as write:
+            rows = _join(_write_parts(parts, users, ask), write)
+        deliver(parts / "whole")
     except OSError as error:
         remote = is_remote(str(output))
         place, cure = (parts, "set TWOTOWER_CACHE to") if remote else (output, "name as --output")
@@ -109,15 +126,16 @@ def _destination(output: str) -> tuple[Path, Callable[[Path], object]]:
 def read_users(source: str, index: PublishedIndex) -> list[str]:
     """Reads the users of the file `source`, one id a line; returns all users of `index` for "all".
 
-    Raises `UserError` if there is no such file, or no user in it.
+    "-" is the standard input. Raises `UserError` if there is no such file, or no user in it.
     """
     if source == "all":
         return index.user_ids
     try:
-        lines = Path(source).read_text(encoding="utf-8-sig").splitlines()
+        content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        lines = content.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{source} cannot be read; name a text file with one user id a line, or all"
+            f"{source} cannot be read; name a text file with one user id a line, - or all"
         ) from error
     users = [line.strip() for line in lines if line.strip()]
     if not users:
@@ -179,16 +197,55 @@ def _table(users: Sequence[str], movies: pa.Array, answer: dict[str, np.ndarray]
     )
 
 
-def _join(files: Iterable[Path], target: Path) -> int:
-    """Joins the parts into `target` and returns the number of rows."""
-    whole = pq.ParquetWriter(target, SCHEMA, compression="zstd", use_dictionary=_REPEATING)
-    with whole as writer, ThreadPoolExecutor(1) as background:
+def _by_rating(answer: dict[str, np.ndarray], k: int, movies: int) -> dict[str, np.ndarray]:
+    """Returns the k best by predicted rating; what is equal keeps its order."""
+    ratings = np.where(answer["row"] < movies, answer["rating"], -np.inf)
+    best = np.argsort(-ratings, axis=1, kind="stable")[:, :k]
+    ranked = {name: np.take_along_axis(answer[name], best, axis=1) for name in ("row", "score", "rating")}
+    return {**ranked, "known_user": answer["known_user"]}
+
+
+Write = Callable[[pa.Table], object]
+
+
+@contextmanager
+def _writer(target: Path, suffix: str, index: PublishedIndex) -> Iterator[Write]:
+    """Opens the whole file, and gives what appends rows to it."""
+    if suffix == ".csv":
+        with pa.csv.CSVWriter(target, _TITLED) as whole:
+            yield lambda table: whole.write_table(_titled(table, index))
+    elif suffix == ".jsonl":
+        with target.open("w", encoding="utf-8") as lines:
+            yield lambda table: lines.write(_json_lines(_titled(table, index)))
+    else:
+        with pq.ParquetWriter(target, SCHEMA, compression="zstd", use_dictionary=_REPEATING) as writer:
+            yield writer.write_table
+
+
+def _titled(table: pa.Table, index: PublishedIndex) -> pa.Table:
+    """Adds title and year, null where it is not known, since people read these files."""
+    places = pc.index_in(table["movie_id"], pa.array(index.movie_ids, pa.string()))
+    titles, years = (pa.array(index.catalogue[name]).take(places) for name in ("title", "year"))
+    known = pc.if_else(pc.greater(years, 0), years, pa.scalar(None, years.type))
+    return table.append_column("title", titles).append_column("year", known.cast(pa.int32()))
+
+
+def _json_lines(table: pa.Table) -> str:
+    rows = table.to_pylist()
+    for row in rows:
+        row |= {name: float(str(np.float32(row[name]))) for name in ("score", "rating")}  # 4.1, not 4.0999999
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+
+
+def _join(files: Iterable[Path], write: Write) -> int:
+    """Appends the parts to the whole file and returns the number of rows."""
+    with ThreadPoolExecutor(1) as background:
         # One part is added while the next is computed.
-        added = [background.submit(_add, writer, file) for file in files]
+        added = [background.submit(_add, write, file) for file in files]
         return sum(rows.result() for rows in added)
 
 
-def _add(writer: pq.ParquetWriter, file: Path) -> int:
+def _add(write: Write, file: Path) -> int:
     table = pq.read_table(file)
-    writer.write_table(table)
+    write(table)
     return len(table)

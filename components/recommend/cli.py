@@ -1,14 +1,13 @@
 """Subcommands that ask a published index: `recommend`, `rate`, `history` and `similar`."""
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.command import Subcommand
+from components.command import Subcommand, json_option, print_json
 from components.display import printable, stars, table
 from components.recommend.titles import titled
 
@@ -39,11 +38,13 @@ def _reads_an_index(command: Callable[..., None]) -> Callable[..., None]:
 
         command(published=PublishedIndex.load(find_index(registry, version, index)), **arguments)
 
-    return version_options(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(ask))
+    return version_options(json_option(ask))
 
 
 # The user's ratings that an answer may read.
 KNOWN = ("all", "train")
+
+ORDERS = ("score", "rating")
 
 # Flags by their names of the last release.
 OLD_NAMES = {"--ratings": "--known"}
@@ -67,7 +68,7 @@ _k = click.option("-k", "--k", default=10, type=click.IntRange(min=1), help="Num
 @click.option("--with-rated", is_flag=True, help="Also recommend what USER has rated.")
 @click.option(
     "--order",
-    type=click.Choice(["score", "rating"]),
+    type=click.Choice(ORDERS),
     default="score",
     help="Order by retrieval score, or the best 100 of these by predicted rating.",
 )
@@ -95,7 +96,7 @@ def recommend(
     )
     movies, known_user = answer.movies(0), bool(answer.known_user[0])
     if as_json:
-        _show_json({"user_id": user, "known_user": known_user, "recommendations": movies})
+        print_json({"user_id": user, "known_user": known_user, "recommendations": movies})
         return
     if not known_user:
         click.echo(f"Nothing is known of user {user}: these are the most popular movies.", err=True)
@@ -118,7 +119,7 @@ def rate(published: "PublishedIndex", user: str, movie: str, known: Any, as_json
     given = {rated["movie_id"]: rated["rating"] for rated in published.histories([user])[0]}
     actual = given.get(found["movie_id"])
     if as_json:
-        _show_json({"user_id": user, **found, "rating": rating, "known_user": bool(given), "rated": actual})
+        print_json({"user_id": user, **found, "rating": rating, "known_user": bool(given), "rated": actual})
         return
     if not given:
         click.echo(f"Nothing is known of user {user}: this is what the average user would say.", err=True)
@@ -133,7 +134,7 @@ def history(published: "PublishedIndex", user: str, as_json: bool) -> None:
     """List the ratings of USER, the best rated movies first."""
     movies = published.history(user)
     if as_json:
-        _show_json({"user_id": user, "history": movies})
+        print_json({"user_id": user, "history": movies})
         return
     rows = [
         [*_movie_cells(movie), stars(movie["rating"]), "test" if movie["held_out"] else ""]
@@ -151,7 +152,7 @@ def similar(published: "PublishedIndex", movie: str, k: int, as_json: bool) -> N
     found = published.find_movie(movie)
     movies = published.similar(found["movie_id"], k)
     if as_json:
-        _show_json({**found, "similar": movies})
+        print_json({**found, "similar": movies})
         return
     rows = [[*_movie_cells(near), f"{near['similarity']:.2f}"] for near in movies]
     heading = f"Like {titled(found['title'], found['year'])}"
@@ -171,11 +172,6 @@ def find_index(registry: str, version: str, index: str) -> str:
     from components.registry.registry import published_index
 
     return str(published_index(registry, version))
-
-
-def _show_json(value: Any) -> None:
-    """Prints `value` as one JSON document."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
 
 
 # The columns of all tables that are aligned to the right.

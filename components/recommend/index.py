@@ -50,6 +50,10 @@ def decoded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 Known = Literal["all", "train"]
+Order = Literal["score", "rating"]
+
+# Movies with the best scores, which the order "rating" puts into that of the predicted ratings.
+POOL = 100
 
 # Users to a request: it needs memory for a score of each user and each movie.
 _BATCH = 256
@@ -100,8 +104,8 @@ class PublishedIndex:
         include_rated: bool = False,
         exclude: Sequence[str] = (),
         only: Sequence[str] = (),
-        order: Literal["score", "rating"] = "score",
-        pool: int = 100,
+        order: Order = "score",
+        pool: int = POOL,
     ) -> Recommendations:
         """Finds the k best movies, at most the whole catalogue, that each user has not rated.
 
@@ -202,23 +206,24 @@ class PublishedIndex:
     @property
     def movie_ids(self) -> list[str]:
         """All movies of the catalogue."""
-        return self._catalogue["movie_id"]
+        return self.catalogue["movie_id"]
 
     @cached_property
     def _row_of(self) -> dict[str, int]:
         return {movie_id: row for row, movie_id in enumerate(self.movie_ids)}
 
     @cached_property
-    def _catalogue(self) -> dict[str, list[Any]]:
+    def catalogue(self) -> dict[str, list[Any]]:
+        """The columns movie_id, title and year of all movies; year 0 = unknown."""
         answer = self._ask("catalogue")
         return {name: answer[name].tolist() for name in ("movie_id", "title", "year")}
 
     def _movie(self, row: int) -> dict[str, Any]:
-        return {name: values[row] for name, values in self._catalogue.items()}
+        return {name: values[row] for name, values in self.catalogue.items()}
 
     @cached_property
     def _titles(self) -> Titles:
-        return Titles(*self._catalogue.values())
+        return Titles(*self.catalogue.values())
 
     def _ask(self, signature: str, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
         return {name: decoded(value.numpy()) for name, value in self._call(signature, **inputs).items()}
@@ -235,8 +240,6 @@ class PublishedIndex:
 
 
 _SAMPLED_USERS = 200
-# Movies with the best scores, which are then ordered by predicted rating.
-_POOL = 100
 
 
 @dataclass(frozen=True)
@@ -257,7 +260,7 @@ def showcase(index: str | Path, k: int = 5) -> Showcase:
     """
     published = PublishedIndex.load(index)
     user_id, history = _typical_user(published)
-    recommended = published.recommend([user_id], k, order="rating", pool=_POOL).movies(0)
+    recommended = published.recommend([user_id], k, order="rating", pool=POOL).movies(0)
     return Showcase(user_id, len(history), history[:k], recommended)
 
 

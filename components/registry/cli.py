@@ -1,17 +1,17 @@
 """The subcommands `versions`, `runs`, `rollback`, `prune` and `verify`."""
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from components.command import json_option, print_json
 from components.display import figure, table
-from components.documents import plain
 from components.errors import UserError
 from components.metrics import GATE_METRICS
 from components.registry import maintenance, run_records, verification
 from components.registry.registry import Registry
+from components.registry.versions import Manifest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,13 +24,17 @@ registry_option = click.option(
 
 @click.command()
 @registry_option
-def versions(registry: str) -> None:
+@json_option
+def versions(registry: str, as_json: bool) -> None:
     """Lists the versions in a registry, newest first; the champion is marked."""
     from rich.console import Console
 
-    shown, faults = _versions_table(Registry(registry))
-    Console().print(shown)
-    _end_with(faults, registry)
+    listed = _list_versions(Registry(registry))
+    if as_json:
+        print_json([{**one._asdict(), "manifest": one.manifest} for one in listed.versions])
+    else:
+        Console().print(_versions_table(registry, listed))
+    _end_with(listed.faults, registry)
 
 
 def _end_with(faults: Sequence[str], root: str) -> None:
@@ -42,11 +46,25 @@ def _end_with(faults: Sequence[str], root: str) -> None:
         raise UserError(f"{faults[0]}{more}")
 
 
-def _versions_table(registry: Registry) -> tuple["Table", list[str]]:
-    """One row a version; `*` marks the champion, and the number is its last place in the champion log.
+class _Listed(NamedTuple):
+    """A version in the list."""
 
-    Returns the table, and one line for each document that could not be read.
-    """
+    version: str
+    number: int | None  # its last place in the champion log; None if it is not in it
+    served: bool  # whether it is the champion
+    manifest: Manifest | None  # None if it cannot be read
+
+
+class _VersionList(NamedTuple):
+    """The versions of a registry, newest first."""
+
+    versions: list[_Listed]
+    certain: bool  # whether it is known which one is served, if one is
+    faults: list[str]  # one line for each document that could not be read
+
+
+def _list_versions(registry: Registry) -> _VersionList:
+    """Reads all manifests. Raises `UserError` if there are no versions."""
     ids = registry.versions.ids()
     if not ids:
         raise UserError(
@@ -58,27 +76,37 @@ def _versions_table(registry: Registry) -> tuple["Table", list[str]]:
     certain = bool(entries) and not lost and entries[-1].sequence == registry.champion_log.end()
     champion = entries[-1].version if certain else ""
     faults += [registry.describe_lost(lost)] if lost else []
-    columns = ("", "version", "number", *(metric.short for metric in GATE_METRICS), "gate", "run")
-    shown = table(f"versions in {registry.root}", columns, whole=["version"], ruled=True)
-    shown.caption = "* served now" if certain or not entries else "which one is served is not known"
+    found = []
     for version in reversed(ids):
+        manifest = None
         try:
             manifest = registry.versions.manifest(version)
         except UserError as error:
             faults.append(str(error))
-            shown.add_row("", version, str(places.get(version, "-")), style="red")
+        found.append(_Listed(version, places.get(version), version == champion, manifest))
+    return _VersionList(found, certain or not entries, faults)
+
+
+def _versions_table(root: str, listed: _VersionList) -> "Table":
+    """One row a version; `*` marks the champion, and the number is its last place in the champion log."""
+    columns = ("", "version", "number", *(metric.short for metric in GATE_METRICS), "gate", "run")
+    shown = table(f"versions in {root}", columns, whole=["version", "run"], ruled=True)
+    shown.caption = "* served now" if listed.certain else "which one is served is not known"
+    for version, number, served, manifest in listed.versions:
+        place = "-" if number is None else str(number)
+        if manifest is None:
+            shown.add_row("", version, place, style="red")
             continue
-        served = version == champion
         shown.add_row(
             "*" if served else "",
             version,
-            str(places.get(version, "-")),
+            place,
             *(figure(manifest.metrics.get(metric.name)) for metric in GATE_METRICS),
             "passed" if manifest.verdict.blessed else "failed",
             manifest.run_id,
             style="bold green" if served else None,
         )
-    return shown, faults
+    return shown
 
 
 @click.command()
@@ -86,7 +114,7 @@ def _versions_table(registry: Registry) -> tuple["Table", list[str]]:
 @click.option(
     "--limit", default=20, type=click.IntRange(min=1), help="How many runs to list, the latest first."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+@json_option
 def runs(registry: str, limit: int, as_json: bool) -> None:
     """Lists the runs in a registry, latest first: how each ended, and why."""
     from rich.console import Console
@@ -94,7 +122,7 @@ def runs(registry: str, limit: int, as_json: bool) -> None:
     records, faults = Registry(registry).runs.newest_first()
     records = records[:limit]
     if as_json:
-        click.echo(json.dumps([plain(record) for record in records], indent=2, ensure_ascii=False))
+        print_json(records)
     elif records or not faults:
         for part in _runs_list(records, registry):
             Console().print(part, highlight=False)
@@ -149,7 +177,8 @@ def rollback(version: str, registry: str, reason: str) -> None:
 @registry_option
 @click.option("--keep", default=10, type=click.IntRange(min=1), help="How many champions to keep.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
-def prune(registry: str, keep: int, dry_run: bool) -> None:
+@json_option
+def prune(registry: str, keep: int, dry_run: bool, as_json: bool) -> None:
     """Deletes old versions: all but the last champions, the one served and the one to roll back to.
 
     A version that was never champion is deleted when it is a day old.
@@ -159,6 +188,11 @@ def prune(registry: str, keep: int, dry_run: bool) -> None:
     verb = "would delete" if dry_run else "deleted"
     if not dry_run:
         maintenance.prune(store, pruning)
+    if as_json:
+        serving = [f"serving/{name}" for name in pruning.serving]
+        bytes_of = pruning.versions  # by version
+        print_json({"deleted": not dry_run, "versions": bytes_of, "serving": serving, "kept": pruning.kept})
+        return
     for version, size in pruning.versions.items():
         click.echo(f"{verb} {version}, {size / 1e6:,.1f} MB")
     for name in pruning.serving:
@@ -179,20 +213,23 @@ def prune(registry: str, keep: int, dry_run: bool) -> None:
     is_flag=True,
     help="First make anew what a server loads and is not as published, and delete what does not belong.",
 )
-def verify(registry: str, download: bool, repair: bool) -> None:
+@json_option
+def verify(registry: str, download: bool, repair: bool, as_json: bool) -> None:
     """Compares every file of every version, and of what a server loads, with its checksum; reads records."""
     store = Registry(registry)
-    for change in verification.repair(store) if repair else ():
-        click.echo(change)
+    changes = list(verification.repair(store)) if repair else []
     found = verification.verify(store, download)
-    for fault in found.faults:
-        # A name may hold bytes that are no text.
-        click.echo(fault.encode(errors="backslashreplace"))
+    if as_json:
+        print_json({**vars(found), "repaired": changes})
+    for line in () if as_json else (*changes, *found.faults):
+        click.echo(line.encode(errors="backslashreplace"))  # a name may hold bytes that are no text
     if found.faults:
         raise UserError(
             f"{registry} has {len(found.faults)} faults; each line above names one, and its cure. "
             f"`twotower rollback VERSION --registry {registry}` serves a whole version"
         )
+    if as_json:
+        return
     click.echo(
         f"{found.versions} versions, {found.served} copies for a server and {found.runs} runs are whole: "
         f"{found.files} files, {found.bytes / 1e6:,.1f} MB"

@@ -4,17 +4,16 @@ import sys
 
 import click
 
+from components.command import json_option, print_json
 from components.registry.cli import registry_option
 
 
 @click.command()
 @click.argument("version", default="")
 @registry_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def show(version: str, registry: str, as_json: bool) -> None:
     """Shows the origin, metrics and rules of VERSION and when it was served; without it, of the champion."""
-    import json
-
     from rich.console import Console
 
     from components.registry.registry import Registry
@@ -22,7 +21,7 @@ def show(version: str, registry: str, as_json: bool) -> None:
 
     summary = version_summary(Registry(registry), version)
     if as_json:
-        click.echo(json.dumps(summary.as_json(), indent=2, ensure_ascii=False))
+        print_json(summary.as_json())
         return
     for table in summary_tables(summary):
         Console().print(table, end="\n\n")
@@ -33,7 +32,7 @@ def show(version: str, registry: str, as_json: bool) -> None:
 @click.argument("second", metavar="B")
 @registry_option
 @click.option("--all", "every", is_flag=True, help="Show every metric, not only the main ones.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def compare(first: str, second: str, registry: str, every: bool, as_json: bool) -> None:
     """Puts two runs or versions side by side: which is better, by how much, and what differs between them.
 
@@ -41,7 +40,6 @@ def compare(first: str, second: str, registry: str, every: bool, as_json: bool) 
     """
     from rich.console import Console
 
-    from components.documents import encode
     from components.registry.registry import Registry
     from components.report.comparison import compare as put_side_by_side
     from components.report.comparison import comparison_tables
@@ -56,7 +54,7 @@ def compare(first: str, second: str, registry: str, every: bool, as_json: bool) 
         click.echo(f"nothing to compare: {' and '.join(unmeasured)} {were} not measured", err=True)
         sys.exit(1)
     if as_json:
-        click.echo(encode(comparison), nl=False)
+        print_json(comparison)
         return
     for part in comparison_tables(comparison, every):
         Console().print(part, end="\n\n", highlight=False)

@@ -1,16 +1,19 @@
 """The step `report`, which writes a page on the decision and the model card, and its subcommand."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.command import Subcommand, subcommand
+from components.command import Subcommand, json_option, print_json, subcommand
 from components.errors import UserError
 from components.outputs import write_text
 from components.progress import log
 from components.registry.cli import registry_option
 from components.step import so_far, step
+
+if TYPE_CHECKING:
+    from components.report.lookup import Found
 
 CARD = "model_card.md"
 
@@ -76,17 +79,25 @@ class _TwoUses(Subcommand):
 @click.argument("run_or_version", metavar="[RUN|VERSION]", default="")
 @registry_option
 @click.option("--open", "open_", is_flag=True, help="Show the page in a browser.")
-def report_command(run_or_version: str, registry: str, open_: bool, output: str, **inputs: Any) -> None:
+@json_option
+def report_command(
+    run_or_version: str, registry: str, open_: bool, as_json: bool, output: str, **inputs: Any
+) -> None:
     """Says how a run ended and where its page lies; or makes a page.
 
     RUN or VERSION is an id as `twotower runs` lists it, its first characters, or `champion`; without it, the
     run that ended last; --output writes a copy of its page. With --evaluation, --model and --dataset it makes
     a page of a run's artifacts instead, by default report.html, and the model card beside it.
     """
-    from components.report.terminal import show
+    from components.report.terminal import show, summary
 
     if not any(inputs.values()):
-        output = _show(registry, run_or_version, output)
+        found, output = _find(registry, run_or_version, output)
+        if as_json:
+            print_json({"name": found.name, "run": found.record, "version": found.manifest, "page": output})
+        else:
+            for line in summary(found):
+                click.echo(line)
     elif run_or_version:
         raise UserError(
             f"{run_or_version} has its page already; leave out --evaluation, --model and --dataset"
@@ -97,18 +108,17 @@ def report_command(run_or_version: str, registry: str, open_: bool, output: str,
                 raise UserError(f"--{name} is missing: a page is made of --evaluation, --model and --dataset")
         output = output or "report.html"
         report(output=output, **inputs)
-    click.echo(output)
+    if not as_json:
+        click.echo(output)
     if open_:
         show(output)
 
 
-def _show(registry: str, name: str, output: str) -> str:
-    """Prints how a run ended; returns its page, copied to `output` if that is not ""."""
+def _find(registry: str, name: str, output: str) -> tuple["Found", str]:
+    """Finds a run or version and its page, copied to `output` if that is not ""."""
     from components.registry.registry import Registry
     from components.report.lookup import find
-    from components.report.terminal import local_page, summary
+    from components.report.terminal import local_page
 
     found = find(Registry(registry), name)
-    for line in summary(found):
-        click.echo(line)
-    return local_page(Registry(registry), found, output)
+    return found, local_page(Registry(registry), found, output)

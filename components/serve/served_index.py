@@ -79,7 +79,7 @@ class ServedIndex(PublishedIndex):
 
     @cached_property
     def _folded_titles(self) -> list[str]:
-        return [_words(title) for title in self._catalogue["title"]]
+        return [_words(title) for title in self.catalogue["title"]]
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from components.command import json_option, print_json
 from components.documents import now
-from pipelines.kubeflow.options import connection_options, json_option, print_json
+from pipelines.kubeflow.options import connection_options
 from pipelines.kubeflow.waiting import INTERRUPTED, parse_timeout, step_titles, timeout_option, wait_for
 
 if TYPE_CHECKING:

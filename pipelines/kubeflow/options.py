@@ -168,15 +168,6 @@ def pipeline_option(command: Command) -> Command:
     return _joined(command, {"pipeline": _PLACE["pipeline"]}, "pipeline", checked)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-
-
-def print_json(value: Any) -> None:
-    """Prints a value as JSON, times in RFC 3339."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=lambda time: time.isoformat())
-    click.echo(text)
-
-
 def param_option(command: Command) -> Command:
     """Adds the flag of the inputs of the pipeline; the command gets them as `texts`."""
 

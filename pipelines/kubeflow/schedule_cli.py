@@ -5,15 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from components.command import json_option, print_json
 from components.documents import now
-from pipelines.kubeflow.options import (
-    connection_options,
-    json_option,
-    param_option,
-    place_options,
-    pod_options,
-    print_json,
-)
+from pipelines.kubeflow.options import connection_options, param_option, place_options, pod_options
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow

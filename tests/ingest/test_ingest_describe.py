@@ -89,7 +89,9 @@ def test_files_that_would_be_refused_are_described_all_the_same(files: Path) -> 
     printed = json.loads(described("--json").stdout)
     assert "1 of 1 rows (100.0%) must be rejected" in printed["refusal"]
     assert (printed["users"], printed["rating_mean"], printed["rating_histogram"]) == (0, None, {})
-    assert "ingest would refuse this" in described().stdout
+    shown = described()
+    assert "ingest would refuse this" in shown.stdout
+    assert shown.exit_code == 2
 
 
 def test_times_are_dates_and_odd_ones_are_told(files: Path) -> None:

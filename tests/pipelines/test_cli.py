@@ -137,6 +137,16 @@ def test_a_name_that_is_no_text_is_one_line(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_shell_completes_subcommands_and_flags():
+    def completed(*words):
+        asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        environment = {**os.environ, "_TWOTOWER_COMPLETE": "bash_complete", **asked}
+        return _program(stdout=subprocess.PIPE, env=environment).stdout.split()
+
+    assert completed("twotower", "ver") == ["plain,versions", "plain,verify"]
+    assert "plain,--dry-run" in completed("twotower", "prune", "--")
+
+
 def test_run_accepts_the_names_of_the_last_release(capsys):
     arguments = ["--ratings", "r.csv", "--index", "scann", "--batch=5"]
     inputs = run.make_context("run", arguments).params

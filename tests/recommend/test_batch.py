@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -96,6 +97,50 @@ def test_a_pipeline_that_asks_for_none_gets_none(tmp_path, capsys):
     assert batch_step(index=str(tmp_path / "not read"), output=str(tmp_path / "x.parquet"), k=0) is None
     assert not list(tmp_path.iterdir())
     assert "no recommendations are asked for" in capsys.readouterr().err
+
+
+def _read(file):
+    if file.suffix == ".csv":
+        return pd.read_csv(file, dtype={"movie_id": str, "year": "Int64"})
+    if file.suffix == ".jsonl":
+        return pd.read_json(file, lines=True, dtype={"movie_id": str}, convert_axes=False)
+    return pq.read_table(file).to_pandas()
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
+def test_what_people_read_has_titles(world, index, tmp_path, name):
+    users = [*world.user_ids, "stranger"]
+    batch(index, users, 3, tmp_path / name)
+    batch(index, users, 3, tmp_path / "x.parquet")
+    found, expected = _read(tmp_path / name), _read(tmp_path / "x.parquet")
+    assert list(found.columns) == [*expected.columns, "title", "year"]
+    pd.testing.assert_frame_equal(found[expected.columns], expected, check_dtype=False, rtol=1e-6)
+    titles = dict(zip(index.catalogue["movie_id"], index.catalogue["title"], strict=True))
+    assert found["title"].tolist() == [titles[movie] for movie in expected["movie_id"]]
+    years = dict(zip(index.catalogue["movie_id"], index.catalogue["year"], strict=True))
+    assert found["year"].fillna(0).tolist() == [years[movie] for movie in expected["movie_id"]]
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
+def test_nobody_is_a_text_file_without_rows(index, tmp_path, name):
+    batch(index, [], 3, tmp_path / name)
+    assert len((tmp_path / name).read_text("utf-8").splitlines()) == (1 if name == "x.csv" else 0)
+
+
+def test_the_best_by_score_come_in_the_order_of_their_ratings(world, index, tmp_path):
+    batch(index, world.user_ids, 4, tmp_path / "x.parquet", order="rating")
+    rows = _read(tmp_path / "x.parquet")
+    for user, own in rows.groupby("user_id"):
+        expected = index.recommend([user], 4, order="rating").movies(0)
+        assert own["movie_id"].tolist() == [movie["movie_id"] for movie in expected]
+        np.testing.assert_allclose(own["rating"], [movie["rating"] for movie in expected], rtol=1e-5)
+
+
+def test_users_come_from_the_standard_input(index_directory, tmp_path):
+    words = ["batch", "--users", "-", "--output", str(tmp_path / "x.csv"), "--index", str(index_directory)]
+    result = CliRunner().invoke(twotower, words, input="\ufeffuser3\nstranger\n")
+    assert result.exit_code == 0, result.output
+    assert list(dict.fromkeys(_read(tmp_path / "x.csv")["user_id"])) == ["user3", "stranger"]
 
 
 def test_reads_users_from_a_file_or_takes_all(world, index, tmp_path):

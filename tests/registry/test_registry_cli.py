@@ -5,7 +5,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from verdicts import write_verdict
@@ -184,6 +186,30 @@ def test_verify_counts_what_is_whole_and_lists_what_is_not(tmp_path: Path, promo
     assert "report.html is corrupt" in result.stdout
     assert isinstance(result.exception, UserError)
     assert "has 2 faults; each line above names one, and its cure" in str(result.exception)
+
+
+def test_programs_read_json(tmp_path: Path, promote) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    first, last = (promote(registry, name) for name in ("one", "two"))
+
+    def read(command: click.Command, *words: str) -> Any:
+        result = CliRunner().invoke(command, [*words, "--json", "--registry", registry.root])
+        return json.loads(result.stdout)
+
+    listed = read(versions)
+    assert [(one["version"], one["number"], one["served"]) for one in listed] == [
+        (last.version, 2, True),
+        (first.version, 1, False),
+    ]
+    assert listed[0]["manifest"]["run_id"] == "two"
+    found = read(verify)
+    assert (found["versions"], found["faults"], found["repaired"]) == (2, [], [])
+    pruned = read(prune, "--keep", "1", "--dry-run")
+    assert (pruned["deleted"], pruned["versions"], sorted(pruned["kept"])) == (
+        False,
+        {},
+        sorted([first.version, last.version]),
+    )
 
 
 def test_prepare_writes_its_directory(tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch) -> None:
