@@ -22,6 +22,8 @@ _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")
 # Not `007`, which is a name.
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?")
 _TRUTH = {"true": True, "false": False}
+# In a list of objects as Python writes it; to evaluate the casts of 45,000 movies takes minutes.
+_NAME = re.compile(r"""['"]name['"]: *(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""")
 
 
 def attribute_name(header: str) -> str:
@@ -43,13 +45,17 @@ def known(text: str) -> str:
 
 
 def _listed(text: str) -> list[str] | None:
-    for read in (json.loads, ast.literal_eval):
+    of_objects = text.startswith("[{")
+    for read in (json.loads, _python_names if of_objects else ast.literal_eval):
         try:
-            found = read(text)
+            return names_in(read(text))
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        return names_in(found)
     return None
+
+
+def _python_names(text: str) -> list[str]:
+    return [re.sub(r"\\(.)", r"\1", single or double) for single, double in _NAME.findall(text)]
 
 
 def names_in(found: Iterable[Any]) -> list[str]:

@@ -42,9 +42,9 @@ def with_movies(folder: Path, *tables: str | bytes, **options: Any) -> Dataset:
             ],
         ),
         (
-            "id|title|tags|tags\n1|A|[{'id': 1, 'name': 'one'}, {'name': 'two'}]|x\n2|B|[\"x\"]|\n",
+            "id|title|tags|tags\n1|A|[{'id': 1, 'name': 'one'}, {'name': \"it's\"}]|x\n2|B|[\"x\"]|\n",
             {"tags": "texts"},
-            [{"tags": ["one", "two"]}, {"tags": ["x"]}],
+            [{"tags": ["one", "it's"]}, {"tags": ["x"]}],
         ),
         (
             parquet({"id": [1, 2], "title": ["A", "B"], "votes": [5, None], "of": [["a", "b"], []]}),

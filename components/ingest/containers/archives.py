@@ -74,7 +74,7 @@ def choose_members(path: Path, member: str, fits: Fits, scratch: Path, label: st
         if member:
             chosen = [name for name in names if name == member or name.endswith(f"/{member}")]
             if len(chosen) != 1:
-                raise UserError(f"{label} has no member {member}; {_members(names)}")
+                raise UserError(f"{label} has no member {member}; {_members(names, path.name)}")
             return chosen
         if len(names) == 1:
             return names
@@ -86,7 +86,9 @@ def choose_members(path: Path, member: str, fits: Fits, scratch: Path, label: st
                 f"{', '.join(found[:_MEMBERS_SHOWN])}"
             )
         if not chosen:
-            raise UserError(f"{label} holds no such file that is known by its content; {_members(names)}")
+            raise UserError(
+                f"{label} holds no such file that is known by its content; {_members(names, path.name)}"
+            )
         return chosen
 
 
@@ -130,9 +132,9 @@ def _preferred(names: Sequence[str]) -> Sequence[str]:
     return names if same_but_for_numbers else []
 
 
-def _members(names: Sequence[str]) -> str:
+def _members(names: Sequence[str], archive: str) -> str:
     more = f" and {len(names) - _MEMBERS_SHOWN} more" if len(names) > _MEMBERS_SHOWN else ""
-    return f"its members are {', '.join(names[:_MEMBERS_SHOWN])}{more}; unpack it, and name a file in it"
+    return f"its members are {', '.join(names[:_MEMBERS_SHOWN])}{more}; name one as {archive}/MEMBER"
 
 
 @contextmanager
