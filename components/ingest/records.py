@@ -61,8 +61,8 @@ def _record(lines: Sequence[str], place: int, delimiter: str) -> tuple[list[str]
             raise RecordError(place + 1, str(error)) from error
     # It goes on below. Of a file with \" in it, each line may have to be read so.
     for escaped in (False, True):
-        below = (line.replace(r"\"", '""') if escaped else line for line in lines[place:])
-        pulled = _Counted(below)
+        below = (lines[number] for number in range(place, len(lines)))
+        pulled = _Counted(line.replace(r"\"", '""') if escaped else line for line in below)
         try:
             return _fields(pulled, delimiter), pulled.count
         except csv.Error:

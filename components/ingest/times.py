@@ -24,16 +24,17 @@ class TimeUnit(IntEnum):
         return "a date" if self is TimeUnit.DATES else f"in {self.name.lower()}"
 
 
-# A number is below the first of these that is greater; eight digits may be a date.
 MACROS = f"""
     CREATE MACRO eight_digits(number) AS
         CASE WHEN number BETWEEN 19000101 AND 21001231 THEN try_strptime(number::VARCHAR, '%Y%m%d') END;
+    CREATE MACRO within(number, bound) AS number > -bound AND number < bound;
     CREATE MACRO time_unit(number) AS CASE
-        WHEN number IS NULL OR abs(number::HUGEINT) < 10_000_000 THEN {TimeUnit.NONE:d}
+        WHEN number BETWEEN 100_000_000 AND 99_999_999_999 THEN {TimeUnit.SECONDS:d}  -- nearly all are here
+        WHEN number IS NULL OR within(number, 10_000_000) THEN {TimeUnit.NONE:d}
         WHEN eight_digits(number) IS NOT NULL THEN {TimeUnit.DATES:d}
-        WHEN abs(number::HUGEINT) < 100_000_000_000 THEN {TimeUnit.SECONDS:d}
-        WHEN abs(number::HUGEINT) < 100_000_000_000_000 THEN {TimeUnit.MILLISECONDS:d}
-        WHEN abs(number::HUGEINT) < 100_000_000_000_000_000 THEN {TimeUnit.MICROSECONDS:d}
+        WHEN within(number, 100_000_000_000) THEN {TimeUnit.SECONDS:d}
+        WHEN within(number, 100_000_000_000_000) THEN {TimeUnit.MILLISECONDS:d}
+        WHEN within(number, 100_000_000_000_000_000) THEN {TimeUnit.MICROSECONDS:d}
         ELSE {TimeUnit.NANOSECONDS:d} END::TINYINT;
     CREATE MACRO seconds_of_number(number) AS CASE time_unit(number)
         WHEN {TimeUnit.DATES:d} THEN epoch(eight_digits(number))::BIGINT

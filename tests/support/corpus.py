@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+from ratings_files import parquet
+
 USERS, MOVIES = 20, 20
 SECONDS = 1_100_000_000
 ROWS = USERS * MOVIES
@@ -173,6 +176,32 @@ TIMES: dict[str, Kind] = {
     "no times in some rows": Kind(timed([f"{SECONDS}", ""]), says=at(SECONDS)),
 }
 
+
+def typed(time: int | str, kind: pa.DataType) -> bytes:
+    """The same ratings as a Parquet file, in which every row has that time, of that type."""
+    places = [(user, movie) for user in range(USERS) for movie in range(MOVIES)]
+    return parquet(
+        {
+            "user": [user for user, _ in places],
+            "movie": [movie for _, movie in places],
+            "rating": [float(rating(user, movie)) for user, movie in places],
+            "time": pa.array([time] * ROWS, kind),
+        }
+    )
+
+
+TYPES: dict[str, Kind] = {
+    "parquet, seconds": Kind(typed(SECONDS, pa.int64()), says=at(SECONDS)),
+    "parquet, milliseconds": Kind(typed(SECONDS * 1000, pa.int64()), says=at(SECONDS)),
+    "parquet, dates": Kind(typed(12_731, pa.date32()), says=at(1_099_958_400)),
+    "parquet, timestamps": Kind(typed(SECONDS * 1000, pa.timestamp("ms")), says=at(SECONDS)),
+    "parquet, timestamps with a zone": Kind(typed(SECONDS, pa.timestamp("s", tz="+02:00")), says=at(SECONDS)),
+    "parquet, texts": Kind(typed("2004-11-09 11:33:20+00", pa.string()), says=at(SECONDS)),
+    "parquet, timestamps and a form of texts": Kind(
+        typed(SECONDS, pa.timestamp("s")), flags=("--time-format", "%d.%m.%Y"), says=at(SECONDS)
+    ),
+}
+
 IDS: dict[str, Kind] = {
     "users that are missing": Kind(
         rows(
@@ -262,6 +291,10 @@ SCALES: dict[str, Kind] = {
 }
 
 DUPLICATES: dict[str, Kind] = {
+    "each row twice, with times": Kind(
+        TABLE + "\n".join(TABLE.splitlines()[1:]),
+        says={"rows_read": 2 * ROWS, "rows_kept": ROWS, "rejected_by_reason": {"duplicate": ROWS}},
+    ),
     "each row twice": Kind(
         replaced(NETFLIX + NETFLIX, "User_ID", "User_ID").replace("\nUser_ID,Rating,Movie_ID", ""),
         says={"rows_read": 2 * ROWS, "rows_kept": ROWS, "rejected_by_reason": {"duplicate": ROWS}},
@@ -321,4 +354,4 @@ MOVIE_TABLES: dict[str, Kind] = {
     ),
 }
 
-KINDS: dict[str, Kind] = {**LAYOUTS, **TIMES, **IDS, **SCALES, **DUPLICATES, **MOVIE_TABLES}
+KINDS: dict[str, Kind] = {**LAYOUTS, **TIMES, **TYPES, **IDS, **SCALES, **DUPLICATES, **MOVIE_TABLES}
