@@ -62,7 +62,7 @@ _RACERS, _RACES = 8, 3
 # What is known to succeed in that, by endpoint and bucket.
 _PROVEN: set[tuple[str, str]] = set()
 _PROVING = threading.Lock()
-_STORES = "AWS, MinIO, and SeaweedFS since 4.18, as Kubeflow Pipelines has it since 2.17"
+_STORES = "AWS, MinIO since 2024, or SeaweedFS since 4.18, as Kubeflow Pipelines has it since 2.17"
 
 _ROOT = re.compile(r"s3://[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?")
 
