@@ -20,6 +20,7 @@ class Serving:
 
     def __init__(self, storage: Storage, versions: Versions) -> None:
         self._storage, self._versions = storage, versions
+        self._published_sizes = dict[str, dict[str, int]]()  # of the files of an index, by version
 
     def names(self) -> Sequence[str]:
         """Returns the names of all directories, also of those that are no copy of a champion."""
@@ -74,11 +75,14 @@ class Serving:
 
     def fault_by_size(self, entry: ChampionEntry) -> str:
         """Does `fault` by the sizes of the files, none of which is read."""
+        if entry.version not in self._published_sizes:
+            published = self._versions.manifest(entry.version).part(INDEX)
+            self._published_sizes = {entry.version: {name: file.size for name, file in published.items()}}
         sizes = self._storage.sizes(_directory(entry.sequence))
-        for name, published in self._versions.manifest(entry.version).part(INDEX).items():
+        for name, size in self._published_sizes[entry.version].items():
             key = f"{_directory(entry.sequence)}/{name}"
-            if sizes.get(key) != published.size:
-                return f"{self._storage.uri(key)} is missing or not of {published.size} bytes"
+            if sizes.get(key) != size:
+                return f"{self._storage.uri(key)} is missing or not of {size} bytes"
         return ""
 
     def version_in(self, sequence: int) -> str:

@@ -120,11 +120,8 @@ class _Snapshot:
         return name in self._entry_of and self._registry.serving.is_loadable(self._entry_of[name].sequence)
 
     def is_foreign(self, name: str) -> bool:
-        """Tells whether a directory of `serving/` is no copy of a champion, or of one that was deleted."""
+        """Tells whether a directory of `serving/` is no copy of a champion, nor of one that was lost."""
         end = self.lost.sequence if self.lost else self._end
-        entry = self._entry_of.get(name)
-        if entry:
-            return entry.version not in self.versions and entry is not self.entries[-1]
         return name not in {str(number) for number in self._registry.serving.sequences() if number <= end}
 
     def whole_copy(self, version: str, fault: FileFault) -> str:
@@ -171,9 +168,14 @@ class _Snapshot:
     def _check_copy(self, name: str) -> Iterator[str]:
         if self.is_foreign(name):
             yield f"{self._registry.serving.uri(name)} is no copy of a champion; {self._command} deletes it"
-        elif self.is_loadable_copy(name) and self._entry_of[name].version in self.versions:
-            for fault in self._registry.serving.faults(self._entry_of[name], self._look):
-                yield f"{fault.text}; {self._command} copies it anew"
+        elif self.is_loadable_copy(name):
+            entry = self._entry_of[name]
+            if entry.version in self.versions:
+                for fault in self._registry.serving.faults(entry, self._look):
+                    yield f"{fault.text}; {self._command} copies it anew"
+            elif entry is not self.entries[-1]:
+                uri = self._registry.serving.uri(name)
+                yield f"the version {entry.version} of {uri} is missing; {_RESTORE}, or delete the copy"
 
     def _check_run(self, record: RunRecord) -> Iterator[str]:
         runs = self._registry.runs

@@ -10,7 +10,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -99,6 +99,9 @@ class S3Storage(Storage):
 
     def list(self, prefix: str = "") -> Sequence[str]:
         return sorted(one["Key"].removeprefix(self._prefix) for one in self._objects(prefix))
+
+    def sizes(self, directory: str) -> Mapping[str, int]:
+        return {one["Key"].removeprefix(self._prefix): one["Size"] for one in self._objects(f"{directory}/")}
 
     def exists(self, key: str) -> bool:
         try:

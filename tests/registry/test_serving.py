@@ -129,6 +129,16 @@ def test_a_file_of_a_version_comes_back_from_the_copy_that_is_whole(registry: Re
     registry.versions.check(version)
 
 
+def test_the_last_copy_of_a_version_that_is_gone_stays(registry: Registry) -> None:
+    version = registry.champion_log.entry(1).version
+    registry.versions.remove(version)
+    [fault] = verify(registry).faults
+    uri = registry.serving.uri(1)
+    assert fault == f"the version {version} of {uri} is missing; restore it from a backup, or delete the copy"
+    assert list(repair(registry)) == []
+    assert graph(registry, 1) == b"the index of run-1"
+
+
 def test_a_whole_registry_needs_no_repair(registry: Registry) -> None:
     before = registry.storage.list()
     assert list(repair(registry)) == []

@@ -42,6 +42,16 @@ def test_the_list_is_sorted_and_by_prefix(place: str) -> None:
     assert storage.list("none/") == []
 
 
+def test_directories_and_sizes_are_those_of_the_files(place: str) -> None:
+    storage = open_storage(place)
+    for key in ["a/2/x", "a/10/x", "a/1/y/z", "a/file", "ab/3/x"]:
+        storage.write_bytes(key, key.encode())
+    assert storage.directories("a") == ["1", "10", "2"]
+    assert storage.directories("none") == []
+    assert storage.sizes("a") == {"a/1/y/z": 7, "a/10/x": 6, "a/2/x": 5, "a/file": 6}
+    assert storage.sizes("none") == {}
+
+
 def test_a_file_is_created_once(place: str) -> None:
     storage = open_storage(place)
     storage.create_exclusive("log/1", b"first")
