@@ -280,6 +280,8 @@ def _checked(file: InputFile) -> InputFile:
         raise UserError(f"{label} is packed more than once; unpack it, and name the file")
     if not file.head.strip(b"\xef\xbb\xbf \t\r\n"):
         raise UserError(f"{label} is empty; name a file that has a header and rows")
+    if kind := archives.foreign_kind(file.head):
+        raise UserError(f"{label} is {kind}; unpack it, and name the file")
     if b"\0" in file.head or file.head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{label} is not UTF-8 text: it holds NUL bytes; name a CSV file in UTF-8")
     if file.packing != "none":

@@ -102,6 +102,7 @@ def parse_columns(text: str, format: str = "") -> dict[str, str]:
 PARQUET = "parquet"
 # The MovieLens files without a header: ratings.dat and u.data.
 _MOVIELENS_ORDER = {"user": 1, "movie": 2, "rating": 3, "time": 4}
+_JSON = ("{", "[")
 _PRIZE_MOVIE = re.compile(r"[^,:\s]+:")
 
 # From the first line of a file to its layout, None if it does not fit. Where the user has named a layout
@@ -155,6 +156,8 @@ def _table(name: str, delimiters: Sequence[str]) -> Fit:
 
 def _spaces(line: str, named: bool) -> Layout | None:
     """Layout of columns with spaces between them, with or without a header."""
+    if line.startswith(_JSON):
+        return None
     return _with_header("spaces", line, " ") or _without_header("spaces", " ")(line, named)
 
 
@@ -228,7 +231,7 @@ def layout_of(file: InputFile, name: str, columns: Mapping[str, str]) -> Layout:
         )
     layout = _by_columns(lines[0], name, columns) if columns else _by_name(lines[0], name)
     if layout is None:
-        problem, cure = _misfit(name, columns)
+        problem, cure = _misfit(lines[0], name, columns)
         raise UserError(f"{file.flag} {file.name} {problem}: its first line is {lines[0][:80]!r}; {cure}")
     if layout.header and len(lines) < 2:
         raise UserError(f"{file.flag} {file.name} has a header but no rows; name a file with ratings")
@@ -245,8 +248,10 @@ def fits(file: InputFile, name: str, columns: Mapping[str, str]) -> bool:
     return bool(row) and len(cut(row[0], layout.delimiter)) == layout.fields
 
 
-def _misfit(name: str, columns: Mapping[str, str]) -> tuple[str, str]:
+def _misfit(line: str, name: str, columns: Mapping[str, str]) -> tuple[str, str]:
     """Says why no layout fits, and the cure."""
+    if line.startswith(_JSON) and not json_keys(line):
+        return "is JSON, but not one object a line", "write each rating as an object on a line of its own"
     if name and not columns:
         cure = "leave --format out to have the layout found, or name another file"
         return f"is not in the layout of --format {name}", cure

@@ -1,9 +1,11 @@
 """More kinds of the corpus: archives, headers of other data sets, JSON, directories, columns of movies."""
 
 import bz2
+import gzip
 import io
 import json
 import lzma
+import tarfile
 import zipfile
 from collections.abc import Mapping
 
@@ -27,6 +29,16 @@ def encrypted(members: Mapping[str, str | bytes]) -> bytes:
     for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(mark) + place] |= 1
     return bytes(content)
+
+
+def tar(name: str, content: str) -> bytes:
+    """A tar archive of one file."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content.encode()))
+    return stream.getvalue()
 
 
 def objects(keys: str) -> str:
@@ -96,6 +108,12 @@ ARCHIVES: dict[str, Kind] = {
     "an encrypted zip": Kind(encrypted({"a.csv": NETFLIX}), error="is encrypted; unpack it"),
     "a zip in a zip": Kind(zipped({"a.zip": zipped({"a.csv": NETFLIX})}), error="is packed more than once"),
     "a zip that is cut off": Kind(zipped(SMALL)[:900], error="is a damaged zip file"),
+    "an excel workbook": Kind(
+        zipped({"[Content_Types].xml": "x", "xl/workbook.xml": "x"}),
+        error="is an Excel workbook; save its sheet",
+    ),
+    "a tar archive": Kind(gzip.compress(tar("ratings.csv", NETFLIX)), error="is a tar archive; unpack it"),
+    "a 7z archive": Kind(b"7z\xbc\xaf\x27\x1c\0\x04", error="is a 7z archive; unpack it"),
 }
 
 HEADERS: dict[str, Kind] = {
@@ -127,6 +145,10 @@ HEADERS: dict[str, Kind] = {
         flags=LOOSE,
         says={"rows_kept": ROWS, "rejected_by_reason": {"malformed line": 1, "no user": 1}},
     ),
+    "a json array": Kind(
+        json.dumps([{"user": 1, "movie": 2, "rating": 3}]), error="is JSON, but not one object a line"
+    ),
+    "json over lines": Kind('{\n"user": 1,\n', error="is JSON, but not one object a line"),
     "reviews over lines": Kind(
         rows(REVIEW, "user,movie,rating,review") + BROKEN, says={"rows_read": ROWS + 1, "rows_kept": ROWS + 1}
     ),

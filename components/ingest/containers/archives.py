@@ -43,6 +43,14 @@ def packing_of(start: bytes) -> str:
     return next((packing for magic, packing in _MAGIC.items() if start.startswith(magic)), "none")
 
 
+def foreign_kind(head: bytes) -> str:
+    """Names the kind of archive that begins with `head`, if it is one that is not unpacked here; else ""."""
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    kinds = {b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!": "a rar archive"}
+    return next((kind for magic, kind in kinds.items() if head.startswith(magic)), "")
+
+
 def split_member(name: str) -> tuple[str, str]:
     """Separates `ARCHIVE.zip/MEMBER` into the archive and the member; "" where it names no member."""
     for found in re.finditer(r"\.zip/", name, re.IGNORECASE):
@@ -71,6 +79,8 @@ def choose_members(path: Path, member: str, fits: Fits, scratch: Path, label: st
         if any(one.flag_bits & 1 for one in members):
             raise UserError(f"{label} is encrypted; unpack it, and name the file in it")
         names = sorted(one.filename for one in members)
+        if "xl/workbook.xml" in names:
+            raise UserError(f"{label} is an Excel workbook; save its sheet as CSV in UTF-8, and name that")
         if member:
             chosen = [name for name in names if name == member or name.endswith(f"/{member}")]
             if len(chosen) != 1:
