@@ -18,8 +18,8 @@ from pipelines.kubeflow.sizes import Sizes
 GCS_SECRET_DIRECTORY = "/var/run/secrets/gcs"
 _GCS_KEY = "key.json"
 _WEBHOOK_KEY = "url"
-# Keys of Kubeflow's own secret of its object store, `mlpipeline-minio-artifact`, and what S3's client reads.
-_S3_KEYS = ("accesskey", "secretkey")
+# Keys of Kubeflow's secret of its own object store, the secret, and what S3's client reads.
+_S3_KEYS, _OWN_STORE = ("accesskey", "secretkey"), "mlpipeline-minio-artifact"
 _S3_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 # The label of the step that calls the webhook.
@@ -197,6 +197,12 @@ class PodSettings:
             raise UserError(
                 "--s3-secret: write it as SECRET or SECRET:KEY:KEY, the names and not the content, as in "
                 "s3-key:AWS_ACCESS_KEY_ID:AWS_SECRET_ACCESS_KEY"
+            )
+        if name == _OWN_STORE and not any(text.startswith("AWS_ENDPOINT_URL") for text in self.envs):
+            raise UserError(
+                f"--s3-secret {name}: these are keys of Kubeflow's own store, and nothing says where it is; "
+                "give --env AWS_ENDPOINT_URL=http://seaweedfs.kubeflow:9000 as well (minio-service.kubeflow "
+                "before Kubeflow Pipelines 2.15)"
             )
         keys = [names.secret_key("--s3-secret", key) for key in keys] or [*_S3_KEYS]
         return names.object_name("--s3-secret", name), dict(zip(keys, _S3_VARIABLES, strict=True))

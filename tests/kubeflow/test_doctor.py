@@ -146,7 +146,7 @@ def test_objects_are_looked_for_in_the_namespace(double, host, cluster):
 
 
 def test_the_secret_of_the_object_store_is_looked_for(host, cluster):
-    pods = PodSettings(s3_secret="mlpipeline-minio-artifact")
+    pods = PodSettings(s3_secret="mlpipeline-minio-artifact", envs=("AWS_ENDPOINT_URL=http://s3:9000",))
     verdict, text = _findings(host, pods=pods)["secret"]
     assert verdict == "ill"
     assert "mlpipeline-minio-artifact is missing in namespace kubeflow" in text

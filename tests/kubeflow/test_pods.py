@@ -22,6 +22,7 @@ _ALL = PodSettings(
     volumes=("data:/data",),
     gcs_secret="gcs-key",
     s3_secret="mlpipeline-minio-artifact",
+    envs=("AWS_ENDPOINT_URL=http://seaweedfs.kubeflow:9000",),
     webhook_secret="chat:hook",
 )
 
@@ -62,6 +63,7 @@ def test_google_cloud_finds_the_key_file_where_the_secret_is_mounted(applied):
     environment = {one["name"]: one["value"] for one in executor["env"]}
     assert environment == {
         "OTHER": "1",
+        "AWS_ENDPOINT_URL": "http://seaweedfs.kubeflow:9000",
         "GOOGLE_APPLICATION_CREDENTIALS": f"{secret.mount_path}/key.json",
     }
 
@@ -81,7 +83,8 @@ def test_only_notify_knows_the_webhook_and_does_without_it(applied):
     ],
 )
 def test_every_step_gets_the_keys_of_the_object_store(package, flag, keys):
-    documents = list(yaml.safe_load_all(PodSettings(s3_secret=flag).apply(package.read_text("utf-8"))))
+    pods = PodSettings(s3_secret=flag, envs=_ALL.envs)
+    documents = list(yaml.safe_load_all(pods.apply(package.read_text("utf-8"))))
     for label in ("exec-step", "exec-notify"):
         (secret,) = _config(documents, label).secret_as_env
         assert secret.secret_name == flag.partition(":")[0]
@@ -125,6 +128,7 @@ def test_what_the_cluster_must_have_is_known():
         ({"image_pull_secrets": ("a b",)}, "--image-pull-secret a b: not a Kubernetes name"),
         ({"gcs_secret": "Key"}, "--gcs-secret Key: not a Kubernetes name"),
         ({"s3_secret": "Key"}, "--s3-secret Key: not a Kubernetes name"),
+        ({"s3_secret": "mlpipeline-minio-artifact"}, "give --env AWS_ENDPOINT_URL=http://seaweedfs.kubeflow"),
         ({"s3_secret": "key:id"}, "--s3-secret: write it as SECRET or SECRET:KEY:KEY"),
         ({"s3_secret": "key:id:a/b"}, "--s3-secret: write it as SECRET:KEY, the names"),
         ({"envs": ("AWS_SECRET_ACCESS_KEY=hush",)}, "--env AWS_SECRET_ACCESS_KEY: --s3-secret sets it"),

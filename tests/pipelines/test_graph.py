@@ -147,7 +147,7 @@ def test_the_oldest_server_knows_what_flags_of_the_site_add(oldest, tmp_path):
         webhook_secret="chat",
         accelerators=("nvidia.com/gpu:1",),
         profile="small",
-        envs=("TZ=UTC",),
+        envs=("TZ=UTC", "AWS_ENDPOINT_URL=http://seaweedfs.kubeflow:9000"),
         labels=("team=films",),
         image_pull_policy="IfNotPresent",
         run_as=ANY_USER,  # by default it says that no step is root, which servers know since 2.16
