@@ -1,13 +1,14 @@
 """Publishers at once: one wins, the others lose nothing but the race."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event, Thread
 from typing import Any
 
 import pytest
 
 from components.publish.step import PublishSummary, publish
 from components.registry.registry import Registry
+from components.registry.verification import verify
 
 RACERS = 8
 
@@ -56,3 +57,29 @@ def test_of_eight_publishers_at_once_one_wins_each_time(
     records = [registry.runs.read(run_id) for run_id in registry.runs.ids()]
     outcomes_kept = sorted(record.outcome for record in records if record)
     assert outcomes_kept == ["published"] * turns + ["superseded"] * (turns * (RACERS - 1))
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_verify_finds_no_fault_beside_publishers_rollbacks_and_prunings(
+    place: str, artifacts, publishers
+) -> None:
+    """A fault is one that is still there a second later."""
+    publishers([artifacts("run-0") | {"registry": place}])
+    done = Event()
+
+    def work() -> None:
+        for number in range(1, 9):
+            end = Registry(place).champion_log.end()
+            publishers([artifacts(f"run-{number}", after=end) | {"registry": place}])
+            publishers([{"command": ("rollback", "prune")[number % 2], "registry": place}])
+        done.set()
+
+    worker = Thread(target=work)
+    worker.start()
+    verified = 0
+    while not done.is_set():
+        assert verify(Registry(place)).faults == []
+        verified += 1
+    worker.join()
+    assert verified > 1
+    assert verify(Registry(place)).faults == []

@@ -12,7 +12,7 @@ from components.registry.maintenance import prunable
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from components.registry.verification import repair, verify
-from components.serve.live import Live
+from components.serve.live import Answerer, Live
 from components.serve.worker import Source
 from components.storage import NotFoundError
 
@@ -258,3 +258,23 @@ def test_a_server_says_that_another_one_would_load_something_else(
     registry.storage.delete("champion/000002.json")
     said = asyncio.run(watch(0.2))
     assert said.count("stays: the champion log ends at 1, and 2 is served; restore its end") == 1
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_a_server_does_not_load_an_entry_under_another_number_for_ever(
+    registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr(Answerer, "start", started.append)
+    registry.storage.copy_file("champion/000001.json", "champion/000002.json")
+    served = SimpleNamespace(source=Source("m", 1, registry.root, registry.versions.ids()[0]), alive=True)
+    live = Live(served, registry)  # type: ignore[arg-type]
+
+    async def watch() -> None:
+        watching = asyncio.create_task(live.watch(0.01))
+        await asyncio.sleep(0.2)
+        watching.cancel()
+
+    asyncio.run(watch())
+    assert started == []
+    assert capsys.readouterr().err.count("champion/000002.json says that it is number 1; delete it, or") == 1
