@@ -74,7 +74,9 @@ def check_operations(directory: str | Path) -> None:
             raise _refusal(directory, f"it holds {name}")
     file = Path(directory, _GRAPH_FILE)
     if not file.is_file():
-        raise UserError(f"{directory} holds no {_GRAPH_FILE}; run the step that writes it again")
+        raise UserError(
+            f"{directory} is damaged: it holds no {_GRAPH_FILE}; run the step that writes it again"
+        )
     try:
         graphs = _read(file).meta_graphs
     except (OSError, ValueError, IndexError, RecursionError, DecodeError) as error:

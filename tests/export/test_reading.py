@@ -12,6 +12,7 @@ from components.export.manifest import read_manifest
 from components.export.step import export
 from components.recommend.batch import write_recommendations
 from components.recommend.index import PublishedIndex
+from components.train.artifact import read_record, write_record
 from components.train.scoring import save
 from components.train.settings import REGRESSION, SAMPLED
 
@@ -26,6 +27,7 @@ def default_index(request, tmp_path_factory):
     rated = np.arange(90) % 7 > 0
     users, head = request.param
     save(random_scoring(rated, world.movie_ids, head=head), artifacts / "model" / "saved_model")
+    write_record(artifacts / "model", read_record(artifacts / "model"))  # with the digest of the new one
     inputs = {name: str(artifacts / name) for name in ("model", "vocabulary", "interactions")}
     with pytest.MonkeyPatch.context() as patched:
         if users != "kept":

@@ -10,7 +10,7 @@ import yaml
 
 from components.documents import plain
 from components.export.manifest import read_manifest
-from components.registry import registry
+from components.registry import serving
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _PAGE = (_DOCS / "serving.md").read_text("utf-8")
@@ -64,5 +64,5 @@ def test_kserve_is_pointed_at_the_numbered_copies():
     assert (service["apiVersion"], service["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
     model = service["spec"]["predictor"]["model"]
     assert model["modelFormat"] == {"name": "tensorflow"}
-    assert model["storageUri"] == f"gs://BUCKET/PREFIX/{registry._DIRECTORY}"
+    assert model["storageUri"] == f"gs://BUCKET/PREFIX/{serving._DIRECTORY}"
     assert isinstance(model["runtimeVersion"], str)
