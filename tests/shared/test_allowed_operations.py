@@ -325,7 +325,5 @@ def test_nonsense_is_damage(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"is damaged: it holds no saved_model\.pb; copy it, or make it, again"
-    ):
+    with pytest.raises(UserError, match=r"is damaged: it holds no saved_model\.pb; run the step"):
         check_operations(tmp_path)
