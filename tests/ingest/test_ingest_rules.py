@@ -129,3 +129,11 @@ def test_a_mark_is_named_by_ingest(tmp_path: Path, capsys: pytest.CaptureFixture
     file = write(tmp_path / "r.csv", netflix(rows))
     ingest(ratings=file, output=str(tmp_path / "dataset"))
     assert "leave these rows out with --not-rated -1" in " ".join(capsys.readouterr().err.split())
+
+
+def test_evaluate_reads_ratings_by_the_same_rules(tmp_path: Path) -> None:
+    rows = ["007,m1,3,05.02.2004", "7.0,m1,4,06.01.2004", "NULL,m1,5,", "8,m2,0,", "9,m3,2,"]
+    file = write(tmp_path / "r.csv", HEADER + "\n".join(rows))
+    options = {"id_type": "int", "not_rated": "0", "time_format": "%d.%m.%Y"}
+    read = read_ratings(file, "", (0, 5), ReadOptions.read(options))
+    assert (read.user_ids.tolist(), read.ratings.ratings.tolist()) == (["7", "9"], [3, 2])
