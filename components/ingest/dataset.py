@@ -163,6 +163,16 @@ def parse_scale(text: str) -> tuple[float, float] | None:
     return low, high
 
 
+def usual_scale(ratings: Sequence[float]) -> Scale:
+    """Returns the first scale in use that a person's few ratings, at least one, all lie on.
+
+    Theirs may well leave out both ends; on no usual scale it is from the least to the greatest.
+    """
+    usual = _PARTS if any(rating != round(rating) for rating in ratings) else _WHOLE
+    fitting = (scale for scale in usual if all(scale[0] <= rating <= scale[1] for rating in ratings))
+    return next(fitting, (min(ratings), max(ratings)))
+
+
 def find_scale(connection: Any, asked: Scale | None, known: set[Scale | None]) -> Scale:
     """Finds the least and the greatest rating of `rows`, in stars.
 

@@ -9,6 +9,7 @@ import click
 
 from components.command import Subcommand, json_option, print_json
 from components.display import printable, stars, table
+from components.errors import UserError
 from components.recommend.titles import titled
 
 if TYPE_CHECKING:
@@ -60,7 +61,20 @@ _k = click.option("-k", "--k", default=10, type=click.IntRange(min=1), help="Num
 
 
 @click.command(cls=Subcommand, renamed=OLD_NAMES)
-@click.argument("user")
+@click.argument("user", default="")
+@click.option(
+    "--history",
+    default="",
+    metavar="FILE",
+    help="In place of USER, the ratings of somebody who is in no training data, with titles: CSV or JSON "
+    "as Letterboxd, IMDb and Trakt export it.",
+)
+@click.option(
+    "--rating-scale",
+    default="",
+    metavar="LEAST,GREATEST",
+    help="Scale of the ratings in --history, where it is not the service's usual one.",
+)
 @_k
 @_known
 @click.option("--exclude", multiple=True, metavar="MOVIE", help="Leave out this movie; may be repeated.")
@@ -76,6 +90,8 @@ _k = click.option("-k", "--k", default=10, type=click.IntRange(min=1), help="Num
 def recommend(
     published: "PublishedIndex",
     user: str,
+    history: str,
+    rating_scale: str,
     k: int,
     known: Any,
     exclude: tuple[str, ...],
@@ -84,7 +100,15 @@ def recommend(
     order: Any,
     as_json: bool,
 ) -> None:
-    """Recommend movies to USER, without those that USER has rated."""
+    """Recommend movies to USER, without those that USER has rated; or for the ratings in a file."""
+    if bool(user) == bool(history):
+        raise UserError("give a USER, or a file of ratings with --history")
+    if history:
+        others = {"--exclude": exclude, "--only": only, "--with-rated": with_rated, "--known": known != "all"}
+        if used := [flag for flag, value in others.items() if value]:
+            raise UserError(f"{used[0]} is for a USER; leave it out with --history")
+        _recommend_to_own(published, history, rating_scale, k, order, as_json)
+        return
     answer = published.recommend(
         [user],
         k,
@@ -105,6 +129,35 @@ def recommend(
         click.echo(f"Nothing to recommend: user {user} has rated every movie that can be; {left}.", err=True)
     rows = [[*_movie_cells(movie), stars(movie["rating"])] for movie in movies]
     _show_table(f"For user {user}", ["movie", "id", "predicted rating"], rows)
+
+
+def _recommend_to_own(
+    published: "PublishedIndex", file: str, rating_scale: str, k: int, order: str, as_json: bool
+) -> None:
+    from components.ingest.dataset import parse_scale
+    from components.recommend.index import POOL
+    from components.recommend.own_ratings import read_own_ratings
+
+    scale = published.manifest.rating_scale
+    own = read_own_ratings(file, published.titles, scale, parse_scale(rating_scale))
+    movies = published.recommend_from_history(own.stars, max(k, POOL) if order == "rating" else k)
+    if order == "rating":
+        movies = sorted(movies, key=lambda movie: -movie["rating"])[:k]
+    if as_json:
+        print_json({"known": own.stars, "missing": own.missing, "recommendations": movies})
+        return
+    found = f"{len(own.stars)} of {len(own.stars) + len(own.missing)} rated movies are in the catalogue"
+    click.echo(f"{found}; their scale is {own.scale[0]:g} to {own.scale[1]:g}", err=True)
+    if own.missing:
+        shown = ", ".join(map(printable, own.missing[:_MISSING_SHOWN]))
+        more = len(own.missing) - _MISSING_SHOWN
+        click.echo(f"not found: {shown}{f' and {more} more' if more > 0 else ''}", err=True)
+    rows = [[*_movie_cells(movie), stars(movie["rating"])] for movie in movies]
+    _show_table(f"For the ratings in {file}", ["movie", "id", "predicted rating"], rows)
+
+
+# Titles that are named, of those that the catalogue has not.
+_MISSING_SHOWN = 10
 
 
 @click.command(cls=Subcommand, renamed=OLD_NAMES)

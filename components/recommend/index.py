@@ -196,7 +196,7 @@ class PublishedIndex:
 
     def find_movie(self, text: str) -> dict[str, Any]:
         """Finds a movie by id or title: movie_id, title, year. Raises `UserError` as `Titles.find` does."""
-        return self._movie(self._titles.find(text))
+        return self._movie(self.titles.find(text))
 
     @cached_property
     def user_ids(self) -> list[str]:
@@ -222,7 +222,8 @@ class PublishedIndex:
         return {name: values[row] for name, values in self.catalogue.items()}
 
     @cached_property
-    def _titles(self) -> Titles:
+    def titles(self) -> Titles:
+        """Search for movies by id or title."""
         return Titles(*self.catalogue.values())
 
     def _ask(self, signature: str, **inputs: Any) -> dict[str, npt.NDArray[Any]]:

@@ -50,6 +50,28 @@ def test_recommend_says_why_its_table_is_empty(world, run):
     assert notes.startswith("Nothing to recommend: user user2 has rated every movie that can be; --only")
 
 
+def test_recommend_to_somebody_who_is_in_no_training_data(world, run, tmp_path):
+    history = world.history("user2", "all")
+    low, high = 1.0, 5.0
+    rows = [
+        f"{world.movie_ids[movie]},{2 * (stars - low) / (high - low)}" for movie, stars in history.items()
+    ]
+    file = tmp_path / "own.csv"
+    file.write_text("\n".join(["movieId,rating", *rows, "nothing,1"]))
+    code, output, notes = run("recommend", "--history", str(file), "--rating-scale", "0,2", "-k", "4")
+    assert code == 0
+    assert f"{len(history)} of {len(history) + 1} rated movies are in the catalogue" in notes
+    assert "not found: nothing" in notes
+    best = world.best(history, 4)
+    assert [row[1] for row in lines(output)[1:]] == [world.movie_ids[movie] for movie in best]
+
+
+@pytest.mark.parametrize("words", [[], ["user2", "--history", "own.csv"]])
+def test_recommend_wants_a_user_or_a_history(run, words):
+    with pytest.raises(UserError, match="give a USER, or a file of ratings with --history"):
+        run("recommend", *words)
+
+
 def test_recommend_as_json(world, run):
     _, output, _ = run("recommend", "user2", "-k", "2", "--json", "--known", "train")
     answer = json.loads(output)

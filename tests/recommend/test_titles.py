@@ -17,6 +17,7 @@ MOVIES = [
     ("8", "Blade Runner (1982)", 1982),
     ("9", "Untitled", 0),
     ("10", "Amélie", 2001),
+    ("11", "Good, the Bad and the Ugly, The (Buono, il brutto, il cattivo, Il)", 1966),
 ]
 
 
@@ -39,6 +40,10 @@ def titles():
         ("1984 (1956)", "7"),
         ("blade runner (1982)", "8"),
         ("AMÉLIE", "10"),
+        ("Amelie", "10"),
+        ("The Good, the Bad and the Ugly", "11"),
+        ("Buono, il brutto, il cattivo, Il", "11"),
+        ("good, the bad and the ugly, the (1966)", "11"),
         ("Ame\u0301lie", "10"),
     ],
 )
@@ -66,7 +71,7 @@ def test_a_long_list_of_candidates_is_cut():
         ("Toy Stroy", "Toy Story (1995) [id 1]"),
         ("Toy Story (1996)", "Toy Story (1995) [id 1]"),
         ("reloaded", "The Matrix Reloaded (2003) [id 5]"),
-        ("Amelie", "Amélie (2001) [id 10]"),
+        ("Amelia", "Amélie (2001) [id 10]"),
         ("Untitle", "Untitled [id 9]"),
         ("hamlt", "Hamlet (1948) [id 2]"),
     ],
@@ -92,3 +97,20 @@ def test_titled_names_the_year_once():
 
 def test_printable_keeps_to_one_line_without_control_characters():
     assert printable("a\tb\nc\x1b[31md é") == "a b c [31md é"
+
+
+@pytest.mark.parametrize(
+    ("title", "year", "movie_id"),
+    [
+        ("Toy Story", 1995, "1"),
+        ("Toy Story", 1996, "1"),  # catalogues differ by a year
+        ("Toy Story", 1999, ""),
+        ("Toy Story", 0, "1"),
+        ("Hamlet", 1990, "3"),
+        ("Hamlet", 0, ""),  # two movies
+        ("Untitled", 1999, "9"),  # whose year is not known
+        ("Nothing", 1999, ""),
+    ],
+)
+def test_one_movie_is_meant_by_title_and_year(titles, title, year, movie_id):
+    assert titles.only(title, year) == movie_id
