@@ -14,6 +14,7 @@ from components.metrics import BASELINES, Metric, measured_metrics
 _GROUPS = {
     "data": "Rules about the data beside the champion's",
     "slices": "Rules about users and movies of a kind",
+    "past champions": "Rules about the best of the champions before",
 }
 _MARKS = {
     PASS: "[green]✓[/green]",

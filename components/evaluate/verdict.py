@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from components.documents import Document, read_document
 from components.ingest.dataset import SplitSettings
-from components.metrics import CHALLENGER, CHAMPION, GATE_METRICS, Metric, at_k, metric_of
+from components.metrics import BEST_CHAMPION, CHALLENGER, CHAMPION, GATE_METRICS, Metric, at_k, metric_of
 
 VERDICT_FILE = "verdict.json"
 
@@ -52,10 +52,12 @@ class Rule(Document):
         return self.name.partition(f"_vs_{self.against}_")[2] if self.against else ""
 
     @property
-    def group(self) -> Literal["data", "slices", ""]:
+    def group(self) -> Literal["data", "slices", "past champions", ""]:
         """The group of many rules that it belongs to; "" for a rule that stands for itself."""
         if self.name.startswith("data_"):
             return "data"
+        if self.against == BEST_CHAMPION:
+            return "past champions"
         return "slices" if f"_vs_{CHAMPION}_" in self.name else ""
 
 

@@ -35,6 +35,7 @@ from components.ingest.inputs import STDIN, InputFile, fingerprint_of, spooled
 from components.ingest.layouts import Layout
 from components.ingest.rejects import RejectReason, Rejects
 from components.ingest.settings import ReadOptions
+from components.power import foretell
 from components.progress import log
 
 
@@ -253,6 +254,8 @@ def description(sources: InputSources, examined: Examined) -> Iterator[Any]:
         yield Text(f"ingest would refuse this: {examined.refusal}", style="bold red")
     else:
         yield Text("ingest would take this", style="bold green")
+        if doubt := foretell(statistics.splits.test):
+            yield Text(doubt, style="yellow")
 
 
 def _files(sources: InputSources) -> Iterator[str]:

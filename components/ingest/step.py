@@ -120,12 +120,14 @@ def describe(
     """Prints what `ingest` would find in these files and what it would reject, without writing anything."""
     from components.documents import plain
     from components.ingest import prepare
+    from components.power import foretell
 
     sources, examined = prepare.describe(
         ratings, movies, test_ratings, prepare.read_settings(**settings), memory_gb
     )
     if as_json:
-        found = {"refusal": examined.refusal, "notices": list(examined.notices)}
+        power = foretell(examined.statistics.splits.test)
+        found = {"refusal": examined.refusal, "notices": list(examined.notices), "power": power}
         print_json({**plain(examined.statistics), **found})
     else:
         from rich.console import Console

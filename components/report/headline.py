@@ -132,24 +132,36 @@ def headline(
 
 
 def in_words(rule: Rule, k: int = 100) -> str:
-    """States a rule's outcome in people's units, where it is about one of the metrics that stand first.
+    """States a rule's outcome in people's units, where it is about one of the gate's metrics.
 
     `k` is the length of the gate's lists.
     """
     metric = METRICS.get(rule.metric)
-    if metric not in GATE_METRICS or rule.value is None or rule.bound is None or rule.verdict == UNDECIDED:
+    if (
+        metric is None
+        or not metric.rule
+        or rule.value is None
+        or rule.bound is None
+        or rule.verdict == UNDECIDED
+    ):
         return rule.why
     mine, theirs = metric.apart(rule.value, rule.bound)
     lists = "" if k == 100 else f", in lists of {k}"
     clause = f"it finds {mine} of 100 movies that users went on to rate{lists}"
     if metric.in_stars:
         clause = f"its ratings are {mine} stars off"
+    elif rule.metric == NDCG_10:
+        clause = f"the order of its best ten scores {mine} of 100"
     if not rule.against:
         asked = "at most" if metric.better == "less" else "at least"
         return f"{sentence(clause)}; {asked} {metric.in_people_units(rule.bound):g} is asked for."
     start = f"{title(rule.slice)}: {clause}" if rule.slice else sentence(clause)
     against = label(rule.against)
-    other = f"those of {against} are" if metric.in_stars else f"{against} finds"
+    other = f"{against} finds"
+    if metric.in_stars:
+        other = f"those of {against} are"
+    elif rule.metric == NDCG_10:
+        other = f"that of {against} scores"
     return f"{start}; {other} {theirs}{_chance(rule)}."
 
 
@@ -158,7 +170,8 @@ def _deciding(failing: Sequence[Rule]) -> list[Rule]:
     first, *others = failing
 
     def added(rule: Rule) -> tuple[bool, bool, bool]:
-        return not rule.slice, rule.metric != first.metric, rule.against == CHAMPION
+        other_task = (rule.metric == RMSE) != (first.metric == RMSE)
+        return not rule.slice, other_task, rule.against == CHAMPION
 
     return [first, *sorted(others, key=added, reverse=True)[: _DECIDING - 1]]
 

@@ -142,6 +142,93 @@ def test_a_champion_that_cannot_be_scored_refuses_unless_it_is_ignored(judge, go
     ignored = judge(good_model, champion, ignore_champion=True)
     assert ignored["blessed"]
     assert _verdicts(ignored)["top_100_vs_champion"] == "skipped"
+    why = "It was left out, as asked."
+    assert ignored["champion"] == {"exists": True, "version": "v7", "sequence": 3, "ignored": why}
+
+
+def test_a_champion_that_could_not_be_brought_is_ignored_with_the_reason(judge, good_model, tmp_path):
+    directory = tmp_path / "champion"
+    directory.mkdir()
+    why = "It was left out, as asked; it could not be read: it is damaged."
+    record = {"exists": True, "version": "v7", "sequence": 3, "ignored": why}
+    (directory / "champion.json").write_text(json.dumps(record))
+    verdict = judge(good_model, directory)
+    assert verdict["blessed"]
+    assert verdict["champion"] == record
+    skipped = next(rule for rule in verdict["rules"] if rule["name"] == "champion_scorable")
+    assert (skipped["verdict"], skipped["why"]) == ("skipped", f"The champion is ignored. {why}")
+
+
+@pytest.fixture
+def with_past(tmp_path):
+    """A function that makes what `prepare` writes where an earlier champion is ahead."""
+
+    def make(champion, best):
+        directory = _champion(tmp_path / "champion", champion)
+        record = json.loads((directory / "champion.json").read_text())
+        record |= {"best_version": "v5", "best_sequence": 1}
+        (directory / "champion.json").write_text(json.dumps(record))
+        (directory / "best_model").symlink_to(best)
+        return directory
+
+    return make
+
+
+def test_a_step_further_down_is_refused_by_the_best_champion_before(
+    world, judge, good_model, with_past, tmp_path
+):
+    random = np.random.default_rng(0)
+    noise = random.normal(size=world.scores.shape).astype(np.float32)
+    worse = world.write_model(tmp_path / "worse", scores=world.scores + noise)
+    verdict = judge(worse, with_past(worse, good_model))
+    assert _failing(verdict) == {"top_100_vs_best_champion", "ndcg_10_vs_best_champion"}
+    assert verdict["best_champion"] == {"exists": True, "version": "v5", "sequence": 1, "ignored": ""}
+    # It is in the rules and nowhere else.
+    assert "best_champion" not in {*verdict["metrics"]["baselines"], *verdict["intervals"]}
+
+
+def test_a_best_champion_that_read_the_test_rows_or_is_broken_is_skipped(
+    world, judge, good_model, with_past, tmp_path
+):
+    other = world.write_model(tmp_path / "other", split={**SPLIT, "seed": 7})
+    directory = with_past(good_model, other)
+    skipped = [rule for rule in judge(good_model, directory)["rules"] if rule["against"] == "best_champion"]
+    assert {rule["verdict"] for rule in skipped} == {"skipped"}
+    assert all("seed 7, here 42" in rule["why"] for rule in skipped)
+    (tmp_path / "broken" / "saved_model").mkdir(parents=True)
+    (tmp_path / "broken" / "model.json").write_text(json.dumps({"split": SPLIT}))
+    (directory / "best_model").unlink()
+    (directory / "best_model").symlink_to(tmp_path / "broken")
+    verdict = judge(good_model, directory)
+    assert verdict["blessed"]
+    skipped = [rule for rule in verdict["rules"] if rule["against"] == "best_champion"]
+    assert all("cannot be scored" in rule["why"] for rule in skipped)
+
+
+def test_a_loss_that_few_rows_cannot_show_is_undecided_and_the_strict_gate_refuses_it(
+    world, judge, good_model, tmp_path
+):
+    random = np.random.default_rng(1)
+    noise = 0.2 * random.normal(size=world.scores.shape).astype(np.float32)
+    near = world.write_model(tmp_path / "near", scores=world.scores + noise)
+    margin = {"champion_margin": "top_100=0.005,ndcg_10=0.05"}
+    verdict = judge(near, good_model, **margin)
+    assert _verdicts(verdict)["top_100_vs_champion"] == "undecided"
+    assert verdict["blessed"]
+    assert verdict["reason"].startswith("Not proven worse (top_100_vs_champion): ")
+    assert judge(near, good_model, champion_margin="top_100=0.2,ndcg_10=0.2")["reason"].startswith(
+        "Good enough"
+    )
+    strict = judge(near, good_model, gate="strict", **margin)
+    assert "top_100_vs_champion" in _failing(strict)
+    assert (strict["gate"], strict["publish"]) == ("strict", False)
+
+
+def test_nan_where_no_test_row_asks_is_found(world, judge, tmp_path):
+    stars = world.stars.copy()
+    stars[:, ~np.isin(np.arange(150), world.rows("test")[1])] = np.nan
+    assert np.isnan(stars).any()
+    assert _failing(judge(world.write_model(tmp_path / "model", stars=stars))) == {"finite"}
 
 
 def test_a_champion_with_another_split_is_not_compared(world, judge, good_model, tmp_path):
@@ -220,6 +307,10 @@ def test_the_same_seed_gives_the_same_verdict(judge, good_model):
         ({"min_top_100_accuracy": 1.5}, "--min-top-100-accuracy 1.5"),
         ({"max_rmse": float("nan")}, "--max-rmse nan"),
         ({"max_rmse": -1.0}, "--max-rmse -1"),
+        (
+            {"champion_margin": "recall=0.1"},
+            "--champion-margin recall=0.1: give top_100=NUMBER,ndcg_10=NUMBER,",
+        ),
         ({"model": "nowhere"}, "--model nowhere is no Model"),
         ({"champion": "nowhere"}, "--champion nowhere holds neither"),
         ({"interactions": "nowhere"}, r"cannot read nowhere/interactions\.json"),

@@ -9,6 +9,7 @@ from ratings_files import MOVIE_IDS, MOVIES, full, ingest_text, netflix, write
 
 from components.errors import UserError
 from components.ingest.step import describe
+from components.power import foretell
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def test_the_screen_tells_what_is_there(files: Path) -> None:
     ):
         assert line in lines
     assert any(line.startswith("4 80 20.0% █") for line in lines)
+    assert "test rows decide little: the gate would miss losses" in " ".join(lines)
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "rejected" not in result.stdout.partition("400 rows read, 400 kept, 0 rejected")[2]
 
@@ -76,6 +78,7 @@ def test_json_is_what_ingest_writes(files: Path) -> None:
         files, netflix(rows), min_user_ratings=3, test_fraction=0.2, max_train_rows=100, seed=7
     ).statistics
     assert (printed.pop("refusal"), printed.pop("notices")) == (None, [])
+    assert printed.pop("power") == foretell(written["splits"]["test"])
     assert printed.pop("seconds") != written.pop("seconds")
     assert printed == written
 

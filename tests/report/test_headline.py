@@ -41,7 +41,7 @@ def test_a_good_model_is_compared_with_the_champion_and_has_no_hints(first_lines
 def test_shuffled_labels(first_lines, world):
     order = np.random.default_rng(0).permutation(len(world.scores))
     text = _text(first_lines("shuffled", scores=world.scores[order], stars=world.stars[order]))
-    assert "popularity finds" in text
+    assert "in lists of 15; the champion finds" in text
     assert "Its ratings are no better than the same mean for every movie." in text
 
 
@@ -142,6 +142,44 @@ def test_a_refused_model_that_is_published_all_the_same(first_lines, evaluated, 
 )
 def test_a_rule_in_words(rule, text):
     assert in_words(verdicts.rule(**rule)) == text
+
+
+def test_lists_of_another_length_are_said():
+    rule = verdicts.rule(name="min_top_100_accuracy", metric="top_100_accuracy_unseen", value=0.5, bound=0.25)
+    text = "It finds 50 of 100 movies that users went on to rate, in lists of 7; at least 25 is asked for."
+    assert in_words(rule, 7) == text
+
+
+def test_the_order_of_a_list_is_in_words():
+    rule = verdicts.rule(
+        name="ndcg_10_vs_champion", metric="ndcg_10", against="champion", value=0.5, bound=0.6
+    )
+    said = "The order of its best ten scores 50 of 100; that of the champion scores 60."
+    assert in_words(rule) == said
+
+
+def test_what_is_undecided_goes_live_with_a_warning():
+    undecided = {
+        "metric": "ndcg_10",
+        "against": "champion",
+        "verdict": "undecided",
+        "value": 0.1,
+        "bound": 0.2,
+    }
+    rules = [{}, *({"name": f"{name}_vs_champion", **undecided} for name in ("ndcg_10", "top_100", "rmse"))]
+    head = headline(verdicts.verdict(rules=rules))
+    title = "Goes live, not proven to be as good as the champion"
+    assert (head.state, head.title) == ("warn", title)
+    assert [reason.rule for reason in head.reasons] == ["ndcg_10_vs_champion", "top_100_vs_champion"]
+    assert {reason.text for reason in head.reasons} == {"As the rule says."}
+    refused = headline(verdicts.verdict(rules=[*rules, {"name": "finite", "verdict": "fail"}]))
+    assert (refused.state, [reason.rule for reason in refused.reasons]) == ("fail", ["finite"])
+
+
+def test_a_shuffled_list_is_at_fault_in_what_it_recommends():
+    failing = {"name": "ndcg_10_vs_champion", "metric": "ndcg_10", "verdict": "fail"}
+    (hint,) = hints(verdicts.verdict(rules=[failing], movies=10_000), Details(), ())
+    assert hint == "Only what it recommends is at fault; its ratings pass every rule."
 
 
 def test_two_figures_have_the_digits_that_tell_them_apart():

@@ -11,6 +11,7 @@ from components.command import subcommand
 from components.declaration import (
     REQUIRED,
     Choice,
+    NamedNumbers,
     Range,
     argument_texts,
     check_inputs,
@@ -187,3 +188,27 @@ def test_a_component_takes_its_documentation_from_the_step():
         "share": "A share (0 to 1).",
     }
     assert summary(component.__doc__) == "Weighs ratings.\n\nMore is said here."
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("", {}),
+        ("one=0.5", {"one": 0.5}),
+        (" two = 2 , one=1e-3,", {"two": 2.0, "one": 0.001}),
+        ("three=1", None),
+        ("one=1,one=2", None),
+        ("one", None),
+        ("one=", None),
+        ("one=much", None),
+        ("one=0", None),
+        ("one=-1", None),
+        ("one=inf", None),
+        ("one=nan", None),
+    ],
+)
+def test_numbers_by_name(text, numbers):
+    names = NamedNumbers("one", "two")
+    assert names.read(text) == numbers
+    assert (text in names) == (numbers is not None)
+    assert str(names) == "one=NUMBER,two=NUMBER, each more than 0, or some of them"
