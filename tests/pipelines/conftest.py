@@ -33,17 +33,22 @@ class Site:
 
     @property
     def command(self) -> list[str]:
-        return [
-            *TWOTOWER,
-            "run",
-            *("--ratings", "sample/ratings.csv", "--movies", "sample/movies.csv"),
-            *("--train-settings", _SETTINGS),
-        ]
+        return self._with()
+
+    def _with(self, *flags: str) -> list[str]:
+        """The command with `flags`, which replace those of the same name."""
+        usual = {
+            "--ratings": "sample/ratings.csv",
+            "--movies": "sample/movies.csv",
+            "--train-settings": _SETTINGS,
+        }
+        kept = [word for flag, value in usual.items() if flag not in flags for word in (flag, value)]
+        return [*TWOTOWER, "run", *kept, *flags]
 
     def run(self, *flags: str, umask: int = -1) -> subprocess.CompletedProcess[str]:
         """Runs the pipeline with `flags` in the folder, and waits for it; -1 is this process's own mask."""
         return subprocess.run(
-            [*self.command, *flags],
+            self._with(*flags),
             cwd=self.folder,
             capture_output=True,
             text=True,
