@@ -1,5 +1,6 @@
 """The append-only log of champions: its highest entry names the version that is served."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -106,8 +107,8 @@ class ChampionLog:
 
     def readable(self) -> tuple[list[ChampionEntry], list[str]]:
         """Reads all entries that can be read, in order, and one line for each fault of the log."""
-        entries, faults, sequences = list[ChampionEntry](), list[str](), self.sequences()
-        for before, sequence in zip([0, *sequences], sequences, strict=False):
+        entries, faults = list[ChampionEntry](), list[str]()
+        for before, sequence in itertools.pairwise([0, *self.sequences()]):
             if sequence > before + 1:
                 faults.append(f"{self.uri(before + 1)} is missing; {_CURE}")
             try:

@@ -198,5 +198,5 @@ def test_a_beginning_that_fits_several_names_them(place: str, add_run: AddRun) -
 def test_a_corrupt_document_is_named(place: str, add_run: AddRun) -> None:
     add_run("a", {"rmse": 0.9})
     Registry(place).storage.write_bytes("runs/a/verdict.json", b"{")
-    with pytest.raises(UserError, match=r"verdict\.json of the run a in .* is not JSON .*; restore it"):
+    with pytest.raises(UserError, match=r"runs/a/verdict\.json is not JSON .*; restore it"):
         find(Registry(place), "a")

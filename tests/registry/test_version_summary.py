@@ -85,7 +85,7 @@ def test_a_broken_verdict_is_named(place: str, tmp_path: Path, promote) -> None:
     version = promote(registry, "run-1").version
     record(registry, tmp_path, "run-1", version, "")
     registry.storage.write_bytes("runs/run-1/verdict.json", b"{")
-    with pytest.raises(UserError, match=r"verdict\.json of the run run-1 in .* is not JSON .*; restore it"):
+    with pytest.raises(UserError, match=r"runs/run-1/verdict\.json is not JSON .*; restore it"):
         version_summary(registry)
     registry.storage.delete("runs/run-1/verdict.json")
     assert version_summary(registry).verdict is None
