@@ -212,6 +212,7 @@ def test_programs_read_json(tmp_path: Path, promote) -> None:
     )
 
 
+@pytest.mark.tensorflow
 def test_prepare_writes_its_directory(tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ratings.csv").write_text("")
