@@ -74,6 +74,15 @@ class Catalogue:
         catalogue.append(found.values())
         return catalogue
 
+    def malformed_rows(self, tables: str) -> str | None:
+        """Returns a message about rows of the movie tables `tables` that had to be left out, else None."""
+        if not self.first_malformed:
+            return None
+        return (
+            f"{tables}: {self.counts['malformed']:,} rows have more fields than the header, the first in "
+            f"line {self.first_malformed:,}, and are left out; correct them, e.g. by quotes around the titles"
+        )
+
     def _join(self, table: MovieRows, found: dict[str, Movie]) -> None:
         seen = set()
         for movie in table.movies:
@@ -162,12 +171,7 @@ def cure_of_unknown(connection: Any, tables: str, catalogue: Catalogue) -> str:
             f"{tables} writes {of_table!r} where the ratings write {of_ratings!r}: {rows:,} of these rows "
             "would match if ids were whole numbers; add --id-type int"
         )
-    if catalogue.first_malformed:
-        return (
-            f"{tables} has {catalogue.counts['malformed']:,} rows with more fields than its header, the "
-            f"first in line {catalogue.first_malformed:,}: correct them, e.g. by quotes around the titles"
-        )
-    return (
+    return catalogue.malformed_rows(tables) or (
         f"the ids of {tables} are like {catalogue.movie_ids[0]!r}: name a table that has these movies, or "
         "raise --max-reject-rate"
     )

@@ -169,6 +169,7 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
         fingerprint=sources.fingerprint,
         seconds=round(time.monotonic() - started, 3),
     )
+    tables = ", ".join(file.name for file in sources.movies)
     cures = {}
     if least is not None:
         cures[RejectReason.RATING_OFF_THE_SCALE] = (
@@ -176,12 +177,11 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
             f"{least:g},{greatest:g}, or correct the file"
         )
     if sources.movies and rejected.by_reason[RejectReason.UNKNOWN_MOVIE]:
-        cures[RejectReason.UNKNOWN_MOVIE] = cure_of_unknown(
-            connection, ", ".join(file.name for file in sources.movies), catalogue
-        )
+        cures[RejectReason.UNKNOWN_MOVIE] = cure_of_unknown(connection, tables, catalogue)
     refusal = rejected.excess(rows_read, settings.max_reject_rate, cures)
     refusal = refusal or split.shortage(taken, statistics.rows_left_out)
-    return Examined(statistics, rejected, refusal, [mark] if mark else [])
+    notices = filter(None, [mark, catalogue.malformed_rows(tables)])
+    return Examined(statistics, rejected, refusal, list(notices))
 
 
 def prepare(connection: Any, sources: InputSources, settings: IngestSettings, directory: Path) -> Statistics:

@@ -310,12 +310,14 @@ MOVIE_TABLES: dict[str, Kind] = {
         replaced(catalogue("{m},Movie {m},{y}", "Movie_ID,Name,Year"), "Movie 3", "Movie 3, The"),
         flags=LOOSE,
         says=rejected(unknown_movie=USERS) | {"movies": MOVIES - 1},
+        notice="1 rows have more fields than the header, the first in line 5",
     ),
     "a row with too many fields": Kind(
         NETFLIX,
         replaced(catalogue("{m},Movie {m},{y}", "Movie_ID,Name,Year"), "Movie 3", "Movie 3, The"),
         says=rejected(unknown_movie=USERS),
-        refusal="has 1 rows with more fields than its header, the first in line 5",
+        refusal="1 rows have more fields than the header, the first in line 5",
+        notice="are left out; correct them",
     ),
     "a quote that is not closed": Kind(
         NETFLIX, catalogue("{m},{y},Movie {m}").replace("Movie 3", '"Movie 3'), error="line 5: a quote opens"
