@@ -86,19 +86,20 @@ def _cut_parameters(layout: Layout) -> dict[str, str]:
     return {"delimiter": layout.delimiter, "tab": tab, "whole": whole, "field": field}
 
 
-# Class of a line: the first rule that it breaks.
+# Class of a line: the first rule that it breaks. No `IN` or `contains` of a list: the engine joins these, and
+# the rows lose the order of the lines.
 _REASON = f"""
     CASE
         WHEN blank THEN {RejectReason.BLANK:d}
         WHEN movie_line THEN {RejectReason.MOVIE_LINE:d}
         WHEN field_count <> $fields THEN {RejectReason.MALFORMED_LINE:d}
         WHEN nul_byte THEN {RejectReason.NUL_BYTE:d}
-        WHEN user_id IS NULL OR contains($missing, user_id) THEN {RejectReason.NO_USER:d}
-        WHEN movie_id IS NULL OR contains($missing, movie_id) THEN {RejectReason.NO_MOVIE:d}
+        WHEN user_id IS NULL OR list_position($missing, user_id) > 0 THEN {RejectReason.NO_USER:d}
+        WHEN movie_id IS NULL OR list_position($missing, movie_id) > 0 THEN {RejectReason.NO_MOVIE:d}
         WHEN rating_text IS NULL OR rating_text = '' THEN {RejectReason.NO_RATING:d}
         WHEN rating IS NULL OR NOT isfinite(rating) THEN {RejectReason.RATING_NOT_A_NUMBER:d}
-        WHEN contains($not_rated::FLOAT[], rating) THEN {RejectReason.NOT_RATED:d}
-        WHEN unit NOT IN (0, $unit) THEN {RejectReason.TIME_IN_ANOTHER_UNIT:d}
+        WHEN list_position($not_rated::FLOAT[], rating) > 0 THEN {RejectReason.NOT_RATED:d}
+        WHEN unit <> 0 AND unit <> $unit THEN {RejectReason.TIME_IN_ANOTHER_UNIT:d}
         WHEN time IS NULL AND time_text <> '' THEN {RejectReason.TIME_NOT_UNDERSTOOD:d}
         ELSE {RejectReason.FINE:d}
     END::TINYINT

@@ -8,6 +8,11 @@ import pytest
 from ratings_files import MOVIES, Dataset, full, ingest_text, netflix, write
 
 from components.errors import UserError
+from components.ingest import rows
+from components.ingest.database import database
+from components.ingest.inputs import open_all
+from components.ingest.layouts import layout_of
+from components.ingest.settings import ReadOptions
 
 GOOD = full()
 EXPECTED = {(user, movie): rating for user, rating, movie in GOOD}
@@ -216,3 +221,17 @@ def test_statistics_describe_the_kept_ratings(tmp_path: Path) -> None:
     assert statistics["ratings_per_user"]["0.5"] == statistics["ratings_per_movie"]["1"] == 20
     assert statistics["density"] == 1
     assert sum(statistics["splits"].values()) == 400
+
+
+def test_rows_keep_the_order_of_the_lines(tmp_path: Path) -> None:
+    count = 2_500_000  # so many that several threads read the file
+    lines = (f"{line},5,1" for line in range(1, count + 1))
+    write(tmp_path / "ratings.csv", "\n".join(["User_ID,Rating,Movie_ID", *lines]))
+    (file,) = open_all(str(tmp_path / "ratings.csv"), "--ratings", tmp_path)
+    with database(tmp_path, memory_gb=1.5) as connection:
+        connection.execute("SET threads = 4")
+        rows.create_tables(connection, timed=False)
+        rows.append(connection, file, layout_of(file, "", {}), ReadOptions(), timed=False, for_test=False)
+        misplaced = connection.execute("SELECT count(*) FROM rows WHERE rowid <> try_cast(user_id AS BIGINT)")
+        assert misplaced.fetchone() == (0,)
+        assert connection.execute("SELECT count(*), min(reason) FROM rows").fetchone() == (count + 1, -2)
