@@ -155,9 +155,9 @@ def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
     for step in (ingest, train, evaluate, export):
         check_inputs(step, values)
     dataclasses.replace(inputs_of(batch)["k"], name="batch_k").check(given["batch_k"])
-    parse_columns(given["columns"], given["format"])
+    options = ReadOptions.read(given[INGEST_SETTINGS])
+    parse_columns(given["columns"], given["format"], one_user=bool(options.user))
     parse_scale(given["rating_scale"])
-    ReadOptions.read(given[INGEST_SETTINGS])
     preset, workers = given["preset"], given["workers"]
     settings.override(settings.PRESETS[preset], given["train_settings"])
     settings.check_workers(workers, preset)

@@ -292,6 +292,36 @@ def _checked(file: InputFile) -> InputFile:
     return file
 
 
+# The name of the column that `with_user` adds.
+ADDED_USER = "userId"
+
+
+def with_user(file: InputFile, user: str) -> InputFile:
+    """Returns a copy of a text table with a header, to which a last column with `user` is added.
+
+    Raises `UserError` if it is no such table, or `user` cannot stand in it.
+    """
+    heads = [] if file.is_parquet else first_lines(file, 1)
+    delimiter = max(_DELIMITERS, key=heads[0].count) if heads else ""
+    if not heads or delimiter not in heads[0]:
+        raise UserError(f"--user goes with text tables that have a header; {file.name} is none: leave it out")
+    if any(letter in user for letter in f'{delimiter}"\r\n'):
+        raise UserError(f"--user {user}: it holds what divides the columns of {file.name}; give another name")
+    target, inside, column = Path(tempfile.mkdtemp(dir=file.scratch)) / "one-user", False, ADDED_USER
+    with file.stream() as stream, target.open("wb") as copy:
+        for line in io.BufferedReader(stream):
+            inside ^= line.count(b'"') % 2 == 1  # a quoted field may go on in the next line
+            content = line.rstrip(b"\r\n")
+            if not inside and content.strip(b"\xef\xbb\xbf "):
+                line = b"".join((content, f"{delimiter}{column}".encode(), line[len(content) :] or b"\n"))
+                column = user
+            copy.write(line)
+    return replace(file, path=target, packing="none")
+
+
+_DELIMITERS = (",", ";", "\t", "|")
+
+
 def first_lines(file: InputFile, count: int) -> Sequence[str]:
     """Returns the first `count` non-blank lines of a text file."""
     # Not splitlines(): it also ends a line at characters that may stand in a field.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from components.errors import UserError
-from components.ingest.inputs import InputFile, first_lines
+from components.ingest.inputs import ADDED_USER, InputFile, first_lines
 from components.ingest.settings import parse_roles
 
 # What a header may call each column; compared without case, spaces, hyphens and underscores.
@@ -80,12 +80,14 @@ def is_number(text: str, delimiter: str = "") -> bool:
     return True
 
 
-def parse_columns(text: str, format: str = "") -> dict[str, str]:
-    """Reads `--columns user=…,movie=…,rating=…[,time=…]`.
+def parse_columns(text: str, format: str = "", one_user: bool = False) -> dict[str, str]:
+    """Reads `--columns user=…,movie=…,rating=…[,time=…]`; where there is `one_user`, that column is added.
 
     Raises `UserError` if it is not of that form, or `--format` names a layout whose columns are known.
     """
     columns = parse_roles(text, "--columns", NAMES)
+    if columns and one_user:
+        columns.setdefault("user", ADDED_USER)
     missing = [role for role in REQUIRED if columns and role not in columns]
     if missing:
         raise UserError(

@@ -46,11 +46,12 @@ def read_settings(
 
     Raises `UserError` as `parse_columns`, `parse_scale` and `ReadOptions.read` do.
     """
+    read = ReadOptions.read(ingest_settings)
     return IngestSettings(
         format=format,
-        columns=layouts.parse_columns(columns, format),
+        columns=layouts.parse_columns(columns, format, one_user=bool(read.user)),
         rating_scale=parse_scale(rating_scale),
-        read=ReadOptions.read(ingest_settings),
+        read=read,
         **others,
     )
 
@@ -83,8 +84,11 @@ def open_sources(
     Raises `UserError` if one of them cannot be used.
     """
 
+    def of_user(file: InputFile) -> InputFile:
+        return inputs.with_user(file, settings.read.user) if settings.read.user else file
+
     def is_ratings(file: InputFile) -> bool:
-        return layouts.fits(file, settings.format, settings.columns)
+        return layouts.fits(of_user(file), settings.format, settings.columns)
 
     def is_movie_table(file: InputFile) -> bool:
         return movie_tables.fits(file, settings.read)
@@ -93,7 +97,8 @@ def open_sources(
     training = inputs.open_all(ratings, "--ratings", scratch, is_ratings)
     testing = inputs.open_all(test_ratings, "--test-ratings", scratch, is_ratings) if test_ratings else []
     found = [
-        (file, layouts.layout_of(file, settings.format, settings.columns)) for file in (*training, *testing)
+        (file, layouts.layout_of(file, settings.format, settings.columns))
+        for file in map(of_user, (*training, *testing))
     ]
     if not fingerprint:
         texts = {"--ratings": ratings, "--movies": movies, "--test-ratings": test_ratings}

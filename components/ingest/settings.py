@@ -30,6 +30,7 @@ class ReadOptions:
         with or without a zone, and numbers of seconds, milliseconds or microseconds since 1970.
       movie_columns: Columns of the movie tables, names or numbers: id=…,title=…,year=…,genres=…, or some of
         these; "" knows the usual ones.
+      user: The user of all ratings, for text files without such a column, such as a person's own export.
       unknown_movies: Ratings of movies that the movie table does not have: "reject" (they count for
         --max-reject-rate), "drop" (they do not) or "keep" (with the id as title).
     """
@@ -39,6 +40,7 @@ class ReadOptions:
     time_format: str = ""
     missing_ids: str = "NULL,NaN,None,NA,\\N"
     movie_columns: str = ""
+    user: str = ""
     unknown_movies: Annotated[str, Choice("reject", "drop", "keep")] = "reject"
 
     @classmethod

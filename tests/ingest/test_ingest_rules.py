@@ -137,3 +137,35 @@ def test_evaluate_reads_ratings_by_the_same_rules(tmp_path: Path) -> None:
     options = {"id_type": "int", "not_rated": "0", "time_format": "%d.%m.%Y"}
     read = read_ratings(file, "", (0, 5), ReadOptions.read(options))
     assert (read.user_ids.tolist(), read.ratings.ratings.tolist()) == (["7", "9"], [3, 2])
+
+
+OWN = """Date,Name,Year,Note,Rating
+2024-01-01,"A, B",1999,,5\r
+2024-01-02,C,2001,"first
+second",4.5
+
+2024-01-03,E,2003,,0.5"""
+
+
+def test_a_persons_own_export_gets_a_user(tmp_path: Path) -> None:
+    own = write(tmp_path / "own.csv", OWN)
+    words = ["--ratings", str(own), "--user", "me", "--columns", "movie=Name,rating=Rating,time=Date"]
+    result = CliRunner().invoke(describe, [*words, "--json"])
+    found = json.loads(result.stdout)
+    assert (found["rows_read"], found["rows_kept"], found["users"]) == (3, 3, 1)
+    assert found["rating_histogram"] == {"0.5": 1, "4.5": 1, "5": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "says"),
+    [
+        (OWN, "a,b", "--user a,b: it holds what divides the columns of"),
+        (OWN, "me", "has no columns for user, movie and rating"),
+        ("1 2 3\n", "me", "--user goes with text tables that have a header"),
+    ],
+)
+def test_a_user_that_cannot_be_added_is_one_line(tmp_path: Path, text: str, user: str, says: str) -> None:
+    words = ["--ratings", str(write(tmp_path / "own.csv", text)), "--user", user]
+    result = CliRunner().invoke(describe, words)
+    assert isinstance(result.exception, UserError)
+    assert says in str(result.exception)
