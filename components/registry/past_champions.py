@@ -58,7 +58,8 @@ def champions_ahead(store: Registry) -> list[ChampionEntry]:
     one is ahead is counted in margins, in the metric in which it is furthest ahead. The line ends at another
     split, whose test rows may be training rows here, and where a verdict is missing.
     """
-    entries = {entry.version: entry for entry in store.champion_log.entries() if entry.why != ROLLBACK}
+    readable, _ = store.champion_log.readable()
+    entries = {entry.version: entry for entry in readable if entry.why != ROLLBACK}
     latest = store.champion_log.latest()
     version, split = latest.version if latest else "", None
     ahead = [0.0] * len(RULE_METRICS)  # how far the one at hand is ahead of the present one

@@ -126,6 +126,7 @@ def _prepared(registry: Registry, tmp_path: Path, ignore: bool = False) -> dict[
     return {**document, "models": sorted(path.name for path in output.iterdir() if path.is_dir())}
 
 
+@pytest.mark.tensorflow
 def test_the_model_that_is_furthest_ahead_is_brought_beside_the_champions(
     registry: Registry, publish, tmp_path: Path
 ) -> None:
@@ -137,6 +138,7 @@ def test_the_model_that_is_furthest_ahead_is_brought_beside_the_champions(
     assert found["models"] == ["best_model", "model"]
 
 
+@pytest.mark.tensorflow
 def test_one_that_was_pruned_or_damaged_is_passed_over(registry: Registry, publish, tmp_path: Path) -> None:
     first = publish("run-1")
     second = publish("run-2", top_100=0.005)
@@ -163,6 +165,7 @@ def test_a_damaged_champion_blocks_every_run_unless_it_is_ignored(
     assert (found["models"], found["best_version"]) == ([], "")
 
 
+@pytest.mark.tensorflow
 def test_a_champion_that_is_whole_is_ignored_if_asked(registry: Registry, publish, tmp_path: Path) -> None:
     publish("run-1")
     found = _prepared(registry, tmp_path, ignore=True)

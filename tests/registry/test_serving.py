@@ -264,7 +264,7 @@ def test_a_server_says_that_another_one_would_load_something_else(
 def test_a_server_does_not_load_an_entry_under_another_number_for_ever(
     registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started = []
+    started: list[object] = []
     monkeypatch.setattr(Answerer, "start", started.append)
     registry.storage.copy_file("champion/000001.json", "champion/000002.json")
     served = SimpleNamespace(source=Source("m", 1, registry.root, registry.versions.ids()[0]), alive=True)
