@@ -195,8 +195,8 @@ def read_ratings(
 
     with tempfile.TemporaryDirectory(prefix="twotower-evaluate-") as directory:
         scratch = Path(directory)
-        roles = layouts.parse_columns(columns)
-        opened = inputs.open_all(names, _FLAG, scratch, lambda file: layouts.fits(file, "", roles))
+        roles, user = layouts.parse_columns(columns, one_user=bool(options.user)), options.user
+        opened = inputs.open_all(names, _FLAG, scratch, lambda file: layouts.fits(file, "", roles), user)
         files = [(file, layouts.layout_of(file, "", roles)) for file in opened]
         timed = any("time" in layout.positions for _, layout in files)
         with database(scratch, _MEMORY_GB) as connection:

@@ -186,19 +186,28 @@ def _sources(text: str, flag: str) -> list[list[str] | Parts]:
 
 
 def open_all(
-    text: str, flag: str, scratch: Path, fits: Callable[[InputFile], bool] = lambda _: True
+    text: str, flag: str, scratch: Path, fits: Callable[[InputFile], bool] = lambda _: True, user: str = ""
 ) -> list[InputFile]:
     """Opens every file that `text` names and reads its first bytes; objects are copied to `scratch`.
 
-    Of a zip archive those members are opened whose first lines `fits`; "-" is the standard input. Raises
-    `UserError` if a file is absent, a directory, empty, unreadable or not text.
+    Of a zip archive those members are opened whose first lines `fits`; "-" is the standard input. Each file
+    gets a column with `user`, if that is not "". Raises `UserError` if a file is absent, a directory, empty,
+    unreadable or not text.
     """
+
+    def of_user(file: InputFile) -> InputFile:
+        return with_user(file, user) if user else file
+
+    def fits_with_user(file: InputFile) -> bool:
+        return fits(of_user(file))
+
     opened: list[InputFile] = []
     for source in _sources(text, flag):
         if isinstance(source, Parts):
             opened.append(InputFile(source.label, Path(), flag, "parquet", scratch, source))
         else:
-            opened += [file for name in source for file in _open(name, flag, scratch, fits)]
+            files = (file for name in source for file in _open(name, flag, scratch, fits_with_user))
+            opened += map(of_user, files)
     return opened
 
 

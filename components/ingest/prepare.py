@@ -84,21 +84,20 @@ def open_sources(
     Raises `UserError` if one of them cannot be used.
     """
 
-    def of_user(file: InputFile) -> InputFile:
-        return inputs.with_user(file, settings.read.user) if settings.read.user else file
-
     def is_ratings(file: InputFile) -> bool:
-        return layouts.fits(of_user(file), settings.format, settings.columns)
+        return layouts.fits(file, settings.format, settings.columns)
+
+    def ratings_in(text: str, flag: str) -> list[InputFile]:
+        return inputs.open_all(text, flag, scratch, is_ratings, settings.read.user)
 
     def is_movie_table(file: InputFile) -> bool:
         return movie_tables.fits(file, settings.read)
 
     tables = inputs.open_all(movies, "--movies", scratch, is_movie_table) if movies else []
-    training = inputs.open_all(ratings, "--ratings", scratch, is_ratings)
-    testing = inputs.open_all(test_ratings, "--test-ratings", scratch, is_ratings) if test_ratings else []
+    training = ratings_in(ratings, "--ratings")
+    testing = ratings_in(test_ratings, "--test-ratings") if test_ratings else []
     found = [
-        (file, layouts.layout_of(file, settings.format, settings.columns))
-        for file in map(of_user, (*training, *testing))
+        (file, layouts.layout_of(file, settings.format, settings.columns)) for file in (*training, *testing)
     ]
     if not fingerprint:
         texts = {"--ratings": ratings, "--movies": movies, "--test-ratings": test_ratings}

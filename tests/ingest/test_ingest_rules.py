@@ -154,6 +154,8 @@ def test_a_persons_own_export_gets_a_user(tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert (found["rows_read"], found["rows_kept"], found["users"]) == (3, 3, 1)
     assert found["rating_histogram"] == {"0.5": 1, "4.5": 1, "5": 1}
+    read = read_ratings(str(own), "movie=Name,rating=Rating", (0.5, 5), ReadOptions(user="me"))
+    assert (read.user_ids.tolist(), read.movie_ids.tolist()) == (["me"], ["A, B", "C", "E"])
 
 
 @pytest.mark.parametrize(
