@@ -265,7 +265,7 @@ def _source(connection: Any, file: InputFile, layout: Layout) -> tuple[str, dict
         # Between semicolons, a number may have a decimal comma.
         number = "replace({}, ',', '.')" if layout.delimiter == ";" else "{}"
         return _lines_query("false", "fields[$movie]", timed, fields, number), parameters
-    _number_prize_heads(connection, file)
+    parameters["heads"] = _prize_heads(connection, file)
     return _prize_query(), parameters
 
 
@@ -293,12 +293,11 @@ def _lines_query(movie_line: str, movie_id: str, timed: bool, fields: str = CUT,
 def _prize_query() -> str:
     """Counts the lines `MOVIE:`, so that each rating knows the number of its movie's line."""
     return f"""
-        SELECT numbered.* REPLACE (heads.movie_id AS movie_id)
+        SELECT * REPLACE (list_extract($heads::VARCHAR[], head) AS movie_id)
         FROM (
             SELECT *, count(*) FILTER (movie_line) OVER (ROWS UNBOUNDED PRECEDING) AS head
             FROM ({_lines_query(movie_line=_MOVIE_LINE, movie_id="NULL::VARCHAR", timed=True)})
-        ) AS numbered
-        LEFT JOIN prize_heads AS heads USING (head)
+        )
     """
 
 
@@ -314,17 +313,13 @@ def _parquet_query(timed: bool) -> str:
     """
 
 
-def _number_prize_heads(connection: Any, file: InputFile) -> None:
-    """Makes the table prize_heads(head, movie_id) of the lines `MOVIE:` of the file, numbered."""
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TABLE prize_heads AS
-        SELECT row_number() OVER () AS head, trim(rtrim(trim(line), ':')) AS movie_id
-        FROM {SCAN} WHERE {_MOVIE_LINE}
-        """,
-        _scan_parameters(file),
-    )
+def _prize_heads(connection: Any, file: InputFile) -> list[str]:
+    """Lists the movies of the lines `MOVIE:` of the file: a join with a table would lose the order."""
+    heads = connection.execute(
+        f"SELECT trim(rtrim(trim(line), ':')) FROM {SCAN} WHERE {_MOVIE_LINE}", _scan_parameters(file)
+    ).fetchall()
     connection.execute("DELETE FROM reject_errors")
+    return [movie_id for (movie_id,) in heads]
 
 
 def _parquet_reader(file: InputFile, layout: Layout) -> Any:
