@@ -40,7 +40,8 @@ def prunable(registry: Registry, keep: int) -> Pruning:
     return Pruning(
         sequence=max(newest_place.values(), default=0),
         versions={version: _size(registry, version) for version in gone},
-        serving=[name for name in registry.serving.names() if name not in places],
+        # Without an entry in the log, the copies may be all that is left.
+        serving=[name for name in registry.serving.names() if name not in places] if places else [],
         kept=[version for version in present if version not in gone],
     )
 

@@ -120,9 +120,14 @@ class _Snapshot:
         return name in self._entry_of and self._registry.serving.is_loadable(self._entry_of[name].sequence)
 
     def is_foreign(self, name: str) -> bool:
-        """Tells whether a directory of `serving/` is no copy of a champion, nor of one that was lost."""
+        """Tells whether a directory of `serving/` is no copy of a champion, nor of one that was lost.
+
+        Without any entry in the log nothing is known of the copies, which may be all that is left.
+        """
         end = self.lost.sequence if self.lost else self._end
-        return name not in {str(number) for number in self._registry.serving.sequences() if number <= end}
+        return end > 0 and name not in {
+            str(number) for number in self._registry.serving.sequences() if number <= end
+        }
 
     def whole_copy(self, version: str, fault: FileFault) -> str:
         """Returns the key of a server's copy of a version's file that is as published; "" if none is."""
@@ -138,6 +143,9 @@ class _Snapshot:
     def _check_log(self) -> Iterator[str]:
         if self.lost:
             yield self._registry.describe_lost(self.lost)
+        elif self.copies and not self._end:
+            place, copies = self._registry.storage.uri("champion"), self._registry.storage.uri("serving")
+            yield f"{place} has no entry, and {copies} has copies of champions; {_RESTORE}"
         yield from self._log_faults
         for key in self._registry.champion_log.strays():
             yield f"{self._registry.storage.uri(key)} is no entry of the champion log; delete it"

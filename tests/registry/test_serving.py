@@ -139,6 +139,19 @@ def test_the_last_copy_of_a_version_that_is_gone_stays(registry: Registry) -> No
     assert graph(registry, 1) == b"the index of run-1"
 
 
+def test_copies_stay_where_the_log_and_the_versions_are_gone(registry: Registry) -> None:
+    registry.storage.delete_prefix("champion")
+    registry.storage.delete_prefix("versions")
+    [fault] = verify(registry).faults
+    root = registry.root
+    assert fault == (
+        f"{root}/champion has no entry, and {root}/serving has copies of champions; restore it from a backup"
+    )
+    assert list(repair(registry)) == []
+    assert prunable(registry, keep=1).serving == []
+    assert registry.serving.names() == ["1", "2"]
+
+
 def test_a_whole_registry_needs_no_repair(registry: Registry) -> None:
     before = registry.storage.list()
     assert list(repair(registry)) == []
