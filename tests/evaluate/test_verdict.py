@@ -151,6 +151,30 @@ def test_a_key_of_a_newer_release_is_no_trouble(evaluations, tmp_path):
     assert load_verdict(tmp_path) == verdict
 
 
+def test_a_verdict_of_an_earlier_release_is_one_of_100_movies_and_no_earlier_champion(evaluations, tmp_path):
+    old = plain(load_verdict(evaluations["good"]))
+    del old["k"], old["best_champion"], old["champion"]["ignored"]
+    for rule in old["rules"]:
+        del rule["margin"]
+    (tmp_path / "verdict.json").write_text(json.dumps(old))
+    verdict = load_verdict(tmp_path)
+    assert (verdict.k, verdict.best_champion.exists, verdict.champion.ignored) == (100, False, "")
+    assert [metric.name for metric in verdict.gate_metrics] == ["top_100_accuracy_unseen", "rmse"]
+    assert {rule.margin for rule in verdict.rules} == {None}
+
+
+def test_the_screen_and_the_verdict_name_the_k(evaluations):
+    verdict = load_verdict(evaluations["good"])
+    assert [metric.name for metric in verdict.gate_metrics] == ["top_14_accuracy_unseen", "rmse"]
+    rule = next(rule for rule in verdict.rules if rule.name == "top_100_vs_champion")
+    assert rule.value == verdict.metrics.challenger["top_14_accuracy_unseen"]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(*verdict_tables(verdict), sep="\n")
+    text = " ".join(console.file.getvalue().split())
+    assert "the gate's lists hold 14" in text
+    assert "top-14 unseen" in text
+
+
 def test_the_metrics_lie_in_their_ranges(evaluations):
     for values in load_verdict(evaluations["good"]).scorers.values():
         for name, value in values.items():
