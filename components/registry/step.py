@@ -115,7 +115,10 @@ def _refuse_foreign(model: Path, version: str) -> None:
     try:
         check_operations(model / SAVED_MODEL)
     except ForeignOperationError as error:
-        raise UserError(f"the champion {version}: {error}") from error
+        raise UserError(
+            f"the champion {version}: {error}; serve another by `twotower rollback`, or leave it out by "
+            "--ignore-champion"
+        ) from error
     except UserError as error:
         log(f"the champion {version}: {error}")
 

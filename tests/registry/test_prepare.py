@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,7 @@ from components.ingest.inputs import fingerprint_of
 from components.registry.registry import Registry
 from components.registry.run_records import SeenChampion
 from components.registry.step import PrepareSummary, prepare, prepare_command
+from components.saved_models import ForeignOperationError
 
 # No champion is ignored, and none before it is ahead.
 _COMPARED_AS_USUAL = {"ignored": "", "best_version": "", "best_sequence": 0}
@@ -149,3 +151,34 @@ def test_a_registry_that_cannot_be_written_is_found(ratings: str, tmp_path: Path
 def test_a_bucket_that_is_not_there_is_found(bucket: str, ratings: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"there is no bucket {bucket[5:]}-not"):
         prepare(ratings=ratings, registry=f"{bucket}-not/registry", output=str(tmp_path / "champion"))
+
+
+def test_a_champion_with_foreign_operations_ends_the_run_unless_it_is_ignored(
+    ratings: str, tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise ForeignOperationError("its graph has the operation WriteFile")
+
+    monkeypatch.setattr("components.registry.step.check_operations", refuse)
+    registry = Registry(str(tmp_path / "registry"))
+    version = promote(registry, "run-1").version
+    inputs: Any = {"ratings": ratings, "registry": registry.root, "output": str(tmp_path / "champion")}
+    with pytest.raises(UserError, match=rf"champion {version}: .*WriteFile; .*rollback.*--ignore-ch"):
+        prepare(**inputs)
+    assert not (tmp_path / "champion").exists()
+    prepare(**inputs, ignore_champion=True)
+    assert not (tmp_path / "champion" / "model").exists()
+
+
+def test_a_champion_whose_graph_cannot_be_read_is_left_to_the_gate(
+    ratings: str, tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: Path) -> None:
+        raise UserError("it is damaged")
+
+    monkeypatch.setattr("components.registry.step.check_operations", refuse)
+    registry = Registry(str(tmp_path / "registry"))
+    version = promote(registry, "run-1").version
+    prepare(ratings=ratings, registry=registry.root, output=str(tmp_path / "champion"))
+    assert (tmp_path / "champion" / "model" / "saved_model").is_dir()
+    assert f"the champion {version}: it is damaged" in capsys.readouterr().err
