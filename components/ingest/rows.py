@@ -36,7 +36,8 @@ _MACROS = r"""
     CREATE MACRO unquoted(field) AS
         CASE WHEN starts_with(field, '"') THEN replace(field[2:-2], '""', '"') ELSE field END;
     CREATE MACRO cut_with_care(line, delimiter, whole, field) AS CASE
-        WHEN whole = '' THEN list_transform(string_split(line, delimiter), lambda part: trim(part, e' \t'))
+        WHEN whole = '' OR NOT contains(line, '"')
+        THEN list_transform(string_split(line, delimiter), lambda part: trim(part, e' \t'))
         WHEN regexp_full_match(line || delimiter, whole) THEN list_transform(
             regexp_extract_all(line || delimiter, field, 1),
             lambda part: trim(unquoted(trim(part, e' \t')), e' \t')

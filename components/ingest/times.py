@@ -44,7 +44,7 @@ MACROS = f"""
         ELSE number END;
     CREATE MACRO seconds_of_date(text) AS epoch(CASE
         -- A cast to TIMESTAMP is fast, but passes over what stands behind the time of day.
-        WHEN len(text) = 10 AND text[8] = text[5] OR len(text) = 19 AND text[17] = ':'
+        WHEN strlen(text) = 10 AND text[8] = text[5] OR strlen(text) = 19 AND text[17] = ':'
         THEN try_cast(text AS TIMESTAMP)
         WHEN upper(right(text, 2)) IN ('AM', 'PM')
         THEN try_strptime(
