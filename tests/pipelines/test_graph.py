@@ -165,3 +165,14 @@ def test_inputs_are_only_added_and_with_defaults(graph):
         assert ("defaultValue" in inputs[name]) == ("defaultValue" in spec), name
     added = {name: spec for name, spec in inputs.items() if name not in before}
     assert [name for name, spec in added.items() if "defaultValue" not in spec] == []
+
+
+def test_a_champion_that_is_ignored_is_ignored_by_every_step_that_would_load_it(graph):
+    inputs = {
+        name: task["inputs"]["parameters"]
+        for component in (None, *graph["components"])
+        for name, task in _tasks_of(graph, component).items()
+        if name in ("prepare", "evaluate")
+    }
+    for name in ("prepare", "evaluate"):
+        assert "ignore_champion" in inputs[name]["ignore_champion"]["componentInputParameter"], name
