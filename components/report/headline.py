@@ -146,8 +146,8 @@ def in_words(rule: Rule, k: int = 100) -> str:
     ):
         return rule.why
     mine, theirs = metric.apart(rule.value, rule.bound)
-    lists = "" if k == 100 else f", in lists of {k}"
-    clause = f"it finds {mine} of 100 movies that users went on to rate{lists}"
+    asked = "that users went on to rate" if k == 100 else f"rated later, in lists of {k}"
+    clause = f"it finds {mine} of 100 movies {asked}"
     if metric.in_stars:
         clause = f"its ratings are {mine} stars off"
     elif rule.metric == NDCG_10:
