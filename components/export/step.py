@@ -51,7 +51,8 @@ def export(
       index_kind: Search for movies: "brute-force", "scann", or "auto": ScaNN where it is measured faster on
         this catalogue and finds 99% of the best 100 movies of real users.
       max_latency_ms: Refuses the index if the median answer for one user takes longer, in milliseconds.
-      ingest_settings: Options of reading the movie table by name, a JSON object; each is a flag as well.
+      ingest_settings: Options of reading the movie table by name, a JSON object; each is a flag as well. By
+        hand only, as that table is.
 
     Raises:
       UserError: if ScaNN cannot be used, an input is damaged, the model was trained on another catalogue or

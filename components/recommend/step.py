@@ -36,7 +36,8 @@ def batch(
       k: Number of movies for each user; 0 writes no file, which is what a pipeline without a batch asks for.
       known: Ratings of the user that are read: "all", or "train" for those of training and validation. By
         hand only: the pipeline reads all.
-      order: "score", or "rating" for the 100 best by score in the order of their predicted ratings.
+      order: "score", or "rating" for the 100 best by score in the order of their predicted ratings. By hand
+        only: the pipeline orders by score.
 
     Raises:
       UserError: if the index cannot be loaded, the users cannot be read, or `output` cannot be written.

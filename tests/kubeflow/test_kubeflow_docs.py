@@ -83,7 +83,7 @@ def test_every_flag_and_verb_that_a_page_names_exists(page):
         for parameter in command.params
         for flag in (*parameter.opts, *parameter.secondary_opts)
     }
-    of_ours = set(re.findall(r"`(--[a-z-]+)", text))
+    of_ours = set(re.findall(r"`(--[a-z0-9-]+)", text))
     assert of_ours <= flags
     for name, group in groups.items():
         assert set(re.findall(rf"twotower {name} ([a-z-]+)", text)) <= set(group)

@@ -190,7 +190,7 @@ def test_a_killed_run_leaves_nothing_running_and_the_next_executes_only_what_is_
         assert time.monotonic() < deadline, "a step outlived its run"
         time.sleep(0.2)
     if sign == signal.SIGINT:
-        [record] = Registry(str(site.folder / "registry")).runs.newest_first()
+        [record], _ = Registry(str(site.folder / "registry")).runs.newest_first()
         assert (record.outcome, record.reason) == ("cancelled", "it was interrupted in the step train")
         assert process.returncode == 130
     done = site.run("--gate", "report")

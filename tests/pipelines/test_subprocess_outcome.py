@@ -55,5 +55,5 @@ def test_a_run_that_its_user_interrupts_is_recorded(tmp_path, monkeypatch):
     registry = str(tmp_path / "registry")
     with pytest.raises(KeyboardInterrupt):
         run_pipeline({"ratings": str(ratings), "registry": registry}, str(tmp_path / "work"), watch=watch)
-    [record] = Registry(registry).runs.newest_first()
+    [record], _ = Registry(registry).runs.newest_first()
     assert (record.outcome, record.reason) == ("cancelled", "it was interrupted in the step prepare")

@@ -197,7 +197,7 @@ def test_a_process_that_dies_is_started_again(server) -> None:
     [
         (["--registry", "absent"], "absent has no champion to serve; publish one"),
         (["--index", "absent"], "there is no index at absent; export one"),
-        (["--registry", "s3://bucket"], "s3:// is not supported"),
+        (["--registry", "ftp://bucket"], "ftp:// is not supported"),
         (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1 port 0: .*; name another --host or --port"),
     ],
 )

@@ -47,8 +47,9 @@ def test_two_workers_come_to_what_one_comes_to(noisy, tmp_path):
     exchange.fetch_model(str(tmp_path / "together"))
     together, alone = _record(tmp_path / "together"), _record(tmp_path / "alone")
     assert together["steps"] == alone["steps"]
-    for metric in ("validation_rmse", "validation_top_100_accuracy_unseen"):
-        assert together[metric] == pytest.approx(alone[metric], rel=0.01)
+    assert together["validation_rmse"] == pytest.approx(alone["validation_rmse"], rel=0.01)
+    accuracy = "validation_top_100_accuracy_unseen"
+    assert together[accuracy] == pytest.approx(alone[accuracy], abs=0.01)
     # Only the chief writes.
     assert "model in" in workers.said(0)
     assert "model in" not in workers.said(1)
