@@ -77,14 +77,17 @@ def test_a_run_compares_with_an_old_champion_and_replaces_it(
     assert log.exit_code == 0
     assert "resuming from " not in log.output
 
-    evaluate(model=outputs["model"], champion=outputs["champion"], **artifacts, output=outputs["evaluation"])
+    judged = {"champion": outputs["champion"], "output": outputs["evaluation"], **artifacts}
+    evaluate(model=outputs["model"], **judged, gate="report")  # 92 users are too few to be blessed
     # The champion was the challenger then.
     as_it_was = _metrics(old / "evaluation", "challenger")
     now = _metrics(tmp_path / "evaluation", "champion")
     assert {name: now[name] for name in as_it_was} == pytest.approx(as_it_was, abs=1e-4)
     verdict = _json(tmp_path / "evaluation" / "verdict.json")
     assert verdict["champion"]["version"] == CHAMPION
-    assert verdict["blessed"]
+    rules = {rule["name"]: rule["verdict"] for rule in verdict["rules"]}
+    assert rules["champion_scorable"] == "pass"
+    assert "skipped" not in (rules["top_100_vs_champion"], rules["rmse_vs_champion"])
 
     report(
         evaluation=outputs["evaluation"],

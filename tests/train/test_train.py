@@ -256,9 +256,7 @@ def test_mistakes_are_found_before_training(world, tmp_path, arguments, message)
 
 
 def test_a_model_that_is_none(tmp_path):
-    with pytest.raises(
-        UserError, match="is damaged: it holds no saved_model.pb; run the step that writes it"
-    ):
+    with pytest.raises(UserError, match=r"is damaged: it holds no saved_model\.pb; run the step that writes"):
         ScoringModel.load(tmp_path)
 
 
