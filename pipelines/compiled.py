@@ -145,7 +145,7 @@ def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
     from components.export.step import export
     from components.ingest.dataset import parse_scale
     from components.ingest.layouts import parse_columns
-    from components.ingest.settings import INGEST_SETTINGS, ReadOptions
+    from components.ingest.settings import INGEST_SETTINGS, ReadOptions, check_feedback
     from components.ingest.step import ingest
     from components.recommend.step import batch
     from components.train import settings
@@ -156,7 +156,8 @@ def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
         check_inputs(step, values)
     dataclasses.replace(inputs_of(batch)["k"], name="batch_k").check(given["batch_k"])
     options = ReadOptions.read(given[INGEST_SETTINGS])
-    parse_columns(given["columns"], given["format"], one_user=bool(options.user))
+    check_feedback(options, given["rating_scale"])
+    parse_columns(given["columns"], given["format"], bool(options.user), options.implicit)
     parse_scale(given["rating_scale"])
     preset, workers = given["preset"], given["workers"]
     settings.override(settings.PRESETS[preset], given["train_settings"])

@@ -10,7 +10,7 @@ import msgspec
 from components.documents import Document, read_document
 from components.errors import UserError
 from components.ingest.database import has_column, one_row
-from components.ingest.settings import ReadOptions
+from components.ingest.settings import STARS, Feedback, ReadOptions
 from components.progress import log
 
 SPLITS = ("train", "validation", "test")
@@ -79,6 +79,8 @@ class Statistics(Document):
     _written_by = "twotower ingest"
 
     format: Literal[1] = 1
+    # With "implicit", ratings are weights: 1 + log(1 + the number of a user's events with a movie).
+    feedback: Feedback = STARS
     rows_read: int
     rows_kept: int
     rows_rejected: int
@@ -144,6 +146,7 @@ class RatingsDataset:
 # Scales in use, the likelier first: the first one that nearly all ratings lie on is taken.
 _WHOLE: Sequence[Scale] = ((1, 5), (0, 5), (1, 10), (0, 10), (-5, 5), (-10, 10), (0, 100), (-100, 100))
 _PARTS: Sequence[Scale] = ((0.5, 5), *_WHOLE[1:])
+USUAL_SCALES = frozenset({*_WHOLE, *_PARTS})
 # A smaller share of the ratings may be mistakes; they are then rejected as off the scale.
 _MISTAKES = 0.01
 
@@ -194,13 +197,13 @@ def find_scale(connection: Any, asked: Scale | None, known: set[Scale | None]) -
     stated = next(iter(known)) if len(known) == 1 else None
     if not rows:
         return stated or (1.0, 5.0)
-    if stated and _fit_scale(connection, [stated], rows):
+    if stated and fit_scale(connection, [stated], rows):
         return stated
     if zeros and zeros + ones == rows:
         scale: Scale = (0, 1)
     else:
         usual = _PARTS if parts > _MISTAKES * rows else _WHOLE
-        scale = _fit_scale(connection, usual, rows) or (least, greatest)
+        scale = fit_scale(connection, usual, rows) or (least, greatest)
     if scale[0] == scale[1]:
         raise UserError(
             f"every rating is {least:g}, which is on no scale in use; name the scale with --rating-scale"
@@ -231,7 +234,8 @@ def find_mark(connection: Any) -> str | None:
     )
 
 
-def _fit_scale(connection: Any, scales: Sequence[Scale], rows: int) -> Scale | None:
+def fit_scale(connection: Any, scales: Sequence[Scale], rows: int) -> Scale | None:
+    """Returns the first of `scales` that nearly all of so many rows of `rows` lie on, else None."""
     for low, high in scales:
         (inside,) = one_row(
             connection, "SELECT count(*) FROM rows WHERE reason = 0 AND rating BETWEEN ? AND ?", [low, high]

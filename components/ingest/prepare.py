@@ -31,10 +31,11 @@ from components.ingest.dataset import (
     measure,
     parse_scale,
 )
+from components.ingest.implicit import ANY_COUNT, count_of, find_events, read_counts, weight_scale
 from components.ingest.inputs import STDIN, InputFile, fingerprint_of, spooled
 from components.ingest.layouts import Layout
 from components.ingest.rejects import RejectReason, Rejects
-from components.ingest.settings import ReadOptions
+from components.ingest.settings import IMPLICIT, STARS, ReadOptions, check_feedback
 from components.power import foretell
 from components.progress import log
 
@@ -47,9 +48,10 @@ def read_settings(
     Raises `UserError` as `parse_columns`, `parse_scale` and `ReadOptions.read` do.
     """
     read = ReadOptions.read(ingest_settings)
+    check_feedback(read, rating_scale)
     return IngestSettings(
         format=format,
-        columns=layouts.parse_columns(columns, format, one_user=bool(read.user)),
+        columns=layouts.parse_columns(columns, format, one_user=bool(read.user), implicit=read.implicit),
         rating_scale=parse_scale(rating_scale),
         read=read,
         **others,
@@ -85,7 +87,7 @@ def open_sources(
     """
 
     def is_ratings(file: InputFile) -> bool:
-        return layouts.fits(file, settings.format, settings.columns)
+        return layouts.fits(file, settings.format, settings.columns, settings.read.implicit)
 
     def ratings_in(text: str, flag: str) -> list[InputFile]:
         return inputs.open_all(text, flag, scratch, is_ratings, settings.read.user)
@@ -97,7 +99,8 @@ def open_sources(
     training = ratings_in(ratings, "--ratings")
     testing = ratings_in(test_ratings, "--test-ratings") if test_ratings else []
     found = [
-        (file, layouts.layout_of(file, settings.format, settings.columns)) for file in (*training, *testing)
+        (file, layouts.layout_of(file, settings.format, settings.columns, settings.read.implicit))
+        for file in (*training, *testing)
     ]
     if not fingerprint:
         texts = {"--ratings": ratings, "--movies": movies, "--test-ratings": test_ratings}
@@ -132,7 +135,9 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
     if not sources.movies or settings.read.unknown_movies == "keep":
         add_rated_movies(connection, catalogue)
     attributes = create_table(connection, catalogue)
-    mark = find_mark(connection)
+    events = settings.read.implicit
+    counted = any(layout.counts for _, layout in sources.ratings)
+    notice = read_counts(connection, counted) if events else find_mark(connection)
     not_rated, least, greatest = one_row(
         connection,
         f"""
@@ -141,10 +146,16 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
         FROM rows
         """,
     )
-    scale = find_scale(connection, settings.rating_scale, {layout.scale for _, layout in sources.ratings})
-    split.classify_rows(connection, scale, settings)
+    if events:
+        added = split.classify_rows(connection, ANY_COUNT, settings)
+        scale = weight_scale(connection)
+    else:
+        scale = find_scale(connection, settings.rating_scale, {layout.scale for _, layout in sources.ratings})
+        notice = notice or find_events(connection, scale, settings.rating_scale is not None)
+        added = split.classify_rows(connection, scale, settings)
     rejected = rejects.write(connection, files, rejects_file)
     rejected.count_unlisted(RejectReason.NOT_RATED, not_rated)
+    rejected.count_unlisted(RejectReason.DUPLICATE, added)
     if settings.read.unknown_movies == "drop":
         rejected.harmless |= {RejectReason.UNKNOWN_MOVIE}
     kept = one_row(connection, "SELECT count(*) FROM classified WHERE reason <= 0")[0]
@@ -152,6 +163,7 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
     log(f"{rows_read:,} rows read, {kept:,} kept, {rejected.total:,} rejected")
     taken = split.take(connection, settings)
     statistics = Statistics(
+        feedback=IMPLICIT if events else STARS,
         rows_read=rows_read,
         rows_kept=kept,
         rows_rejected=rejected.total,
@@ -175,16 +187,18 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
     )
     tables = ", ".join(file.name for file in sources.movies)
     cures = {}
-    if least is not None:
+    if least is not None and not events:
         cures[RejectReason.RATING_OFF_THE_SCALE] = (
             f"the ratings lie from {least:g} to {greatest:g}: name their scale with --rating-scale "
             f"{least:g},{greatest:g}, or correct the file"
         )
+    if not kept and not events:
+        cures[RejectReason.RATING_NOT_A_NUMBER] = "if they are true and false, add --feedback implicit"
     if sources.movies and rejected.by_reason[RejectReason.UNKNOWN_MOVIE]:
         cures[RejectReason.UNKNOWN_MOVIE] = cure_of_unknown(connection, tables, catalogue)
     refusal = rejected.excess(rows_read, settings.max_reject_rate, cures)
     refusal = refusal or split.shortage(taken, statistics.rows_left_out)
-    notices = filter(None, [mark, catalogue.malformed_rows(tables)])
+    notices = filter(None, [notice, catalogue.malformed_rows(tables)])
     return Examined(statistics, rejected, refusal, list(notices))
 
 
@@ -215,7 +229,7 @@ def _read(connection: Any, sources: InputSources, settings: IngestSettings) -> l
         for_test = number >= first_test_file
         for part in file.open_parts():
             if part is not file:  # parts may differ in the order of their columns
-                layout = layouts.layout_of(part, settings.format, settings.columns)
+                layout = layouts.layout_of(part, settings.format, settings.columns, settings.read.implicit)
             read.append(rows.append(connection, part, layout, settings.read, sources.timed, for_test))
     return read
 
@@ -248,7 +262,8 @@ def description(sources: InputSources, examined: Examined) -> Iterator[Any]:
     yield Text("\n".join(_files(sources)))
     yield Text("\n".join(_summary(statistics)))
     if statistics.rating_histogram:
-        yield _histogram(statistics.rating_histogram)
+        if statistics.feedback == STARS:
+            yield _histogram(statistics.rating_histogram)
         yield _quantiles(statistics)
     if examined.rejects.total:
         yield _rejects(examined.rejects)
@@ -283,8 +298,10 @@ def _summary(statistics: Statistics) -> Iterator[str]:
         yield "attributes of movies: " + ", ".join(
             f"{name} ({of})" for name, of in statistics.attributes.items()
         )
-    if statistics.rating_mean is not None:
-        low, high = statistics.rating_scale
+    low, high = statistics.rating_scale
+    if statistics.feedback == IMPLICIT:
+        yield f"feedback without stars; a user has at most {count_of(high):,.4g} events with a movie"
+    elif statistics.rating_mean is not None:
         yield f"scale from {low:g} to {high:g}, mean {statistics.rating_mean:.4g}"
     if statistics.time_span:
         yield "from {} to {}".format(*map(date, statistics.time_span))

@@ -184,7 +184,7 @@ def _insert(connection: Any, file: InputFile, layout: Layout, options: ReadOptio
     columns = f"user_id, movie_id, rating, {_REASON}{', time' if timed else ''}"
     try:
         source, parameters = _source(connection, file, layout)
-        source = _with_ids(source, options)
+        source = _with_counts(_with_ids(source, options), options)
         texts = _time_texts(file, layout) if "time" in layout.positions else None
         time_format = "" if _has_typed_times(file, layout) else options.time_format
         with_times, of_times = times.query(connection, texts, time_format)
@@ -259,15 +259,28 @@ def _source(connection: Any, file: InputFile, layout: Layout) -> tuple[str, dict
     timed = "time" in layout.positions
     if file.is_parquet:
         connection.register("parquet_rows", _parquet_reader(file, layout))
-        return _parquet_query(timed), parameters
+        return _parquet_query(timed, "rating" in layout.positions), parameters
     fields, of_fields = _cut(layout)
     parameters |= {**_scan_parameters(file), **of_fields, **layout.positions}
     if "movie" in layout.positions:
         # Between semicolons, a number may have a decimal comma.
         number = "replace({}, ',', '.')" if layout.delimiter == ";" else "{}"
-        return _lines_query("false", "fields[$movie]", timed, fields, number), parameters
+        rating = "fields[$rating]" if "rating" in layout.positions else _ONE_EVENT
+        return _lines_query("false", "fields[$movie]", timed, fields, number, rating), parameters
     parameters["heads"] = _prize_heads(connection, file)
     return _prize_query(), parameters
+
+
+# The count of a row without a column for it.
+_ONE_EVENT = "'1'"
+
+
+def _with_counts(source: str, options: ReadOptions) -> str:
+    """Returns `source` with 1 and 0 for true and false, where the numbers may be counts."""
+    if not options.implicit:
+        return source
+    number = "coalesce(rating, CASE lower(rating_text) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END)"
+    return f"SELECT * REPLACE ({number} AS rating) FROM ({source})"
 
 
 def _with_ids(source: str, options: ReadOptions) -> str:
@@ -280,12 +293,19 @@ def _with_ids(source: str, options: ReadOptions) -> str:
     return f"SELECT * REPLACE ({ids}) FROM ({source})"
 
 
-def _lines_query(movie_line: str, movie_id: str, timed: bool, fields: str = CUT, number: str = "{}") -> str:
+def _lines_query(
+    movie_line: str,
+    movie_id: str,
+    timed: bool,
+    fields: str = CUT,
+    number: str = "{}",
+    rating: str = "fields[$rating]",
+) -> str:
     return f"""
         SELECT
             line IS NULL OR trim(line) = '' AS blank, {movie_line} AS movie_line, len(fields) AS field_count,
             contains(line, chr(0)) AS nul_byte, fields[$user] AS user_id, {movie_id} AS movie_id,
-            fields[$rating] AS rating_text, try_cast({number.format("fields[$rating]")} AS FLOAT) AS rating,
+            {rating} AS rating_text, try_cast({number.format(rating)} AS FLOAT) AS rating,
             {"fields[$time]" if timed else "''"} AS time_text
         FROM (SELECT line, {fields} AS fields FROM {SCAN})
     """
@@ -302,13 +322,14 @@ def _prize_query() -> str:
     """
 
 
-def _parquet_query(timed: bool) -> str:
+def _parquet_query(timed: bool, rated: bool) -> str:
+    rating = "rating" if rated else _ONE_EVENT
     return f"""
         SELECT
             false AS blank, false AS movie_line, $fields AS field_count,
             contains(user_id, chr(0)) OR contains(movie_id, chr(0)) AS nul_byte,
             trim(user_id) AS user_id, trim(movie_id) AS movie_id,
-            rating AS rating_text, try_cast(rating AS FLOAT) AS rating,
+            {rating} AS rating_text, try_cast({rating} AS FLOAT) AS rating,
             {"time" if timed else "''"} AS time_text
         FROM parquet_rows
     """

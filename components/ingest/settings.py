@@ -5,13 +5,18 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from components.declaration import Choice, inputs_of
 from components.errors import UserError
 
 # A whole number as a text, and the part of it that `id_type` "int" keeps.
 WHOLE_NUMBER = r"^\+?0*([0-9]+)(?:\.0*)?$"
+
+# What the rows of the ratings files are: stars, or that a user saw, played, bought or liked a movie.
+Feedback = Literal["stars", "implicit"]
+STARS: Feedback = "stars"
+IMPLICIT: Feedback = "implicit"
 
 # Name of the dict that carries the options through the pipeline.
 INGEST_SETTINGS = "ingest_settings"
@@ -22,6 +27,8 @@ class ReadOptions:
     """Reading of users' files, where the usual does not fit.
 
     Args:
+      feedback: "stars" reads a rating in each row; "implicit" takes each row as an event (a play, a like, a
+        purchase), or as many as its count says: files need no column of ratings, and stars are dropped.
       missing_ids: Ids of users and movies in text files that mean that there is none, several by comma,
         exactly as they are written; "" takes every id as it is.
       id_type: "text" takes the ids as they are; "int" makes 5 of 0000005 and 5.0.
@@ -35,6 +42,7 @@ class ReadOptions:
         --max-reject-rate), "drop" (they do not) or "keep" (with the id as title).
     """
 
+    feedback: Annotated[str, Choice(STARS, IMPLICIT)] = STARS
     id_type: Annotated[str, Choice("text", "int")] = "text"
     not_rated: str = ""
     time_format: str = ""
@@ -61,6 +69,11 @@ class ReadOptions:
         _ = options.movie_roles, options.not_rated_values  # checks them
         options.check_time_format()
         return options
+
+    @property
+    def implicit(self) -> bool:
+        """True if the rows are events, and not stars."""
+        return self.feedback == IMPLICIT
 
     @property
     def not_rated_values(self) -> list[float]:
@@ -97,6 +110,15 @@ class ReadOptions:
     def movie_roles(self) -> dict[str, str]:
         """Column of each role (id, title, year, genres) that `movie_columns` names."""
         return parse_roles(self.movie_columns, "--movie-columns", ("id", "title", "year", "genres"))
+
+
+def check_feedback(options: ReadOptions, rating_scale: str) -> None:
+    """Raises `UserError` if a scale of the ratings is named where there are none."""
+    if options.implicit and rating_scale:
+        raise UserError(
+            f"--rating-scale {rating_scale} is of stars, which --feedback implicit drops; leave one of "
+            "the two out"
+        )
 
 
 def parse_roles(text: str, flag: str, roles: Collection[str]) -> dict[str, str]:

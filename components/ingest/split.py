@@ -7,6 +7,7 @@ from typing import Any
 
 from components.ingest.database import has_column, one_row
 from components.ingest.dataset import SPLITS, IngestSettings, Scale, SplitCounts
+from components.ingest.implicit import sum_events
 from components.ingest.rejects import RejectReason
 
 # A Mersenne prime: the hash of a row is two numbers below it, side by side in 62 bits.
@@ -108,13 +109,14 @@ _TRAIN, _VALIDATION, _TEST = range(len(SPLITS))
 _NEVER = (1 << 63) - 1
 
 
-def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> None:
+def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> int:
     """Makes the tables users, classified, rejected and blank from `rows`, which it drops, and `catalogue`.
 
     users: user_id, index (in the order of the ids). classified: one row for each rating that is valid in
     itself, by user, then movie: user, movie (indices), rating, row (its place among all lines), hash,
     for_test, split (0 train, 1 validation, 2 test), reason, and time if `rows` has it. rejected: row, reason.
-    blank: row. unknown_movies: movie_id, and number of its rows.
+    blank: row. unknown_movies: movie_id, and number of its rows. Returns how many events, where the feedback
+    is implicit, were added to another of the same user and movie.
     """
     (first_test_row,) = one_row(
         connection, "SELECT coalesce(min(first_row) FILTER (for_test), ?) FROM files", [_NEVER]
@@ -126,6 +128,7 @@ def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> No
     _reject(connection, scale)
     _list_unknown_movies(connection)
     _join(connection, scale)
+    added = sum_events(connection, first_test_row) if settings.read.implicit else 0
     _find_duplicates(connection, settings, first_test_row)
     if settings.min_movie_ratings > 1:
         _leave_out(connection, "movie", settings.min_movie_ratings)
@@ -135,6 +138,7 @@ def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> No
         _leave_last_out(connection, given)
     elif settings.split == "time":
         _by_time(connection, settings)
+    return added
 
 
 def _number_users(connection: Any, seed: int) -> None:

@@ -9,16 +9,17 @@ import pytest
 from click.testing import CliRunner
 from corpus import KINDS
 from corpus_files import FILES
+from corpus_implicit import IMPLICIT_KINDS
 from ratings_files import write
 
 from components.errors import UserError
 from components.ingest.step import describe
 
-ALL = KINDS | FILES
+ALL = KINDS | FILES | IMPLICIT_KINDS
 
 
 def test_the_corpus_has_many_kinds() -> None:
-    assert len(ALL) == len(KINDS) + len(FILES) >= 100
+    assert len(ALL) == len(KINDS) + len(FILES) + len(IMPLICIT_KINDS) >= 120
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -266,7 +266,11 @@ SCALES: dict[str, Kind] = {
         scaled(lambda r, _: r, "userId,movieId,rating"), says=WHOLE | {"rating_scale": [0.5, 5.0]}
     ),
     "hundred points": Kind(scaled(lambda r, _: 20 * r), says=WHOLE | {"rating_scale": [0.0, 100.0]}),
-    "thumbs": Kind(scaled(lambda r, _: r % 2), says=WHOLE | {"rating_scale": [0.0, 1.0]}),
+    "thumbs": Kind(
+        scaled(lambda r, _: r % 2),
+        says=WHOLE | {"rating_scale": [0.0, 1.0]},
+        notice="likes or purchases, add --feedback implicit",
+    ),
     "two mistakes": Kind(
         scaled(lambda r, place: 9 if place < 2 else r, "userId,movieId,rating"),
         says=rejected(rating_off_the_scale=2) | {"rating_scale": [0.5, 5.0]},
