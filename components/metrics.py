@@ -209,6 +209,7 @@ class Baseline:
     # month's model.
     gate_metrics: tuple[str, ...] = ()
     stands_in: bool = False  # whether the challenger is shown beside it, in these metrics, without a champion
+    rates: bool = False  # whether it predicts ratings, and recommends nothing
     pictured: bool = False  # whether it is drawn in pictures that all scorers would crowd
     look: tuple[str, str] = ("baseline", "-")  # colour and dashes of its line in pictures
 
@@ -234,6 +235,7 @@ BASELINES = {
             short="global mean",
             column="mean",
             gate_metrics=(RMSE,),
+            rates=True,
             look=("baseline", "-."),
         ),
         Baseline(
@@ -242,12 +244,15 @@ BASELINES = {
             short="biases",
             column="bias",
             gate_metrics=(RMSE,),
+            rates=True,
             stands_in=True,
             look=("baseline", ":"),
         ),
         _tuned(name=EASE, label="EASE", column="EASE"),
         _tuned(name=ITEM_KNN, label="nearest movies", column="nearest"),
-        _tuned(name=FACTORS, label="matrix factorisation", short="factorisation", column="factors"),
+        _tuned(
+            name=FACTORS, label="matrix factorisation", short="factorisation", column="factors", rates=True
+        ),
     )
 }
 # Metric -> the baseline that the challenger is shown beside without a champion.

@@ -160,7 +160,8 @@ def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
     parse_columns(given["columns"], given["format"], bool(options.user), options.implicit)
     parse_scale(given["rating_scale"])
     preset, workers = given["preset"], given["workers"]
-    settings.override(settings.PRESETS[preset], given["train_settings"])
+    chosen = settings.override(settings.PRESETS[preset], given["train_settings"])
+    settings.check_feedback(options.feedback, preset, getattr(chosen, "rating_head", ""))
     settings.check_workers(workers, preset)
     settings.check_shared_place(workers, given["checkpoint_root"])
     settings.check_time_budget(given["time_budget"], preset)

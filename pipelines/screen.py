@@ -104,6 +104,8 @@ def _print_next_commands(shown: "Showcase | None", registry: str, console: Conso
     at = "" if registry == "registry" else f" --registry {shlex.quote(registry)}"
     user, movie = shlex.quote(shown.user_id), shlex.quote((shown.recommended or shown.liked)[0]["movie_id"])
     lines = (f"recommend {user} -k 5 --order rating", f"rate {user} {movie}", f"history {user}")
+    if shown.liked and "rating" not in shown.liked[0]:  # feedback without stars
+        lines = (f"recommend {user} -k 5", f"similar {movie}", f"history {user}")
     for label, line in zip(("type next", "", ""), lines, strict=True):
         _print(console, f"{label:<12}{_command()} {line}{at}")
 

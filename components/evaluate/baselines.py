@@ -33,10 +33,17 @@ def _baseline(name: str, applies: Callable[[int], bool] = lambda rated: True) ->
     return register
 
 
-def applicable(known: UserRatings) -> dict[str, Fit]:
-    """Returns the baselines for these known ratings, by name, in the order of the registry."""
+def applicable(known: UserRatings, stars: bool = True) -> dict[str, Fit]:
+    """Returns the baselines for these known ratings, by name, in the order of the registry.
+
+    Those that predict ratings are for `stars` alone.
+    """
     rated = len(np.unique(known.movies))
-    return {name: FITS[name][0] for name in BASELINES if FITS[name][1](rated)}
+    return {
+        name: FITS[name][0]
+        for name, baseline in BASELINES.items()
+        if FITS[name][1](rated) and (stars or not baseline.rates)
+    }
 
 
 @_baseline(POPULARITY)

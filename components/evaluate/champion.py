@@ -15,6 +15,7 @@ from components.errors import UserError
 from components.evaluate.held_out import HeldOut, Slice
 from components.evaluate.verdict import ComparedChampion
 from components.ingest.dataset import SplitSettings
+from components.ingest.settings import IMPLICIT, STARS, Feedback
 from components.metrics import NOT_TRAINED_ON_BY_CHAMPION
 from components.registry.champion_log import BEST_MODEL, CHAMPION_FILE, MODEL, ServedChampion
 from components.saved_models import SAVED_MODEL
@@ -161,6 +162,7 @@ class PastComparison:
         absence = "" if enough else split_mismatch(split_of(best.model), held_out.split)
         if trained:
             absence = "The best of the champions before was trained on some of the test rows."
+        absence = feedback_mismatch(_data_of(best.model).feedback, held_out.feedback) or absence
         return cls(best.record, None if absence else partial(open_model, best.model), absence)
 
 
@@ -182,6 +184,8 @@ def comparison(champion: Champion, held_out: HeldOut, names: Vocabulary, ignored
         )
     if champion.model is None:
         return ChampionComparison(record, absence="There is no champion yet.")
+    if other := feedback_mismatch(_data_of(champion.model).feedback, held_out.feedback):
+        return ChampionComparison(record, absence=other, no_data=other)
     theirs = DataSummary.load(champion.model)
     mismatch = split_mismatch(split_of(champion.model), held_out.split)
     opener = partial(open_model, champion.model)
@@ -222,15 +226,28 @@ def open_model(directory: Path) -> "ScoringModel":
     return ScoringModel.load(directory)
 
 
-class _SplitOfModel(Document):
+class _DataOfModel(Document):
     """All that is read of a champion's model.json: a model of an earlier release may lack other fields."""
 
     split: SplitSettings | None = None
+    feedback: Feedback = STARS
+
+
+def _data_of(model: Path) -> _DataOfModel:
+    try:
+        return read_document(model / MODEL_FILE, _DataOfModel)
+    except UserError:
+        return _DataOfModel()
 
 
 def split_of(model: Path) -> SplitSettings | None:
     """Reads the split of the data of a model; None if it does not state it."""
-    try:
-        return read_document(model / MODEL_FILE, _SplitOfModel).split
-    except UserError:
-        return None
+    return _data_of(model).split
+
+
+def feedback_mismatch(champion: Feedback, challenger: Feedback) -> str:
+    """States that two models learned from different kinds of feedback; "" if from one."""
+    of = {STARS: "from stars", IMPLICIT: "from feedback without stars"}
+    return (
+        "" if champion == challenger else f"The champion learned {of[champion]}, this one {of[challenger]}."
+    )

@@ -13,6 +13,7 @@ from components.evaluate.bootstrap import GROUPS, group_of, interval
 from components.evaluate.held_out import HeldOut, share_of_more_popular
 from components.evaluate.ranking import LENGTH, Answers
 from components.evaluate.verdict import Interval
+from components.ingest.settings import STARS, Feedback
 from components.metrics import CHALLENGER, LIST_METRICS, RMSE, STAND_INS
 from components.vocabulary.interactions import UserRatings
 from components.vocabulary.vocabulary import Vocabulary
@@ -47,11 +48,11 @@ class TopKCurve(Document):
 
 
 class RatedMovie(Document):
-    """A movie with a rating; year is 0 where it is not known."""
+    """A movie with a rating, None without stars; year is 0 where it is not known."""
 
     title: str
     year: int
-    stars: float
+    stars: float | None
 
 
 class RecommendedMovie(Document):
@@ -243,20 +244,23 @@ def _user(held_out: HeldOut, vocabulary: Vocabulary, place: int, recommended: Ar
     return ExampleUser(
         user_id=str(held_out.user_ids[place]),
         known_ratings=len(known.movies),
-        liked=_best_rated(vocabulary, known),
+        liked=_best_rated(vocabulary, known, held_out.feedback),
         recommended=[
             RecommendedMovie(**_title(vocabulary, movie), rated_later=bool(movie in then.movies))
             for movie in recommended[:LENGTH].tolist()
             if movie >= 0
         ],
-        then=_best_rated(vocabulary, then),
+        then=_best_rated(vocabulary, then, held_out.feedback),
     )
 
 
-def _best_rated(vocabulary: Vocabulary, ratings: UserRatings) -> list[RatedMovie]:
+def _best_rated(vocabulary: Vocabulary, ratings: UserRatings, feedback: Feedback) -> list[RatedMovie]:
     best = np.argsort(-ratings.ratings, kind="stable")[:_TITLES]
     return [
-        RatedMovie(**_title(vocabulary, int(ratings.movies[i])), stars=float(ratings.ratings[i]))
+        RatedMovie(
+            **_title(vocabulary, int(ratings.movies[i])),
+            stars=float(ratings.ratings[i]) if feedback == STARS else None,
+        )
         for i in best
     ]
 

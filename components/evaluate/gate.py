@@ -10,12 +10,14 @@ from components.evaluate import rules
 from components.evaluate.bootstrap import Resampled
 from components.evaluate.champion import ChampionComparison, DataChange, PastComparison
 from components.evaluate.verdict import FAIL, PASS, REPORT, UNDECIDED, Comparison, Rule
+from components.ingest.settings import IMPLICIT, STARS, Feedback
 from components.metrics import (
     BASELINES,
     BEST_CHAMPION,
     CHALLENGER,
     CHAMPION,
     GATE_METRICS,
+    METRICS,
     NDCG_10,
     RMSE,
     RULE_METRICS,
@@ -28,6 +30,7 @@ from components.metrics import (
 )
 
 _NOTHING = "There is nothing to measure it by: the challenger was not scored, or there are no test rows."
+_NO_STARS = "The feedback has no stars (--feedback implicit)."
 _CHAMPION_FAILED = "The champion was not scored."
 # The rules whose outcome says most about a model that passed, the most telling first.
 _TELLING = (
@@ -95,9 +98,12 @@ class Evidence:
     trained_on: int | None = None
     comparison: ChampionComparison = field(default_factory=ChampionComparison)
     past: PastComparison = field(default_factory=PastComparison)
+    feedback: Feedback = STARS  # of the rows
 
     def why_idle(self, metric: str) -> str:
-        """Says why a metric of retrieval cannot tell any two models apart on these rows; "" if it can."""
+        """Says why a metric cannot tell any two models apart on these rows; "" if it can."""
+        if self.feedback == IMPLICIT and METRICS[metric].in_stars:
+            return _NO_STARS
         shortest = {TOP_100_UNSEEN: self.k, NDCG_10: 1}.get(metric, 0)
         if self.choices is None or self.choices > shortest:
             return ""
@@ -177,7 +183,7 @@ def _apply(evidence: Evidence, settings: GateSettings) -> Iterator[Rule]:
     yield from _champion_rules(evidence, settings)
     yield from _best_champion_rules(evidence, settings)
     no_data = comparison.no_data or comparison.absence or _NOTHING
-    yield from data_rules(comparison.data, no_data, settings.data)
+    yield from data_rules(comparison.data, no_data, settings.data, evidence.feedback)
     if comparison.part:
         return
     for name, part in evidence.slices.items():
@@ -283,13 +289,20 @@ _DATA_RULES = {
 }
 
 
-def data_rules(data: DataChange | None, absence: str, bounds: DataBounds) -> Iterator[Rule]:
+# The rules of them that are about stars.
+_OF_STARS = ("rating_mean_shift", "rating_histogram_distance")
+
+
+def data_rules(
+    data: DataChange | None, absence: str, bounds: DataBounds, feedback: Feedback = STARS
+) -> Iterator[Rule]:
     """Holds `data` to the bounds; all rules are skipped where it is None, because of `absence`."""
     for metric, (bound_field, start) in _DATA_RULES.items():
         name = f"data_{metric}"
         comparison: Comparison = ">=" if bound_field.startswith("min_") else "<="
-        if data is None:
-            yield rules.skipped(name, metric, absence, comparison=comparison)
+        starless = feedback == IMPLICIT and metric in _OF_STARS
+        if data is None or starless:
+            yield rules.skipped(name, metric, _NO_STARS if starless else absence, comparison=comparison)
             continue
         value, bound = getattr(data, metric), getattr(bounds, bound_field)
         shown = f"{bound:.0%}"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from components.errors import UserError
 from components.ingest.database import has_column
 from components.ingest.dataset import SplitSettings
-from components.ingest.settings import ReadOptions
+from components.ingest.settings import STARS, Feedback, ReadOptions
 from components.metrics import gate_k
 from components.progress import log
 from components.vocabulary.interactions import Interactions, UserRatings, chunks
@@ -56,6 +56,7 @@ class HeldOut:
     population: int  # the number of users with pairs; more than n if only a sample of them is measured
     fingerprint: str = ""  # of the data that the pairs come from, for the verdict
     split: SplitSettings = _UNKNOWN_SPLIT  # of the same data
+    feedback: Feedback = STARS  # with "implicit", ratings are weights, which nobody predicts
 
     @cached_property
     def user_of_pair(self) -> Array:
@@ -85,7 +86,12 @@ class HeldOut:
         held_out = cls.of(
             interactions.split("test"), interactions.known(), vocabulary, interactions.rating_scale
         )
-        return replace(held_out, fingerprint=interactions.fingerprint, split=interactions.split_settings)
+        return replace(
+            held_out,
+            fingerprint=interactions.fingerprint,
+            split=interactions.split_settings,
+            feedback=interactions.feedback,
+        )
 
     @classmethod
     def of(
@@ -192,20 +198,28 @@ def read_ratings(
     """
     from components.ingest import inputs, layouts, rows
     from components.ingest.database import database
+    from components.ingest.implicit import ANY_COUNT, read_counts
 
     with tempfile.TemporaryDirectory(prefix="twotower-evaluate-") as directory:
         scratch = Path(directory)
-        roles, user = layouts.parse_columns(columns, one_user=bool(options.user)), options.user
-        opened = inputs.open_all(names, _FLAG, scratch, lambda file: layouts.fits(file, "", roles), user)
-        files = [(file, layouts.layout_of(file, "", roles)) for file in opened]
+        user, events = options.user, options.implicit
+        roles = layouts.parse_columns(columns, one_user=bool(user), implicit=events)
+        opened = inputs.open_all(
+            names, _FLAG, scratch, lambda file: layouts.fits(file, "", roles, events), user
+        )
+        files = [(file, layouts.layout_of(file, "", roles, events)) for file in opened]
         timed = any("time" in layout.positions for _, layout in files)
         with database(scratch, _MEMORY_GB) as connection:
             rows.create_tables(connection, timed)
             for part in (part for file in opened for part in file.open_parts()):
-                layout = layouts.layout_of(part, "", roles)
+                layout = layouts.layout_of(part, "", roles, events)
                 rows.append(connection, part, layout, options, timed, for_test=True)
-            found = _valid_rows(connection, rating_scale)
+            if events:
+                read_counts(connection, any(layout.counts for _, layout in files))
+            found = _valid_rows(connection, ANY_COUNT if events else rating_scale, events)
     if len(found.ratings.movies) == 0:
+        if events:
+            raise UserError(f"{_FLAG} {names} holds no event; name a file of events")
         low, high = rating_scale
         raise UserError(
             f"{_FLAG} {names} holds no rating from {low:g} to {high:g}; "
@@ -214,7 +228,9 @@ def read_ratings(
     return found
 
 
-def _valid_rows(connection: Any, rating_scale: tuple[float, float]) -> NamedRatings:
+def _valid_rows(connection: Any, rating_scale: tuple[float, float], events: bool) -> NamedRatings:
+    from components.ingest.split import WEIGHT
+
     fine = "reason = 0 AND rating BETWEEN $low AND $high"
     scale = dict(zip(("low", "high"), rating_scale, strict=True))
     (refused,) = connection.execute(
@@ -226,6 +242,8 @@ def _valid_rows(connection: Any, rating_scale: tuple[float, float]) -> NamedRati
     if has_column(connection, "rows", "time"):  # as in `ingest`: where all have times, the latest counts
         by_time = "last(rating ORDER BY time, rowid)"
         latest = f"CASE WHEN count(time) = count(*) THEN {by_time} ELSE {latest} END"
+    if events:
+        latest = WEIGHT.format("sum(rating::DOUBLE)") + "::FLOAT"
     columns = connection.execute(
         f"""
         SELECT user_id, movie_id, {latest} AS stars

@@ -13,7 +13,7 @@ from components.evaluate.held_out import HeldOut, NamedRatings, read_ratings
 from components.evaluate.verdict import ComparedChampion
 from components.export.manifest import load_index
 from components.ingest.dataset import SplitSettings
-from components.ingest.settings import ReadOptions
+from components.ingest.settings import Feedback, ReadOptions
 from components.progress import log
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import UserRatings, chunks
@@ -40,6 +40,7 @@ class IndexedModel:
     rating_scale: tuple[float, float]  # in stars
     fingerprint: str  # of the data
     split: SplitSettings  # of the data
+    feedback: Feedback  # of the data
     _loaded: Any = field(repr=False)  # the signatures hold the loaded object's variables only weakly
 
     @classmethod
@@ -61,6 +62,7 @@ class IndexedModel:
             rating_scale=manifest.rating_scale,
             fingerprint=manifest.fingerprint,
             split=manifest.split,
+            feedback=manifest.feedback,
             _loaded=loaded,
         )
 
@@ -120,17 +122,22 @@ def compare_indexes(
     mine = IndexedModel.load(_directory(index, registry))
     theirs = IndexedModel.load(_directory(against, registry)) if against else None
     both = [mine, theirs] if theirs else [mine]
+    if theirs and mine.feedback != theirs.feedback:
+        raise UserError(
+            f"--index {index} is of {mine.feedback}, --against {against} is not; compare like with like"
+        )
     known = [one.trained for one in both]
     wanted = [one.held_out for one in both]
     if ratings:
-        wanted = [read_ratings(ratings, columns, mine.rating_scale, ReadOptions.read(ingest_settings))]
+        options = replace(ReadOptions.read(ingest_settings), feedback=mine.feedback)
+        wanted = [read_ratings(ratings, columns, mine.rating_scale, options)]
     names, held_out = _common_world(both, known, wanted)
     if len(held_out.pairs.movies) == 0:
         raise UserError(
             f"{ratings or index} has no rating that the indexes were not trained on; "
             "name held-out ratings with --ratings"
         )
-    held_out = replace(held_out, fingerprint=mine.fingerprint, split=mine.split)
+    held_out = replace(held_out, fingerprint=mine.fingerprint, split=mine.split, feedback=mine.feedback)
     trained = _summary(mine, held_out, names)
     comparison = _comparison(trained, theirs, against, held_out, names)
     return ComparedIndexes(lambda: mine.scoring, trained, comparison, held_out, names)

@@ -35,6 +35,7 @@ from components.evaluate.verdict import (
     ValuesByScorer,
     Verdict,
 )
+from components.ingest.settings import STARS
 from components.metrics import (
     BEST_CHAMPION,
     CALIBRATION_ERROR,
@@ -129,6 +130,7 @@ def evaluate_challenger(
         trained_on=_trained_on(trained, held_out),
         comparison=comparison,
         past=past,
+        feedback=held_out.feedback,
     )
     rules = decide(evidence, settings)
     blessed, publish, reason = conclude(rules, gate, scored=mine is not None)
@@ -165,6 +167,7 @@ def evaluate_challenger(
         best_champion=past.record,
         fingerprint=held_out.fingerprint,
         split=held_out.split,
+        feedback=held_out.feedback,
         model_digest=model_digest,
     )
     tables = details(answers, whole.metrics, calibrations, held_out, vocabulary)
@@ -193,7 +196,7 @@ def _score_all(
     for name, open_model in models.items():
         try:
             model = open_model()
-            scorer = ModelScorer(model, held_out.movie_ids)
+            scorer = ModelScorer(model, held_out.movie_ids, rates=held_out.feedback == STARS)
             answers[name] = found = score(scorer, held_out, name)
             if name == CHALLENGER:
                 users = scorer.find_non_finite(held_out, vocabulary.user_ids)
@@ -279,7 +282,7 @@ def _intervals(measured: Resampled) -> IntervalsByScorer:
 def _score_baselines(held_out: HeldOut, cache: Path | None) -> dict[str, Answers]:
     """Returns the baselines' answers, computed or kept in the directory `cache`, if that can be written."""
     known, movies = held_out.known, len(held_out.movie_ids)
-    fits = applicable(known)
+    fits = applicable(known, held_out.feedback == STARS)
     file, key = (cache / CACHE_FILE if cache else None), _cache_key(held_out)
     kept = _read_cache(file, key) if file else {}
     if kept.keys() == fits.keys():

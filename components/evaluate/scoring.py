@@ -98,8 +98,12 @@ class ModelScorer:
     the model answers for an unknown movie. A movie that only the model knows is no candidate.
     """
 
-    def __init__(self, model: "ScoringModel", movie_ids: Array) -> None:
-        """Prepares `model` for the catalogue `movie_ids`, strings [M]."""
+    def __init__(self, model: "ScoringModel", movie_ids: Array, rates: bool = True) -> None:
+        """Prepares `model` for the catalogue `movie_ids`, strings [M].
+
+        `rates` is false for feedback without stars: the model is then asked for none.
+        """
+        self._rates = rates
         row_of = {str(movie): row for row, movie in enumerate(model.movie_ids)}
         self._model = model
         self._rows = np.array([row_of.get(str(movie), -1) for movie in movie_ids], np.int32)
@@ -118,6 +122,8 @@ class ModelScorer:
         with np.errstate(invalid="ignore", over="ignore"):  # the gate finds what is not finite
             scores = np.column_stack([queries, np.ones_like(queries[:, :1])]) @ self._vectors.T
         scores[~np.isfinite(queries).all(axis=1)] = np.nan
+        if not self._rates:
+            return Predictions(scores, None, self._columns)
         stars = self._model.rate(batch.user_ids, history, batch.pairs.owners, self._rows[batch.pairs.movies])
         return Predictions(scores, stars, self._columns)
 
@@ -130,8 +136,10 @@ class ModelScorer:
         users = held_out.known.users
         movies = np.unique(self._rows)  # those that the model does not know are one
         others = np.setdiff1d(np.arange(users), held_out.users)
-        starred = np.linspace(0, users - 1, max(1, min(users, _STARRED_USERS, _MOST_STARS // len(movies))))
-        starred = np.unique(starred.astype(np.int64))
+        starred: Array = np.linspace(
+            0, users - 1, max(1, min(users, _STARRED_USERS, _MOST_STARS // len(movies)))
+        )
+        starred = np.unique(starred.astype(np.int64))[: None if self._rates else 0]
         bad = np.zeros(users, np.bool_)
 
         def ask(part: tuple[Array, Array]) -> None:

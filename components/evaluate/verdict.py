@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from components.documents import Document, read_document
 from components.ingest.dataset import SplitSettings
+from components.ingest.settings import STARS, Feedback
 from components.metrics import BEST_CHAMPION, CHALLENGER, CHAMPION, GATE_METRICS, Metric, at_k, metric_of
 
 VERDICT_FILE = "verdict.json"
@@ -112,6 +113,7 @@ class Verdict(Document):
     best_champion: ComparedChampion = ComparedChampion(exists=False)
     fingerprint: str
     split: SplitSettings
+    feedback: Feedback = STARS  # of the test rows; with "implicit" there are no metrics in stars
     # Of the challenger's SavedModel; "" in the verdicts of earlier versions, and on an index.
     model_digest: str = ""
 
@@ -139,7 +141,11 @@ class Verdict(Document):
     @property
     def gate_metrics(self) -> tuple[Metric, ...]:
         """The metrics that stand first and that slices are measured in, retrieval at `k`."""
-        return tuple(metric_of(at_k(metric.name, self.k)) for metric in GATE_METRICS)
+        return tuple(
+            metric_of(at_k(metric.name, self.k))
+            for metric in GATE_METRICS
+            if self.feedback == STARS or not metric.in_stars
+        )
 
     @property
     def scorers(self) -> ValuesByScorer:

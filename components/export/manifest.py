@@ -9,6 +9,7 @@ import msgspec
 from components.documents import Document, read_document
 from components.errors import UserError
 from components.ingest.dataset import SplitSettings
+from components.ingest.settings import STARS, Feedback
 from components.saved_models import check_operations
 from components.train.settings import current_names
 
@@ -97,6 +98,8 @@ class IndexManifest(Document, kw_only=True):
     training_users: int  # those of `users` with training ratings
     ratings: RatingCounts
     rating_scale: tuple[float, float]  # the least and the greatest rating, in stars
+    # With "implicit", ratings are weights (1 + log(1 + events)), and those that are predicted are all 0.
+    feedback: Feedback = STARS
     dimension: int  # of the candidate vectors
     bytes: int  # size of the SavedModel
     fingerprint: str  # identifies the input files

@@ -85,6 +85,7 @@ def export(
             training_users=rows.training_users,
             ratings=RatingCounts(known=len(inputs.known.movies), held_out=len(inputs.held_out.movies)),
             rating_scale=rows.rating_scale,
+            feedback=rows.feedback,
             dimension=inputs.scoring.vectors.shape[1],
             bytes=sum(file.stat().st_size for file in staging.rglob("*") if file.is_file()),
             fingerprint=rows.fingerprint,

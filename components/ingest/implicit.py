@@ -3,17 +3,23 @@
 import math
 from typing import Any
 
-from components.ingest.database import has_column, one_row
+from components.ingest.database import one_row
 from components.ingest.dataset import USUAL_SCALES, Scale, fit_scale
 from components.ingest.rejects import RejectReason
 
-# The weight of a user's events with a movie, given the sum of their counts. It begins at 1.
-WEIGHT = "(1 + ln(1 + {}))"
+# That of no event.
 LEAST_WEIGHT = 1.0
 # No count is off the scale.
 ANY_COUNT: Scale = (-math.inf, math.inf)
 # The greatest of counts is so many times their median; of stars, it is a few times.
 _LONG_TAIL = 10
+# An exact one would hold all values.
+_MEDIAN = "approx_quantile(rating, 0.5)"
+
+
+def weight_of(count: float) -> float:
+    """Returns the weight of so many events, as `split.WEIGHT` does."""
+    return 1 + math.log1p(count)
 
 
 def count_of(weight: float) -> float:
@@ -26,18 +32,12 @@ def find_events(connection: Any, scale: Scale, asked: bool) -> str | None:
 
     `scale` is theirs; `asked` says whether the user named it.
     """
-    rows, binary, median, greatest = one_row(
-        connection,
-        """
-        SELECT count(*), count(*) FILTER (rating IN (0, 1)), median(rating), max(rating)
-        FROM rows WHERE reason = 0
-        """,
-    )
-    if asked or not rows:
+    if asked or scale[0] < 0 or scale in USUAL_SCALES:
         return None
-    if binary == rows:
+    if scale == (0, 1):
         return "the ratings are zeros and ones; if they are likes or purchases, add --feedback implicit"
-    if scale in USUAL_SCALES or scale[0] < 0 or greatest < _LONG_TAIL * max(median, 1):
+    median, greatest = one_row(connection, f"SELECT {_MEDIAN}, max(rating) FROM rows WHERE reason = 0")
+    if greatest < _LONG_TAIL * max(median, 1):
         return None
     return (
         f"half of the ratings are at most {median:g}, and the greatest is {greatest:g}: if they are counts "
@@ -55,7 +55,7 @@ def read_counts(connection: Any, counts: bool) -> str | None:
     rows, binary, median, least, greatest = one_row(
         connection,
         f"""
-        SELECT count(*), count(*) FILTER (rating IN (0, 1)), median(rating), min(rating), max(rating)
+        SELECT count(*), count(*) FILTER (rating IN (0, 1)), {_MEDIAN}, min(rating), max(rating)
         FROM rows WHERE {fine}
         """,
     )
@@ -70,28 +70,6 @@ def read_counts(connection: Any, counts: bool) -> str | None:
         f"the ratings from {least:g} to {greatest:g} look like stars, which --feedback implicit drops: each "
         "row counts as one event; if they are counts, name their column with --columns"
     )
-
-
-def sum_events(connection: Any, first_test_row: int) -> int:
-    """Joins the rows of `keyed` of one user and movie into one, whose rating is the weight of their counts.
-
-    Events of the files from `first_test_row` on are summed apart. Of the row and the time the last counts.
-    Returns how many rows there are less.
-    """
-    (before,) = one_row(connection, "SELECT count(*) FROM keyed")
-    time = ", max(time) AS time" if has_column(connection, "keyed", "time") else ""
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TABLE keyed AS
-        SELECT user, movie, {WEIGHT.format("sum(rating::DOUBLE)")}::FLOAT AS rating, max(row) AS row,
-            any_value(hash) AS hash {time}
-        FROM keyed GROUP BY user, movie, row >= $first_test_row
-        ORDER BY user, movie, max(row)
-        """,
-        {"first_test_row": first_test_row},
-    )
-    (after,) = one_row(connection, "SELECT count(*) FROM keyed")
-    return int(before - after)
 
 
 def weight_scale(connection: Any) -> Scale:

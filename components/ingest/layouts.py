@@ -128,7 +128,7 @@ _PRIZE_MOVIE = re.compile(r"[^,:\s]+:")
 
 
 class Wanted(NamedTuple):
-    """What a layout is looked for by."""
+    """Conditions that a layout is to meet."""
 
     named: bool = False  # whether the user has named it
     implicit: bool = False  # whether the rows are events, and not stars

@@ -7,7 +7,6 @@ from typing import Any
 
 from components.ingest.database import has_column, one_row
 from components.ingest.dataset import SPLITS, IngestSettings, Scale, SplitCounts
-from components.ingest.implicit import sum_events
 from components.ingest.rejects import RejectReason
 
 # A Mersenne prime: the hash of a row is two numbers below it, side by side in 62 bits.
@@ -104,6 +103,9 @@ def _redivide(connection: Any, split: str, windows: str, parameters: dict[str, A
     connection.execute("DROP TABLE redivided")
 
 
+# The weight of a user's events with a movie, given the sum of their counts. It begins at 1.
+WEIGHT = "(1 + ln(1 + {}))"
+
 _TRAIN, _VALIDATION, _TEST = range(len(SPLITS))
 # Greater than the number of any row.
 _NEVER = (1 << 63) - 1
@@ -128,7 +130,7 @@ def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> in
     _reject(connection, scale)
     _list_unknown_movies(connection)
     _join(connection, scale)
-    added = sum_events(connection, first_test_row) if settings.read.implicit else 0
+    added = _sum_events(connection, first_test_row) if settings.read.implicit else 0
     _find_duplicates(connection, settings, first_test_row)
     if settings.min_movie_ratings > 1:
         _leave_out(connection, "movie", settings.min_movie_ratings)
@@ -206,6 +208,28 @@ def _join(connection: Any, scale: Scale) -> None:
         {"low": scale[0], "high": scale[1]},
     )
     connection.execute("DROP TABLE rows")
+
+
+def _sum_events(connection: Any, first_test_row: int) -> int:
+    """Joins the rows of `keyed` of one user and movie into one, whose rating is the weight of their counts.
+
+    Events of the files from `first_test_row` on are summed apart. Of the row and the time the last counts.
+    Returns how many rows there are less.
+    """
+    (before,) = one_row(connection, "SELECT count(*) FROM keyed")
+    time = ", max(time) AS time" if has_column(connection, "keyed", "time") else ""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TABLE keyed AS
+        SELECT user, movie, {WEIGHT.format("sum(rating::DOUBLE)")}::FLOAT AS rating, max(row) AS row,
+            any_value(hash) AS hash {time}
+        FROM keyed GROUP BY user, movie, row >= $first_test_row
+        ORDER BY user, movie, max(row)
+        """,
+        {"first_test_row": first_test_row},
+    )
+    (after,) = one_row(connection, "SELECT count(*) FROM keyed")
+    return int(before - after)
 
 
 def _find_duplicates(connection: Any, settings: IngestSettings, first_test_row: int) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,11 @@ SCHEMA = pa.schema(
     ]
 )
 
-_TITLED = SCHEMA.append(pa.field("title", pa.string())).append(pa.field("year", pa.int32()))
+
+def _schema(index: PublishedIndex) -> pa.Schema:
+    """Returns the columns of the output; of feedback without stars there is no rating."""
+    return SCHEMA if index.rates else SCHEMA.remove(SCHEMA.get_field_index("rating"))
+
 
 # The columns with few distinct values. A dictionary of the others takes time and makes the file larger.
 _REPEATING = ["user_id", "rank", "movie_id", "known_user"]
@@ -82,8 +87,11 @@ def write_recommendations(
     `output` is a path, gs:// or s3:// URI. By .csv or .jsonl at its end it is CSV or JSON lines, with title
     and year, else Parquet. Finished parts are kept beside it, or in the local cache if it is in a bucket,
     until it is complete: the same call, repeated after a kill, resumes after the last part.
-    Memory use does not depend on the number of users. Raises `UserError` if `output` cannot be written.
+    Memory use does not depend on the number of users. Raises `UserError` if `output` cannot be written, or
+    the order is by rating and the index predicts none.
     """
+    if order == "rating":
+        index.require_ratings("--order rating")
     parts, deliver = _destination(str(output))
     digest = hashlib.sha256("\n".join(users).encode()).hexdigest()
     movies = pa.array(index.movie_ids, pa.string())
@@ -96,7 +104,7 @@ def write_recommendations(
     try:
         _open_parts(parts, BatchPlan(manifest=index.manifest, k=k, known=known, users=digest, order=order))
         with _writer(parts / "whole", PurePosixPath(str(output)).suffix, index) as write:
-            rows = _join(_write_parts(parts, users, ask), write)
+            rows = _join(_write_parts(parts, users, ask, _schema(index)), write)
         deliver(parts / "whole")
     except OSError as error:
         remote = is_remote(str(output))
@@ -152,7 +160,7 @@ def _open_parts(parts: Path, plan: BatchPlan) -> None:
         write_document(record, plan)
 
 
-def _write_parts(parts: Path, users: Sequence[str], ask: Ask) -> Iterator[Path]:
+def _write_parts(parts: Path, users: Sequence[str], ask: Ask, schema: pa.Schema) -> Iterator[Path]:
     with Progress("recommend", total=len(users), unit="users") as progress:
         for part in chunks(max(len(users), 1), _PART):
             some, start = users[part], part.start
@@ -160,11 +168,11 @@ def _write_parts(parts: Path, users: Sequence[str], ask: Ask) -> Iterator[Path]:
             if file.is_file():
                 log(f"users {start + 1:,} to {start + len(some):,} were done before")
             else:
-                _write_part(file, some, ask, progress)
+                _write_part(file, some, ask, schema, progress)
             yield file
 
 
-def _write_part(file: Path, users: Sequence[str], ask: Ask, progress: Progress) -> None:
+def _write_part(file: Path, users: Sequence[str], ask: Ask, schema: pa.Schema, progress: Progress) -> None:
     batches = [users[part] for part in chunks(len(users), _BATCH)]
     tables = []
     # Much of the work on a request uses one thread: several requests at once use all processors.
@@ -174,8 +182,8 @@ def _write_part(file: Path, users: Sequence[str], ask: Ask, progress: Progress) 
             progress.advance(len(some))
     staging = file.with_suffix(".partial")
     # Not compressed: a part is read once and then deleted.
-    with pq.ParquetWriter(staging, SCHEMA, compression="none", use_dictionary=_REPEATING) as writer:
-        writer.write_table(pa.concat_tables(tables) if tables else SCHEMA.empty_table())
+    with pq.ParquetWriter(staging, schema, compression="none", use_dictionary=_REPEATING) as writer:
+        writer.write_table(pa.concat_tables(tables) if tables else schema.empty_table())
     staging.replace(file)
 
 
@@ -184,17 +192,14 @@ def _table(users: Sequence[str], movies: pa.Array, answer: dict[str, np.ndarray]
     rows = answer["row"]
     kept = rows < len(movies)
     owner, rank = np.nonzero(kept)
-    return pa.table(
-        {
-            "user_id": pa.array(users, pa.string()).take(pa.array(owner)),
-            "rank": rank.astype(np.int32) + 1,
-            "movie_id": movies.take(pa.array(rows[kept])),
-            "score": answer["score"][kept],
-            "rating": answer["rating"][kept],
-            "known_user": answer["known_user"][owner],
-        },
-        schema=SCHEMA,
-    )
+    columns: dict[str, Any] = {
+        "user_id": pa.array(users, pa.string()).take(pa.array(owner)),
+        "rank": rank.astype(np.int32) + 1,
+        "movie_id": movies.take(pa.array(rows[kept])),
+        **{name: answer[name][kept] for name in ("score", "rating") if name in answer},
+        "known_user": answer["known_user"][owner],
+    }
+    return pa.table(columns, schema=pa.schema([SCHEMA.field(name) for name in columns]))
 
 
 def _by_rating(answer: dict[str, np.ndarray], k: int, movies: int) -> dict[str, np.ndarray]:
@@ -211,14 +216,16 @@ Write = Callable[[pa.Table], object]
 @contextmanager
 def _writer(target: Path, suffix: str, index: PublishedIndex) -> Iterator[Write]:
     """Opens the whole file, and gives what appends rows to it."""
+    schema = _schema(index)
     if suffix == ".csv":
-        with pa.csv.CSVWriter(target, _TITLED) as whole:
+        titled = schema.append(pa.field("title", pa.string())).append(pa.field("year", pa.int32()))
+        with pa.csv.CSVWriter(target, titled) as whole:
             yield lambda table: whole.write_table(_titled(table, index))
     elif suffix == ".jsonl":
         with target.open("w", encoding="utf-8") as lines:
             yield lambda table: lines.write(_json_lines(_titled(table, index)))
     else:
-        with pq.ParquetWriter(target, SCHEMA, compression="zstd", use_dictionary=_REPEATING) as writer:
+        with pq.ParquetWriter(target, schema, compression="zstd", use_dictionary=_REPEATING) as writer:
             yield writer.write_table
 
 
@@ -233,7 +240,8 @@ def _titled(table: pa.Table, index: PublishedIndex) -> pa.Table:
 def _json_lines(table: pa.Table) -> str:
     rows = table.to_pylist()
     for row in rows:
-        row |= {name: float(str(np.float32(row[name]))) for name in ("score", "rating")}  # 4.1, not 4.0999999
+        # 4.1, not 4.0999999
+        row |= {name: float(str(np.float32(row[name]))) for name in ("score", "rating") if name in row}
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 

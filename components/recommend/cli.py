@@ -127,20 +127,23 @@ def recommend(
     if not movies:
         left = "--only and --exclude leave no other movie" if only or exclude else "there is no other"
         click.echo(f"Nothing to recommend: user {user} has rated every movie that can be; {left}.", err=True)
-    rows = [[*_movie_cells(movie), stars(movie["rating"])] for movie in movies]
-    _show_table(f"For user {user}", ["movie", "id", "predicted rating"], rows)
+    _show_recommendations(f"For user {user}", movies, published.rates)
 
 
 def _recommend_to_own(
     published: "PublishedIndex", file: str, rating_scale: str, k: int, order: str, as_json: bool
 ) -> None:
     from components.ingest.dataset import parse_scale
+    from components.ingest.implicit import weight_of
     from components.recommend.index import POOL
     from components.recommend.own_ratings import read_own_ratings
 
+    if order == "rating":
+        published.require_ratings("--order rating")
     scale = published.manifest.rating_scale
     own = read_own_ratings(file, published.titles, scale, parse_scale(rating_scale))
-    movies = published.recommend_from_history(own.stars, max(k, POOL) if order == "rating" else k)
+    seen = own.stars if published.rates else dict.fromkeys(own.stars, weight_of(1))  # one event each
+    movies = published.recommend_from_history(seen, max(k, POOL) if order == "rating" else k)
     if order == "rating":
         movies = sorted(movies, key=lambda movie: -movie["rating"])[:k]
     if as_json:
@@ -152,8 +155,7 @@ def _recommend_to_own(
         shown = ", ".join(map(printable, own.missing[:_MISSING_SHOWN]))
         more = len(own.missing) - _MISSING_SHOWN
         click.echo(f"not found: {shown}{f' and {more} more' if more > 0 else ''}", err=True)
-    rows = [[*_movie_cells(movie), stars(movie["rating"])] for movie in movies]
-    _show_table(f"For the ratings in {file}", ["movie", "id", "predicted rating"], rows)
+    _show_recommendations(f"For the ratings in {file}", movies, published.rates)
 
 
 # Titles that are named, of those that the catalogue has not.
@@ -186,14 +188,17 @@ def rate(published: "PublishedIndex", user: str, movie: str, known: Any, as_json
 def history(published: "PublishedIndex", user: str, as_json: bool) -> None:
     """List the ratings of USER, the best rated movies first."""
     movies = published.history(user)
+    figure_of = stars if published.rates else "{:g}".format
     if as_json:
         print_json({"user_id": user, "history": movies})
         return
+    figure, heading = ("rating", "rated") if published.rates else ("count", "count")
     rows = [
-        [*_movie_cells(movie), stars(movie["rating"]), "test" if movie["held_out"] else ""]
+        [*_movie_cells(movie), figure_of(movie[figure]), "test" if movie["held_out"] else ""]
         for movie in movies
     ]
-    _show_table(f"User {user}: {len(movies)} ratings", ["movie", "id", "rated", "split"], rows)
+    what = "ratings" if published.rates else "movies"
+    _show_table(f"User {user}: {len(movies)} {what}", ["movie", "id", heading, "split"], rows)
 
 
 @click.command()
@@ -212,6 +217,15 @@ def similar(published: "PublishedIndex", movie: str, k: int, as_json: bool) -> N
     _show_table(heading, ["movie", "id", "similarity"], rows)
 
 
+def _show_recommendations(heading: str, movies: Sequence[dict[str, Any]], rated: bool) -> None:
+    columns = ["movie", "id", "predicted rating" if rated else "score"]
+    rows = [
+        [*_movie_cells(movie), stars(movie["rating"]) if rated else f"{movie['score']:.3f}"]
+        for movie in movies
+    ]
+    _show_table(heading, columns, rows)
+
+
 def _movie_cells(movie: dict[str, Any]) -> list[str]:
     return [titled(movie["title"], movie["year"]), movie["movie_id"]]
 
@@ -228,7 +242,7 @@ def find_index(registry: str, version: str, index: str) -> str:
 
 
 # The columns of all tables that are aligned to the right.
-_NUMBERS = ("id", "predicted rating", "rated", "similarity")
+_NUMBERS = ("id", "predicted rating", "rated", "count", "score", "similarity")
 
 
 def _show_table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

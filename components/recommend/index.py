@@ -14,6 +14,8 @@ import numpy.typing as npt
 from components.display import printable, stars
 from components.errors import UserError
 from components.export.manifest import IndexManifest, load_index
+from components.ingest.implicit import count_of
+from components.ingest.settings import STARS
 from components.recommend.titles import Titles, titled
 from components.vocabulary.interactions import chunks
 
@@ -67,19 +69,19 @@ class Recommendations:
     """The k best movies for each of n users, best first.
 
     Rows with fewer than k movies are padded: movie_id and title "", year 0, rating 0.0 and the least finite
-    float32 as the score.
+    float32 as the score. An index of feedback without stars gives no ratings.
     """
 
     movie_id: Strings  # str objects [n, k]
     title: Strings  # str objects [n, k]
     year: npt.NDArray[np.int32]  # int32 [n, k]; 0 = unknown
     score: npt.NDArray[np.float32]  # float32 [n, k], comparable for one user only
-    rating: npt.NDArray[np.float32]  # float32 [n, k], predicted, in stars
+    rating: npt.NDArray[np.float32] | None  # float32 [n, k], predicted, in stars
     known_user: npt.NDArray[np.bool_]  # bool [n]; an unknown user gets the most popular movies
 
     def movies(self, row: int) -> list[dict[str, Any]]:
         """Returns the movies for one user without the padding: movie_id, title, year, score, rating."""
-        return movies_of(vars(self), row, "score", "rating")
+        return movies_of(vars(self), row, "score", *(["rating"] if self.rating is not None else []))
 
 
 class PublishedIndex:
@@ -87,6 +89,8 @@ class PublishedIndex:
 
     def __init__(self, manifest: IndexManifest, loaded: Any) -> None:
         self.manifest = manifest
+        # Whether it predicts ratings; of feedback without stars there are none.
+        self.rates = manifest.feedback == STARS
         # The signatures hold only weak references to the variables of the loaded object.
         self._loaded, self._signatures = loaded, loaded.signatures
 
@@ -116,23 +120,28 @@ class PublishedIndex:
           exclude: ids of movies never to recommend.
           only: ids of the movies to choose from; empty for all.
           order: "rating" orders the `pool` movies with the best scores by predicted rating.
+
+        Raises `UserError` if the order is by rating, and the index predicts none.
         """
+        if order == "rating":
+            self.require_ratings("--order rating")
         signature, inputs = "recommend", dict[str, Any](k=k, ratings=known)
         if include_rated or exclude or only or order != "score":
             signature = "recommend_filtered"
             inputs |= {"include_rated": include_rated, "exclude": exclude, "only": only}
             inputs |= {"order": order, "pool": pool}
         answer = joined([self._ask(signature, user_id=some, **inputs) for some in batches(user_ids, _BATCH)])
-        return Recommendations(**{field.name: answer[field.name] for field in fields(Recommendations)})
+        found = {field.name: answer[field.name] for field in fields(Recommendations)}
+        return Recommendations(**found if self.rates else {**found, "rating": None})
 
     def ranking(self, user_ids: Sequence[str], k: int, known: Known = "all") -> dict[str, npt.NDArray[Any]]:
-        """Does `recommend` in one request, for bulk work: row, score, rating, known_user.
+        """Does `recommend` in one request, for bulk work: row, score, rating if it rates, known_user.
 
         A row is a position in `movie_ids`; their number stands for no movie.
         """
         signature = "rank" if "rank" in self._signatures else "recommend"
         answer = self._call(signature, user_id=user_ids, k=k, ratings=known)
-        ranked = {name: answer[name].numpy() for name in ("score", "rating", "known_user")}
+        ranked = {name: answer[name].numpy() for name in (*self._figures, "known_user")}
         if signature == "rank":
             return {"row": answer["row"].numpy(), **ranked}
         # An index of an earlier release.
@@ -143,7 +152,8 @@ class PublishedIndex:
     def recommend_from_history(self, history: Mapping[str, float], k: int) -> list[dict[str, Any]]:
         """Finds the k best movies for ratings, movie id -> stars; unknown movies are left out.
 
-        Returns: movie_id, title, year, score and predicted rating, the best first.
+        Of feedback without stars, the values are weights. Returns: movie_id, title, year, score and, if the
+        index rates, predicted rating, the best first.
         """
         answer = self._ask(
             "recommend_from_history",
@@ -152,7 +162,7 @@ class PublishedIndex:
             row_splits=[0, len(history)],
             k=k,
         )
-        return movies_of(answer, 0, "score", "rating")
+        return movies_of(answer, 0, *self._figures)
 
     def rate(
         self, user_ids: Sequence[str], movie_ids: Sequence[str], known: Known = "all"
@@ -160,7 +170,9 @@ class PublishedIndex:
         """Predicts ratings in stars, float32 [n], for pairs of a user and a movie.
 
         A rating that the user gave to the same movie is not read. Put the pairs of a user next to each other.
+        Raises `UserError` if the index predicts none.
         """
+        self.require_ratings("rate")
         pairs = zip(batches(user_ids, _PAIRS_BATCH), batches(movie_ids, _PAIRS_BATCH), strict=True)
         answers = [
             self._ask("rate", user_id=users, movie_id=movies, ratings=known) for users, movies in pairs
@@ -171,6 +183,7 @@ class PublishedIndex:
     def history(self, user_id: str) -> list[dict[str, Any]]:
         """Returns the ratings of the user: movie_id, title, year, rating and held_out, the best rated first.
 
+        Of feedback without stars, each has the count of events in place of a rating.
         Raises `UserError` if the user is unknown.
         """
         ratings = self.histories([user_id])[0]
@@ -187,7 +200,8 @@ class PublishedIndex:
         splits = answer["row_splits"]
         rows = records({name: answer[name] for name in ("movie_id", "title", "year", "rating", "held_out")})
         users = [rows[start:end] for start, end in itertools.pairwise(splits)]
-        return [sorted(user, key=lambda movie: -movie["rating"]) for user in users]
+        users = [sorted(user, key=lambda movie: -movie["rating"]) for user in users]
+        return users if self.rates else [[_counted(movie) for movie in user] for user in users]
 
     def similar(self, movie_id: str, k: int) -> list[dict[str, Any]]:
         """Finds the k most similar movies: movie_id, title, year, similarity; none for an unknown id."""
@@ -202,6 +216,18 @@ class PublishedIndex:
     def user_ids(self) -> list[str]:
         """All known users; those with training ratings come first."""
         return list(self._ask("users")["user_id"])
+
+    @property
+    def _figures(self) -> tuple[str, ...]:
+        return ("score", "rating") if self.rates else ("score",)
+
+    def require_ratings(self, what: str) -> None:
+        """Raises `UserError` if the index predicts no ratings, which `what` asks for."""
+        if not self.rates:
+            raise UserError(
+                f"{what}: the index learned from feedback without stars (--feedback implicit) and predicts "
+                "no ratings; ask it to recommend, by score"
+            )
 
     @property
     def movie_ids(self) -> list[str]:
@@ -240,6 +266,13 @@ class PublishedIndex:
         return outputs
 
 
+def _counted(movie: dict[str, Any]) -> dict[str, Any]:
+    """Returns a movie of a history with the count of events that its weight was made of."""
+    events = count_of(movie["rating"])
+    counted = {"count": round(events, 3 - len(f"{events:.0f}")) if events < 100 else round(events)}
+    return {name: value for name, value in movie.items() if name != "rating"} | counted
+
+
 _SAMPLED_USERS = 200
 
 
@@ -249,8 +282,9 @@ class Showcase:
 
     user_id: str
     rated: int  # number of movies that the user rated
-    liked: list[dict[str, Any]]  # the best rated ones, with movie_id, title, year and rating
-    # Of the 100 movies with the best scores those with the highest predicted ratings, with their score too.
+    liked: list[dict[str, Any]]  # the best rated ones, with movie_id, title, year and rating or count
+    # Of the 100 movies with the best scores those with the highest predicted ratings, with their score too;
+    # of an index without ratings, those with the best scores.
     recommended: list[dict[str, Any]]
 
 
@@ -261,7 +295,8 @@ def showcase(index: str | Path, k: int = 5) -> Showcase:
     """
     published = PublishedIndex.load(index)
     user_id, history = _typical_user(published)
-    recommended = published.recommend([user_id], k, order="rating", pool=POOL).movies(0)
+    order: Order = "rating" if published.rates else "score"
+    recommended = published.recommend([user_id], k, order=order, pool=POOL).movies(0)
     return Showcase(user_id, len(history), history[:k], recommended)
 
 
@@ -273,7 +308,8 @@ def _typical_user(published: PublishedIndex) -> tuple[str, list[dict[str, Any]]]
     candidates = {
         user: history for user, history in histories.items() if median <= len(history) <= 2 * median
     }
-    ratings = {user: [movie["rating"] for movie in history] for user, history in candidates.items()}
+    figure = "rating" if published.rates else "count"
+    ratings = {user: [movie[figure] for movie in history] for user, history in candidates.items()}
     moments = {user: np.array([np.mean(given), np.std(given)]) for user, given in ratings.items()}
     typical = np.median(list(moments.values()), axis=0)
     # Recommendations for a user with extreme ratings would not look plausible to anybody else.
@@ -286,15 +322,20 @@ def render(shown: Showcase) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    title = Text(printable(f"User {shown.user_id} rated {shown.rated} movies"))
+    rated = not shown.liked or "rating" in shown.liked[0]
+    done, figures = ("rated", ("rating", "rating")) if rated else ("watched", ("count", ""))
+    title = Text(printable(f"User {shown.user_id} {done} {shown.rated} movies"))
     result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for name in ("liked best", "should watch next"):
+    for name, figure in zip(("liked best", "should watch next"), figures, strict=True):
         result.add_column(name, no_wrap=True, overflow="ellipsis", max_width=32)
-        result.add_column("stars", justify="right")
+        if figure:
+            result.add_column("stars" if rated else figure, justify="right")
     for pair in zip_longest(shown.liked, shown.recommended):
-        result.add_row(*(Text(printable(cell)) for movie in pair for cell in _cells(movie)))
+        cells = (cell for movie, figure in zip(pair, figures, strict=True) for cell in _cells(movie, figure))
+        result.add_row(*(Text(printable(cell)) for cell in cells))
     return result
 
 
-def _cells(movie: dict[str, Any] | None) -> tuple[str, str]:
-    return (titled(movie["title"], movie["year"]), stars(movie["rating"])) if movie else ("", "")
+def _cells(movie: dict[str, Any] | None, figure: str) -> tuple[str, ...]:
+    shown = [stars(movie[figure]) if movie else ""] if figure else []
+    return titled(movie["title"], movie["year"]) if movie else "", *shown

@@ -166,7 +166,9 @@ def training_curves(log: Sequence[LogEntry], kept: int) -> list[Picture]:
         ),
         _over_steps(
             "What it brought on validation rows",
-            f"Upper: movies found of 100, should rise. Lower: stars off, should fall.{mark}",
+            f"Upper: movies found of 100, should rise. Lower: stars off, should fall.{mark}"
+            if log[-1].validation_rmse is not None
+            else f"Movies found of 100, should rise.{mark}",
             (
                 (f"validation_{TOP_100_UNSEEN}", "found of 100 (top-100, unseen)"),
                 (f"validation_{RMSE}", "stars off (RMSE)"),
@@ -183,8 +185,11 @@ def _over_steps(
     """Draws two curves, one above the other: each has a scale of its own, and neither hides the other."""
 
     def draw(figure: Figure) -> None:
-        both = figure.subplots(2, sharex=True)
-        for axes, (key, label), colour in zip(both, panels, (_COLOURS[CHALLENGER], SECOND), strict=True):
+        drawn_panels = [panel for panel in panels if any(getattr(one, panel[0]) is not None for one in log)]
+        both = figure.subplots(len(drawn_panels), sharex=True, squeeze=False)[:, 0]
+        for axes, (key, label), colour in zip(
+            both, drawn_panels, (_COLOURS[CHALLENGER], SECOND), strict=False
+        ):
             metric = METRICS.get(key.removeprefix("validation_"))
             scale = metric.in_people_units(1.0) if metric else 1.0
             measured = [one for one in log if getattr(one, key) is not None]
@@ -193,7 +198,7 @@ def _over_steps(
             axes.set_title(label, loc="left")
             if kept >= 0:
                 axes.axvline(log[kept].step, color=FAINT, linestyle="--", linewidth=1.2)
-        both[1].set_xlabel("training steps")
+        both[-1].set_xlabel("training steps")
 
     return drawn(title, note, draw, (4.4, 3.5))
 

@@ -8,6 +8,7 @@ from typing import Literal
 from components.display import sentence
 from components.evaluate.details import Details
 from components.evaluate.verdict import PASS, UNDECIDED, Rule, Verdict
+from components.ingest.settings import STARS
 from components.metrics import (
     CHALLENGER,
     CHAMPION,
@@ -38,7 +39,7 @@ def hints(verdict: Verdict, details: Details, training_log: Sequence[LogEntry]) 
     """Yields symptoms of a failing model, a sentence each; none for a model that passes."""
     metrics = {rule.metric for rule in verdict.failing}
     ranks, rates = bool(metrics & {TOP_100_UNSEEN, NDCG_10}), RMSE in metrics
-    if ranks and not rates:
+    if ranks and not rates and verdict.feedback == STARS:
         yield "Only what it recommends is at fault; its ratings pass every rule."
     if rates and not ranks:
         yield "Only its ratings are at fault; what it recommends passes every rule."
@@ -76,7 +77,7 @@ def _rating_hints(verdict: Verdict, training_log: Sequence[LogEntry]) -> Iterato
         return
     # The loss is in units of the ratings' variance, and the mean is off by its root.
     last = training_log[-1]
-    training, validation = math.sqrt(max(last.rating_loss, 0)) * mean, last.validation_rmse
+    training, validation = math.sqrt(max(last.rating_loss or 0, 0)) * mean, last.validation_rmse
     if training and validation and training < _OVERFITTED * validation:
         yield (
             f"It is overfitted: {training:.2f} stars off on training rows, {validation:.2f} on "
@@ -180,7 +181,8 @@ def _telling(verdict: Verdict) -> Iterator[Rule]:
     """Picks the rules that say most of a blessed model: against the champion, or against baselines."""
     yield from verdict.undecided[:_DECIDING]
     passing = [rule for rule in verdict.rules if rule.verdict == PASS and not rule.slice]
-    compared = any(rule.against == CHAMPION and rule.metric == RMSE for rule in passing)
+    decisive = RMSE if verdict.feedback == STARS else TOP_100_UNSEEN
+    compared = any(rule.against == CHAMPION and rule.metric == decisive for rule in passing)
     for metric in GATE_METRICS:
         against = CHAMPION if compared else STAND_INS[metric.name]
         yield from (rule for rule in passing if (rule.metric, rule.against) == (metric.name, against))

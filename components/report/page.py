@@ -14,6 +14,7 @@ from components.errors import UserError
 from components.evaluate.details import Details, load_details
 from components.evaluate.verdict import Verdict, load_verdict
 from components.ingest.dataset import REJECTS_FILE, RatingsDataset, Statistics
+from components.ingest.settings import STARS
 from components.metrics import BASELINES, CHALLENGER, CHAMPION, metric_of
 from components.progress import log
 from components.report import charts, tables
@@ -138,7 +139,7 @@ def _pictures(inputs: ReportInputs, cards: list[dict[str, Any]]) -> dict[str, An
         ],
         "tail": [charts.long_tail(tail)] if tail else [],
         "data": [
-            charts.stars_given(statistics.rating_histogram),
+            *([charts.stars_given(statistics.rating_histogram)] if statistics.feedback == STARS else []),
             charts.activity(statistics.ratings_per_user, statistics.ratings_per_movie),
         ],
     }

@@ -13,6 +13,7 @@ from rich.text import Text
 from components.display import duration, size
 from components.errors import UserError
 from components.evaluate.verdict import FAIL, Rule, Verdict
+from components.ingest.settings import IMPLICIT
 from components.metrics import CHALLENGER, Metric, short
 from components.registry.registry import Registry
 from components.registry.run_records import PUBLISHED, RunRecord
@@ -41,6 +42,8 @@ def run_summary(record: RunRecord, verdict: Verdict) -> Iterator[RenderableType]
     rows = record.rows
     if rows.read is not None:
         yield f"{rows.read:,} rows read, {rows.kept:,} kept, {rows.rejected:,} rejected"
+    if verdict.feedback == IMPLICIT:
+        yield "Feedback without stars: it recommends, and predicts no ratings"
     for metric in verdict.gate_metrics:
         if of_scorers := compared(verdict, metric.name):
             title = "Stars off (RMSE)" if metric.in_stars else f"Finds of 100 ({metric.short})"

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from components.display import printable
+from components.ingest.implicit import weight_of
 from components.recommend.titles import titled
 from components.serve.served_index import Served, ServedIndex
 
@@ -57,11 +58,12 @@ def page(served: Served, question: Question) -> str:
     return _template().render(
         served=served,
         question=question,
+        rates=index.rates,
         stars=_stars(index),
         user=_of_user(index, question.user) if question.user else None,
         found=index.find_movies(question.find, _FOUND) if question.find else [],
         picked=[{**known[movie_id], "rating": stars} for movie_id, stars in picks.items()],
-        for_picks=index.recommend_from_history(picks, _RECOMMENDED) if picks else [],
+        for_picks=index.recommend_from_history(_as_ratings(index, picks), _RECOMMENDED) if picks else [],
     )
 
 
@@ -71,8 +73,22 @@ def _of_user(index: ServedIndex, user_id: str) -> dict[str, Any]:
     return {"rated": len(history), "history": history[:_RATINGS_SHOWN], "recommended": recommended}
 
 
+def _as_ratings(index: ServedIndex, picks: dict[str, float]) -> dict[str, float]:
+    """Returns the ratings that a visitor's picks mean: of feedback without stars they are counts."""
+    return picks if index.rates else {movie: weight_of(count) for movie, count in picks.items()}
+
+
+def _shown(movie: dict[str, Any]) -> str:
+    """Formats the figure of a movie: its rating or, without stars, how often it was seen or its score."""
+    if "rating" in movie:
+        return f"{movie['rating']:.1f}"
+    return f"{movie['count']:g}" if "count" in movie else f"{movie['score']:.2f}"
+
+
 def _stars(index: ServedIndex) -> list[int]:
-    """Returns some ten whole numbers on the scale of the ratings."""
+    """Returns some ten whole numbers on the scale of the ratings; numbers of times where there is none."""
+    if not index.rates:
+        return [1, 2, 5, 10]
     low, high = (round(end) for end in index.manifest.rating_scale)
     return list(range(max(1, low), high + 1, 1 + (high - low) // _STEPS))
 
@@ -83,4 +99,5 @@ def _template() -> Template:
         loader=PackageLoader("components.serve", ""), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["titled"] = lambda movie: printable(titled(movie["title"], movie["year"]))
+    environment.filters["shown"] = _shown
     return environment.get_template("page.html")

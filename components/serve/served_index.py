@@ -36,15 +36,21 @@ class ServedIndex(PublishedIndex):
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         """Calls one of the signatures in `specs` and returns its outputs; strings are `str` objects.
 
-        `inputs` are nested lists or scalars, of the dtypes and shapes in `specs`. Raises `UserError` if the
-        index refuses the values.
+        `inputs` are nested lists or scalars, of the dtypes and shapes in `specs`. Predicted ratings are left
+        out where there are no stars. Raises `UserError` if the index refuses the values, or predicts none.
         """
         import tensorflow as tf
 
+        if signature == "rate" or inputs.get("order") == "rating":
+            self.require_ratings(signature)
+
         try:
-            return self._ask(signature, **inputs)
+            answer = self._ask(signature, **inputs)
         except tf.errors.InvalidArgumentError as error:
             raise UserError(_complaint(error.message)) from error
+        if not self.rates and signature != "history":
+            answer.pop("rating", None)
+        return answer
 
     def find_movies(self, text: str, limit: int) -> list[dict[str, Any]]:
         """Finds up to `limit` movies with words that begin like those of `text`, shortest first."""
@@ -69,11 +75,14 @@ class ServedIndex(PublishedIndex):
             self.predict("serving_default", {"user_id": users[:count]})
         # An index of an earlier release lacks these two.
         if "recommend_filtered" in self.specs:
-            self.recommend(users[:1], 10, order="rating")
+            self.recommend(
+                users[:1], 10, include_rated=not self.rates, order="rating" if self.rates else "score"
+            )
         if "rank" in self.specs:
             self.ranking(users[:1], 10)
         self.recommend_from_history(dict.fromkeys(movies, 3.0), 10)
-        self.rate(users[:1], movies[:1])
+        if self.rates:
+            self.rate(users[:1], movies[:1])
         self.histories(users[:1])
         self.similar(movies[0], 10)
 

@@ -10,6 +10,7 @@ import msgspec
 from components.documents import Document, decode, plain, read_document, write_document
 from components.errors import UserError
 from components.ingest.dataset import SplitSettings
+from components.ingest.settings import STARS, Feedback
 from components.outputs import write_text
 from components.saved_models import SAVED_MODEL, saved_model_digest
 from components.train.settings import current_names
@@ -41,6 +42,7 @@ class ModelRecord(Document, kw_only=True):
     split: SplitSettings  # how the ratings were divided
     fingerprint: str  # of the input files; "" if unknown
     rating_scale: tuple[float, float]  # the least and the greatest rating, in stars
+    feedback: Feedback = STARS  # with "implicit" it predicts no ratings
     start: TrainingStart | None = None  # None in models of earlier releases
     movies: int  # in its catalogue
     training_users: int  # whose ratings it was trained on
@@ -76,8 +78,8 @@ class LogEntry(Document):
     retrieval_loss: float  # mean per rating since the last line, in nats; for `top-k` in units of scores
     # Mean squared error per rating since the last line, in units of the variance of the training ratings, for
     # both presets; of a sampled rating head, that of the present draw on the ratings that it has read. Its
-    # root times their standard deviation is an error in stars.
-    rating_loss: float
+    # root times their standard deviation is an error in stars. None without stars.
+    rating_loss: float | None = None
     validation_rmse: float | None  # in stars; None without validation rows
     validation_top_100_accuracy_unseen: float | None  # 0 to 1, likewise
     # Of a user's best 10 (docs/metrics.md), likewise; None in the logs of earlier versions.
@@ -85,12 +87,15 @@ class LogEntry(Document):
     validation_ndcg_10: float | None = None
 
     def __str__(self) -> str:
-        text = f"losses per rating: retrieval {self.retrieval_loss:.3f}, rating {self.rating_loss:.3f}"
-        if self.validation_rmse is None:
+        text = f"losses per rating: retrieval {self.retrieval_loss:.3f}"
+        if self.rating_loss is not None:
+            text += f", rating {self.rating_loss:.3f}"
+        if self.validation_top_100_accuracy_unseen is None:
             return text
+        rmse = "" if self.validation_rmse is None else f"RMSE {self.validation_rmse:.4f}, "
         short = "" if self.validation_ndcg_10 is None else f", NDCG@10 {self.validation_ndcg_10:.4f}"
         return (
-            f"{text}; on validation rows RMSE {self.validation_rmse:.4f}, "
+            f"{text}; on validation rows {rmse}"
             f"top-100 unseen {self.validation_top_100_accuracy_unseen:.4f}{short}"
         )
 

@@ -67,6 +67,7 @@ class Checkpoints:
         return arrays, notes
 
 
+# The second only of a model that learns ratings.
 LOSSES = ("retrieval_loss", "rating_loss")
 
 
@@ -206,7 +207,11 @@ class Training:
             if compiles:
                 self._compiling, compiles = time.monotonic() - started, False
         strategy = tf.distribute.get_strategy()
-        losses = {name: float(strategy.experimental_local_results(results[name])[0]) for name in LOSSES}
+        losses = {
+            name: float(strategy.experimental_local_results(results[name])[0])
+            for name in LOSSES
+            if name in results
+        }
         if self.sampling:
             before = time.monotonic()
             self.sampling.advance(state.step / self.steps)

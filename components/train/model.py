@@ -8,7 +8,7 @@ import tensorflow_recommenders as tfrs
 
 from components.train.chunks import RAGGED, ChunkedRatings, chunk_ratings
 from components.train.rating_head import RatingHead
-from components.train.settings import IN_BATCH, REGRESSION, TOP_K, Settings
+from components.train.settings import IN_BATCH, NO_HEAD, REGRESSION, TOP_K, Settings
 from components.train.tables import ALL_ROWS, RowSubset, subset_of
 from components.train.towers import Candidates, CandidateTower, QueryTower, look_up, mean, pool_for
 from components.train.training_data import RatedCatalogue
@@ -51,11 +51,15 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
         learned = settings.rating_head == REGRESSION
         self.rating_head = RatingHead(movies, dimension, settings.rating_weights) if learned else None
         self._retrieval = retrieval_task(settings)
+        # Of feedback without stars, which alone has no rating head, the ratings are weights.
+        weighs = settings.rating_head == NO_HEAD
+        self._weights = (catalogue.mean, catalogue.scale) if weighs else None
         # Keras refuses to take a mean where there may be replicas, since it cannot know of what.
         errors = tf.keras.losses.MeanSquaredError(tf.keras.losses.Reduction.SUM)
         self._rating = tfrs.tasks.Ranking(loss=errors)
         self._retrieval_mean = tf.keras.metrics.Mean("retrieval_loss")
-        self._rating_mean = tf.keras.metrics.Mean("rating_loss")
+        if not weighs:
+            self._rating_mean = tf.keras.metrics.Mean("rating_loss")
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
         """Returns a replica's part of the weighted losses and the regularisation, float32 []."""
@@ -70,7 +74,11 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
             tower(batch, table.vectors, seed, subset)
             for tower, table, batch, seed in zip(self.queries, tables, batches, dropout_seeds, strict=True)
         ]
-        retrieval = mean(map(self._retrieval, tables, queries, batches))
+        weights = None if self._weights is None else self._weights[0] + self._weights[1] * whole.ratings
+        retrieval = mean(
+            self._retrieval(table, query, batch, weights)
+            for table, query, batch in zip(tables, queries, batches, strict=True)
+        )
         self._retrieval_mean.update_state(retrieval)
         loss = settings.retrieval_weight * retrieval
         if self.rating_head is not None:
@@ -177,6 +185,9 @@ def retrieval_task(settings: Settings) -> tfrs.tasks.Task:
     return FullSoftmaxRetrieval()
 
 
+# Weight of each rating in the retrieval loss, [c, L]; None where all weigh the same.
+Weights = Any
+
 # Takes a candidate out of a softmax. Not infinity: its gradient would be NaN.
 _EXCLUDED = -1e9
 
@@ -190,10 +201,12 @@ class FullSoftmaxRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ign
     of one row per rating (Liang et al. 2018).
     """
 
-    def call(self, candidates: Candidates, queries: tf.Tensor, history: ChunkedRatings) -> tf.Tensor:
+    def call(
+        self, candidates: Candidates, queries: tf.Tensor, history: ChunkedRatings, weights: Weights = None
+    ) -> tf.Tensor:
         """Returns the loss per hidden movie, float32 []; 0 if none is hidden. `queries`: [n, dimension]."""
-        scores = candidates.scores(queries)
-        hidden = history.matrix(history.chunks.present - history.visible, scores.shape[1])
+        scores, hidden = candidates.scores(queries), history.chunks.present - history.visible
+        hidden = history.matrix(hidden if weights is None else hidden * weights, scores.shape[1])
         read = history.matrix(history.visible, scores.shape[1])
         normalisers = tf.reduce_logsumexp(scores + _EXCLUDED * read, axis=1)
         counts = tf.reduce_sum(hidden, axis=1)
@@ -216,12 +229,18 @@ class TopKRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[mis
         super().__init__()
         self._k, self._temperature = k, temperature
 
-    def call(self, candidates: Candidates, queries: tf.Tensor, history: ChunkedRatings) -> tf.Tensor:
+    def call(
+        self, candidates: Candidates, queries: tf.Tensor, history: ChunkedRatings, weights: Weights = None
+    ) -> tf.Tensor:
         """Returns the loss per hidden movie, float32 []; 0 if none is hidden. `queries`: [n, dimension]."""
         scores, hidden = candidates.scores(queries), _hidden(history)
         others = tf.tensor_scatter_nd_add(scores, _cells(history), _EXCLUDED * history.visible)
         thresholds = tf.gather(_threshold(others, self._k, self._temperature), hidden[:, 0])
         below = (thresholds - tf.gather_nd(scores, hidden)) / self._temperature
+        if weights is not None:
+            of_hidden = _of_hidden(history, weights)
+            total = self._temperature * tf.reduce_sum(of_hidden * tf.nn.softplus(below))
+            return tf.math.divide_no_nan(total, tf.reduce_sum(of_hidden))
         total = self._temperature * tf.reduce_sum(tf.nn.softplus(below))
         return tf.math.divide_no_nan(total, tf.cast(tf.size(below), tf.float32))
 
@@ -251,7 +270,12 @@ def _cells(history: ChunkedRatings) -> tf.Tensor:
 
 def _hidden(history: ChunkedRatings) -> tf.Tensor:
     """Returns user and movie of each hidden rating, int32 [h, 2]."""
-    return tf.boolean_mask(_cells(history), (history.chunks.present > 0) & (history.visible == 0))
+    return _of_hidden(history, _cells(history))
+
+
+def _of_hidden(history: ChunkedRatings, values: tf.Tensor) -> tf.Tensor:
+    """Returns the values [c, L, ...] of the hidden ratings, [h, ...]."""
+    return tf.boolean_mask(values, (history.chunks.present > 0) & (history.visible == 0))
 
 
 class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
@@ -268,22 +292,30 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         # In a function of its own, since TFRS needs AutoGraph and the training step does without.
         self._task = tf.function(tfrs.tasks.Retrieval(remove_accidental_hits=True))
 
-    def call(self, candidates: Candidates, queries: tf.Tensor, history: ChunkedRatings) -> tf.Tensor:
+    def call(
+        self, candidates: Candidates, queries: tf.Tensor, history: ChunkedRatings, weights: Weights = None
+    ) -> tf.Tensor:
         """Returns the loss per hidden movie, float32 []; 0 if none is hidden. `queries`: [n, dimension]."""
         hidden = _hidden(history)
         # Evenly spaced over the batch, so that every user keeps a share.
         stride = tf.maximum(1, -(-tf.shape(hidden)[0] // self._pairs))
         users, movies = hidden[::stride, 0], hidden[::stride, 1]
+        of_pairs = None if weights is None else _of_hidden(history, weights)[::stride]
         pairs = tf.cast(tf.size(movies), tf.float32)
         # TFRS cannot take an empty batch.
         return tf.cond(
             pairs > 0,
-            lambda: self._mean_loss(candidates, tf.gather(queries, users), movies, pairs),
+            lambda: self._mean_loss(candidates, tf.gather(queries, users), movies, pairs, of_pairs),
             lambda: 0.0,
         )
 
     def _mean_loss(
-        self, candidates: Candidates, queries: tf.Tensor, movies: tf.Tensor, pairs: tf.Tensor
+        self,
+        candidates: Candidates,
+        queries: tf.Tensor,
+        movies: tf.Tensor,
+        pairs: tf.Tensor,
+        weights: Weights,
     ) -> tf.Tensor:
         popularity = tf.exp(candidates.popularity)
         bias = tf.gather(candidates.biases, movies)
@@ -294,6 +326,7 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
             with_bias,
             candidate_sampling_probability=tf.gather(popularity / tf.reduce_sum(popularity), movies),
             candidate_ids=movies,
+            sample_weight=weights,
             compute_metrics=False,
         )
-        return total / pairs
+        return total / (pairs if weights is None else tf.reduce_sum(weights))

@@ -32,10 +32,12 @@ from components.train.settings import (
     IN_BATCH,
     NOTEBOOK,
     PRESETS,
+    REGRESSION,
     SAMPLED,
     NotebookSettings,
     Settings,
     TrainRequest,
+    check_feedback,
     first_names,
     override,
 )
@@ -113,6 +115,7 @@ def make_model(
     """
     settings = override(PRESETS[request.preset], request.overrides())
     rows, names = load_encoded(interactions, vocabulary)
+    check_feedback(rows.feedback, request.preset, getattr(settings, "rating_head", ""))
     tf.keras.utils.set_random_seed(request.seed)
     with strategy.scope():
         budget = TimeBudget(request.time_budget, of_chief) if request.time_budget else None
@@ -127,6 +130,7 @@ def make_model(
         split=rows.split_settings,
         fingerprint=rows.fingerprint,
         rating_scale=rows.rating_scale,
+        feedback=rows.feedback,
         start=fitted.start,
         movies=rows.movies,
         training_users=rows.training_users,
@@ -161,7 +165,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     train, held_out = rows.split("train"), rows.split("validation")
     # The least of all workers' memory: all of them must decide by the same figure.
     memory = int(gather_from_workers(memory_limit()).min())
-    settings = resolve(settings, train.counts, len(catalogue.known_counts), memory)
+    settings = resolve(settings, train.counts, len(catalogue.known_counts), memory, rows.feedback)
     start, record = find_start(job.candidate, settings, rows, names, catalogue)
     require_same(start is not None)
     if start:
@@ -190,7 +194,6 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
 
     def scoring_module() -> ScoringModule:
         head = SampledHead(sampled.draws, saved=True) if sampled else model.rating_head
-        assert head is not None  # the model has one where none is sampled
         content = Descriptions.of(names), draw_sample(rows, job.seed)
         movies = names.movie_ids, rows.rating_scale
         return ScoringModule(model.towers, head, catalogue, *movies, item_item, *content)
@@ -233,7 +236,7 @@ def fit_with_early_stopping(
     model.compile(optimizer=adam(schedule, model.tower_variables, settings.tower_rate))
     counts = batches.counts
     log_estimate(model, settings, len(catalogue.known_counts), counts)
-    score = both_tasks if sampling is None else retrieval_alone
+    score = both_tasks if settings.rating_head == REGRESSION else retrieval_alone
     state = Training(
         title="train",
         model=model,
@@ -390,11 +393,8 @@ def _validation_sample(
 
 
 def _predictor(model: TwoTower, sampled: SampledRatings | None) -> Predictor:
-    """Returns the predictions of the towers, and of the sampled rating head or the model's."""
-
-    def ratings(users: Array, history: UserRatings, asked: UserRatings) -> Any:
-        if sampled:
-            return sampled.ratings(users, history, asked)
-        return model.ratings(history.arrays, asked.arrays)
-
+    """Returns the predictions of the towers, and of the rating head, sampled or the model's, if any."""
+    ratings: Any = sampled.ratings if sampled else None
+    if model.rating_head is not None:
+        ratings = lambda _, history, asked: model.ratings(history.arrays, asked.arrays)  # noqa: E731
     return Predictor(lambda _, history: model.scores(history.arrays), ratings)

@@ -1,8 +1,10 @@
 """Rating head: each user is a small Bayesian regression on learned movie features."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from components.train.chunks import ChunkedRatings
@@ -174,6 +176,25 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
     def kl_divergence(self, subset: RowSubset = ALL_ROWS) -> tf.Tensor:
         """Returns the KL divergence of features and biases, summed over movies, float32 []."""
         return self.features.kl_divergence(subset) + self.biases.kl_divergence(subset)
+
+
+class NoRatings:
+    """In the place of a rating head, of feedback without stars: users have one factor, and all is 0."""
+
+    def __init__(self, movies: int) -> None:
+        self._movies = movies
+
+    def predict(self, history: ChunkedRatings, asked: ChunkedRatings) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns zeros in the place of what a rating head predicts."""
+        return tf.zeros_like(asked.ratings), tf.zeros_like(history.counts)
+
+    def taste(self, read: ChunkedRatings, total: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """Returns zeros, float32 [n, 1]."""
+        return tf.zeros_like(read.counts)[:, tf.newaxis]
+
+    def table(self) -> tuple[Any, Any]:
+        """Returns zeros: vectors [movies + 1, 1] and biases [movies + 1]."""
+        return np.zeros((self._movies + 1, 1), np.float32), np.zeros(self._movies + 1, np.float32)
 
 
 def _dots(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

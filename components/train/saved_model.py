@@ -10,7 +10,7 @@ import tensorflow as tf
 from components.train.chunks import ChunkedRatings, chunk_ratings, chunk_visible, cut_into_chunks, owners
 from components.train.content import Descriptions, SampleUsers, place_unrated
 from components.train.item_item import ItemItem
-from components.train.rating_head import ItemFactors, RatingHead, UserPosterior
+from components.train.rating_head import ItemFactors, NoRatings, RatingHead, UserPosterior
 from components.train.sampled_head import SampledHead
 from components.train.scoring import FEATURE_INPUTS, HISTORY_INPUTS, PAIR_INPUTS, Outputs
 from components.train.tables import gather, sum_rows
@@ -25,7 +25,7 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
     def __init__(
         self,
         towers: Sequence[tuple[QueryTower, CandidateTower]],
-        rating_head: RatingHead | SampledHead,
+        rating_head: RatingHead | SampledHead | None,
         catalogue: RatedCatalogue,
         movie_ids: Any,
         rating_scale: tuple[float, float],
@@ -37,17 +37,20 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
 
         Args:
           towers: the pairs of the ensemble.
+          rating_head: None of feedback without stars; then every rating is 0.
           item_item: of the rated movies; None leaves the path out.
           described: features of the movies, by which those without ratings are placed; None places none.
           sample: known ratings of some users, in stars, over the catalogue; needed with `described`.
         """
         super().__init__(name="scoring")
         table = Candidates.mean([candidates.table() for _, candidates in towers])
-        self._stars = (
-            ServedRegression(rating_head, table.vectors)
-            if isinstance(rating_head, RatingHead)
-            else rating_head
-        )
+        self._stars: ServedRegression | SampledHead | NoRatings
+        if rating_head is None:
+            self._stars, rating_scale = NoRatings(table.vectors.shape[0]), (0.0, 0.0)
+        elif isinstance(rating_head, RatingHead):
+            self._stars = ServedRegression(rating_head, table.vectors)
+        else:
+            self._stars = rating_head
         if item_item:  # far shorter than the towers' vectors, whose cosines say which movies are alike
             squares = tf.reduce_mean(tf.reduce_sum(tf.square(table.vectors), axis=1))
             item_item = item_item.of_length(0.01 * float(squares))
@@ -245,7 +248,9 @@ def ranking_table(known: Candidates, catalogue: RatedCatalogue, path: ItemItem |
     )
 
 
-def rating_table(stars: "ServedRegression | SampledHead", catalogue: RatedCatalogue) -> tuple[Any, Any]:
+def rating_table(
+    stars: "ServedRegression | SampledHead | NoRatings", catalogue: RatedCatalogue
+) -> tuple[Any, Any]:
     """Returns vectors float32 [M, R] and biases float32 [M] of the whole catalogue, for stars.
 
     They give what `stars` predicts for a pair that is not visible, and for a movie without ratings.
@@ -321,7 +326,7 @@ class ServingEncoder:
     def __init__(
         self,
         towers: Sequence[tuple[QueryTower, CandidateTower]],
-        stars: ServedRegression | SampledHead,
+        stars: "ServedRegression | SampledHead | NoRatings",
         path: ItemItem | None,
     ) -> None:
         """Makes the export tables of trained layers; `stars` has as many movies."""

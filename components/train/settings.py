@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from components.declaration import Choice, Range
 from components.errors import UserError
+from components.ingest.settings import IMPLICIT
 from components.progress import log
 
 TOP_K = "top-k"
@@ -17,6 +18,7 @@ IN_BATCH = "in-batch"
 
 SAMPLED = "sampled"
 REGRESSION = "regression"
+NO_HEAD = "none"
 
 # Earlier name of a setting -> its name. Every reader of settings goes through `current_names`: overrides,
 # model.json, run records and manifests, and the comparison of two runs.
@@ -90,10 +92,10 @@ class Settings:
     )
     rating_head: str = _setting(
         "",
-        Choice(SAMPLED, REGRESSION),
+        Choice(SAMPLED, REGRESSION, NO_HEAD),
         "`sampled`: draws from the posterior of a matrix factorisation. `regression`: trained by gradient "
-        "descent, with the towers.",
-        by_size="`sampled` for up to 3 million ratings, else `regression`",
+        "descent, with the towers. `none`: of feedback without stars, and only of that.",
+        by_size="`sampled` for up to 3 million ratings, else `regression`; `none` without stars",
     )
     rating_weights: int = _setting(
         0,
@@ -311,6 +313,16 @@ _LEAST_BUDGET = 5
 # terms of Kubernetes: {"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"memory": "4Gi"}}.
 # Without it a worker asks for what the step's own pod asks for.
 WORKER_RESOURCES = "TWOTOWER_WORKER_RESOURCES"
+
+
+def check_feedback(feedback: str, preset: str, rating_head: str) -> None:
+    """Raises `UserError` if `preset`, with that rating head ("" for the usual one), cannot learn from it."""
+    implicit = feedback == IMPLICIT
+    if implicit and preset == NOTEBOOK:
+        raise UserError(f"--preset {NOTEBOOK} learns from stars, which --feedback implicit has none of")
+    if rating_head and implicit != (rating_head == NO_HEAD):
+        of = "there are no stars to learn from" if implicit else "it is for --feedback implicit"
+        raise UserError(f"--train-settings: rating_head is {rating_head!r}, and {of}; leave it out")
 
 
 def check_workers(workers: int, preset: str) -> None:

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from components.display import duration, size
 from components.errors import UserError
+from components.ingest.settings import IMPLICIT, STARS, Feedback
 from components.machine import available_cpus, memory_limit
 from components.progress import log
-from components.train.settings import IN_BATCH, REGRESSION, SAMPLED, TOP_K, Settings
+from components.train.settings import IN_BATCH, NO_HEAD, REGRESSION, SAMPLED, TOP_K, Settings
 from components.train.svd_init import NEARLY_ALL
 
 # Beyond so many movies the exact softmax takes seconds a step on a small machine.
@@ -47,7 +48,13 @@ _ITEM_ITEM_RATINGS = 20
 _LARGEST_TABLE = 1 << 25
 
 
-def resolve(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int, memory: int = 0) -> Settings:
+def resolve(
+    settings: Settings,
+    user_counts: npt.NDArray[np.int64],
+    movies: int,
+    memory: int = 0,
+    feedback: Feedback = STARS,
+) -> Settings:
     """Returns `settings` with everything that is 0 or "" decided by the data.
 
     Raises `UserError` if `top_k` is more than the rated movies.
@@ -56,6 +63,7 @@ def resolve(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int,
       user_counts: training ratings of each user, int64 [users].
       movies: movies with known ratings.
       memory: bytes that may be used; 0 for `memory_limit`.
+      feedback: that of the ratings.
     """
     memory = memory or memory_limit()
     users, ratings = int(np.count_nonzero(user_counts)), int(user_counts.sum())
@@ -78,7 +86,8 @@ def resolve(settings: Settings, user_counts: npt.NDArray[np.int64], movies: int,
     else:
         dropout, prior, tower_rate = 0.5, 40.0 * scarcity**0.6, 1.0
     weights = 2.0 ** round(math.log2(max(ratings, 1) / max(users + movies, 1)))
-    head = settings.rating_head or (SAMPLED if ratings <= _MOST_SAMPLED_RATINGS else REGRESSION)
+    of_stars = SAMPLED if ratings <= _MOST_SAMPLED_RATINGS else REGRESSION
+    head = settings.rating_head or (NO_HEAD if feedback == IMPLICIT else of_stars)
     least = _LEAST_WEIGHTS if head == SAMPLED else _MOST_WEIGHTS
     weights = settings.rating_weights or int(np.clip(weights, least, _MOST_WEIGHTS))
     known = movies <= _ITEM_ITEM_MOVIES and ratings >= _ITEM_ITEM_RATINGS * users
@@ -164,7 +173,7 @@ def log_estimate(model: Any, settings: Settings, movies: int, counts: npt.NDArra
         sweep = ratings * (_SWEPT_RATING + _SWEPT_WEIGHT * settings.rating_weights) + _SWEPT_ROW * (
             users + movies
         )
-    else:
+    elif settings.rating_head == REGRESSION:
         step += _RATING_HEAD * batch
     # The final refit makes half as many sweeps again.
     shared = settings.steps * (1.0 + settings.final_refit) * step + 1.5 * settings.sweeps * sweep

@@ -26,8 +26,8 @@ class Predictor(NamedTuple):
     # (users int64 [n], history) -> retrieval scores, float32 [n, movies].
     scores: Callable[[Array, UserRatings], Any]
     # (users, history, asked) -> predictions of `asked`, none of which is in `history`, float32 [p], in the
-    # model's scale.
-    ratings: Callable[[Array, UserRatings, UserRatings], Any]
+    # model's scale; None of feedback without stars.
+    ratings: Callable[[Array, UserRatings, UserRatings], Any] | None
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,22 @@ class ValidationSample:
         k = gate_k(self.rated or self.movies)  # as the gate
         number, workers = this_worker()
         own = np.arange(number, len(self.users), workers)
-        sums = np.zeros(6)  # squared errors, hits, recalls, NDCGs, ratings, users
+        none, sums = np.empty(0), np.zeros(6)  # squared errors, hits, recalls, NDCGs, ratings, users
         most = max(1, min(256, _SCORES_AT_ONCE // self.movies))
         for part in user_chunks(self.known.counts[own], most, RATINGS_AT_ONCE):
             users = self.users[own[part]]
             history, asked = self.known.select(own[part]), self.held_out.select(own[part])
-            predicted = np.asarray(model.ratings(users, history, asked))
-            errors = np.clip(predicted, *self.bounds) - np.clip(asked.ratings, *self.bounds)
+            errors = self._errors(model.ratings(users, history, asked), asked) if model.ratings else none
             ranks = _ranks(model.scores(users, history), history, asked, max(k, _LIST_K))
             squares, hits = float(np.square(errors, dtype=np.float64).sum()), float(np.sum(ranks < k))
-            sums += np.array([squares, hits, *_list_sums(ranks, asked), len(errors), len(users)])
+            sums += np.array([squares, hits, *_list_sums(ranks, asked), len(ranks), len(users)])
         squares, hits, recalls, ndcgs, total, of_users = sum_over_workers(sums).tolist()
-        rmse = (squares / total) ** 0.5 * self.scale
+        rmse = (squares / total) ** 0.5 * self.scale if model.ratings else None
         return ValidationMetrics(rmse, hits / total, recalls / of_users, ndcgs / of_users)
+
+    def _errors(self, predicted: Any, asked: UserRatings) -> Array:
+        errors: Array = np.clip(np.asarray(predicted), *self.bounds) - np.clip(asked.ratings, *self.bounds)
+        return errors
 
 
 def _ranks(scores: Array, history: UserRatings, asked: UserRatings, most: int) -> Array:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from components.documents import Document, read_document
 from components.errors import UserError
 from components.ingest.dataset import Scale, SplitCounts, SplitSettings
+from components.ingest.settings import STARS, Feedback
 
 SUMMARY_FILE = "interactions.json"
 # Part of a split -> its dtype on disk; `{split}.{part}.npy` holds it.
@@ -161,6 +162,7 @@ class InteractionsSummary(Document):
     splits: SplitCounts
     rating_scale: Scale
     rating_mean: float
+    feedback: Feedback = STARS
     split: SplitSettings
     fingerprint: str
 
@@ -176,6 +178,7 @@ class Interactions:
     rating_mean: float  # of the training ratings, in stars
     split_settings: SplitSettings  # how the ratings were divided
     fingerprint: str  # identifies the input files; "" if unknown
+    feedback: Feedback  # with "implicit", ratings are weights, by the number of events, and no stars
     _splits: dict[str, UserRatings] = field(repr=False)
 
     @classmethod
@@ -191,6 +194,7 @@ class Interactions:
             rating_mean=summary.rating_mean,
             split_settings=summary.split,
             fingerprint=summary.fingerprint,
+            feedback=summary.feedback,
             _splits={
                 split: _load_split(directory, split, summary.users, summary.movies, rows)
                 for split, rows in summary.splits.items()

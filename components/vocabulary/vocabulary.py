@@ -186,6 +186,7 @@ def write_interactions(
         splits=statistics.splits,
         rating_scale=statistics.rating_scale,
         rating_mean=sums["train"] / rows["train"],
+        feedback=statistics.feedback,
         split=statistics.split,
         fingerprint=statistics.fingerprint,
     )

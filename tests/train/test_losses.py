@@ -128,3 +128,31 @@ def test_in_batch_softmax_is_bounded():
     assert float(InBatchRetrieval(10)(candidates, tf.zeros([1, 2]), batch)) == pytest.approx(
         math.log(10), rel=1e-4
     )
+
+
+def _weights(batch, weights):
+    return batch.chunks.spread(tf.constant(weights, tf.float32))
+
+
+def test_full_softmax_of_weights_by_hand():
+    # As above; the weights of what was read do not count.
+    candidates = _candidates(np.zeros((4, 2)), [math.log(2), 0, 0, 0])
+    batch = _batch([[0, 3], [1, 2]], {(0, 0), (1, 1), (1, 2)})
+    loss = FullSoftmaxRetrieval()(candidates, tf.zeros([2, 2]), batch, _weights(batch, [3, 9, 1, 2]))
+    assert float(loss) == pytest.approx((3 * math.log(2) + 3 * math.log(5)) / 6, rel=1e-6)
+
+
+def test_top_k_of_weights_by_hand():
+    candidates = _candidates(np.zeros((4, 2)), [7.0, 5.0, 3.0, 0.0])
+    batch = _batch([[0, 1, 3], [2]], {(0, 1), (0, 3), (1, 2)})
+    weights = _weights(batch, [9, 1, 2, 4])
+    loss = TopKRetrieval(2, temperature=2.0)(candidates, tf.zeros([2, 2]), batch, weights)
+    terms = [math.log(1 + math.exp(below / 2.0)) for below in (-2.0, 3.0, 2.0)]
+    assert float(loss) == pytest.approx(2.0 * np.dot(terms, [1, 2, 4]) / 7, rel=1e-6)
+
+
+def test_in_batch_softmax_of_weights_by_hand():
+    candidates = _candidates(np.zeros((3, 2)), np.log([2.0, 1.0, 1.0]))
+    batch = _batch([[0], [0], [1]], {(0, 0), (1, 0), (2, 1)})
+    loss = InBatchRetrieval(8)(candidates, tf.zeros([3, 2]), batch, _weights(batch, [1, 2, 5]))
+    assert float(loss) == pytest.approx((3 * math.log(2) + 5 * math.log(3)) / 8, rel=1e-4)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -6,12 +8,14 @@ from components.train.optimizer import WarmupCosine
 from components.train.settings import (
     FULL,
     IN_BATCH,
+    NO_HEAD,
     OLD_NAMES,
     REGRESSION,
     SAMPLED,
     TOP_K,
     NotebookSettings,
     Settings,
+    check_feedback,
     current_names,
     declarations,
     first_names,
@@ -189,3 +193,35 @@ def test_the_learning_rate_climbs_and_falls_to_zero():
     assert float(rate(60)) == pytest.approx(0.05, rel=1e-3)
     assert float(rate(110)) == pytest.approx(0.0, abs=1e-8)
     assert float(rate(1000)) == pytest.approx(0.0, abs=1e-8)
+
+
+def test_without_stars_there_is_no_rating_head():
+    for ratings_each in (10, 1000):  # of stars: sampled, and regression
+        counts = np.full(5000, ratings_each)
+        stars, implicit = (resolve(Settings(), counts, 100, feedback=one) for one in ("stars", "implicit"))
+        assert stars.rating_head in (SAMPLED, REGRESSION)
+        assert implicit.rating_head == NO_HEAD
+        assert dataclasses.replace(implicit, **_of_head(stars)) == stars
+
+
+def _of_head(settings):
+    names = ("rating_head", "rating_weights", "draws")
+    return {name: getattr(settings, name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("feedback", "preset", "rating_head", "message"),
+    [
+        ("implicit", "notebook", "", "--preset notebook learns from stars"),
+        ("implicit", "default", SAMPLED, "rating_head is 'sampled', and there are no stars"),
+        ("stars", "default", NO_HEAD, "rating_head is 'none', and it is for --feedback implicit"),
+    ],
+)
+def test_a_head_that_does_not_fit_the_feedback_is_refused(feedback, preset, rating_head, message):
+    with pytest.raises(UserError, match=message):
+        check_feedback(feedback, preset, rating_head)
+
+
+def test_a_head_that_fits_the_feedback_is_accepted():
+    for feedback, head in (("stars", ""), ("stars", SAMPLED), ("implicit", ""), ("implicit", NO_HEAD)):
+        check_feedback(feedback, "default", head)
