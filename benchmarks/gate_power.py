@@ -36,7 +36,8 @@ def hits(difficulty: np.ndarray, accuracy: float, random: np.random.Generator) -
     """Rows whose movie a model of this accuracy finds, float64 [users], summed up by user."""
     own = random.normal(size=difficulty.shape) * np.sqrt(1 - ALIKE)
     found = difficulty * np.sqrt(ALIKE) + own < NormalDist().inv_cdf(accuracy)
-    return found.sum(axis=1, dtype=np.float64)
+    summed: np.ndarray = found.sum(axis=1, dtype=np.float64)
+    return summed
 
 
 def evidence(found: Mapping[str, np.ndarray], weights: np.ndarray) -> Evidence:

@@ -42,10 +42,12 @@ class TableModel:
         return np.zeros(self.scores.shape[1], np.float32)
 
     def query(self, user_ids: Any, history: UserRatings) -> np.ndarray:
-        return self.scores[_rows(user_ids)]
+        queries: np.ndarray = self.scores[_rows(user_ids)]
+        return queries
 
     def rate(self, user_ids: Any, history: UserRatings, pair_row: Any, pair_movie: Any) -> np.ndarray:
-        return self.stars[_rows(user_ids)[pair_row], pair_movie]
+        rated: np.ndarray = self.stars[_rows(user_ids)[pair_row], pair_movie]
+        return rated
 
 
 def _rows(user_ids: Any) -> np.ndarray:

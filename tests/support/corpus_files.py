@@ -72,7 +72,7 @@ def parts(by: str = "") -> dict[str, bytes]:
 
 MOVIELENS = rows("{u},{m},{r},{t}", "userId,movieId,rating,timestamp")
 TITLES = catalogue("{m},Movie {m} ({y}),Drama|War", "movieId,title,genres")
-SMALL = {
+SMALL: dict[str, str | bytes] = {
     "ml/README.txt": "Summary\n=======\n",
     "ml/ratings.csv": MOVIELENS,
     "ml/movies.csv": TITLES,

@@ -54,14 +54,15 @@ class ForgetfulDisk:
         for path in sorted(self.root.rglob("*")):
             self._before[path] = path.read_bytes() if path.is_file() else None
         with pytest.MonkeyPatch.context() as patch:
-            for name, record in {
+            records: dict[str, Callable[..., None]] = {
                 "replace": lambda source, target: self._named(source, target),
                 "link": lambda source, target: self._named(source, target),
                 "unlink": lambda path: self._add(_Event("unname", path)),
                 "mkdir": lambda path: self._add(_Event("mkdir", path)),
                 "rmdir": lambda path: self._add(_Event("rmdir", path)),
                 "fsync": self._flushed,
-            }.items():
+            }
+            for name, record in records.items():
                 patch.setattr(os, name, self._recorded(getattr(os, name), record))
             yield
 
