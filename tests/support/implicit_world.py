@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from training_world import QUICK
@@ -44,7 +45,7 @@ def write_world(root: Path) -> None:
     ratings, movies = write_files(root)
     parts = ("dataset", "interactions", "vocabulary", "model", "evaluation", "index")
     at = {name: str(root / name) for name in parts}
-    made = {name: at[name] for name in ("model", "interactions", "vocabulary")}
+    made: dict[str, Any] = {name: at[name] for name in ("model", "interactions", "vocabulary")}
     ingest(ratings=ratings, movies=movies, output=at["dataset"], ingest_settings={"feedback": "implicit"})
     vocabulary(dataset=at["dataset"], vocabulary_output=at["vocabulary"], output=at["interactions"])
     train(
