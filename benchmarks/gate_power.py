@@ -41,7 +41,7 @@ def hits(difficulty: np.ndarray, accuracy: float, random: np.random.Generator) -
 
 
 def evidence(found: Mapping[str, np.ndarray], weights: np.ndarray) -> Evidence:
-    """What `evaluate` would hand to the gate, of the hits of each scorer."""
+    """Evidence that `evaluate` would hand to the gate, of the hits of each scorer."""
     users = weights.shape[1]
     sums = {
         name: UserSums(np.full(users, ROWS_A_USER), {TOP_100_UNSEEN: of_scorer})

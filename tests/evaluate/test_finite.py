@@ -1,4 +1,4 @@
-"""What is not finite is found, also where no test row asks for it."""
+"""Values that are not finite, also where no test row asks for them."""
 
 import numpy as np
 import pytest

@@ -117,7 +117,7 @@ def test_what_is_no_verdict_is_refused_with_the_file_and_the_field(evaluations, 
 
 
 def _places(value, place=()):
-    """Where a value of JSON holds others, but for the many of metrics and slices."""
+    """Places where a value of JSON holds others, but for the many of metrics and slices."""
     yield place
     if isinstance(value, dict) and place[:1] not in {("metrics",), ("intervals",), ("slices",)}:
         for key in value:

@@ -20,7 +20,7 @@ _COMPARED_AS_USUAL = {"ignored": "", "best_version": "", "best_sequence": 0}
 
 @pytest.fixture(autouse=True)
 def _graphs_are_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `promote` writes; test_foreign_models.py has real ones."""
+    """Files that `promote` writes; test_foreign_models.py has real ones."""
     monkeypatch.setattr("components.registry.step.check_operations", lambda _: None)
 
 

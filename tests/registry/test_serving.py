@@ -1,4 +1,4 @@
-"""What a server loads is what was published, by its checksums, and what does not belong there goes."""
+"""Copies for a server: as published, by their checksums; others go."""
 
 import asyncio
 import time
@@ -190,7 +190,7 @@ def test_a_whole_lost_log_is_written_again(registry: Registry, promote) -> None:
 
 
 def test_a_lost_end_of_the_log_is_found_by_a_run_record(registry: Registry) -> None:
-    """Where nothing but the record is left of the last champion's place."""
+    """A log of which nothing but the record is left of the last champion's place."""
     version = registry.champion_log.entry(2).version
     record = RunRecord(run_id="run-2", outcome="published", reason="good", version=version, sequence=2)
     registry.runs.write(record, {})

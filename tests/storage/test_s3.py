@@ -1,4 +1,4 @@
-"""What S3 has and the other storages have not: parts, their remains, and checksums as metadata."""
+"""Uploads in parts, their remains, and checksums as metadata: S3 alone has them."""
 
 from pathlib import Path
 

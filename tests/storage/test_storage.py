@@ -1,4 +1,4 @@
-"""What every storage promises: a directory, Google Cloud Storage and S3, or a store like it."""
+"""The contract of every storage: a directory, Google Cloud Storage and S3, or a store like it."""
 
 import base64
 import threading
