@@ -1,6 +1,5 @@
 """The command `twotower`: one subcommand a component, a verb of the pipeline, or a use of its result."""
 
-import errno
 import importlib
 import os
 import sys
@@ -11,6 +10,7 @@ import click
 from components import __version__
 from components.command import command_of
 from components.errors import UserError
+from components.outputs import FULL_DISK
 
 # Subcommand -> where its click command lies, or the step that it is generated from, and its line in `--help`.
 # The module is imported only when the subcommand is called, so that `--help` and `compile` never wait for
@@ -84,10 +84,6 @@ def twotower() -> None:
     """Turns a file of ratings into a published two-tower movie recommender."""
 
 
-# There is no space left, on a disk or in a quota.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
 def main() -> None:
     """Runs the command line; a user's mistake ends it with one line and status 2."""
     for stream in (sys.stdout, sys.stderr):
@@ -101,7 +97,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL_DISK:
             raise
         with suppress(OSError):
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # else the interpreter's end complains

@@ -301,6 +301,8 @@ def _checked(file: InputFile) -> InputFile:
     return file
 
 
+# Between two fields of a text table.
+DELIMITERS = ("::", "\t", ",", ";", "|")
 # The name of the column that `with_user` adds.
 ADDED_USER = "userId"
 
@@ -311,7 +313,7 @@ def with_user(file: InputFile, user: str) -> InputFile:
     Raises `UserError` if it is no such table, or `user` cannot stand in it.
     """
     heads = [] if file.is_parquet else first_lines(file, 1)
-    delimiter = max(_DELIMITERS, key=heads[0].count) if heads else ""
+    delimiter = max(DELIMITERS, key=heads[0].count) if heads else ""
     if not heads or delimiter not in heads[0]:
         raise UserError(f"--user goes with text tables that have a header; {file.name} is none: leave it out")
     if any(letter in user for letter in f'{delimiter}"\r\n'):
@@ -326,9 +328,6 @@ def with_user(file: InputFile, user: str) -> InputFile:
                 column = user
             copy.write(line)
     return replace(file, path=target, packing="none")
-
-
-_DELIMITERS = (",", ";", "\t", "|")
 
 
 def first_lines(file: InputFile, count: int) -> Sequence[str]:

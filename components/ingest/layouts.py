@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from components.errors import UserError
-from components.ingest.inputs import ADDED_USER, InputFile, first_lines
+from components.ingest.inputs import ADDED_USER, DELIMITERS, InputFile, first_lines
 from components.ingest.settings import parse_roles
 
 # What a header may call each column; compared without case, spaces, hyphens and underscores.
@@ -37,7 +37,6 @@ COUNT_NAMES = (
 )
 # The line that tells Excel the delimiter.
 DELIMITER_LINE = re.compile(r"sep=.", re.IGNORECASE)
-DELIMITERS = ("::", "\t", ",", ";", "|")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 from components.errors import UserError
 from components.ingest.attributes import attribute_name, known, names_in
 from components.ingest.catalogue import Catalogue, Malformed, Movie, MovieRows
-from components.ingest.inputs import InputFile, first_lines
-from components.ingest.layouts import DELIMITER_LINE, DELIMITERS, cut, json_keys, plain
+from components.ingest.inputs import DELIMITERS, InputFile, first_lines
+from components.ingest.layouts import DELIMITER_LINE, cut, json_keys, plain
 from components.ingest.layouts import NAMES as RATINGS
 from components.ingest.layouts import OTHER_NAMES as RATING_NAMES
 from components.ingest.records import RecordError, TableRecord, records

@@ -6,12 +6,11 @@ import io
 import json
 import lzma
 import random
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from corpus_files import zipped
 from ratings_files import MOVIES, Dataset, full, ingest_text, netflix, parquet, write
 
 from components.errors import UserError
@@ -21,15 +20,6 @@ RATINGS = netflix(full())
 EXPECTED = {(user, movie): rating for user, rating, movie in full()}
 MOVIELENS = "userId,movieId,rating,timestamp\n" + "".join(f"{u},{m},{r},964982703\n" for u, r, m in full())
 TITLES = "movieId,title,genres\n" + "".join(f"m{movie},Film {movie} (1999),Drama\n" for movie in range(20))
-
-
-def zipped(members: Mapping[str, str | bytes]) -> bytes:
-    """A zip archive."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return stream.getvalue()
 
 
 LATEST: dict[str, str | bytes] = {

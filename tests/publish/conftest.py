@@ -148,9 +148,8 @@ def publishers() -> Iterator[Publishers]:
     Its options are `die_after` and `kill_after` of publisher.py.
     """
     program = [sys.executable, str(Path(__file__).with_name("publisher.py"))]
-    server = subprocess.Popen(
-        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    # Its standard error is this process's, so that a failing test shows why a publisher died.
+    server = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def publish(
         runs: list[dict[str, Any]], die_after: int = 0, kill_after: float | None = None

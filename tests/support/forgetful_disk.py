@@ -50,7 +50,7 @@ class ForgetfulDisk:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """What was there before is on disk."""
+        """Takes all that was there before for flushed."""
         for path in sorted(self.root.rglob("*")):
             self._before[path] = path.read_bytes() if path.is_file() else None
         with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ USERS, MOVIES = 120, 60
 
 
 def plays() -> Counter[tuple[str, str]]:
-    """How often each user played each movie: even users play even movies often, and odd ones now and then."""
+    """Counts of plays, user by movie: even users play even movies often, and odd ones now and then."""
     random = np.random.default_rng(5)
     appeal = 1.0 / (1.0 + np.arange(MOVIES) // 2) + 0.05
     found: Counter[tuple[str, str]] = Counter()

@@ -132,7 +132,7 @@ def without_checksums(root: Path) -> None:
 
 @dataclass
 class Damage:
-    """What is done to a registry, at random."""
+    """Damage to a registry, at random."""
 
     root: Path
     chance: random.Random

@@ -1,4 +1,4 @@
-"""What holds of a registry whatever has happened to its writers."""
+"""Facts that hold of a registry whatever has happened to its writers."""
 
 from components.registry.champion_log import ChampionEntry
 from components.registry.registry import Registry, published_index
