@@ -24,7 +24,9 @@ def image() -> str:
 def run_pipeline(image) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the pipeline on the ratings of `sample`, in `folder`, by one of KFP's runners."""
 
-    def run(runner: str, sample: Path, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        runner: str, sample: Path, folder: Path, *flags: str, image: str = image
+    ) -> subprocess.CompletedProcess[str]:
         command = [*TWOTOWER, "run", "--runner", runner, "--image", image]
         command += ["--ratings", str(sample / "ratings.csv"), "--movies", str(sample / "movies.csv")]
         command += ["--registry", str(folder / "registry"), "--work-dir", str(folder / "work"), *flags]

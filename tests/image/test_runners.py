@@ -115,7 +115,7 @@ def test_a_container_that_vanishes_is_a_failed_step_and_not_a_success(
     build = ["docker", "build", "--tag", vanishing, "-"]
     subprocess.run(build, input=dockerfile, text=True, check=True, capture_output=True)
     try:
-        done = run_pipeline("docker", small_sample, tmp_path, "--image", vanishing)
+        done = run_pipeline("docker", small_sample, tmp_path, image=vanishing)
     finally:
         subprocess.run(["docker", "image", "rm", vanishing], check=True, capture_output=True)
     assert done.returncode == 1, done.stdout + done.stderr
