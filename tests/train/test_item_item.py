@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from random_model import random_scoring
 
-from components.train.blending import choose, decompose
+from components.train.blending import _peak, choose, decompose
 from components.train.item_item import Blend, ItemItem
 from components.train.scoring import ScoringModel, save
 from components.train.settings import Settings
@@ -118,6 +118,17 @@ def test_it_is_left_out_where_it_brings_nothing(perfect, capsys):
     rows = _group(known), _group(held_out)
     assert choose(_spectrum(known, 300), *rows, lambda history: np.tile(scores, (history.users, 1))) is None
     assert capsys.readouterr().err.count("it is left out") == 1
+
+
+@pytest.mark.parametrize("at", [1.6, 2.0, 2.3])
+def test_a_weight_between_two_tried_ones_is_found(at):
+    assert _peak(5.0 - np.square(np.arange(6) - at), round(at)) == pytest.approx(at)
+
+
+@pytest.mark.parametrize("values", [[3.0, 2.0, 1.0], [0.0, 1.0, 2.0], [1.0, 1.0, 1.0]])
+def test_the_weight_is_one_of_those_tried_where_no_parabola_has_a_peak(values):
+    best = int(np.argmax(values))
+    assert _peak(np.array(values), best) == best
 
 
 RATED = np.arange(40) % 8 != 0
