@@ -129,6 +129,11 @@ class Verdict(Document):
             )
 
     @property
+    def verb(self) -> str:
+        """Verb for what users do with a movie."""
+        return "rate" if self.feedback == STARS else "watch"
+
+    @property
     def failing(self) -> list[Rule]:
         """The rules that fail, in the order in which they explain a refusal."""
         return [rule for rule in self.rules if rule.verdict == FAIL]

@@ -205,7 +205,7 @@ def _over_steps(
 
 @_picture(
     "Movies found of 100, by the length of the list",
-    "Of 100 movies that users went on to rate, how many a list of the k best unseen movies holds.",
+    "Of 100 movies that users chose later, how many a list of the k best unseen movies holds.",
 )
 def top_k_curve(axes: Axes, curve: TopKCurve) -> None:
     """Draws the share of test rows among the k best unseen movies, for growing k."""

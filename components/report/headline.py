@@ -124,7 +124,7 @@ def headline(
         state=state,
         title=decision,
         reasons=[
-            DecidingRule(in_words(rule, verdict.k), rule.name, rule.why)
+            DecidingRule(in_words(rule, verdict.k, verdict.verb), rule.name, rule.why)
             for rule in (_deciding(failing) if failing else _telling(verdict))
         ],
         more=f"{left} more {'rule fails' if left == 1 else 'rules fail'}, see below." if left > 0 else "",
@@ -132,10 +132,10 @@ def headline(
     )
 
 
-def in_words(rule: Rule, k: int = 100) -> str:
+def in_words(rule: Rule, k: int = 100, verb: str = "rate") -> str:
     """States a rule's outcome in people's units, where it is about one of the gate's metrics.
 
-    `k` is the length of the gate's lists.
+    `k` is the length of the gate's lists, `verb` what users do with a movie.
     """
     metric = METRICS.get(rule.metric)
     if (
@@ -147,7 +147,7 @@ def in_words(rule: Rule, k: int = 100) -> str:
     ):
         return rule.why
     mine, theirs = metric.apart(rule.value, rule.bound)
-    asked = "that users went on to rate" if k == 100 else f"rated later, in lists of {k}"
+    asked = f"that users went on to {verb}" + ("" if k == 100 else f", in lists of {k}")
     clause = f"it finds {mine} of 100 movies {asked}"
     if metric.in_stars:
         clause = f"its ratings are {mine} stars off"

@@ -43,7 +43,7 @@ def _card(verdict: Verdict, metric: Metric, values: Mapping[str, float]) -> dict
         text = "how far its ratings are from those that users gave (root mean square)"
     else:
         lead = f"finds {metric.figure(mine)} of 100"
-        text = f"movies that users went on to rate, with the {metric.k} it would recommend to each"
+        text = f"movies that users went on to {verdict.verb}, with the {metric.k} it would recommend to each"
     return {
         "metric": metric.name,
         "lead": lead,
