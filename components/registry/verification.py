@@ -106,10 +106,12 @@ class _Snapshot:
 
     def checks(self) -> dict[str, Check]:
         """Returns the check of each part, which yields one line for each fault, by name."""
+        # What lies in the place of a copy may be no directory.
+        places = dict.fromkeys((*self.copies, *self._entry_of))
         return {
             "log": self._check_log,
             **{f"versions/{version}": partial(self._check_version, version) for version in self.versions},
-            **{f"serving/{name}": partial(self._check_copy, name) for name in self.copies},
+            **{f"serving/{name}": partial(self._check_copy, name) for name in places},
             "champion": self._check_champion,
             "runs": partial(iter, self._record_faults),
             **{f"runs/{record.run_id}": partial(self._check_run, record) for record in self._records},
@@ -174,7 +176,7 @@ class _Snapshot:
             yield f"{storage.uri(key)} is not in the manifest of its version; delete it"
 
     def _check_copy(self, name: str) -> Iterator[str]:
-        if self.is_foreign(name):
+        if name in self.copies and self.is_foreign(name):
             yield f"{self._registry.serving.uri(name)} is no copy of a champion; {self._command} deletes it"
         elif self.is_loadable_copy(name):
             entry = self._entry_of[name]

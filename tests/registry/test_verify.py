@@ -1,6 +1,8 @@
 """Whatever is not as published is named."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +69,18 @@ def test_a_champion_that_cannot_be_served_is_a_fault(place: str, promote, lost: 
     registry.storage.delete(lost.format(second))
     [found] = verify(registry).faults
     assert fault.format(second) in found
+
+
+def test_a_link_in_the_place_of_an_old_copy_is_a_fault(tmp_path: Path, promote) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    for number in (1, 2):
+        promote(registry, f"run-{number}")
+    copy = tmp_path / "registry" / "serving" / "1"
+    shutil.rmtree(copy)
+    copy.symlink_to("/etc/hostname")
+    [fault] = verify(registry).faults
+    assert str(copy) in fault
+    assert "replace the link" in fault
 
 
 def test_a_lost_entry_of_the_log_is_a_fault(place: str, promote) -> None:
