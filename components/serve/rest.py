@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from components.serve.served_index import Served, ServedIndex, Spec
 
@@ -60,15 +61,15 @@ def read_call(body: bytes, index: ServedIndex) -> Call:
 
 def encode_answer(call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> bytes:
     """Encodes the outputs in the form of the inputs. Raises `RequestError` if they have no rows."""
-    columns = {name: values.tolist() for name, values in outputs.items()}
+    columns = {name: _encodable(values) for name, values in outputs.items()}
+    only = next(iter(columns.values())) if len(columns) == 1 else None
     if not call.by_rows:
-        only = next(iter(columns.values()))
-        return _json({"outputs": columns if len(columns) > 1 else only})
-    rows = {len(values) if isinstance(values, list) else -1 for values in columns.values()}
+        return _json({"outputs": columns if only is None else only})
+    rows = {len(values) if np.ndim(values) else -1 for values in outputs.values()}
     if rows != {len(next(iter(call.inputs.values()), []))}:
         raise RequestError(f'{call.signature} does not answer row by row; give "inputs" for "instances"')
-    if len(columns) == 1:
-        return _json({"predictions": next(iter(columns.values()))})
+    if only is not None:
+        return _json({"predictions": only})
     table = zip(*columns.values(), strict=True)
     return _json({"predictions": [dict(zip(columns, row, strict=True)) for row in table]})
 
@@ -111,12 +112,20 @@ def encode_error(message: str) -> bytes:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        request = json.loads(body, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"the body is not JSON: {error}") from error
+        request = orjson.loads(body)
+    except ValueError:
+        # A fault is named as Python's reader names it, and that one reads UTF-16 and deeper nesting too.
+        request = _read_slowly(body)
     if not isinstance(request, dict):
         raise RequestError('the body must be a JSON object with "instances" or "inputs"')
     return request
+
+
+def _read_slowly(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON: {error}") from error
 
 
 def _no_number(word: str) -> Any:
@@ -203,8 +212,15 @@ def _described(signature: str, specs: Mapping[str, Spec]) -> dict[str, Any]:
     }
 
 
+def _encodable(values: npt.NDArray[Any]) -> Any:
+    """Returns what `_json` takes. Raises ValueError for numbers that JSON does not have."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError("the index answers with numbers that are not finite")
+    return np.ascontiguousarray(values) if values.ndim and values.dtype != object else values.tolist()
+
+
 def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 # The most values in one list.

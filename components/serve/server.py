@@ -6,6 +6,7 @@ import socket
 from contextlib import suppress
 
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -157,13 +158,15 @@ def serve(
             await live.close()
 
     # uvicorn raises Ctrl-C again once all requests have been answered.
-    with _listener(host, port) as listener, suppress(KeyboardInterrupt):
-        asyncio.run(run(listener))
+    loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    with _listener(host, port) as listener, suppress(KeyboardInterrupt), loop:
+        loop.run(run(listener))
 
 
 def _http_server(live: Live, name: str, body_bytes: int) -> uvicorn.Server:
     config = uvicorn.Config(
         application(live, name, body_bytes),
+        http="httptools",
         access_log=False,
         log_config=None,
         lifespan="off",

@@ -138,6 +138,25 @@ def test_answers_take_the_form_of_the_request() -> None:
         encode_answer(rows, {"row_splits": np.array([0, 1, 2])})
 
 
+def test_numbers_are_written_as_float32_and_texts_in_utf_8() -> None:
+    outputs = {
+        "score": np.array([[0.1, -3.4028235e38]], np.float32).T,
+        "title": np.array(["Amélie\x7f"], object),
+    }
+    body = encode_answer(Call("s", {}, False), outputs)
+    assert body == '{"outputs":{"score":[[0.1],[-3.4028235e+38]],"title":["Amélie\x7f"]}}'.encode()
+
+
+def test_numbers_that_are_not_finite_are_never_sent() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        encode_answer(Call("s", {}, False), {"score": np.array([np.nan], np.float32)})
+
+
+def test_what_only_the_slow_reader_reads_is_read() -> None:
+    body = json.dumps({"instances": ["ü"]}).encode("utf-16")
+    assert read_call(body, INDEX).inputs == {"user_id": ["ü"]}
+
+
 def test_the_newest_version_comes_first() -> None:
     status = json.loads(encode_status({9: ("AVAILABLE", ""), 10: ("END", "it is corrupt")}))
     assert [(version["version"], version["state"]) for version in status["model_version_status"]] == [
