@@ -32,6 +32,12 @@ def _checked_name(_: click.Context, __: click.Parameter, name: str) -> str:
     type=click.IntRange(min=1),
     help="The largest body of a request, in KB; a larger one is refused.",
 )
+@click.option(
+    "--timeout",
+    default=10.0,
+    type=click.FloatRange(min=0.1),
+    help="How long a request may wait for its answer, in seconds; then it is answered by 504.",
+)
 def serve(max_body_kb: int, **options: Any) -> None:
     """Answers over HTTP like TensorFlow Serving, and on a page for people.
 

@@ -1,171 +1,103 @@
-"""The served index, its replacement by a new champion, and the process that holds it."""
+"""The served index: its replacement by a new champion, and the process that holds it, kept alive."""
 
 import asyncio
-import itertools
-import json
-import os
-import socket
-import sys
+import re
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
 
 from components.errors import UserError
+from components.machine import available_memory
 from components.progress import log
-from components.registry.registry import Registry
-from components.serve.rest import RequestError
-from components.serve.worker import FAILED, READY, Frame, Source, pack, receive
+from components.registry.registry import Registry, cache_directory, published_index
+from components.registry.versions import INDEX
+from components.serve.answerer import Answerer
+from components.serve.messages import Source
 
-# Requests are answered in parallel, one thread each. A request that uses several threads itself takes 50%
-# more processor time, and is no faster once two requests run.
-_ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1"}
+# So many champions are tried at the start, the newest first. What ails more of them ails every one.
+_MOST_TRIED = 10
 
-# The most requests that wait for one process; further ones are refused.
-_WAITING = 256
+# A champion that could not be loaded is tried again after growing pauses, at most this one.
+_LONGEST_PAUSE = 600.0
 
-
-class Answerer:
-    """A process with a loaded index; `metadata` is the body of the answer to `/metadata`."""
-
-    def __init__(
-        self,
-        source: Source,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self.source = source
-        self.metadata = b""
-        self._process, self._reader, self._writer = process, reader, writer
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Frame]] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    @classmethod
-    async def start(cls, source: Source) -> "Answerer":
-        """Starts a process and waits until it has loaded the index. Raises `UserError` if it cannot."""
-        ours, its = socket.socketpair()
-        with its:
-            asked = json.dumps(vars(source))
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "components.serve.worker", str(its.fileno()), asked),
-                pass_fds=[its.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                env={**_ENVIRONMENT, **os.environ, "PYTHONSAFEPATH": "1"},
-                start_new_session=True,  # Ctrl-C goes to the server, which lets this process finish
-            )
-        reader, writer = await asyncio.open_connection(sock=ours)
-        answerer = cls(source, process, reader, writer)
-        try:
-            await answerer._await_ready()
-        except BaseException:
-            await answerer.close()
-            raise
-        return answerer
-
-    @property
-    def alive(self) -> bool:
-        """True while it accepts requests."""
-        return not self._listening.done()
-
-    async def ask(self, kind: int, body: bytes) -> tuple[int, bytes]:
-        """Returns status and body of the answer; raises `RequestError` (503) if there will be none."""
-        if len(self._waiting) >= _WAITING or not self.alive:
-            raise RequestError("too many requests are waiting; try again in a moment", 503)
-        number, answer = next(self._numbers), asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        self._idle.clear()
-        self._writer.write(pack(Frame(number, kind, body)))
-        frame = await answer
-        return frame.kind, frame.body
-
-    async def retire(self) -> None:
-        """Waits for the answers to all its requests, then ends the process."""
-        await self._idle.wait()
-        await self.close()
-
-    async def close(self) -> None:
-        """Ends the process and waits for its end."""
-        self._writer.close()
-        await self._process.wait()
-
-    async def _await_ready(self) -> None:
-        frame = await receive(self._reader)
-        if frame is None:
-            raise UserError(f"the process that loads {self.source.version or self.source.index} has died")
-        if frame.kind == FAILED:
-            raise UserError(frame.body.decode())
-        assert frame.kind == READY
-        self.metadata = frame.body
-        self._listening = asyncio.create_task(self._listen())
-
-    async def _listen(self) -> None:
-        """Delivers the answers until the process ends."""
-        while frame := await receive(self._reader):
-            answer = self._waiting.pop(frame.number)
-            if not answer.cancelled():  # the client may have disconnected
-                answer.set_result(frame)
-            if not self._waiting:
-                self._idle.set()
-        for answer in self._waiting.values():
-            if not answer.cancelled():
-                answer.set_exception(RequestError("the process that answers has died; try again", 503))
-        self._waiting.clear()
-        self._idle.set()
+# A process that died is started again at once; one that has not lived so long, after growing pauses.
+_SECONDS_OF_LIFE = 10.0
+_LONGEST_RESTART_PAUSE = 60.0
 
 
 class Live:
     """The index that is served: the champion, or one that belongs to no registry."""
 
-    def __init__(self, current: Answerer, registry: Registry | None) -> None:
+    def __init__(self, current: Answerer, registry: Registry | None, seconds: float) -> None:
         self.current = current  # answers; a request reads it once, and so uses one index throughout
-        self.loading = 0  # number of the champion that is being loaded beside it; 0 for none
+        self.loading = 0  # number of the champion that is being loaded; 0 for none
         self.failure: tuple[int, str] | None = None  # the champion that could not be loaded, and the reason
+        self._tries, self._next_try = 0, 0.0  # to load that champion
         # The fault of the champion's copy for TensorFlow Serving, and at how many polls in a row it was seen.
         self._copy_fault, self._polls = "", 0
-        self._registry = registry
-        self._retiring = set[asyncio.Task[None]]()
+        self._registry, self._seconds = registry, seconds
+        self._restart_pause = 0.0
+        self._tasks = set[asyncio.Task[None]]()
 
     @classmethod
-    async def start(cls, name: str, index: str, registry: str) -> "Live":
-        """Serves the directory `index` or, if that is "", the champion of `registry`.
+    async def start(cls, name: str, index: str, registry: str, seconds: float) -> "Live":
+        """Serves the directory `index` or, if that is "", the newest loadable champion of `registry`.
 
-        Raises `UserError` if there is none, or it is broken.
+        `seconds` is the deadline of an answer. Raises `UserError` if there is none to serve.
         """
-        if index:
-            return cls(await Answerer.start(Source(name, 1, index=index)), None)
-        store = Registry(registry)
-        return cls(await Answerer.start(await _champion(name, store)), store)
+        store, failure = None if index else Registry(registry), None
+        if store:
+            current, failure = await _start_newest(name, store, seconds)
+        else:
+            current = await Answerer.start(Source(name, 1, index=index), seconds)
+        live = cls(current, store, seconds)
+        live._begin(live._keep_alive(current))
+        if failure:
+            live._note_failure(*failure)
+        return live
 
     async def watch(self, poll_seconds: float) -> None:
-        """Loads each new champion, and restarts a process that has died, until it is cancelled."""
+        """Loads each new champion, until it is cancelled."""
         if fault := await self._look_at_copy(by_size=False):
             log(fault)
         while True:
             await asyncio.sleep(poll_seconds)
-            number = self.current.source.number
+            number = served = self.current.source.number
             try:
                 if self._registry:
                     number = await asyncio.to_thread(self._registry.champion_log.end)
-                if number < self.current.source.number:
+                if number < served:
                     raise UserError(
-                        f"the champion log ends at {number}, and {self.current.source.number} is served; "
+                        f"the champion log ends at {number}, and {served} is served; "
                         "restore its end from a backup"
                     )
-                if number > self.current.source.number or not self.current.alive:
-                    await self._take_up(number)
-                else:
-                    self.failure = None
+                if number == served:
+                    self.failure, self._tries = None, 0
                     await self._poll_copy()
+                elif not self.failure or self.failure[0] != number or time.monotonic() >= self._next_try:
+                    await self._take_up(number)
             except Exception as error:
                 # Whatever the fault of this champion, the next one must be loaded.
-                failure = (number, str(error) or repr(error))
-                if failure != self.failure:
-                    log(f"{self.current.source.version or self.current.source.index} stays: {failure[1]}")
-                self.failure = failure
+                self._note_failure(number, str(error) or repr(error))
+                self._next_try = time.monotonic() + min(poll_seconds * 2**self._tries, _LONGEST_PAUSE)
 
     async def close(self) -> None:
         """Ends the processes."""
-        await self.current.close()
-        await asyncio.gather(*self._retiring)
+        current, self.current.retired = self.current, True
+        await current.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _note_failure(self, number: int, reason: str) -> None:
+        """Keeps why a champion is not served, and logs it unless it is known."""
+        failure = (number, _public(reason, self._registry))
+        if failure != self.failure:
+            log(f"{self.current.source.title} stays: {reason}")
+        same = self.failure is not None and self.failure[0] == number
+        self._tries = self._tries + 1 if same else 1
+        self.failure = failure
 
     async def _poll_copy(self) -> None:
         """Logs a fault of the copy for TensorFlow Serving, once it is seen twice: publishers take a while."""
@@ -181,23 +113,132 @@ class Live:
         return await asyncio.to_thread(self._registry.copy_fault, self.current.source.number, by_size)
 
     async def _take_up(self, number: int) -> None:
+        """Replaces the present index by the champion of this number. Raises `UserError` if that is broken."""
+        assert self._registry is not None
         before = self.current
         self.loading = number
         try:
-            source = before.source
-            if self._registry:
-                source = await _champion(source.name, self._registry)
-            self.current = await Answerer.start(source)
+            await asyncio.to_thread(self._registry.check_log)
+            source = await asyncio.to_thread(_source, before.source.name, self._registry, number)
+            lack = await asyncio.to_thread(_lacking_memory, before, source, self._registry)
+            if lack:
+                # A broken one must not end the present one.
+                await asyncio.to_thread(published_index, source.registry, source.version)
+                log(f"{lack}: {before.source.title} is stopped before {source.version} is loaded")
+                await before.retire()
+            try:
+                fresh = await Answerer.start(source, self._seconds)
+            except UserError:
+                if lack:
+                    await self._restart(before)
+                raise
         finally:
             self.loading = 0
-        self.failure = None
-        log(f"serving {source.version or source.index}, number {source.number}")
-        retiring = asyncio.create_task(before.retire())
-        self._retiring.add(retiring)
-        retiring.add_done_callback(self._retiring.discard)
+        self.failure, self._tries = None, 0
+        self._serve(fresh)
+
+    def _serve(self, fresh: Answerer) -> None:
+        before, self.current = self.current, fresh
+        log(f"serving {fresh.source.title}, number {fresh.source.number}")
+        self._begin(before.retire())
+        self._begin(self._keep_alive(fresh))
+
+    async def _keep_alive(self, answerer: Answerer) -> None:
+        """Starts the process again when it dies, unless it is not needed any more."""
+        started = time.monotonic()
+        cause = await answerer.end()
+        if answerer.retired:
+            return
+        if time.monotonic() - started >= _SECONDS_OF_LIFE:
+            self._restart_pause = 0.0
+        log(f"the process that answers {cause}; it is started again")
+        await self._restart(answerer)
+
+    async def _restart(self, dead: Answerer) -> None:
+        """Serves again what `dead` served or, where that cannot be loaded, the newest champion that can."""
+        while dead is self.current:
+            await asyncio.sleep(self._restart_pause)
+            self._restart_pause = min(max(1.0, 2 * self._restart_pause), _LONGEST_RESTART_PAUSE)
+            try:
+                fresh = await self._start_again(dead.source)
+            except UserError as error:
+                log(str(error))
+                continue
+            if dead is not self.current:  # a new champion was faster
+                await fresh.close()
+                return
+            self._serve(fresh)
+
+    async def _start_again(self, source: Source) -> Answerer:
+        try:
+            return await Answerer.start(source, self._seconds)
+        except UserError as error:
+            if self._registry is None:
+                raise
+            log(f"{source.title} cannot be loaded again: {error}")
+            fresh, _ = await _start_newest(source.name, self._registry, self._seconds)
+            return fresh
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-async def _champion(name: str, registry: Registry) -> Source:
-    advice = " to serve; publish one by `twotower run`"
-    entry = await asyncio.to_thread(registry.champion, advice)
-    return Source(name, entry.sequence, registry=registry.root, version=entry.version)
+async def _start_newest(
+    name: str, registry: Registry, seconds: float
+) -> tuple[Answerer, tuple[int, str] | None]:
+    """Starts the newest champion that can be loaded; returns the newest one that cannot, and the reason, too.
+
+    Raises `UserError` if there is none.
+    """
+    numbers = await asyncio.to_thread(registry.champion_log.sequences)
+    try:
+        await asyncio.to_thread(registry.check_log)
+    except UserError as error:
+        log(str(error))
+    failure: tuple[int, str] | None = None
+    tried = set[str]()
+    for number in reversed(numbers):
+        try:
+            source = await asyncio.to_thread(_source, name, registry, number)
+            if source.version in tried:
+                continue
+            tried.add(source.version)
+            return await Answerer.start(source, seconds), failure
+        except UserError as error:
+            log(f"number {number} is not served: {error}")
+            failure = failure or (number, str(error))
+        if len(tried) == _MOST_TRIED:
+            break
+    if failure:
+        raise UserError(failure[1])
+    raise UserError(f"{registry.root} has no champion to serve; publish one by `twotower run`")
+
+
+def _source(name: str, registry: Registry, number: int) -> Source:
+    entry = registry.champion_log.entry(number)
+    return Source(name, number, registry=registry.root, version=entry.version)
+
+
+def _lacking_memory(before: Answerer, source: Source, registry: Registry) -> str:
+    """Returns one line if there is no memory for the index of `source` beside the present one, else ""."""
+    if not before.alive:
+        return ""
+    sizes = [_bytes(registry, version) for version in (before.source.version, source.version)]
+    needed, free = before.memory() + 2 * max(0, sizes[1] - sizes[0]), available_memory()
+    if needed <= free:
+        return ""
+    return f"{free / 1e9:.1f} GB of memory are free, and a second index needs {needed / 1e9:.1f} GB"
+
+
+def _bytes(registry: Registry, version: str) -> int:
+    return sum(file.size for file in registry.versions.manifest(version).part(INDEX).values())
+
+
+def _public(reason: str, registry: Registry | None) -> str:
+    """Returns a reason without the directories of this machine, for everybody who can ask."""
+    for directory in (registry.root if registry else "", str(cache_directory()), str(Path.home())):
+        if directory:
+            reason = reason.replace(f"{directory}/", "")
+    return re.sub(r"(?<![\w.:/])/(?:[^\s/:;,]+/)+", "", reason)

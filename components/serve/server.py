@@ -15,11 +15,13 @@ from starlette.routing import Route
 
 from components.errors import UserError
 from components.progress import log
-from components.serve.live import Answerer, Live
+from components.serve.answerer import Answerer
+from components.serve.live import Live
+from components.serve.messages import PAGE, PREDICT
 from components.serve.rest import RequestError, encode_error, encode_status
-from components.serve.worker import PAGE, PREDICT
 
 _SECONDS_FOR_A_BODY = 30.0
+_SECONDS_FOR_HEALTH = 1.0
 
 # The page loads nothing else.
 _PAGE_HEADERS = {
@@ -37,7 +39,8 @@ def application(live: Live, name: str, body_bytes: int) -> Starlette:
     return Starlette(
         routes=[
             Route("/", endpoints.page),
-            Route("/healthz", endpoints.health),
+            Route("/livez", endpoints.live),
+            *(Route(path, endpoints.ready) for path in ("/readyz", "/healthz")),
             *(Route(f"{path}:predict", endpoints.predict, methods=["POST"]) for path in (model, version)),
             *(Route(f"{path}/metadata", endpoints.metadata) for path in (model, version)),
             *(Route(path, endpoints.status) for path in (model, version)),
@@ -65,19 +68,26 @@ class _Endpoints:
         return _json(self._answerer(request).metadata)
 
     async def status(self, request: Request) -> Response:
-        versions = {self._answerer(request).source.number: ("AVAILABLE", "")}
-        if self._live.failure:
-            number, reason = self._live.failure
-            versions[number] = ("END", reason)
-        if self._live.loading:
-            versions[self._live.loading] = ("LOADING", "")
+        served = self._answerer(request).source.number
+        number, reason = self._live.failure or (0, "")
+        versions = {number: ("END", reason)} if number else {}
+        if loading := self._live.loading:
+            versions[loading] = ("LOADING", reason if loading == number else "")
+        versions[served] = ("AVAILABLE", reason if served == number else "")
         return _json(encode_status(versions))
 
-    async def health(self, _: Request) -> Response:
+    async def live(self, _: Request) -> Response:
+        """Answers as long as this process does; the one with the index is replaced without a restart."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, _: Request) -> Response:
+        """Asks the process with the index whether it responds."""
         answerer = self._live.current
         facts = {"version": answerer.source.version, "number": answerer.source.number}
         if not answerer.alive:
-            return JSONResponse({"status": "the process that answers has died", **facts}, 503)
+            return JSONResponse({"status": "the process that answers is being started", **facts}, 503)
+        if not await answerer.responds(_SECONDS_FOR_HEALTH):
+            return JSONResponse({"status": "the process that answers does not respond", **facts}, 503)
         return JSONResponse({"status": "ok", **facts})
 
     def _answerer(self, request: Request) -> Answerer:
@@ -132,7 +142,15 @@ _SECONDS_TO_FINISH = 10
 
 
 def serve(
-    *, registry: str, index: str, name: str, host: str, port: int, poll_seconds: float, body_bytes: int
+    *,
+    registry: str,
+    index: str,
+    name: str,
+    host: str,
+    port: int,
+    poll_seconds: float,
+    body_bytes: int,
+    timeout: float,
 ) -> None:
     """Serves the champion of a registry, or an index, until SIGINT or SIGTERM; finishes requests in progress.
 
@@ -145,10 +163,11 @@ def serve(
       host, port: the address to listen on; port 0 for a free one.
       poll_seconds: interval between looks for a new champion.
       body_bytes: the largest body of a request.
+      timeout: deadline of an answer, in seconds.
     """
 
     async def run(listener: socket.socket) -> None:
-        live = await Live.start(name, index, registry)
+        live = await Live.start(name, index, registry, timeout)
         _announce(listener, live, name)
         watching = asyncio.create_task(live.watch(poll_seconds))
         try:
@@ -196,6 +215,6 @@ def _announce(listener: socket.socket, live: Live, name: str) -> None:
     source = live.current.source
     shown = f"[{host}]" if ":" in host else host
     log(
-        f"serving {source.version or source.index}, number {source.number}: http://{shown}:{port}/ and "
+        f"serving {source.title}, number {source.number}: http://{shown}:{port}/ and "
         f"http://{shown}:{port}/v1/models/{name}"
     )

@@ -1,23 +1,20 @@
-"""Process that holds an index and answers, and the messages between it and the server."""
+"""Process that holds an index and answers."""
 
-import asyncio
 import gc
 import json
 import socket
-import struct
 import sys
 import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
 from urllib.parse import parse_qsl
 
 from components.errors import UserError
 from components.machine import available_cpus
 from components.registry.registry import published_index
+from components.serve.messages import CANCEL, FAILED, PAGE, PING, PREDICT, READY, Frame, Source, pack, read
 from components.serve.page import Question, page
 from components.serve.rest import (
     RequestError,
@@ -29,60 +26,8 @@ from components.serve.rest import (
 )
 from components.serve.served_index import Served, ServedIndex
 
-_HEAD = struct.Struct("!IHI")
-
-# Kinds of questions.
-PREDICT, PAGE = 1, 2
-
-# Kinds of messages about the process itself, sent before any question.
-READY, FAILED = 1, 2
-
-
-class Frame(NamedTuple):
-    """A message."""
-
-    number: int  # of the question; 0 for a message about the process itself
-    kind: int  # of the question or message; in an answer, the HTTP status
-    body: bytes  # less than 4 GB
-
-
-def pack(frame: Frame) -> bytes:
-    """Encodes a message."""
-    return _HEAD.pack(frame.number, frame.kind, len(frame.body)) + frame.body
-
-
-def read(file: BinaryIO) -> Frame | None:
-    """Reads the next message; None when the other side has closed the connection."""
-    head = file.read(_HEAD.size)
-    if len(head) < _HEAD.size:
-        return None
-    number, kind, size = _HEAD.unpack(head)
-    body = file.read(size)
-    return Frame(number, kind, body) if len(body) == size else None
-
-
-async def receive(reader: asyncio.StreamReader) -> Frame | None:
-    """Reads the next message; None when the other side has closed the connection."""
-    try:
-        number, kind, size = _HEAD.unpack(await reader.readexactly(_HEAD.size))
-        return Frame(number, kind, await reader.readexactly(size))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
-
-
 # Requests that are answered in parallel. More threads slow each other down in the Python interpreter.
 _THREADS = max(2, min(8, available_cpus()))
-
-
-@dataclass(frozen=True)
-class Source:
-    """An index to serve."""
-
-    name: str  # of the model in the paths
-    number: int  # the champion's number in the champion log; 1 for an index without registry
-    registry: str = ""  # a directory, gs:// or s3:// prefix; "" for none
-    version: str = ""  # the id in the registry
-    index: str = ""  # the directory of an index without registry; "" for none
 
 
 def main() -> None:
@@ -96,9 +41,23 @@ def main() -> None:
             send(Frame(0, FAILED, str(error).encode()))
             return
         send(Frame(0, READY, encode_metadata(source.name, served)))
+        waiting = set[int]()  # numbers of questions that are still to be computed
+
+        def answer(question: Frame) -> None:
+            wanted = question.number in waiting
+            waiting.discard(question.number)
+            send(_answer(served, question) if wanted else Frame(question.number, 0, b""))
+
         with connection.makefile("rb") as questions, ThreadPoolExecutor(_THREADS) as pool:
             while question := read(questions):
-                pool.submit(_reply, served, question, send)
+                if question.kind == PING:
+                    send(question)
+                elif question.kind == CANCEL:
+                    waiting.discard(question.number)
+                else:
+                    waiting.add(question.number)
+                    pool.submit(answer, question)
+            waiting.clear()
 
 
 def _load(source: Source) -> Served:
@@ -111,8 +70,8 @@ def _load(source: Source) -> Served:
     return Served(source.number, source.version, index)
 
 
-def _reply(served: Served, question: Frame, send: Callable[[Frame], None]) -> None:
-    """Sends the answer to a question; an error becomes an answer with its status."""
+def _answer(served: Served, question: Frame) -> Frame:
+    """Computes the answer to a question; an error becomes an answer with its status."""
     work = {PREDICT: _predict, PAGE: _page}[question.kind]
     try:
         status, body = 200, work(served, question.body)
@@ -123,7 +82,7 @@ def _reply(served: Served, question: Frame, send: Callable[[Frame], None]) -> No
     except Exception:
         traceback.print_exc()
         status, body = 500, encode_error("internal error; the server's log has it")
-    send(Frame(question.number, status, body))
+    return Frame(question.number, status, body)
 
 
 def _predict(served: Served, body: bytes) -> bytes:

@@ -12,8 +12,9 @@ from components.registry.maintenance import prunable
 from components.registry.registry import Registry
 from components.registry.run_records import RunRecord
 from components.registry.verification import repair, verify
-from components.serve.live import Answerer, Live
-from components.serve.worker import Source
+from components.serve.answerer import Answerer
+from components.serve.live import Live
+from components.serve.messages import Source
 from components.storage import NotFoundError
 
 
@@ -253,7 +254,7 @@ def test_a_server_says_that_another_one_would_load_something_else(
 ) -> None:
     """By checksums when it starts, by sizes when it polls, and there only what two polls see."""
     served = SimpleNamespace(source=Source("m", 2, registry.root, registry.champion("").version), alive=True)
-    live = Live(served, registry)  # type: ignore[arg-type]
+    live = Live(served, registry, 1.0)  # type: ignore[arg-type]
 
     async def watch(seconds: float) -> str:
         watching = asyncio.create_task(live.watch(0.01))
@@ -281,7 +282,7 @@ def test_a_server_does_not_load_an_entry_under_another_number_for_ever(
     monkeypatch.setattr(Answerer, "start", started.append)
     registry.storage.copy_file("champion/000001.json", "champion/000002.json")
     served = SimpleNamespace(source=Source("m", 1, registry.root, registry.versions.ids()[0]), alive=True)
-    live = Live(served, registry)  # type: ignore[arg-type]
+    live = Live(served, registry, 1.0)  # type: ignore[arg-type]
 
     async def watch() -> None:
         watching = asyncio.create_task(live.watch(0.01))

@@ -1,14 +1,11 @@
 """A server over a registry of a small world, in a process of its own."""
 
-import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from running_server import BODY_KB, Server, add_version, promote
+from running_server import BODY_KB, Server, add_version, promote, running_server
 from serving_world import World, small_world
 
 from components.registry.registry import Registry
@@ -32,19 +29,5 @@ def index_directory(world: World, made_once: Callable[..., Path]) -> Path:
 def server(index_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     registry = Registry(str(tmp_path_factory.mktemp("serve") / "registry"))
     promote(registry, add_version(registry, index_directory, "run-1").version)
-    command = [sys.executable, "-m", "pipelines.cli", "serve", "--registry", registry.root, "--port", "0"]
-    command += ["--poll-seconds", "0.1", "--max-body-kb", str(BODY_KB)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    said = ""
-    for line in process.stderr:
-        said += line
-        if found := re.search(r"serving \S+, number 1: http://127\.0\.0\.1:(\d+)/ ", line):
-            break
-    assert found, said
-    try:
-        yield Server(process.pid, int(found[1]), registry, index_directory)
-    finally:
-        process.terminate()
-        assert process.wait(timeout=30) in (0, -15)
-        process.stderr.close()
+    with running_server(registry, index_directory, "--max-body-kb", str(BODY_KB)) as server:
+        yield server

@@ -2,9 +2,7 @@
 
 import http.client
 import json
-import os
 import re
-import signal
 import socket
 import threading
 import time
@@ -164,32 +162,6 @@ def test_a_broken_champion_leaves_the_present_one_in_its_place(server) -> None:
     server.await_number(number + 2)
     _, status = server.ask("GET", "/v1/models/twotower")
     assert len(status["model_version_status"]) == 1
-
-
-def answering(pid: int) -> list[int]:
-    """The processes that answer for the server; those of champions before are given time to end."""
-    children: list[int] = []
-    for _ in range(600):
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        if len(children) == 1:
-            break
-        time.sleep(0.1)
-    return children
-
-
-def test_a_process_that_dies_is_started_again(server) -> None:
-    number = server.ask("GET", "/healthz")[1]["number"]
-    [worker] = answering(server.pid)
-    os.kill(worker, signal.SIGKILL)
-    for _ in range(600):
-        status, answer = server.predict(instances=["user2"])
-        if status == 200:
-            break
-        assert status == 503
-        assert "error" in answer
-        time.sleep(0.1)
-    assert status == 200
-    assert server.ask("GET", "/healthz") == (200, {**server.ask("GET", "/healthz")[1], "number": number})
 
 
 @pytest.mark.parametrize(

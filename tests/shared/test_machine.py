@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from components.machine import available_cpus, memory_limit
+from components.machine import available_cpus, available_memory, memory_limit
 
 
 def _write(root, files):
@@ -78,3 +78,26 @@ def test_a_memory_limit_counts(tmp_path, files, limit):
     assert machine > 1 << 28
     _write(tmp_path, files)
     assert memory_limit(str(tmp_path)) == (limit or machine)
+
+
+@pytest.mark.parametrize(
+    ("groups", "free"),
+    [
+        ({}, 4_000 * 1024),
+        ({"memory.max": "max\n", "memory.current": "9", "memory.stat": ""}, 4_000 * 1024),
+        ({"memory.max": "3000\n", "memory.current": "2000\n", "memory.stat": "inactive_file 500\n"}, 1_500),
+        ({"memory.max": "3000\n", "memory.current": "4000\n", "memory.stat": ""}, 0),
+        (
+            {
+                "memory/memory.limit_in_bytes": "3000\n",
+                "memory/memory.usage_in_bytes": "2000\n",
+                "memory/memory.stat": "inactive_file 7\ntotal_inactive_file 200\n",
+            },
+            1_200,
+        ),
+    ],
+)
+def test_free_memory_is_what_machine_and_groups_leave(tmp_path, groups, free) -> None:
+    _write(tmp_path, {"proc/meminfo": "MemTotal: 9000 kB\nMemAvailable:    4000 kB\n"})
+    _write(tmp_path, {f"sys/fs/cgroup/{name}": text for name, text in groups.items()})
+    assert available_memory(str(tmp_path)) == free

@@ -2,8 +2,14 @@
 
 import http.client
 import json
+import re
+import subprocess
+import sys
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +41,14 @@ class Server:
       port: where it listens.
       registry: what it serves the champion of.
       index: an index to publish.
+      lines: what it has logged.
     """
 
     pid: int
     port: int
     registry: Registry
     index: Path
+    lines: list[str] = field(default_factory=list)
 
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -67,6 +75,32 @@ class Server:
         assert response.status == 200
         return text
 
+    def worker(self) -> int:
+        """The process that answers; those of champions before are given time to end."""
+        for _ in range(600):
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            if len(children) == 1:
+                return int(children[0])
+            time.sleep(0.1)
+        raise AssertionError(f"several processes answer: {children}")
+
+    def await_line(self, part: str, seconds: float = 60) -> str:
+        """Waits until it has logged a line with `part`."""
+        for _ in range(round(seconds * 20)):
+            if found := next((line for line in self.lines if part in line), ""):
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"no {part!r} in {self.lines}")
+
+    def await_ready(self, seconds: float = 60) -> float:
+        """Waits until it can answer; returns the seconds that this took."""
+        start = time.monotonic()
+        while time.monotonic() < start + seconds:
+            if self.ask("GET", "/readyz")[0] == 200:
+                return time.monotonic() - start
+            time.sleep(0.05)
+        raise AssertionError(f"not ready after {seconds} s: {self.lines}")
+
     def await_number(self, number: int) -> None:
         """Waits until this champion is served."""
         for _ in range(600):
@@ -74,3 +108,29 @@ class Server:
                 return
             time.sleep(0.1)
         raise AssertionError(f"number {number} is not taken up")
+
+
+@contextmanager
+def running_server(registry: Registry, index: Path, *flags: str) -> Iterator[Server]:
+    """Serves a registry with `flags` on a free port; `index` is one to publish in it."""
+    command = [sys.executable, "-m", "pipelines.cli", "serve", "--registry", registry.root, "--port", "0"]
+    process = subprocess.Popen([*command, "--poll-seconds", "0.1", *flags], stderr=subprocess.PIPE, text=True)
+    server = Server(process.pid, 0, registry, index)
+    stderr = process.stderr
+    assert stderr is not None
+    reader = threading.Thread(target=lambda: [server.lines.append(line) for line in stderr])
+    reader.start()
+    try:
+        line = server.await_line("serving ")
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/ ", line)
+        assert found, line
+        server.port = int(found[1])
+        yield server
+    finally:
+        process.terminate()
+        try:
+            assert process.wait(timeout=30) in (0, -15)
+        finally:
+            process.kill()
+            reader.join(timeout=10)
+            stderr.close()
