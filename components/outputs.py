@@ -30,9 +30,40 @@ def output_directory(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     staging = directory_beside(target)
     try:
+        with _replacing(target, staging):
+            yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+_REQUEST = "request.json"
+
+
+@contextmanager
+def resumable_directory(path: str | Path, request: dict[str, Any]) -> Iterator[Path]:
+    """Does `output_directory`, but after an exception or a kill the next call finds what was written.
+
+    It is found if it was written for the same `request`, which can be JSON, and else deleted.
+    """
+    target = Path(path)
+    staging = target.with_name(f".{target.name}.partial")
+    note, text = staging / _REQUEST, json.dumps(request, sort_keys=True)
+    if not note.is_file() or note.read_text("utf-8") != text:
+        shutil.rmtree(staging, ignore_errors=True)
+        directory_beside(target).rename(staging)
+        write_text(note, text)
+    with _replacing(target, staging):
+        yield staging
+        note.unlink()
+
+
+@contextmanager
+def _replacing(target: Path, staging: Path) -> Iterator[None]:
+    """Puts `staging` into the place of `target` when the block ends without an exception."""
+    try:
         if target.exists() and not target.is_dir():
             raise UserError(f"{target} is a file, not a directory; name another output")
-        yield staging
+        yield
         if target.is_dir():
             shutil.rmtree(target)
         _move(staging, target)
@@ -43,8 +74,6 @@ def output_directory(path: str | Path) -> Iterator[Path]:
         raise UserError(
             f"cannot write {place}: {error.strerror}; free some space, or name another output"
         ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _move(staging: Path, target: Path) -> None:

@@ -28,7 +28,12 @@ _SPARSE = 0.05
 
 
 def choices(
-    random: Generator, preferences: AnyFloats, activity: Integers, genres: Integers, popularity: AnyFloats
+    random: Generator,
+    preferences: AnyFloats,
+    activity: Integers,
+    genres: Integers,
+    popularity: AnyFloats,
+    by_draws: bool = False,
 ) -> Iterator[Pairs]:
     """Yields the users and the movies that they watch, both int64 [t], block by block.
 
@@ -40,11 +45,12 @@ def choices(
       preferences: float32 [users, genres].
       activity: int64 [users], number of movies that each user watches.
       genres: int8 [movies]; popularity: float32 [movies], positive.
+      by_draws: lets all who watch a small part of the movies draw, however few users there are.
     """
     liking = np.exp(_PREFERENCE_IN_CHOICE * preferences)
     everyone, movies = np.arange(len(activity)), len(popularity)
     racing = everyone
-    if len(activity) * movies > _LARGEST_TABLE:
+    if by_draws or len(activity) * movies > _LARGEST_TABLE:
         sparse = activity <= _SPARSE * movies
         racing = everyone[~sparse]
         draw = _Draws(random, genres, popularity)
@@ -241,6 +247,20 @@ def rate(random: Generator, world: World) -> tuple[Integers, Integers, Integers]
     return user[order], movie[order], stars[order]
 
 
+def rate_by_user(
+    random: Generator, world: World, first: int, stop: int
+) -> tuple[Integers, Integers, Integers]:
+    """Draws the ratings of the users from `first` up to `stop` as `rate` does, sorted by user, then movie."""
+    rated = np.flatnonzero(world.popularity)
+    preferences, activity = world.preferences[first:stop], world.activity[first:stop]
+    of_movies = world.genres[rated], world.popularity[rated]
+    chosen = [*choices(random, preferences, activity, *of_movies, by_draws=True)]
+    user, column = (np.concatenate(part) for part in zip(*chosen, strict=True))
+    order = np.lexsort((column, user))
+    user, movie = user[order] + first, rated[column[order]]
+    return user.astype(np.int32), movie.astype(np.int32), _stars(random, world, user, movie)
+
+
 def _stars(random: Generator, world: World, user: Integers, movie: Integers) -> Integers:
     liking = _MEAN + world.user_bias[user] + world.movie_bias[movie]
     liking += _PREFERENCE * world.preferences[user, world.genres[movie]] + _NOISE * _normal(random, len(user))
@@ -308,15 +328,28 @@ def write(directory: Path, users: int, movies: int, ratings: int, rated_movies: 
     log(f"drawing {ratings:,} ratings by {users:,} users of {rated_movies:,} movies")
     generated = create(random, users, movies, rated_movies, ratings)
     user, movie, stars = rate(random, generated)
-    user_ids = random.permutation(users * _USER_ID_GAPS)[:users].astype(np.int32) + 1
+    user_ids = draw_user_ids(random, users)
     log(f"writing {directory.name}")
     columns = {"User_ID": user_ids[user], "Rating": stars, "Movie_ID": movie + 1}
     csv.write_csv(pa.table(columns), directory / RATINGS_FILE, csv.WriteOptions(quoting_header="none"))
+    write_movies(random, directory, generated)
+
+
+def draw_user_ids(random: Generator, users: int) -> npt.NDArray[np.int32]:
+    """Draws an id for each user."""
+    return random.permutation(users * _USER_ID_GAPS)[:users].astype(np.int32) + 1
+
+
+def write_movies(random: Generator, directory: Path, world: World) -> None:
+    """Writes movies.csv."""
+    import pyarrow as pa
+
+    movies = len(world.genres)
     table = pa.table(
         {
             "Movie_ID": np.arange(1, movies + 1),
             "Year": years(random, movies),
-            "Name": titles(random, generated.genres),
+            "Name": titles(random, world.genres),
         }
     )
     # As most tools write it: quotes only where a title needs them.

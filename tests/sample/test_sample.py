@@ -3,15 +3,19 @@
 import csv
 from collections import Counter
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from components.command import command_of
 from components.errors import UserError
+from components.sample import parts
 from components.sample.step import sample
-from components.sample.world import GENRES, genre_of
+from components.sample.world import GENRES, genre_of, rate_by_user
 
 Ratings = list[tuple[str, int, str]]
 
@@ -111,6 +115,8 @@ def test_preferences_show_in_choices_and_in_stars(
         (["--movies", "10", "--rated-movies", "11"], "--rated-movies 11 must be from 1 to --movies 10"),
         (["--ratings", "1999"], "--ratings 1999 must be from 2000"),
         (["--ratings", "3000001"], "to 3000000"),
+        (["--parts", "2"], "--parts 2 needs --format parquet"),
+        (["--format", "parquet", "--parts", "120001"], "--parts 120001 must be at most --ratings 120000"),
     ],
 )
 def test_a_world_that_cannot_be(tmp_path: Path, flags: list[str], message: str) -> None:
@@ -125,3 +131,94 @@ def test_worlds_at_their_bounds(tmp_path: Path, users: int, movies: int, ratings
     sample(output=str(tmp_path / "s"), users=users, movies=movies, ratings=ratings)
     rows, _ = read(tmp_path / "s")
     assert len({(user, movie) for user, _, movie in rows}) == ratings
+
+
+def parts_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted((folder / "ratings").iterdir())}
+
+
+def as_parquet(folder: Path, number: int, seed: int = 42) -> None:
+    size = {"users": 60, "movies": 50, "rated_movies": 40, "ratings": 1200}
+    sample(output=str(folder), **size, seed=seed, format="parquet", parts=number)
+
+
+def rows_of(folder: Path) -> list[dict[str, int]]:
+    rows: list[dict[str, int]] = pq.read_table(folder / "ratings").to_pylist()
+    return rows
+
+
+@pytest.fixture
+def blocks_of_100(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.sample.parts._BLOCK", 100)
+
+
+@pytest.mark.usefixtures("blocks_of_100")
+def test_the_parts_hold_the_same_rows_however_many_they_are(tmp_path: Path) -> None:
+    for number in (1, 3, 7):
+        as_parquet(tmp_path / str(number), number)
+    rows = rows_of(tmp_path / "1")
+    assert rows == rows_of(tmp_path / "3") == rows_of(tmp_path / "7")
+    assert list(parts_of(tmp_path / "3")) == [f"part-0000{part}-of-00003.parquet" for part in range(3)]
+    assert len(rows) == len({(row["User_ID"], row["Movie_ID"]) for row in rows}) == 1200
+    assert len({row["User_ID"] for row in rows}) == 60
+    assert len({row["Movie_ID"] for row in rows}) <= 40
+    assert {row["Rating"] for row in rows} <= {1, 2, 3, 4, 5}
+    as_parquet(tmp_path / "other", 1, seed=1)
+    assert rows_of(tmp_path / "other") != rows
+
+
+@pytest.mark.usefixtures("blocks_of_100")
+def test_no_more_than_a_block_is_drawn_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def counted(*arguments: Any) -> Any:
+        rows = rate_by_user(*arguments)
+        drawn.append(len(rows[0]))
+        return rows
+
+    monkeypatch.setattr(parts, "rate_by_user", counted)
+    as_parquet(tmp_path / "s", 5)
+    most = int(np.max(list(Counter(row["User_ID"] for row in rows_of(tmp_path / "s")).values())))
+    assert sum(drawn) == 1200
+    assert max(drawn) < 100 + most
+
+
+@pytest.mark.usefixtures("blocks_of_100")
+def test_a_killed_sample_goes_on_with_the_parts_that_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_parquet(tmp_path / "whole", 4)
+    write, written = parts._write_part, []
+
+    def killed(file: Path, *arguments: Any) -> None:
+        if "part-00002" in file.name:
+            file.with_name(f".{file.name}").write_bytes(b"half a part")
+            raise KeyboardInterrupt
+        write(file, *arguments)
+
+    def watched(file: Path, *arguments: Any) -> None:
+        written.append(file.name)
+        write(file, *arguments)
+
+    monkeypatch.setattr(parts, "_write_part", killed)
+    with pytest.raises(KeyboardInterrupt):
+        as_parquet(tmp_path / "s", 4)
+    assert not (tmp_path / "s").exists()
+    monkeypatch.setattr(parts, "_write_part", watched)
+    as_parquet(tmp_path / "s", 4)
+    assert written == ["part-00002-of-00004.parquet", "part-00003-of-00004.parquet"]
+    assert parts_of(tmp_path / "s") == parts_of(tmp_path / "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"s", "whole"}
+
+
+@pytest.mark.usefixtures("blocks_of_100")
+def test_another_sample_takes_nothing_over_from_a_killed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(parts, "_write_part", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            as_parquet(tmp_path / "s", 4)
+    as_parquet(tmp_path / "s", 2, seed=3)
+    assert len(parts_of(tmp_path / "s")) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"s"}
