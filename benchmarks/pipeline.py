@@ -4,11 +4,16 @@
     python benchmarks/pipeline.py netflix-prize             100.5M ratings, the Prize's shape
     python benchmarks/pipeline.py million-movies            20M ratings by 1M users of 1M movies
     python benchmarks/pipeline.py USERS:MOVIES:RATINGS …    worlds of these sizes, all movies rated
+    python benchmarks/pipeline.py billion                   1 billion ratings by 5M users of 100,000 movies
+    python benchmarks/pipeline.py billion --scale 0.02      as many of each, times this; several by comma
 
 Generates the files, runs `twotower run`, then `twotower batch` for all users, and prints seconds and peak
 memory of each step as the run record has them. With several worlds it also prints with which power of the
 ratings, the movies and the users the seconds of each step grow, by the worlds that differ from the first in
 one of them alone.
+The billion is run step by step, from ingest to a published champion, without `batch`; memory and disk are
+measured from outside. Its folder is kept: the same command goes on with the step that was killed. Of several
+scales it prints how many bytes a rating takes more, in memory and on disk.
 The load is printed, since wall time suffers from whatever else runs.
 """
 
@@ -22,6 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import billion
 import numpy as np
 
 # Users, movies of the table, rated movies, ratings.
@@ -106,13 +112,28 @@ def _print_powers(costs: list[dict[str, float]], sizes: list[float]) -> None:
             print(f"  {step}: {power:.2f}")
 
 
+def run_billion(arguments: argparse.Namespace) -> None:
+    """Runs the billion, or the shares of it that are asked for."""
+    scales = [float(scale) for scale in arguments.scale.split(",")]
+    folder, rest = Path(arguments.folder).resolve(), (arguments.memory_gb, arguments.steps)
+    costs = {scale: billion.run(folder / f"billion-{scale:g}", scale, *rest) for scale in scales}
+    if len(costs) > 1:
+        billion.print_slopes(costs)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("worlds", nargs="*", default=["netflix"], metavar="world")
     parser.add_argument("--folder", default=".", help="where the files are made; tens of GB at full size")
+    parser.add_argument("--scale", default="1", help="of the billion: shares of it, several by comma")
+    parser.add_argument("--memory-gb", type=float, default=4.0, help="of the billion's ingest and vocabulary")
+    parser.add_argument("--steps", type=int, default=0, help="of its training, to measure memory alone")
     arguments = parser.parse_args()
+    if arguments.worlds == ["billion"]:
+        run_billion(arguments)
+        return
     costs = []
     for world in arguments.worlds:
         with tempfile.TemporaryDirectory(prefix="pipeline-benchmark-", dir=arguments.folder) as place:

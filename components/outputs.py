@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from components.errors import UserError
 
@@ -106,6 +106,26 @@ def directory_beside(target: Path, kind: str = "") -> Path:
         return directory
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; name another output") from error
+
+
+@contextmanager
+def scratch_file(directory: Path | None, size: int) -> Iterator[IO[bytes]]:
+    """Yields a file of `size` bytes without a name in `directory`, for reading and writing.
+
+    Its disk is given back however the process ends; what is mapped of it remains after the block. Where the
+    directory cannot be written to, as an input of others, or is None, the file is with temporary files.
+    Raises `UserError` if the disk is full.
+    """
+    usable = directory is not None and os.access(directory, os.W_OK) and not _is_bucket(directory)
+    place = str(directory) if usable else tempfile.gettempdir()
+    with tempfile.TemporaryFile(dir=place) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)  # to write to a mapped file on a full disk kills
+        except OSError as error:
+            raise UserError(
+                f"cannot write {size / 1e9:.1f} GB of scratch into {place}: {error.strerror}; free some space"
+            ) from error
+        yield file
 
 
 def _is_bucket(directory: Path) -> bool:

@@ -5,6 +5,7 @@ A baseline is a class here, with its entry in components/metrics.py.
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -38,7 +39,7 @@ def applicable(known: UserRatings, stars: bool = True) -> dict[str, Fit]:
 
     Those that predict ratings are for `stars` alone.
     """
-    rated = len(np.unique(known.movies))
+    rated = int(np.count_nonzero(known.movie_counts(int(known.movies.max(initial=0)) + 1)))
     return {
         name: FITS[name][0]
         for name, baseline in BASELINES.items()
@@ -51,7 +52,7 @@ class Popularity:
     """Recommends to everyone the movies with the most known ratings."""
 
     def __init__(self, known: UserRatings, movies: int) -> None:
-        self._scores = np.bincount(known.movies, minlength=movies).astype(np.float32)
+        self._scores = known.movie_counts(movies).astype(np.float32)
 
     def predict(self, batch: Batch) -> Predictions:
         return Predictions(np.broadcast_to(self._scores, (len(batch.users), len(self._scores))), None)
@@ -92,6 +93,7 @@ class Biases(NamedTuple):
         return rating
 
 
+@lru_cache(maxsize=1)  # for two baselines
 def fit_biases(known: UserRatings, movies: int, sweeps: int = 8) -> Biases:
     """Fits biases of users and movies, each shrunk towards 0 where few ratings are known.
 
@@ -100,31 +102,41 @@ def fit_biases(known: UserRatings, movies: int, sweeps: int = 8) -> Biases:
     variances are estimated by expectation maximisation in the same sweeps (Dempster, Laird & Rubin 1977), so
     that there is no weight to tune. Koren (2009, "baseline predictors") has fixed weights in their place.
 
-    A user or movie without ratings has the bias 0.
+    A user or movie without ratings has the bias 0. Each sweep goes over the ratings once, piece by piece.
     """
-    owners, items = known.owners, known.movies
     mean = float(np.mean(known.ratings, dtype=np.float64))
-    centred = known.ratings - np.float32(mean)
-    user_counts, movie_counts = known.counts, np.bincount(items, minlength=movies)
-    users, movie_biases = np.zeros(len(user_counts), np.float32), np.zeros(movies, np.float32)
-    floor = 1e-6 * (float(np.var(centred, dtype=np.float64)) + 1e-6)
+    user_counts, movie_counts = known.counts, known.movie_counts(movies)
+    users, user_spread = np.zeros(known.users, np.float32), np.zeros(known.users)
+    by_movie, squares = np.zeros(movies), 0.0
+    for _, piece in known.pieces():
+        centred = piece.ratings - np.float32(mean)
+        by_movie += np.bincount(piece.movies, weights=centred, minlength=movies)
+        squares += float(np.sum(np.square(centred), dtype=np.float64))
+    total = max(len(known.movies), 1)
+    floor = 1e-6 * (squares / total + 1e-6)
     noise = user_variance = movie_variance = 1e5 * floor
     for _ in range(sweeps):
-        residuals = centred - users[owners]
-        movie_biases, movie_variance = _shrink(items, residuals, movie_counts, noise, movie_variance)
-        residuals = centred - movie_biases[items]
-        users, user_variance = _shrink(owners, residuals, user_counts, noise, user_variance)
-        noise = float(np.mean(np.square(residuals - users[owners]), dtype=np.float64)) + floor
+        movie_biases, spread = _shrink(by_movie, movie_counts, noise, movie_variance)
+        movie_variance = float(np.mean(spread[movie_counts > 0]))
+        by_movie, squares = np.zeros(movies), 0.0
+        for part, piece in known.pieces():
+            centred, owners = piece.ratings - np.float32(mean), piece.owners
+            residuals = centred - movie_biases[piece.movies]
+            sums = np.bincount(owners, weights=residuals, minlength=piece.users)
+            users[part], user_spread[part] = _shrink(sums, user_counts[part], noise, user_variance)
+            of_user = users[part][owners]
+            squares += float(np.sum(np.square(residuals - of_user), dtype=np.float64))
+            by_movie += np.bincount(piece.movies, weights=centred - of_user, minlength=movies)
+        user_variance = float(np.mean(user_spread[user_counts > 0]))
+        noise = squares / total + floor
     return Biases(mean, users, movie_biases)
 
 
-def _shrink(of: Array, residuals: Array, counts: Array, noise: float, variance: float) -> tuple[Array, float]:
-    """Returns the posterior means of one kind of bias, and a new estimate of its variance."""
+def _shrink(sums: Array, counts: Array, noise: float, variance: float) -> tuple[Array, Array]:
+    """Returns the posterior means of biases by the sums of their residuals, and mean squares, float64."""
     precision = counts + noise / variance
-    biases = np.bincount(of, weights=residuals, minlength=len(counts)) / precision
-    seen = counts > 0
-    spread = np.mean(np.square(biases[seen]) + noise / precision[seen])
-    return biases.astype(np.float32), float(spread)
+    biases = sums / precision
+    return biases.astype(np.float32), np.square(biases) + noise / precision
 
 
 # Rows that are gathered at once: 64 MB of factors.
@@ -144,29 +156,32 @@ class Factors:
 
     def __init__(self, known: UserRatings, movies: int) -> None:
         self._biases = fit_biases(known, movies)
-        expected = self._biases.rate(known.owners, known.movies)
-        residuals = dataclasses.replace(known, ratings=known.ratings - expected)
-        by_user = _sample(residuals)
+        users = _sample(known, _MAX_ROWS)
+        by_user = self._residuals(known.select(users), users)
         columns = by_user.csr(movies).tocsc()
         # The same ratings grouped by movie, with users in the place of movies.
         by_movie = UserRatings(columns.indices, columns.data, columns.indptr)
         self._movies = np.random.default_rng(0).normal(0, 0.1, (movies, _DIMENSION)).astype(np.float32)
         for _ in range(_ROUNDS):
             self._movies = _solve(by_movie, _solve(by_user, self._movies))
-        self._users = _solve(residuals, self._movies)
+
+    def _residuals(self, known: UserRatings, users: Array) -> UserRatings:
+        """Returns the ratings `known` of `users` [n] less what the biases say."""
+        expected = self._biases.rate(users[known.owners], known.movies)
+        return dataclasses.replace(known, ratings=known.ratings - expected)
 
     def predict(self, batch: Batch) -> Predictions:
-        users, movies = batch.users[batch.pairs.owners], batch.pairs.movies
-        dots = np.einsum("pd,pd->p", self._users[users], self._movies[movies])
-        return Predictions(None, self._biases.rate(users, movies) + dots)
+        owners, movies = batch.pairs.owners, batch.pairs.movies
+        factors = _solve(self._residuals(batch.history, batch.users), self._movies)
+        dots = np.einsum("pd,pd->p", factors[owners], self._movies[movies])
+        return Predictions(None, self._biases.rate(batch.users[owners], movies) + dots)
 
 
-def _sample(ratings: UserRatings) -> UserRatings:
-    """Samples users, evenly spread, if there are too many ratings to learn the movies from all."""
+def _sample(ratings: UserRatings, most: int) -> Array:
+    """Returns all users or, if they have more than `most` ratings, some who have about so many, int64 [n]."""
     users, rows = ratings.users, len(ratings.movies)
-    if rows <= _MAX_ROWS:
-        return ratings
-    return ratings.select(np.linspace(0, users - 1, int(users * _MAX_ROWS / rows)).astype(np.int64))
+    count = users if rows <= most else int(users * most / rows)
+    return np.linspace(0, users - 1, count).astype(np.int64)
 
 
 def _solve(ratings: UserRatings, other: Array) -> Array:
@@ -223,7 +238,7 @@ class Ease:
         `regularisation` is added to the diagonal of the matrix of counts; None for 1000, the best for 6,040
         users (MovieLens 1M), and less for fewer.
         """
-        counts = np.bincount(known.movies, minlength=movies)
+        counts = known.movie_counts(movies)
         order = np.argsort(-counts, kind="stable")
         covered = order[: min(max_movies, int(np.count_nonzero(counts)))]
         column = np.full(movies, -1, np.int32)
@@ -284,6 +299,8 @@ def _weights(gram: Array, regularisation: float) -> Array:
 NEIGHBOURS = 50
 # Ratings that are read to find the neighbours of one movie; raters beyond them are sampled.
 _ROWS_A_MOVIE = 40_000
+# Of more ratings, only those of a sample of the users are sorted by movie, which takes 25 bytes each.
+_MOST_CO_RATINGS = 100_000_000
 # A movie that few of its neighbour's raters also rated may be near by chance.
 _SHRINKAGE = 10
 # Of so many times more movies than ratings, sorting the ratings is faster than counting for each movie.
@@ -300,7 +317,7 @@ class ItemKnn:
 
     def __init__(self, known: UserRatings, movies: int, neighbours: int = NEIGHBOURS) -> None:
         """Finds the `neighbours` nearest of each of `movies` in `known`."""
-        counts = np.bincount(known.movies, minlength=movies)
+        counts = known.movie_counts(movies)
         # Below any cosine, and enough to order what has none.
         self._background = (1e-9 * counts / (counts.max(initial=0) + 1)).astype(np.float32)
         self._movies = np.zeros((movies, neighbours), np.int32)
@@ -327,12 +344,15 @@ def _co_ratings(known: UserRatings, counts: Array) -> Iterator[tuple[int, Array,
 
     The numbers are estimates where many rated it.
     """
+    if len(known.movies) > _MOST_CO_RATINGS:
+        known = known.select(_sample(known, _MOST_CO_RATINGS))
+    sampled = known.movie_counts(len(counts))
     by_movie = np.argsort(known.movies, kind="stable")
     raters = known.owners[by_movie]
-    ends = np.cumsum(counts)
+    ends = np.cumsum(sampled)
     activity = known.counts
-    for movie in np.flatnonzero(counts):
-        of_movie = raters[ends[movie] - counts[movie] : ends[movie]]
+    for movie in np.flatnonzero(sampled):
+        of_movie = raters[ends[movie] - sampled[movie] : ends[movie]]
         chosen = of_movie
         rows = int(activity[of_movie].sum())
         if rows > _ROWS_A_MOVIE:
@@ -340,7 +360,7 @@ def _co_ratings(known: UserRatings, counts: Array) -> Iterator[tuple[int, Array,
             chosen = of_movie[np.linspace(0, len(of_movie) - 1, size).astype(np.int64)]
         found = known.select(chosen).movies
         others, common = _count_values(found[found != movie], len(counts))
-        yield int(movie), others, common * (len(of_movie) / len(chosen))
+        yield int(movie), others, common * (counts[movie] / len(chosen))
 
 
 def _count_values(found: Array, movies: int) -> tuple[Array, Array]:

@@ -174,7 +174,7 @@ def details(
         for name, one in answers.items()
         if one.unseen_ranks is not None
     }
-    counts = np.bincount(held_out.known.movies, minlength=len(held_out.movie_ids))
+    counts = held_out.known.movie_counts(len(held_out.movie_ids))
     challenger = answers.get(CHALLENGER)
     return Details(
         top_k=TopKCurve(k=list(_CURVE), accuracy=curves),

@@ -24,7 +24,7 @@ class Diversity:
 
     def __init__(self, known: UserRatings, movies: int) -> None:
         """Prepares for lists of a catalogue of `movies`, of which `known` are the known ratings."""
-        self._counts = np.bincount(known.movies, minlength=movies)
+        self._counts = known.movie_counts(movies)
         self._users = int(np.count_nonzero(known.counts))
         ascending = np.sort(self._counts)
         self._more_popular = movies - np.searchsorted(ascending, self._counts, side="right")

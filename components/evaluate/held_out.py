@@ -72,7 +72,7 @@ class HeldOut:
     @cached_property
     def k(self) -> int:
         """The length of the lists that the gate measures retrieval by."""
-        return gate_k(int(np.count_nonzero(np.bincount(self.known.movies))))
+        return gate_k(int(np.count_nonzero(self.known.movie_counts(len(self.movie_ids)))))
 
     @cached_property
     def choices(self) -> int:
@@ -148,7 +148,7 @@ def slices(held_out: HeldOut, years: Array) -> list[Slice]:
     of_users = held_out.known.counts[held_out.users]
     low, high = np.quantile(of_users[of_users > 0], [1 / 3, 2 / 3]) if of_users.any() else (0, 0)
     known = of_users[held_out.user_of_pair]
-    counts = np.bincount(held_out.known.movies, minlength=len(held_out.movie_ids))
+    counts = held_out.known.movie_counts(len(held_out.movie_ids))
     before = share_of_more_popular(counts)[held_out.pairs.movies]
     decades = years[held_out.pairs.movies] // 10 * 10
     parts = {

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from components.documents import Document, read_document, write_document
 from components.errors import UserError
-from components.vocabulary.interactions import UserRatings, chunks
+from components.vocabulary.interactions import PIECE, UserRatings, chunks
 
 SUMMARY_FILE = "data.json"
 SAMPLES_FILE = "data.npz"
@@ -89,7 +89,7 @@ class DataSummary:
     ) -> Self:
         """Summarises `known`, whose users are `user_ids` and whose movies are `movie_ids`."""
         users, movies = id_hashes(user_ids), id_hashes(movie_ids)
-        rated = np.bincount(known.movies, minlength=len(movies)) > 0
+        rated = known.movie_counts(len(movies)) > 0
         figures = DataFigures(
             ratings=len(known.movies),
             rating_mean=float(np.mean(known.ratings, dtype=np.float64)) if len(known.ratings) else 0.0,
@@ -152,6 +152,8 @@ def _histogram(ratings: npt.NDArray[np.float32], rating_scale: tuple[float, floa
     """Counts ratings on 201 levels of the scale, so that the table is short whatever the ratings."""
     low, high = rating_scale
     step = (high - low) / _LEVELS or 1.0
-    places = np.clip(np.round((ratings - low) / step), 0, _LEVELS).astype(np.int64)
-    counts = np.bincount(places, minlength=_LEVELS + 1)
+    counts = np.zeros(_LEVELS + 1, np.int64)
+    for piece in chunks(len(ratings), PIECE):
+        places = np.clip(np.round((ratings[piece] - low) / step), 0, _LEVELS).astype(np.int64)
+        counts += np.bincount(places, minlength=_LEVELS + 1)
     return {f"{low + place * step:g}": int(counts[place]) for place in np.flatnonzero(counts)}

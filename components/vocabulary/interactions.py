@@ -12,8 +12,11 @@ from components.documents import Document, read_document
 from components.errors import UserError
 from components.ingest.dataset import Scale, SplitCounts, SplitSettings
 from components.ingest.settings import STARS, Feedback
+from components.outputs import scratch_file
 
 SUMMARY_FILE = "interactions.json"
+# Ratings that are worked on at a time where there may be a billion: each takes some 50 bytes meanwhile.
+PIECE = 1 << 22
 # Part of a split -> its dtype on disk; `{split}.{part}.npy` holds it.
 PARTS: dict[str, np.dtype[Any]] = {
     "offsets": np.dtype(np.int64),
@@ -115,6 +118,18 @@ class UserRatings:
         offsets = self.offsets[start : stop + 1] - first
         return UserRatings(self.movies[first:last], self.ratings[first:last], offsets)
 
+    def pieces(self) -> Iterator[tuple[slice, "UserRatings"]]:
+        """Yields consecutive users with about `PIECE` ratings, and a view of these."""
+        for users in user_chunks(self.counts, self.users, PIECE):
+            yield users, self[users]
+
+    def movie_counts(self, movies: int) -> npt.NDArray[np.int64]:
+        """Returns the number of ratings of each of `movies`, int64 [movies]."""
+        counts = np.zeros(movies, np.int64)
+        for piece in chunks(len(self.movies), PIECE):
+            counts += np.bincount(self.movies[piece], minlength=movies)
+        return counts
+
     def select(self, users: npt.ArrayLike) -> "UserRatings":
         """Gathers the ratings of `users`, one after the other.
 
@@ -180,6 +195,7 @@ class Interactions:
     fingerprint: str  # identifies the input files; "" if unknown
     feedback: Feedback  # with "implicit", ratings are weights, by the number of events, and no stars
     _splits: dict[str, UserRatings] = field(repr=False)
+    _directory: Path | None = None  # where they lie; None if only in memory
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -199,6 +215,7 @@ class Interactions:
                 split: _load_split(directory, split, summary.users, summary.movies, rows)
                 for split, rows in summary.splits.items()
             },
+            _directory=directory,
         )
 
     def split(self, name: str) -> UserRatings:
@@ -206,18 +223,40 @@ class Interactions:
         return self._splits[name]
 
     def known(self) -> UserRatings:
-        """Merges training and validation ratings: all that may be known of a user before the test."""
+        """Merges training and validation ratings: all that may be known of a user before the test.
+
+        What is too large for the memory is mapped to a file beside the interactions, 8 bytes a rating. Raises
+        `UserError` if the disk is full.
+        """
         train, validation = self.split("train"), self.split("validation")
-        places = np.searchsorted(self._keys(train), self._keys(validation))
-        return UserRatings(
-            offsets=np.asarray(train.offsets + validation.offsets),
-            movies=np.insert(train.movies, places, validation.movies),
-            ratings=np.insert(train.ratings, places, validation.ratings),
+        offsets = np.asarray(train.offsets + validation.offsets)
+        movies, ratings = (
+            _scratch_array(self._directory, int(offsets[-1]), PARTS[part]) for part in ("movies", "ratings")
         )
+        for users in user_chunks(np.diff(offsets), self.users, PIECE):
+            of_train, of_validation = train[users], validation[users]
+            places = np.searchsorted(self._keys(of_train), self._keys(of_validation))
+            piece = slice(offsets[users.start], offsets[users.stop])
+            movies[piece] = np.insert(of_train.movies, places, of_validation.movies)
+            ratings[piece] = np.insert(of_train.ratings, places, of_validation.ratings)
+        return UserRatings(movies, ratings, offsets)
 
     def _keys(self, part: UserRatings) -> npt.NDArray[np.int64]:
         """Numbers the rows so that the numbers ascend."""
         return part.owners.astype(np.int64) * self.movies + part.movies
+
+
+# A larger array is not held in memory, in bytes.
+_LARGEST_IN_MEMORY = 1 << 28
+
+
+def _scratch_array(directory: Path | None, length: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Makes an array of zeros; a large one is mapped to a file, so that the system can take its memory."""
+    size = length * dtype.itemsize
+    if size <= _LARGEST_IN_MEMORY:
+        return np.zeros(length, dtype)
+    with scratch_file(directory, size) as file:
+        return np.memmap(file, dtype, "r+", shape=(length,)).view(np.ndarray)
 
 
 def _load_split(directory: Path, split: str, users: int, movies: int, rows: int) -> UserRatings:

@@ -1,5 +1,7 @@
 """Baselines on worlds whose right answer is known."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from held_out_world import grouped, held_out_of
@@ -17,6 +19,7 @@ from components.evaluate.baselines import (
 from components.evaluate.scoring import score
 from components.evaluate.user_sums import user_sums
 from components.metrics import BASELINES, at_k
+from components.vocabulary.interactions import UserRatings
 
 
 def test_popularity_ranks_by_the_number_of_known_ratings():
@@ -219,3 +222,58 @@ def test_every_baseline_answers_every_user_with_finite_figures(name):
     else:
         recommended = [movie for movie in answers.lists[0].tolist() if movie >= 0]
         assert sorted(set(recommended)) == [20, 21]
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr("components.vocabulary.interactions.PIECE", 2_000)
+    fit_biases.cache_clear()
+    yield
+    fit_biases.cache_clear()
+
+
+def _many_ratings(users, movies, each):
+    """Ratings of `each` movies by every user, where two users rate alike if their numbers do."""
+    random = np.random.default_rng(7)
+    taken = np.sort(random.random((users, movies)).argsort(axis=1)[:, :each], axis=1)
+    stars = random.integers(1, 6, taken.size)
+    return UserRatings(
+        taken.ravel().astype(np.int32), stars.astype(np.float32), np.arange(users + 1, dtype=np.int64) * each
+    )
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_biases_are_the_same_by_pieces_as_at_once(monkeypatch):
+    known = _many_ratings(300, 100, 40)
+    by_pieces = fit_biases(known, 101)
+    fit_biases.cache_clear()
+    monkeypatch.setattr("components.vocabulary.interactions.PIECE", 1 << 22)
+    at_once = fit_biases(known, 101)
+    assert by_pieces.mean == at_once.mean
+    np.testing.assert_allclose(by_pieces.users, at_once.users, atol=1e-6)
+    np.testing.assert_allclose(by_pieces.movies, at_once.movies, atol=1e-6)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("name", sorted(FITS))
+def test_a_baseline_holds_few_bytes_a_rating(name, monkeypatch):
+    """The ratings may be mapped; what is made of them is bounded, or a small part of them."""
+    monkeypatch.setattr("components.evaluate.baselines._MAX_ROWS", 2_000)
+    monkeypatch.setattr("components.evaluate.baselines._MOST_CO_RATINGS", 2_000)
+    monkeypatch.setattr("components.evaluate.baselines._USERS_AT_ONCE", 100)
+    monkeypatch.setattr("components.evaluate.baselines._MAX_COUNTING", 50**2 * 200)
+    known, fit = _many_ratings(40_000, 50, 20), FITS[name][0]
+    tracemalloc.start()
+    try:
+        fit(known, 50)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 4 * len(known.movies)
+
+
+def test_neighbours_are_found_in_a_sample_of_the_ratings(monkeypatch):
+    monkeypatch.setattr("components.evaluate.baselines._MOST_CO_RATINGS", 300)
+    held_out = _pairs_world()
+    scored = score(ItemKnn(held_out.known, 25), held_out, "item_knn")
+    assert np.mean(scored.unseen_ranks == 0) >= 0.9

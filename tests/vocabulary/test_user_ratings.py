@@ -102,3 +102,16 @@ def test_users_are_cut_into_parts_of_bounded_size(counts, users, ratings, sizes)
     parts = list(user_chunks(np.array(counts, np.int64), users, ratings))
     assert [part.stop - part.start for part in parts] == sizes
     assert [user for part in parts for user in range(part.start, part.stop)] == list(range(len(counts)))
+
+
+def test_pieces_are_all_users_and_movies_are_counted_by_pieces(rows, monkeypatch):
+    monkeypatch.setattr("components.vocabulary.interactions.PIECE", 4)
+    ratings = group(rows)
+    pieces = list(ratings.pieces())
+    assert len(pieces) > 3
+    assert [user for users, _ in pieces for user in range(USERS)[users]] == list(range(USERS))
+    assert [one for _, piece in pieces for one in ungroup(piece)] == ungroup(ratings)
+    assert (
+        ratings.movie_counts(MOVIES + 1).tolist()
+        == np.bincount(ratings.movies, minlength=MOVIES + 1).tolist()
+    )

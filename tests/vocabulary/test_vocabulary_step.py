@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ from components.command import command_of
 from components.documents import plain
 from components.errors import UserError
 from components.ingest.dataset import SPLITS, RatingsDataset
+from components.outputs import scratch_file
 from components.vocabulary.interactions import Interactions
 from components.vocabulary.step import vocabulary
 from components.vocabulary.vocabulary import Vocabulary
@@ -108,6 +111,28 @@ def test_known_ratings_are_those_of_train_and_validation(encoded: Path) -> None:
     np.testing.assert_array_equal(known.owners, users[order])
     np.testing.assert_array_equal(known.movies, movies[order])
     np.testing.assert_array_equal(known.ratings, np.concatenate([part.ratings for part in parts])[order])
+
+
+def test_known_ratings_in_a_file_are_merged_piece_by_piece_and_the_file_is_gone(
+    encoded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, sizes = encoded / "i", []
+    whole, files = Interactions.load(path).known(), sorted(path.iterdir())
+
+    def counted(directory: Path | None, size: int) -> AbstractContextManager[IO[bytes]]:
+        assert directory == path
+        sizes.append(size)
+        return scratch_file(directory, size)
+
+    module = "components.vocabulary.interactions"
+    monkeypatch.setattr(f"{module}.scratch_file", counted)
+    monkeypatch.setattr(f"{module}._LARGEST_IN_MEMORY", 0)
+    monkeypatch.setattr(f"{module}.PIECE", 50)
+    known = Interactions.load(path).known()
+    for one, other in zip(known.arrays, whole.arrays, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert sizes == [known.movies.nbytes, known.ratings.nbytes]
+    assert sorted(path.iterdir()) == files
 
 
 def test_the_same_dataset_gives_the_same_bytes(dataset: Dataset, encoded: Path, tmp_path: Path) -> None:
