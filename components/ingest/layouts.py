@@ -23,7 +23,7 @@ OTHER_NAMES = {
     "user": ("reviewerid", "memberid", "profileid", "username"),
     "movie": (
         *("asin", "isbn", "bookid", "animeid", "placeid", "productid", "businessid", "filmid", "showid"),
-        *("gameid", "songid"),
+        *("gameid", "songid", "trackid", "artistid", "jokeid"),
     ),
     "rating": ("overall", "bookrating", "starrating", "userrating", "ratingvalue", "reviewscore"),
     "time": ("unixreviewtime", "ratedat", "createdat", "ratingdate", "reviewdate", "datetime", "ts"),

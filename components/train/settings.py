@@ -87,8 +87,8 @@ class Settings:
         0,
         Range(-1, 65_536),
         "Columns that the item-item path adds to a movie's vector, at most; -1 leaves the path out.",
-        by_size="1024 up to 4,096 rated movies, fewer for more of them, -1 for more than 16,384 or fewer "
-        "than 20 ratings a user; also left out where it does not surely help on validation rows",
+        by_size="1024 up to 4,096 rated movies, fewer for more of them, -1 for more than 65,536; at most 256 "
+        "for fewer than 20 ratings a user; also left out where it does not surely help on validation rows",
     )
     rating_head: str = _setting(
         "",

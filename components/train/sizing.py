@@ -38,12 +38,13 @@ _STEPS, _STEPS_EXPONENT = 2000, 0.65
 _SAMPLED_RATINGS, _MOST_SAMPLED_USERS = 32_768, 4096
 # Places that the retrieval loss fills: on validation rows 30 to 100 were alike; of a small catalogue, fewer.
 _PLACES, _SHARE_OF_PLACES = 60, 1 / 16
-# Rank of the item-item path, numbers in each of its tables, and the most movies that it takes. On validation
-# rows of MovieLens 1M (3,697 movies), a rank of 1024 was as good as all directions, 512 brought two thirds.
-_ITEM_ITEM_RANK, _ITEM_ITEM_TABLE, _ITEM_ITEM_MOVIES = 1024, 1 << 22, 1 << 14
-# With fewer ratings a user it is not worth the time to decompose them: on MovieLens 1M thinned to 3, 5 and
-# 10% of its rows (5 to 14 ratings a user) the validation rows never chose it.
-_ITEM_ITEM_RATINGS = 20
+# Rank of the item-item path, numbers in each of its tables, and the least rank. On validation rows of
+# MovieLens 1M (3,697 movies), a rank of 1024 was as good as all directions, 512 brought two thirds; on
+# last.fm (16,488 artists) a rank of 237 brought .018 of top-100 accuracy, 64 a third of it.
+_ITEM_ITEM_RANK, _ITEM_ITEM_TABLE, _LEAST_ITEM_ITEM_RANK = 1024, 1 << 22, 64
+# With fewer ratings a user fewer directions say something, and more are not worth the time: on FilmTrust (19
+# a user) 256 are as good as 1024; on MovieLens 1M thinned to 3, 5 and 10% of its rows the path brings little.
+_ITEM_ITEM_RATINGS, _FEW_RATINGS_RANK = 20, 256
 # Numbers in the table of movie vectors; Adam keeps three more of the same size.
 _LARGEST_TABLE = 1 << 25
 
@@ -90,11 +91,11 @@ def resolve(
     head = settings.rating_head or (NO_HEAD if feedback == IMPLICIT else of_stars)
     least = _LEAST_WEIGHTS if head == SAMPLED else _MOST_WEIGHTS
     weights = settings.rating_weights or int(np.clip(weights, least, _MOST_WEIGHTS))
-    known = movies <= _ITEM_ITEM_MOVIES and ratings >= _ITEM_ITEM_RATINGS * users
-    rank = min(_ITEM_ITEM_RANK, _ITEM_ITEM_TABLE // movies) if known else -1
+    most = _ITEM_ITEM_RANK if ratings >= _ITEM_ITEM_RATINGS * users else _FEW_RATINGS_RANK
+    rank = min(most, _ITEM_ITEM_TABLE // movies)
     chosen = dataclasses.replace(
         settings,
-        item_item_rank=settings.item_item_rank or rank,
+        item_item_rank=settings.item_item_rank or (rank if rank >= _LEAST_ITEM_ITEM_RANK else -1),
         rating_head=head,
         rating_weights=weights,
         draws=settings.draws or max(_DRAWN // weights, 1),

@@ -196,9 +196,17 @@ def test_another_length_leaves_the_scores():
 
 
 @pytest.mark.parametrize(
-    ("movies", "asked", "rank"),
-    [(500, 0, 1024), (8192, 0, 512), (20_000, 0, -1), (20_000, 64, 64), (500, -1, -1)],
+    ("movies", "ratings", "asked", "rank"),
+    [
+        (500, 20, 0, 1024),
+        (500, 19, 0, 256),
+        (8192, 20, 0, 512),
+        (20_000, 20, 0, 209),
+        (65_537, 20, 0, -1),
+        (65_537, 20, 64, 64),
+        (500, 20, -1, -1),
+    ],
 )
-def test_the_catalogue_decides_the_rank(movies, asked, rank):
+def test_the_data_decide_the_rank(movies, ratings, asked, rank):
     settings = dataclasses.replace(Settings(), item_item_rank=asked)
-    assert resolve(settings, np.full(1000, 20), movies, 1 << 32).item_item_rank == rank
+    assert resolve(settings, np.full(1000, ratings), movies, 1 << 32).item_item_rank == rank
