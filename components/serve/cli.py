@@ -6,12 +6,20 @@ from typing import Any
 import click
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_ORIGIN = re.compile(r"\*|https?://[a-z0-9.\[\]:-]+")
 
 
 def _checked_name(_: click.Context, __: click.Parameter, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise click.BadParameter("give letters, digits, dots, dashes and underscores")
     return name
+
+
+def _checked_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise click.BadParameter(f"{origin!r}: give scheme and host, as in https://example.com, or *")
+    return origins
 
 
 @click.command()
@@ -38,11 +46,46 @@ def _checked_name(_: click.Context, __: click.Parameter, name: str) -> str:
     type=click.FloatRange(min=0.1),
     help="How long a request may wait for its answer, in seconds; then it is answered by 504.",
 )
-def serve(max_body_kb: int, **options: Any) -> None:
+@click.option(
+    "--access-log",
+    default="off",
+    type=click.Choice(["text", "json", "off"]),
+    help="Write a line about each request: time, request id, client, method, path, status, ms.",
+)
+@click.option(
+    "--access-log-to", default="stdout", type=click.Choice(["stdout", "stderr"]), help="Where these lines go."
+)
+@click.option(
+    "--api-keys", default="", help="A file of API keys, one a line; without one nobody needs a key."
+)
+@click.option("--public-metrics", is_flag=True, help="Answer /metrics without an API key.")
+@click.option(
+    "--cors-origin",
+    multiple=True,
+    callback=_checked_origins,
+    help="An origin, such as https://example.com, whose pages may ask; * for all. Repeatable.",
+)
+@click.option(
+    "--grace-seconds",
+    default=3.0,
+    type=click.FloatRange(min=0, max=600),
+    help="After SIGTERM, time to serve on while /readyz says no, in seconds.",
+)
+def serve(
+    max_body_kb: int,
+    access_log: str,
+    access_log_to: str,
+    api_keys: str,
+    public_metrics: bool,
+    cors_origin: tuple[str, ...],
+    **options: Any,
+) -> None:
     """Answers over HTTP like TensorFlow Serving, and on a page for people.
 
     A new champion is loaded beside the current one and replaces it; no request fails.
     """
+    from components.serve.frontend import AccessSettings
     from components.serve.server import serve as run
 
-    run(body_bytes=max_body_kb * 1024, **options)
+    access = AccessSettings(access_log, access_log_to, api_keys, public_metrics, cors_origin)
+    run(body_bytes=max_body_kb * 1024, access=access, **options)

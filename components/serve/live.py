@@ -34,6 +34,10 @@ class Live:
         self.loading = 0  # number of the champion that is being loaded; 0 for none
         self.failure: tuple[int, str] | None = None  # the champion that could not be loaded, and the reason
         self._tries, self._next_try = 0, 0.0  # to load that champion
+        self.draining = False  # true once the server has been told to stop
+        self.reloads = 0  # champions taken up after the first
+        self.reload_failures = 0  # attempts to take one up that failed
+        self.restarts = 0  # of the process that answers
         # The fault of the champion's copy for TensorFlow Serving, and at how many polls in a row it was seen.
         self._copy_fault, self._polls = "", 0
         self._registry, self._seconds = registry, seconds
@@ -79,8 +83,13 @@ class Live:
                     await self._take_up(number)
             except Exception as error:
                 # Whatever the fault of this champion, the next one must be loaded.
+                self.reload_failures += 1
                 self._note_failure(number, str(error) or repr(error))
                 self._next_try = time.monotonic() + min(poll_seconds * 2**self._tries, _LONGEST_PAUSE)
+
+    def drain(self) -> None:
+        """Notes that the server has been told to stop."""
+        self.draining = True
 
     async def close(self) -> None:
         """Ends the processes."""
@@ -135,6 +144,7 @@ class Live:
         finally:
             self.loading = 0
         self.failure, self._tries = None, 0
+        self.reloads += 1
         self._serve(fresh)
 
     def _serve(self, fresh: Answerer) -> None:
@@ -167,6 +177,7 @@ class Live:
             if dead is not self.current:  # a new champion was faster
                 await fresh.close()
                 return
+            self.restarts += 1
             self._serve(fresh)
 
     async def _start_again(self, source: Source) -> Answerer:

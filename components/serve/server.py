@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import socket
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import uvicorn
 import uvloop
@@ -12,13 +12,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from components.errors import UserError
 from components.progress import log
+from components.serve import frontend, openapi
+from components.serve.access_log import AccessLog, stream_of
 from components.serve.answerer import Answerer
+from components.serve.api_keys import ApiKeys
 from components.serve.live import Live
 from components.serve.messages import PAGE, PREDICT
+from components.serve.prometheus import Metrics, ServedState
 from components.serve.rest import RequestError, encode_error, encode_status
+from components.serve.shutdown import DrainingServer
 
 _SECONDS_FOR_A_BODY = 30.0
 _SECONDS_FOR_HEALTH = 1.0
@@ -32,15 +38,23 @@ _PAGE_HEADERS = {
 }
 
 
-def application(live: Live, name: str, body_bytes: int) -> Starlette:
-    """Builds the ASGI application; `name` is the model's in the paths, `body_bytes` bounds a request."""
-    model, endpoints = f"/v1/models/{name}", _Endpoints(live, body_bytes)
+def application(live: Live, name: str, body_bytes: int, metrics: Metrics, with_keys: bool) -> Starlette:
+    """Builds the ASGI application.
+
+    Args:
+      name: the model's in the paths.
+      body_bytes: the largest body of a request.
+      with_keys: whether requests need an API key, for the description of the interface.
+    """
+    model, endpoints = f"/v1/models/{name}", _Endpoints(live, body_bytes, with_keys)
     version = f"{model}/versions/{{number:int}}"
     return Starlette(
         routes=[
             Route("/", endpoints.page),
             Route("/livez", endpoints.live),
             *(Route(path, endpoints.ready) for path in ("/readyz", "/healthz")),
+            Route("/metrics", metrics.metrics),
+            Route("/openapi.json", endpoints.openapi),
             *(Route(f"{path}:predict", endpoints.predict, methods=["POST"]) for path in (model, version)),
             *(Route(f"{path}/metadata", endpoints.metadata) for path in (model, version)),
             *(Route(path, endpoints.status) for path in (model, version)),
@@ -50,8 +64,8 @@ def application(live: Live, name: str, body_bytes: int) -> Starlette:
 
 
 class _Endpoints:
-    def __init__(self, live: Live, body_bytes: int) -> None:
-        self._live, self._body_bytes = live, body_bytes
+    def __init__(self, live: Live, body_bytes: int, with_keys: bool) -> None:
+        self._live, self._body_bytes, self._with_keys = live, body_bytes, with_keys
 
     async def predict(self, request: Request) -> Response:
         body = await self._body(request)
@@ -63,6 +77,9 @@ class _Endpoints:
         if status != 200:
             return _json(answer, status)
         return Response(answer, media_type="text/html", headers=_PAGE_HEADERS)
+
+    async def openapi(self, request: Request) -> Response:
+        return _json(openapi.describe(request.app.routes, self._live.current.metadata, self._with_keys))
 
     async def metadata(self, request: Request) -> Response:
         return _json(self._answerer(request).metadata)
@@ -84,6 +101,8 @@ class _Endpoints:
         """Asks the process with the index whether it responds."""
         answerer = self._live.current
         facts = {"version": answerer.source.version, "number": answerer.source.number}
+        if self._live.draining:
+            return JSONResponse({"status": "the server has been told to stop", **facts}, 503)
         if not answerer.alive:
             return JSONResponse({"status": "the process that answers is being started", **facts}, 503)
         if not await answerer.responds(_SECONDS_FOR_HEALTH):
@@ -151,10 +170,12 @@ def serve(
     poll_seconds: float,
     body_bytes: int,
     timeout: float,
+    grace_seconds: float,
+    access: frontend.AccessSettings,
 ) -> None:
     """Serves the champion of a registry, or an index, until SIGINT or SIGTERM; finishes requests in progress.
 
-    Raises `UserError` if there is nothing to serve, or the address cannot be used.
+    Raises `UserError` if there is nothing to serve, or the address or the file of keys cannot be used.
 
     Args:
       registry: a directory, gs:// or s3:// prefix; not read if `index` is given.
@@ -164,14 +185,21 @@ def serve(
       poll_seconds: interval between looks for a new champion.
       body_bytes: the largest body of a request.
       timeout: deadline of an answer, in seconds.
+      grace_seconds: time between SIGTERM, from which /readyz says no, and the end.
+      access: who may ask, and what is logged.
     """
+    keys = ApiKeys(access.keys) if access.keys else None
+    log_format = access.log_format
+    access_log = AccessLog(log_format, stream_of(access.log_stream)) if log_format != "off" else nullcontext()
 
     async def run(listener: socket.socket) -> None:
         live = await Live.start(name, index, registry, timeout)
-        _announce(listener, live, name)
+        _announce(listener, live, name, keys is not None)
         watching = asyncio.create_task(live.watch(poll_seconds))
         try:
-            await _http_server(live, name, body_bytes).serve(sockets=[listener])
+            with access_log as lines:
+                app = _application(live, name, body_bytes, access, keys, lines)
+                await DrainingServer(_config(app), grace_seconds, live.drain).serve(sockets=[listener])
         finally:
             watching.cancel()
             await live.close()
@@ -182,9 +210,28 @@ def serve(
         loop.run(run(listener))
 
 
-def _http_server(live: Live, name: str, body_bytes: int) -> uvicorn.Server:
-    config = uvicorn.Config(
-        application(live, name, body_bytes),
+def _application(
+    live: Live,
+    name: str,
+    body_bytes: int,
+    access: frontend.AccessSettings,
+    keys: ApiKeys | None,
+    log: AccessLog | None,
+) -> ASGIApp:
+    """Builds the application with its middleware."""
+    metrics = Metrics(lambda: _state(live))
+    app = application(live, name, body_bytes, metrics, keys is not None)
+    return frontend.wrap(app, access, keys, metrics, log, lambda: live.draining)
+
+
+def _state(live: Live) -> ServedState:
+    source = live.current.source
+    return ServedState(source.number, source.version, live.reloads, live.reload_failures, live.restarts)
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         http="httptools",
         access_log=False,
         log_config=None,
@@ -192,7 +239,6 @@ def _http_server(live: Live, name: str, body_bytes: int) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=_SECONDS_TO_FINISH,
     )
-    return uvicorn.Server(config)
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -208,10 +254,11 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _announce(listener: socket.socket, live: Live, name: str) -> None:
+def _announce(listener: socket.socket, live: Live, name: str, with_keys: bool) -> None:
     host, port, *_ = listener.getsockname()
     if not ipaddress.ip_address(host).is_loopback:
-        log("everybody who reaches this machine can ask: there is no password and no encryption")
+        lacking = "no encryption" if with_keys else "no API key (--api-keys) and no encryption"
+        log(f"everybody who reaches this machine can connect: there is {lacking}")
     source = live.current.source
     shown = f"[{host}]" if ":" in host else host
     log(

@@ -114,7 +114,8 @@ class Server:
 def running_server(registry: Registry, index: Path, *flags: str) -> Iterator[Server]:
     """Serves a registry with `flags` on a free port; `index` is one to publish in it."""
     command = [sys.executable, "-m", "pipelines.cli", "serve", "--registry", registry.root, "--port", "0"]
-    process = subprocess.Popen([*command, "--poll-seconds", "0.1", *flags], stderr=subprocess.PIPE, text=True)
+    command += ["--poll-seconds", "0.1", "--grace-seconds", "0"]
+    process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
     server = Server(process.pid, 0, registry, index)
     stderr = process.stderr
     assert stderr is not None

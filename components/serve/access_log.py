@@ -1,0 +1,120 @@
+"""Access log: one line a request, as text or JSON, written by a thread."""
+
+import json
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import NamedTuple, Self, TextIO
+from urllib.parse import quote
+
+from components.progress import log
+
+FORMATS = ("text", "json")
+
+_SECONDS_BETWEEN_WRITES = 0.2
+
+# The most lines that wait for a slow reader of the stream; further ones are dropped and counted.
+_WAITING = 50_000
+
+# The longest path in a line, in bytes.
+_PATH = 200
+
+
+class Entry(NamedTuple):
+    """A request and its answer. Query and body, which hold ids of users, have no place in it."""
+
+    time: float  # of its arrival, in seconds since 1970
+    request_id: bytes
+    client: str  # its address; "" for none
+    method: str
+    path: bytes  # as received, without the query
+    status: int
+    seconds: float  # to the end of the answer
+
+
+class AccessLog:
+    """Writes entries to a stream. A slow or closed stream delays no request.
+
+    Every 0.2 s a thread writes the entries that were added; leaving the context writes the last ones.
+    """
+
+    def __init__(self, form: str, stream: TextIO) -> None:
+        self._line = {"text": _text, "json": _json}[form]
+        self._stream = stream
+        self._waiting = deque[Entry]()
+        self._dropped = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._write_until_the_end, name="access-log", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join(timeout=2.0)
+
+    def add(self, entry: Entry) -> None:
+        """Takes an entry; returns at once."""
+        if len(self._waiting) < _WAITING:
+            self._waiting.append(entry)
+        else:
+            self._dropped += 1
+
+    def _write_until_the_end(self) -> None:
+        ended = False
+        while not ended:
+            ended = self._ended.wait(_SECONDS_BETWEEN_WRITES)
+            entries = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            try:
+                self._write(map(self._line, entries))
+            except (OSError, ValueError) as error:  # ValueError: the stream has been closed
+                log(f"the access log ends: {error}")
+                return
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                log(f"the access log lacks {dropped:,} requests: its stream is read too slowly")
+
+    def _write(self, lines: Iterable[str]) -> None:
+        if text := "".join(lines):
+            self._stream.write(text)
+            self._stream.flush()
+
+
+def stream_of(name: str) -> TextIO:
+    """Returns the standard stream "stdout" or "stderr"."""
+    return {"stdout": sys.stdout, "stderr": sys.stderr}[name]
+
+
+def _json(entry: Entry) -> str:
+    fields = {
+        "time": _time(entry),
+        "request_id": entry.request_id.decode("ascii"),
+        "client": _printable(entry.client.encode()),
+        "method": entry.method,
+        "path": _printable(entry.path),
+        "status": entry.status,
+        "ms": round(entry.seconds * 1000, 2),
+    }
+    return json.dumps(fields, separators=(",", ":")) + "\n"
+
+
+def _text(entry: Entry) -> str:
+    return (
+        f"{_time(entry)} {_printable(entry.client.encode()) or '-'} {entry.method} {_printable(entry.path)} "
+        f"{entry.status} {entry.seconds * 1000:.2f} ms {entry.request_id.decode('ascii')}\n"
+    )
+
+
+def _time(entry: Entry) -> str:
+    return datetime.fromtimestamp(entry.time, UTC).isoformat(timespec="milliseconds")
+
+
+def _printable(text: bytes) -> str:
+    """Encodes what could forge a line, a terminal's commands among it, and cuts the text."""
+    return quote(text[:_PATH], safe="/:%~!$&'()*+,;=@[]")
