@@ -102,6 +102,11 @@ class Answerer:
         """True while it accepts requests."""
         return not self.retired and not self._listening.done()
 
+    @property
+    def waiting(self) -> int:
+        """Number of questions that wait for an answer."""
+        return len(self._asked)
+
     def memory(self) -> int:
         """Returns the memory of the process in bytes, without what others share; 0 if it has ended."""
         with suppress(OSError):
@@ -110,8 +115,8 @@ class Answerer:
                     return int(line.split()[1]) * 1024
         return 0
 
-    async def ask(self, kind: int, body: bytes, asker: Asker | None = None) -> tuple[int, bytes]:
-        """Returns status and body of the answer.
+    async def ask(self, kind: int, body: bytes, asker: Asker | None = None) -> Frame:
+        """Returns the answer, whose kind is its status.
 
         Raises `RequestError` if there will be none: 503 at once, 504 after the deadline. A question that
         `asker` has given up, or whose deadline is over, is not computed any more.
@@ -132,7 +137,7 @@ class Answerer:
         finally:
             if number in self._asked:
                 self._writer.write(pack(Frame(number, CANCEL, b"")))
-        return frame.kind, frame.body
+        return frame
 
     async def responds(self, seconds: float) -> bool:
         """Returns true if the process answers a ping within so many seconds."""

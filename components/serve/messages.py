@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-_HEAD = struct.Struct("!IHI")
+_HEAD = struct.Struct("!IHHI")
 
 # Kinds of questions. Each is answered once; nothing is computed for a ping, or for one that was cancelled.
 PREDICT, PAGE, PING = 1, 2, 3
@@ -23,11 +23,12 @@ class Frame(NamedTuple):
     number: int  # of the question; 0 for a message about the process itself
     kind: int  # of the question or message; in an answer, the HTTP status
     body: bytes  # less than 4 GB
+    cold: int = 0  # in an answer, the users without ratings to whom it recommends movies
 
 
 def pack(frame: Frame) -> bytes:
     """Encodes a message."""
-    return _HEAD.pack(frame.number, frame.kind, len(frame.body)) + frame.body
+    return _HEAD.pack(frame.number, frame.kind, frame.cold, len(frame.body)) + frame.body
 
 
 def read(file: BinaryIO) -> Frame | None:
@@ -35,16 +36,16 @@ def read(file: BinaryIO) -> Frame | None:
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size:
         return None
-    number, kind, size = _HEAD.unpack(head)
+    number, kind, cold, size = _HEAD.unpack(head)
     body = file.read(size)
-    return Frame(number, kind, body) if len(body) == size else None
+    return Frame(number, kind, body, cold) if len(body) == size else None
 
 
 async def receive(reader: asyncio.StreamReader) -> Frame | None:
     """Reads the next message; None when the other side has closed the connection."""
     try:
-        number, kind, size = _HEAD.unpack(await reader.readexactly(_HEAD.size))
-        return Frame(number, kind, await reader.readexactly(size))
+        number, kind, cold, size = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+        return Frame(number, kind, await reader.readexactly(size), cold)
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
 

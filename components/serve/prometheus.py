@@ -27,6 +27,7 @@ OTHER = "other"
 class ServedState(NamedTuple):
     """State of the served index, and events since the start of the server."""
 
+    waiting: int  # requests that wait for an answer
     number: int  # of the champion
     version: str  # of the champion
     reloads: int  # champions taken up after the first
@@ -52,6 +53,11 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self.cold_answers = Counter(
+            "twotower_cold_answers",
+            "Users without ratings to whom movies were recommended.",
+            registry=self._registry,
+        )
         # `labels` takes longer than the counting.
         self._counter = cache(lambda endpoint, status: requests.labels(endpoint, status))
         self._histogram = cache(seconds.labels)
@@ -74,6 +80,7 @@ class _ServedMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yields the state of this moment."""
         state = self._state()
+        yield GaugeMetricFamily("twotower_queue", "Requests that wait for an answer.", state.waiting)
         yield GaugeMetricFamily("twotower_champion_number", "Number of the served champion.", state.number)
         version = GaugeMetricFamily("twotower_champion", "1 for the served version.", labels=["version"])
         version.add_metric([state.version], 1)

@@ -46,7 +46,7 @@ def application(live: Live, name: str, body_bytes: int, metrics: Metrics, with_k
       body_bytes: the largest body of a request.
       with_keys: whether requests need an API key, for the description of the interface.
     """
-    model, endpoints = f"/v1/models/{name}", _Endpoints(live, body_bytes, with_keys)
+    model, endpoints = f"/v1/models/{name}", _Endpoints(live, metrics, body_bytes, with_keys)
     version = f"{model}/versions/{{number:int}}"
     return Starlette(
         routes=[
@@ -64,19 +64,21 @@ def application(live: Live, name: str, body_bytes: int, metrics: Metrics, with_k
 
 
 class _Endpoints:
-    def __init__(self, live: Live, body_bytes: int, with_keys: bool) -> None:
-        self._live, self._body_bytes, self._with_keys = live, body_bytes, with_keys
+    def __init__(self, live: Live, metrics: Metrics, body_bytes: int, with_keys: bool) -> None:
+        self._live, self._metrics = live, metrics
+        self._body_bytes, self._with_keys = body_bytes, with_keys
 
     async def predict(self, request: Request) -> Response:
         body = await self._body(request)
-        status, answer = await self._answerer(request).ask(PREDICT, body)
-        return _json(answer, status)
+        answer = await self._answerer(request).ask(PREDICT, body)
+        self._metrics.cold_answers.inc(answer.cold)
+        return _json(answer.body, answer.kind)
 
     async def page(self, request: Request) -> Response:
-        status, answer = await self._live.current.ask(PAGE, request.url.query.encode())
-        if status != 200:
-            return _json(answer, status)
-        return Response(answer, media_type="text/html", headers=_PAGE_HEADERS)
+        answer = await self._live.current.ask(PAGE, request.url.query.encode())
+        if answer.kind != 200:
+            return _json(answer.body, answer.kind)
+        return Response(answer.body, media_type="text/html", headers=_PAGE_HEADERS)
 
     async def openapi(self, request: Request) -> Response:
         return _json(openapi.describe(request.app.routes, self._live.current.metadata, self._with_keys))
@@ -226,7 +228,9 @@ def _application(
 
 def _state(live: Live) -> ServedState:
     source = live.current.source
-    return ServedState(source.number, source.version, live.reloads, live.reload_failures, live.restarts)
+    return ServedState(
+        live.current.waiting, source.number, source.version, live.reloads, live.reload_failures, live.restarts
+    )
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

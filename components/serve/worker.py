@@ -73,8 +73,9 @@ def _load(source: Source) -> Served:
 def _answer(served: Served, question: Frame) -> Frame:
     """Computes the answer to a question; an error becomes an answer with its status."""
     work = {PREDICT: _predict, PAGE: _page}[question.kind]
+    status, cold = 200, 0
     try:
-        status, body = 200, work(served, question.body)
+        body, cold = work(served, question.body)
     except RequestError as error:
         status, body = error.status, encode_error(str(error))
     except UserError as error:
@@ -82,17 +83,20 @@ def _answer(served: Served, question: Frame) -> Frame:
     except Exception:
         traceback.print_exc()
         status, body = 500, encode_error("internal error; the server's log has it")
-    return Frame(question.number, status, body)
+    return Frame(question.number, status, body, cold)
 
 
-def _predict(served: Served, body: bytes) -> bytes:
+def _predict(served: Served, body: bytes) -> tuple[bytes, int]:
+    """Returns the answer, and the number of users without ratings to whom it recommends movies."""
     call = read_call(body, served.index)
     check_limits(call)
-    return encode_answer(call, served.index.predict(call.signature, call.inputs))
+    outputs = served.index.predict(call.signature, call.inputs)
+    cold = int((~outputs["known_user"]).sum()) if {"known_user", "score"} <= outputs.keys() else 0
+    return encode_answer(call, outputs), cold
 
 
-def _page(served: Served, query: bytes) -> bytes:
-    return page(served, Question.of(parse_qsl(query.decode("latin-1")))).encode()
+def _page(served: Served, query: bytes) -> tuple[bytes, int]:
+    return page(served, Question.of(parse_qsl(query.decode("latin-1")))).encode(), 0
 
 
 def _sender(connection: socket.socket) -> Callable[[Frame], None]:

@@ -19,7 +19,7 @@ from components.serve.access_log import AccessLog
 from components.serve.frontend import AccessSettings, wrap
 from components.serve.prometheus import Metrics, ServedState
 
-STATE = ServedState(number=7, version="20261129-a", reloads=2, failures=3, restarts=1)
+STATE = ServedState(waiting=4, number=7, version="20261129-a", reloads=2, failures=3, restarts=1)
 
 
 async def greet(_: Request) -> Response:
@@ -132,6 +132,7 @@ def test_requests_are_counted_by_endpoint_and_status_and_unknown_paths_share_a_l
 
 def test_the_state_is_that_of_the_moment() -> None:
     values = Site().values()
+    assert values["twotower_queue"] == 4
     assert values["twotower_champion_number"] == 7
     assert values["twotower_champion 20261129-a"] == 1
     assert values["twotower_reloads_total"] == 2

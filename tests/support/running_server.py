@@ -7,9 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,22 @@ class Server:
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """The status and the JSON that come back; `body` is sent as it is if it is bytes, else as JSON."""
+    def send(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Message, bytes]:
+        """Sends a request with `headers`; returns status, headers and body of the answer."""
         connection = self.connection()
         data = body if isinstance(body, bytes | None) else json.dumps(body)
-        connection.request(method, path, data)
+        connection.request(method, path, data, dict(headers or {}))
         response = connection.getresponse()
-        answer = json.loads(response.read())
+        answer = response.read()
         connection.close()
-        return response.status, answer
+        return response.status, response.headers, answer
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """The status and the JSON that come back; `body` is sent as it is if it is bytes, else as JSON."""
+        status, _, answer = self.send(method, path, body)
+        return status, json.loads(answer)
 
     def predict(self, **body: Any) -> tuple[int, Any]:
         return self.ask("POST", "/v1/models/twotower:predict", body)
@@ -111,10 +119,13 @@ class Server:
 
 
 @contextmanager
-def running_server(registry: Registry, index: Path, *flags: str) -> Iterator[Server]:
-    """Serves a registry with `flags` on a free port; `index` is one to publish in it."""
+def running_server(registry: Registry, index: Path, *flags: str, grace: float = 0) -> Iterator[Server]:
+    """Serves a registry with `flags` on a free port; `index` is one to publish in it.
+
+    `grace` are the seconds from SIGTERM, with which it is ended, to its last step.
+    """
     command = [sys.executable, "-m", "pipelines.cli", "serve", "--registry", registry.root, "--port", "0"]
-    command += ["--poll-seconds", "0.1", "--grace-seconds", "0"]
+    command += ["--poll-seconds", "0.1", "--grace-seconds", str(grace)]
     process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
     server = Server(process.pid, 0, registry, index)
     stderr = process.stderr
