@@ -5,6 +5,7 @@ import re
 import secrets
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from starlette.responses import Response
@@ -106,22 +107,18 @@ class KeyCheck:
         self._app, self._keys, self._open_paths = app, keys, open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._open_paths:
-            key = _key(scope["headers"])
-            if not key or not self._keys.accepts(key):
-                message = encode_error("no valid API key; send Authorization: Bearer KEY, or X-API-Key: KEY")
-                await Response(message, 401, _REFUSED_HEADERS, "application/json")(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        asked = scope["type"] == "http" and scope["path"] not in self._open_paths
+        if asked and not any(map(self._keys.accepts, _keys(scope["headers"]))):
+            message = encode_error("no valid API key; send Authorization: Bearer KEY, or X-API-Key: KEY")
+            await Response(message, 401, _REFUSED_HEADERS, "application/json")(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
-def _key(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Returns the key of a request; b"" for none."""
+def _keys(headers: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    """Yields the keys that a request gives; one valid key suffices."""
     for name, value in headers:
         if name == b"x-api-key":
-            return value.strip()
-        if name == b"authorization":
-            scheme, _, key = value.partition(b" ")
-            if scheme.lower() == b"bearer":
-                return key.strip()
-    return b""
+            yield value.strip()
+        elif name == b"authorization" and value[:7].lower() == b"bearer ":
+            yield value[7:].strip()

@@ -60,7 +60,16 @@ def test_without_a_key_nothing_but_health_is_answered(guarded: Server) -> None:
             assert "send Authorization: Bearer KEY, or X-API-Key: KEY" in json.loads(body)["error"]
 
 
-@pytest.mark.parametrize("headers", [BEARER, {"X-API-Key": KEY}, {"authorization": f"bearer  {KEY} "}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        BEARER,
+        {"X-API-Key": KEY},
+        {"authorization": f"bearer  {KEY} "},
+        {"X-API-Key": "of another layer", **BEARER},
+        {"X-API-Key": KEY, "Authorization": "Bearer of-a-proxy"},
+    ],
+)
 def test_with_a_key_everything_is(guarded: Server, headers: dict[str, str]) -> None:
     assert guarded.send("POST", PREDICT, {"instances": ["user2"]}, headers)[0] == 200
     assert guarded.send("GET", "/metrics", headers=headers)[0] == 200
