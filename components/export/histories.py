@@ -1,20 +1,18 @@
 """The ratings of every user, packed into the index, and the encoding of users from them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from components.export.arrays import PackedRatings
+from components.export.manifest import ALL, TRAIN
 from components.export.new_movies import NewMovieRatings
 from components.progress import Progress
 from components.train.chunks import owners
-from components.train.scoring import RATINGS_AT_ONCE
-from components.vocabulary.interactions import UserRatings, user_chunks
-
-# The two values of the input `ratings`.
-ALL, TRAIN = "all", "train"
+from components.train.scoring import RATINGS_AT_ONCE, ScoringModel
+from components.vocabulary.interactions import user_chunks
 
 
 class History(NamedTuple):
@@ -51,40 +49,6 @@ class History(NamedTuple):
         return History(self.movies[:count], self.ratings[:count], kept, self.held_out[:count])
 
 
-@dataclass(frozen=True)
-class PackedRatings:
-    """Ratings grouped by user, each user's known ones (training and validation) before the held-out ones."""
-
-    offsets: np.ndarray  # int64 [users + 1]
-    known_counts: np.ndarray  # int32 [users]
-    movies: np.ndarray  # the smallest integer that holds a row of the movie table, [ratings]
-    levels: np.ndarray  # float32, the distinct values that a rating takes
-    level_of: np.ndarray  # the smallest integer that holds a position in `levels`, [ratings]
-
-
-def pack(known: UserRatings, held_out: UserRatings, movies: int) -> PackedRatings:
-    """Joins two sets of ratings of the same users; `movies` is the number of movies.
-
-    A rating takes three bytes where there are at most 65,536 movies and 256 distinct ratings: the 17.3
-    million ratings of the Netflix data set take 52 MB.
-    """
-    levels = np.union1d(np.unique(known.ratings), np.unique(held_out.ratings))
-    offsets = np.asarray(known.offsets + held_out.offsets)
-    rows = np.empty(offsets[-1], _smallest_integer(movies))
-    level_of = np.empty(offsets[-1], _smallest_integer(len(levels)))
-    for part, starts in ((known, offsets[:-1]), (held_out, offsets[:-1] + known.counts)):
-        places = part.places(starts)
-        rows[places] = part.movies
-        level_of[places] = np.searchsorted(levels, part.ratings)
-    return PackedRatings(offsets, known.counts.astype(np.int32), rows, levels, level_of)
-
-
-def _smallest_integer(count: int) -> type[np.integer]:
-    if count <= 1 << 8:
-        return np.uint8
-    return np.uint16 if count <= 1 << 16 else np.int32
-
-
 class Histories(tf.Module):  # type: ignore[misc]
     """Lookup of users and of their ratings."""
 
@@ -108,11 +72,6 @@ class Histories(tf.Module):  # type: ignore[misc]
     def count(self) -> int:
         """Number of users."""
         return int(self._user_ids.shape[0])
-
-    @property
-    def counts(self) -> np.ndarray:
-        """Number of ratings of each user, int64 [users]."""
-        return np.diff(self._offsets.numpy())
 
     def user_ids(self) -> tf.Tensor:
         """Every user of the index, string [users]."""
@@ -144,13 +103,6 @@ def is_all(ratings: tf.Tensor) -> tf.Tensor:
     known = tf.logical_or(everything, tf.equal(ratings, TRAIN))
     tf.debugging.Assert(known, [f'the input "ratings" must be "{ALL}" or "{TRAIN}", not', ratings])
     return everything
-
-
-# The encodings of all users are stored if they hold no more numbers than this: a quarter of a gigabyte.
-_MAX_STORED_NUMBERS = 1 << 26
-
-# Users to a call when the encodings are computed.
-_BATCH = 256
 
 
 class EncodedUsers(NamedTuple):
@@ -197,18 +149,24 @@ class HistoryEncoder:
 class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
     """Encodes stored histories by the signature of the serving encoder, and stores the encodings.
 
-    It takes fewer operations than `HistoryEncoder` and gives the same values. The encoding of all ratings of
-    each user is computed once, unless there are too many users. Only movies that are not in the history may
-    be rated.
+    It takes fewer operations than `HistoryEncoder` and gives the same values. Only movies that are not in the
+    history may be rated.
     """
 
-    def __init__(self, scoring: Any, histories: Histories, new: NewMovieRatings | None = None) -> None:
-        """Makes the encodings.
+    def __init__(
+        self,
+        scoring: Any,
+        histories: Histories,
+        new: NewMovieRatings | None = None,
+        profiles: np.ndarray | None = None,
+    ) -> None:
+        """Keeps the encodings.
 
         Args:
           scoring: the loaded scoring SavedModel, with the signatures `profile` and `rating_candidates`.
           histories: the stored histories.
           new: rates movies that came after training.
+          profiles: what `encode_all` returns for the stored histories; None computes each when asked.
         """
         super().__init__(name="precomputed_encoder")
         self._scoring, self._histories, self._new = scoring, histories, new
@@ -216,8 +174,8 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
         self._table = scoring.signatures["rating_candidates"]
         outputs = scoring.signatures["profile"].structured_outputs
         self._widths = [outputs[name].shape[1] for name in ("query", "taste")]
-        if (histories.count + 1) * sum(self._widths) <= _MAX_STORED_NUMBERS:
-            self._stored = tf.Variable(self._compute_all(), trainable=False, name="profiles")
+        if profiles is not None:
+            self._stored = tf.Variable(profiles, trainable=False, name="profiles")
 
     def encode(self, users: tf.Tensor, everything: tf.Tensor) -> EncodedUsers:
         """Encodes what `Histories.read` returns for `users` (int64 [n])."""
@@ -249,22 +207,37 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
         answer = self._scoring.signatures["profile"](user_id=no_ids, **_model_inputs(history))
         return tf.concat([answer["query"], answer["taste"]], axis=1)
 
-    def _compute_all(self) -> np.ndarray:
-        """The encoding of each user by all ratings, and in the last row that of an unknown user."""
-        users = np.append(np.arange(self._histories.count), -1)
-        compute = tf.function(
-            lambda some: self._compute(some, True),
-            input_signature=[tf.TensorSpec([None], tf.int64)],
-            autograph=False,
-        )
-        with Progress("serving encoder", total=len(users), unit="users") as progress:
-            encodings = np.empty((len(users), sum(self._widths)), np.float32)
-            counts = np.append(self._histories.counts, 0)
-            for part in user_chunks(counts, _BATCH, RATINGS_AT_ONCE):
-                some = users[part]
-                encodings[part] = compute(some)
-                progress.advance(len(some))
-        return encodings
+
+# The encodings of all users are stored if they hold no more numbers than this: a quarter of a gigabyte.
+_MAX_STORED_NUMBERS = 1 << 26
+
+# Users to a call when the encodings are computed.
+_BATCH = 256
+
+
+def encode_all(scoring: ScoringModel, packed: PackedRatings) -> np.ndarray | None:
+    """Returns the query and the user factors of each user, by all ratings, float32 [users + 1, d + K].
+
+    The last row is that of an unknown user. None if there would be too many numbers, or the model lacks the
+    signatures `profile` and `rating_candidates`.
+    """
+    profile = scoring.signature("profile")
+    if profile is None:
+        return None
+    widths = [profile.structured_outputs[name].shape[1] for name in ("query", "taste")]
+    users = np.append(np.arange(len(packed.known_counts)), -1)
+    if len(users) * sum(widths) > _MAX_STORED_NUMBERS:
+        return None
+    encodings = np.empty((len(users), sum(widths)), np.float32)
+    counts = np.append(np.diff(packed.offsets), 0)
+    with Progress("serving encoder", total=len(users), unit="users") as progress:
+        for part in user_chunks(counts, _BATCH, RATINGS_AT_ONCE):
+            history = packed.read(users[part], everything=True)
+            inputs = _model_inputs(History(*map(tf.constant, history)))
+            answer = profile(user_id=tf.fill([len(users[part])], ""), **inputs)
+            encodings[part] = np.concatenate([answer["query"], answer["taste"]], axis=1)
+            progress.advance(len(users[part]))
+    return encodings
 
 
 def _if(condition: tf.Tensor, true: Callable[[], tf.Tensor], false: Callable[[], tf.Tensor]) -> tf.Tensor:

@@ -20,6 +20,16 @@ BRUTE_FORCE, SCANN, AUTO = "brute-force", "scann", "auto"
 KINDS = (BRUTE_FORCE, SCANN, AUTO)
 
 
+# The score of excluded movies and of padding: the least float32. Finite, since JSON has no infinity.
+LOWEST_SCORE = -3.4028234663852886e38
+
+# `k` of the signature whose only input is the users.
+DEFAULT_K = 100
+# The two values of the input `ratings`, and of the input `order`.
+ALL, TRAIN = "all", "train"
+BY_SCORE, BY_RATING = "score", "rating"
+
+
 class RatingCounts(Document):
     """Ratings that an index holds: those of training and validation, and those of the test split."""
 
@@ -102,6 +112,10 @@ class IndexManifest(Document, kw_only=True):
     feedback: Feedback = STARS
     dimension: int  # of the candidate vectors
     bytes: int  # size of the SavedModel
+    array_bytes: int = 0  # size of the arrays
+    # The arrays by name, each with its dtype and shape, such as "float32[33, 17770]"; earlier releases wrote
+    # none.
+    arrays: dict[str, str] = msgspec.field(default_factory=dict)
     fingerprint: str  # identifies the input files
     split: SplitSettings  # how the ratings were divided
     model: SourceModel

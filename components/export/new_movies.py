@@ -102,6 +102,14 @@ class ExtendedScoring(ScoringModel):
         """Returns a signature of the model, whose catalogue has no new movies."""
         return self._scoring.signature(name)
 
+    def star_table(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns the model's table, with the new movies at its end."""
+        table = self._scoring.star_table()
+        if table is None:
+            return None
+        placed = np.column_stack([self._new.placed["rating_vector"], self._new.placed["rating_bias"]])
+        return np.concatenate([table[0], placed]), table[1]
+
     def query(self, user_ids: Any, history: UserRatings) -> np.ndarray:
         """Does what the model does; new movies have no ratings."""
         return self._scoring.query(user_ids, history)

@@ -1,82 +1,34 @@
 """The SavedModel of the published index: its signatures, its movie table, and how it is assembled."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from components.errors import UserError
 from components.export.histories import (
-    ALL,
     EncodedUsers,
     Histories,
     History,
     HistoryEncoder,
     PrecomputedEncoder,
     is_all,
-    pack,
 )
-from components.export.manifest import Signature, SourceModel
-from components.export.new_movies import ExtendedScoring, NewMovieRatings, NewMovies, read_new_movies
+from components.export.inputs import Inputs
+from components.export.manifest import (
+    ALL,
+    BY_RATING,
+    BY_SCORE,
+    DEFAULT_K,
+    LOWEST_SCORE,
+    Signature,
+)
+from components.export.new_movies import NewMovieRatings
 from components.export.search import Chosen, SampleQueries, choose
-from components.export.top_k import LOWEST_SCORE, BiasedBruteForce
+from components.export.top_k import BiasedBruteForce
 from components.export.warmup import Request, write_warmup
-from components.ingest.settings import ReadOptions
 from components.saved_models import SAVED_MODEL
-from components.train.artifact import model_digest, read_record
-from components.train.scoring import ScoringModel
-from components.vocabulary.interactions import Interactions, UserRatings
-from components.vocabulary.vocabulary import Vocabulary, load_encoded
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Model, Vocabulary and Interactions of one run."""
-
-    model: Path
-    scoring: ScoringModel
-    source: SourceModel
-    names: Vocabulary
-    interactions: Interactions
-    known: UserRatings  # the ratings of training and validation
-    held_out: UserRatings  # those of the test split
-    new: NewMovies | None = None  # at the end of the catalogue of `scoring` and `names`
-
-    @classmethod
-    def load(
-        cls,
-        model: str,
-        vocabulary: str,
-        interactions: str,
-        movies: str = "",
-        options: ReadOptions | None = None,
-    ) -> Self:
-        """Reads the directories, and the movie table `movies` with movies that came after training, if named.
-
-        `options` are those of reading the movie table.
-
-        Raises `UserError` if one is damaged, their users or movies differ, or no movie can be added.
-        """
-        record = read_record(model)
-        source = SourceModel(
-            preset=record.preset,
-            settings=record.settings,
-            fingerprint=record.fingerprint,
-            digest=model_digest(model),
-        )
-        rows, names = load_encoded(interactions, vocabulary)
-        scoring = ScoringModel.load(model)
-        if not np.array_equal(scoring.movie_ids, names.movie_ids):
-            raise UserError(
-                f"{model} was trained on another catalogue than {vocabulary}; name its own run's vocabulary"
-            )
-        new = read_new_movies(movies, model, scoring, options or ReadOptions()) if movies else None
-        if new is not None:
-            scoring, names = ExtendedScoring(scoring, new), new.extend(names)
-        return cls(Path(model), scoring, source, names, rows, rows.known(), rows.split("test"), new)
 
 
 class MovieTable(tf.Module):  # type: ignore[misc]
@@ -119,11 +71,6 @@ class MovieTable(tf.Module):  # type: ignore[misc]
         }
 
 
-# `k` of the signature whose only input is the users.
-DEFAULT_K = 100
-# The two values of the input `order`.
-BY_SCORE, BY_RATING = "score", "rating"
-
 Outputs = dict[str, tf.Tensor]
 
 _STRINGS = tf.TensorSpec([None], tf.string)
@@ -147,6 +94,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         rated: np.ndarray,
         vectors: np.ndarray,
         new: NewMovieRatings | None = None,
+        profiles: np.ndarray | None = None,
     ) -> None:
         """Wraps the loaded scoring SavedModel.
 
@@ -158,6 +106,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
           rated: bool [M], true for a movie with known ratings; the vectors of the others are not trained.
           vectors: float32 [M, d], the candidates'.
           new: rates movies that came after training, which are the last ones.
+          profiles: the model's encoding of all users; None encodes each when asked.
         """
         super().__init__(name="serving_index")
         # Evaluation finds the scoring model of an index under this name.
@@ -166,7 +115,9 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         self._new = new
         self._encoder = HistoryEncoder(scoring, new)
         has_serving_encoder = "profile" in scoring.signatures
-        self._precomputed = PrecomputedEncoder(scoring, histories, new) if has_serving_encoder else None
+        self._precomputed = (
+            PrecomputedEncoder(scoring, histories, new, profiles) if has_serving_encoder else None
+        )
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         by_cosine = BiasedBruteForce().index_with_bias(
             vectors / lengths, np.where(rated, 0.0, LOWEST_SCORE).astype(np.float32)
@@ -343,15 +294,15 @@ def choose_search(inputs: Inputs, kind: str) -> Chosen:
 def assemble(inputs: Inputs, search: Chosen) -> ServingIndex:
     """Builds the serving module over the scoring SavedModel of `inputs`."""
     names = inputs.names
-    packed = pack(inputs.known, inputs.held_out, len(names.movie_ids))
     return ServingIndex(
         scoring=tf.saved_model.load(str(inputs.model / SAVED_MODEL)),
         movies=MovieTable(list(names.movie_ids), list(names.titles), names.years),
-        histories=Histories(list(names.user_ids), packed),
+        histories=Histories(list(names.user_ids), inputs.packed),
         search=search,
-        rated=np.bincount(inputs.known.movies, minlength=len(names.movie_ids)) > 0,
+        rated=inputs.rated,
         vectors=inputs.scoring.vectors,
         new=None if inputs.new is None else NewMovieRatings(inputs.new),
+        profiles=inputs.profiles,
     )
 
 

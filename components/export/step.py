@@ -59,7 +59,9 @@ def export(
         cannot place new movies, or the exported index does not load, differs from the model or is too slow.
         Nothing is written then.
     """
-    from components.export.serving import Inputs, assemble, choose_search, save
+    from components.export.arrays import ARRAYS, size_of, write_arrays
+    from components.export.inputs import Inputs
+    from components.export.serving import assemble, choose_search, save
     from components.export.validation import draw_sample, validate
     from components.export.warmup import warmup_requests
 
@@ -72,6 +74,8 @@ def export(
         chosen = choose_search(inputs, index_kind)
         log("writing the index")
         signatures = save(assemble(inputs, chosen), staging, requests)
+        saved = size_of(staging)
+        arrays = write_arrays(staging, inputs.arrays())
         log("validating the index in a fresh process")
         validation = validate(staging, inputs.scoring, sample, requests, max_latency_ms, chosen.kind)
         rows = inputs.interactions
@@ -87,7 +91,9 @@ def export(
             rating_scale=rows.rating_scale,
             feedback=rows.feedback,
             dimension=inputs.scoring.vectors.shape[1],
-            bytes=sum(file.stat().st_size for file in staging.rglob("*") if file.is_file()),
+            bytes=saved,
+            array_bytes=size_of(staging / ARRAYS),
+            arrays=arrays,
             fingerprint=rows.fingerprint,
             split=rows.split_settings,
             model=inputs.source,
@@ -106,6 +112,6 @@ def export_command(output: str, **inputs: Any) -> None:
     added = f" ({manifest.movies_added:,} of them new)" if manifest.movies_added else ""
     click.echo(
         f"{output}: {manifest.movies:,} movies{added}, {manifest.users:,} users, {ratings:,} ratings, "
-        f"{manifest.bytes / 1e6:.1f} MB; answers for one user in "
+        f"{(manifest.bytes + manifest.array_bytes) / 1e6:.1f} MB; answers for one user in "
         f"{manifest.validation.recommend_p50_ms:.1f} ms (median), by {manifest.search}"
     )

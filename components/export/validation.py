@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from components.errors import UserError
 from components.export.answers import TOLERANCE, ask_in_fresh_process, record_answers
-from components.export.histories import ALL, TRAIN
-from components.export.manifest import BRUTE_FORCE, IndexValidation
+from components.export.manifest import ALL, BRUTE_FORCE, TRAIN, IndexValidation
 from components.export.warmup import Request
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import UserRatings

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.export.histories import ALL, TRAIN
+from components.export.manifest import ALL, TRAIN
 from components.saved_models import encode_varint
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"

@@ -35,9 +35,7 @@ def _reads_an_index(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def ask(registry: str, version: str, index: str, **arguments: Any) -> None:
-        from components.recommend.index import PublishedIndex
-
-        command(published=PublishedIndex.load(find_index(registry, version, index)), **arguments)
+        command(published=open_index(registry, version, index), **arguments)
 
     return version_options(json_option(ask))
 
@@ -228,6 +226,18 @@ def _show_recommendations(heading: str, movies: Sequence[dict[str, Any]], rated:
 
 def _movie_cells(movie: dict[str, Any]) -> list[str]:
     return [titled(movie["title"], movie["year"]), movie["movie_id"]]
+
+
+def open_index(registry: str, version: str, index: str) -> "PublishedIndex":
+    """Opens the index for a few questions; of a bucket, only the files that they need are fetched."""
+    from components.recommend.index import PublishedIndex
+
+    if index:
+        return PublishedIndex.open_directory(find_index(registry, version, index))
+    from components.registry.registry import PublishedFiles
+
+    files = PublishedFiles(registry, version)
+    return PublishedIndex.open(files.fetch, files.whole)
 
 
 def find_index(registry: str, version: str, index: str) -> str:

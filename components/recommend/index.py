@@ -1,7 +1,7 @@
 """Python interface of a published index, and the example user that a run shows at its end."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import zip_longest
@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from components.display import printable, stars
 from components.errors import UserError
-from components.export.manifest import IndexManifest, load_index
+from components.export.arrays import Fetch
+from components.export.manifest import BRUTE_FORCE, MANIFEST_FILE, load_index, read_manifest
+from components.export.mapped_index import MappedIndex
 from components.ingest.implicit import count_of
 from components.ingest.settings import STARS
 from components.recommend.titles import Titles, titled
@@ -61,6 +63,9 @@ POOL = 100
 _BATCH = 256
 _PAIRS_BATCH = 16_384
 
+# Signatures that search by ScaNN where the index does.
+_SEARCHED = ("recommend", "serving_default", "rank")
+
 Strings = npt.NDArray[np.object_]
 
 
@@ -85,19 +90,49 @@ class Recommendations:
 
 
 class PublishedIndex:
-    """The signatures of an exported index as methods with Python strings and NumPy arrays."""
+    """The signatures of an exported index as methods with Python strings and NumPy arrays.
 
-    def __init__(self, manifest: IndexManifest, loaded: Any) -> None:
-        self.manifest = manifest
+    The mapped arrays of the index answer what they can, its SavedModel the rest.
+    """
+
+    def __init__(self, mapped: MappedIndex, load_model: Callable[[], Any], exact: bool) -> None:
+        """Puts the two parts together.
+
+        Args:
+          mapped: the arrays.
+          load_model: loads the SavedModel, once it is needed.
+          exact: the arrays also answer where the SavedModel would search by ScaNN, which is approximate, and
+            faster among a million movies.
+        """
+        self.manifest, self.mapped = mapped.manifest, mapped
         # Whether it predicts ratings; of feedback without stars there are none.
-        self.rates = manifest.feedback == STARS
-        # The signatures hold only weak references to the variables of the loaded object.
-        self._loaded, self._signatures = loaded, loaded.signatures
+        self.rates = self.manifest.feedback == STARS
+        self._load_model = load_model
+        self._by_model = () if exact or self.manifest.search == BRUTE_FORCE else _SEARCHED
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
         """Loads the index at `directory`. Raises `UserError` as `load_index` does."""
-        return cls(*load_index(directory))
+        manifest, loaded = load_index(directory)
+        return cls(MappedIndex(manifest, Path(directory).joinpath), lambda: loaded, exact=False)
+
+    @classmethod
+    def open(cls, fetch: Fetch, whole: Callable[[], Path]) -> Self:
+        """Opens an index for a few questions: what its arrays can answer takes no TensorFlow.
+
+        Args:
+          fetch: returns the local path of a file of the index.
+          whole: returns the local directory of the whole index; called if the SavedModel is needed.
+
+        Raises `UserError` if there is no index; the methods do if a file that they need is damaged.
+        """
+        mapped = MappedIndex(read_manifest(fetch(MANIFEST_FILE).parent), fetch)
+        return cls(mapped, lambda: load_index(whole())[1], exact=True)
+
+    @classmethod
+    def open_directory(cls, directory: str | Path) -> Self:
+        """Does `open` for the index at `directory`."""
+        return cls.open(Path(directory).joinpath, lambda: Path(directory))
 
     def recommend(
         self,
@@ -139,13 +174,13 @@ class PublishedIndex:
 
         A row is a position in `movie_ids`; their number stands for no movie.
         """
-        signature = "rank" if "rank" in self._signatures else "recommend"
-        answer = self._call(signature, user_id=user_ids, k=k, ratings=known)
-        ranked = {name: answer[name].numpy() for name in (*self._figures, "known_user")}
+        signature = "rank" if "rank" in self.manifest.signatures else "recommend"
+        answer = self._ask(signature, user_id=user_ids, k=k, ratings=known)
+        ranked = {name: answer[name] for name in (*self._figures, "known_user")}
         if signature == "rank":
-            return {"row": answer["row"].numpy(), **ranked}
+            return {"row": answer["row"], **ranked}
         # An index of an earlier release.
-        ids = decoded(answer["movie_id"].numpy())
+        ids = answer["movie_id"]
         rows = [self._row_of.get(movie_id, len(self._row_of)) for movie_id in ids.ravel()]
         return {"row": np.array(rows, np.int32).reshape(ids.shape), **ranked}
 
@@ -252,18 +287,27 @@ class PublishedIndex:
         """Search for movies by id or title."""
         return Titles(*self.catalogue.values())
 
-    def _ask(self, signature: str, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
-        return {name: decoded(value.numpy()) for name, value in self._call(signature, **inputs).items()}
+    @cached_property
+    def _loaded(self) -> Any:
+        # Kept, since the signatures hold the variables of the loaded object only weakly.
+        return self._load_model()
 
-    def _call(self, signature: str, **inputs: Any) -> dict[str, Any]:
+    @property
+    def _signatures(self) -> Any:
+        return self._loaded.signatures
+
+    def _ask(self, signature: str, **inputs: Any) -> dict[str, npt.NDArray[Any]]:
+        """Calls a signature; texts are `str` objects."""
+        answer = None if signature in self._by_model else self.mapped.answer(signature, inputs)
+        return self._ask_model(signature, inputs) if answer is None else answer
+
+    def _ask_model(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         import tensorflow as tf
 
         function = self._signatures[signature]
         specs = function.structured_input_signature[1]
-        outputs: dict[str, Any] = function(
-            **{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
-        )
-        return outputs
+        outputs = function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()})
+        return {name: decoded(value.numpy()) for name, value in outputs.items()}
 
 
 def _counted(movie: dict[str, Any]) -> dict[str, Any]:
@@ -293,7 +337,7 @@ def showcase(index: str | Path, k: int = 5) -> Showcase:
 
     `k` liked and `k` recommended movies are shown. Raises `UserError` if the index cannot be loaded.
     """
-    published = PublishedIndex.load(index)
+    published = PublishedIndex.open_directory(index)
     user_id, history = _typical_user(published)
     order: Order = "rating" if published.rates else "score"
     recommended = published.recommend([user_id], k, order=order, pool=POOL).movies(0)

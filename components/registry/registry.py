@@ -16,7 +16,7 @@ from components.registry.champion_log import ROLLBACK, ChampionEntry, ChampionLo
 from components.registry.run_records import RunRecord, RunRecords
 from components.registry.serving import Serving
 from components.registry.versions import INDEX, Versions
-from components.storage import StoredFile, is_remote, open_storage, stored_file
+from components.storage import is_remote, open_storage, stored_file
 
 # More entries of a log are not lost at once: a higher number in `serving/` was never a champion's.
 _MOST_LOST = 10_000
@@ -192,53 +192,81 @@ def _used(home: Path) -> float:
         return 0.0  # somebody else has just deleted it
 
 
-def published_index(registry_root: str, version: str = "") -> Path:
-    """Returns a local directory with the index of a version, each file checked against its checksum.
+class PublishedFiles:
+    """The files of a version's index, each checked against its checksum when it is asked for.
 
-    An index in a bucket is downloaded once, to ~/.cache/twotower or, if that is set, to the directory
-    TWOTOWER_CACHE, where a few are kept. `registry_root` is a directory, gs:// or s3:// prefix, `version` an
-    id; "" for the champion. Raises `UserError` if there is no such version, or a file of it is missing or
-    corrupt.
+    Those in a bucket are downloaded once, to ~/.cache/twotower or, if that is set, to the directory
+    TWOTOWER_CACHE, where a few indexes are kept.
     """
-    registry = Registry(registry_root)
-    advice = "; name another registry, or publish a version by `twotower run`"
-    version = version or registry.champion(advice).version
-    if not is_remote(registry_root):
-        registry.versions.check(version, INDEX)
-        return Path(registry.versions.uri(version, INDEX))
-    return _cached(registry, version)
+
+    def __init__(self, registry_root: str, version: str = "") -> None:
+        """Names a version by its id, "" for the champion, in a directory, gs:// or s3:// prefix.
+
+        Raises `UserError` if there is no such version.
+        """
+        self._registry = Registry(registry_root)
+        advice = "; name another registry, or publish a version by `twotower run`"
+        self._version = version or self._registry.champion(advice).version
+        self._files = self._registry.versions.files(self._version, INDEX)
+        self._home: Path | None = None  # of the local copy
+        self._downloaded = False
+        if is_remote(registry_root):
+            registry = hashlib.sha256(self._registry.root.encode()).hexdigest()[:16]
+            self._home = cache_directory() / registry / self._version
+
+    def fetch(self, name: str) -> Path:
+        """Returns the local path of a file, given its path in the index.
+
+        Raises `UserError` if the version has no such file, or it is missing or corrupt.
+        """
+        versions = self._registry.versions
+        uri = versions.uri(self._version, f"{INDEX}/{name}")
+        if name not in self._files:
+            raise UserError(f"the manifest of {self._version} lists no {uri}; name another version")
+        if self._home is None:
+            versions.check(self._version, INDEX, {name: self._files[name]})
+            return Path(uri)
+        target = self._home / INDEX / name
+        if not (target.is_file() and stored_file(target) == self._files[name]):
+            self._download(name, self._home)
+        return target
+
+    def whole(self) -> Path:
+        """Returns a local directory with the whole index. Raises `UserError` as `fetch` does."""
+        for name in self._files:
+            self.fetch(name)
+        if self._home is None:
+            return Path(self._registry.versions.uri(self._version, INDEX))
+        touch(self._home)
+        return self._home / INDEX
+
+    def _download(self, name: str, home: Path) -> None:
+        """Replaces a file of the local copy, which others may have mapped."""
+        if not self._downloaded:
+            log(f"fetching version {self._version} from {self._registry.root} to {home / INDEX}")
+        target, only = home / INDEX / name, {name: self._files[name]}
+        with _scratch(home) as scratch:
+            self._registry.versions.download(self._version, INDEX, scratch, files=only)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (scratch / name).replace(target)
+        if not self._downloaded:
+            touch(home)
+            keep_recent(cache_directory())
+            self._downloaded = True
+
+
+def published_index(registry_root: str, version: str = "") -> Path:
+    """Returns a local directory with the index of a version, as `PublishedFiles.whole` does.
+
+    `registry_root` is a directory, gs:// or s3:// prefix, `version` an id; "" for the champion. Raises
+    `UserError` if there is no such version, or a file of it is missing or corrupt.
+    """
+    return PublishedFiles(registry_root, version).whole()
 
 
 def cache_directory() -> Path:
     """Returns the directory of the local copies, each two levels below it."""
     return Path(os.environ.get("TWOTOWER_CACHE") or Path.home() / ".cache" / "twotower")
-
-
-def _cached(registry: Registry, version: str) -> Path:
-    cache = cache_directory()
-    home = cache / hashlib.sha256(registry.root.encode()).hexdigest()[:16] / version
-    target = home / INDEX
-    published = registry.versions.manifest(version).part(INDEX)
-    if _is_whole(target, published):
-        touch(home)
-        return target
-    log(f"fetching version {version} from {registry.root} to {target}")
-    with _scratch(home) as scratch:
-        registry.versions.download(version, INDEX, scratch / INDEX)
-        # Whoever fetched it at the same time may be reading it by now: leave theirs in place.
-        if not _is_whole(target, published):
-            shutil.rmtree(target, ignore_errors=True)
-            (scratch / INDEX).rename(target)
-    touch(home)
-    keep_recent(cache)
-    return target
-
-
-def _is_whole(directory: Path, published: dict[str, StoredFile]) -> bool:
-    return all(
-        (directory / name).is_file() and stored_file(directory / name) == file
-        for name, file in published.items()
-    )
 
 
 @contextmanager

@@ -154,7 +154,9 @@ def _bring_models(
 
 def _download(store: Registry, version: str, target: Path) -> None:
     # `train` reads the weights where they are, if it wants them; a fault of theirs ends no run.
-    store.versions.download(version, MODEL, target, without=[WEIGHTS_FILE])
+    files = store.versions.files(version, MODEL)
+    files.pop(WEIGHTS_FILE, None)
+    store.versions.download(version, MODEL, target, files)
     _refuse_foreign(target, version)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -144,22 +144,34 @@ class Versions:
             )
         return manifest
 
-    def check(self, version: str, part: str = "") -> None:
-        """Raises `UserError`, naming the file, unless all files in the directory `part` are as published."""
-        self._each_file(version, part, self._storage.stat)
+    def files(self, version: str, part: str, last: Sequence[str] = ()) -> dict[str, StoredFile]:
+        """Returns the files in the directory `part` ("" for all) by their path in it, as `Manifest.part`.
 
-    def download(self, version: str, part: str, target: Path, without: Collection[str] = ()) -> None:
-        """Copies `part` of a version, files `without` left out, to the local directory `target`.
-
-        Raises `UserError` as `check` does.
+        Raises `UserError` if there is no such version, or its manifest is corrupt or lists no such files.
         """
+        if files := self.manifest(version).part(part, last):
+            return files
+        raise UserError(f"{self.uri(version, _MANIFEST)} lists no file of {part}; {self._cure()}")
+
+    def check(self, version: str, part: str = "", files: Mapping[str, StoredFile] | None = None) -> None:
+        """Raises `UserError`, naming the file, unless all files in the directory `part` are as published.
+
+        `files` are some of those that the method of that name returns; None for all.
+        """
+        self._each_file(version, part, self._storage.stat, files)
+
+    def download(
+        self, version: str, part: str, target: Path, files: Mapping[str, StoredFile] | None = None
+    ) -> None:
+        """Copies `part` of a version, or `files` of it, to the local `target`; raises as `check` does."""
         start, fetch = len(version_key(version, f"{part}/")), self._storage.download_file
-        self._each_file(version, part, lambda key: fetch(key, target / key[start:]), without=without)
+        self._each_file(version, part, lambda key: fetch(key, target / key[start:]), files)
 
     def copy(self, version: str, part: str, directory: str, last: Sequence[str]) -> None:
         """Copies `part` of a version to another directory, files of `last` last; raises as `check` does."""
         start, copy = len(version_key(version, f"{part}/")), self._storage.copy_file
-        self._each_file(version, part, lambda key: copy(key, f"{directory}/{key[start:]}"), last)
+        files = self.files(version, part, last)
+        self._each_file(version, part, lambda key: copy(key, f"{directory}/{key[start:]}"), files)
 
     def faults(
         self,
@@ -167,27 +179,20 @@ class Versions:
         part: str,
         look: Look,
         directory: str = "",
-        last: Sequence[str] = (),
-        without: Collection[str] = (),
+        files: Mapping[str, StoredFile] | None = None,
     ) -> Iterator[FileFault]:
         """Finds the files that are missing or differ from the published ones.
 
-        Raises `UserError` if there is no such version, or its manifest is corrupt or lists no such files.
+        Raises `UserError` as `files` does.
 
         Args:
           part: the directory of the version whose files are compared; "" for all.
           look: called with the key of each file.
           directory: where to look for the files of `part`; "" for their place in the version.
-          last: the files of `part` to come to after the others.
-          without: the files of `part` to leave out.
+          files: those of `part` to look at, in this order; None for all.
         """
         directory = directory or version_key(version, part).rstrip("/")
-        files = self.manifest(version).part(part, last)
-        if not files:
-            raise UserError(f"{self.uri(version, _MANIFEST)} lists no file of {part}; {self._cure()}")
-        for name, published in files.items():
-            if name in without:
-                continue
+        for name, published in (self.files(version, part) if files is None else files).items():
             key = f"{directory}/{name}"
             uri = self._storage.uri(key)
             try:
@@ -263,11 +268,10 @@ class Versions:
         version: str,
         part: str,
         visit: Look,
-        last: Sequence[str] = (),
-        without: Collection[str] = (),
+        files: Mapping[str, StoredFile] | None,
     ) -> None:
         """Calls `visit` with each file's key; stops at the first that is not as published."""
-        for fault in self.faults(version, part, visit, last=last, without=without):
+        for fault in self.faults(version, part, visit, files=files):
             raise UserError(f"{fault.text}; {self._cure()}")
 
     def _files(self) -> dict[str, set[str]]:

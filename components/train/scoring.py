@@ -102,6 +102,17 @@ class ScoringModel:
         """Returns the signature `name`; None if the model lacks it."""
         return self._signatures.get(name)
 
+    def star_table(self) -> tuple[Array, Array] | None:
+        """Returns the outputs of `rating_candidates`: vectors and biases, float32 [M, K + 1], and bounds [2].
+
+        None if the model lacks that signature.
+        """
+        signature = self.signature("rating_candidates")
+        if signature is None:
+            return None
+        table = {name: values.numpy() for name, values in signature().items()}
+        return np.column_stack([table["vector"], table["bias"]]), table["bounds"]
+
     def taste(self, user_ids: Any, history: UserRatings) -> Array:
         """Returns the user factors of the signature `profile`, float32 [n, K], as `query` its queries."""
         answer: Array = self._signatures["profile"](**_inputs(user_ids, history))["taste"].numpy()

@@ -6,7 +6,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.export.top_k import LOWEST_SCORE, BiasedBruteForce
+from components.export.manifest import LOWEST_SCORE
+from components.export.top_k import BiasedBruteForce
 
 pytestmark = pytest.mark.tensorflow
 

@@ -14,10 +14,10 @@ from serving_world import small_world
 
 from components.errors import UserError
 from components.export import validation
-from components.export.manifest import read_manifest
-from components.export.serving import Inputs, assemble, choose_search
+from components.export.inputs import Inputs
+from components.export.manifest import LOWEST_SCORE, read_manifest
+from components.export.serving import assemble, choose_search
 from components.export.step import export
-from components.export.top_k import LOWEST_SCORE
 from components.train.artifact import model_digest
 
 pytestmark = pytest.mark.tensorflow

@@ -9,7 +9,8 @@ from training_world import QUICK, two_genres
 
 from components import saved_models
 from components.export import histories
-from components.export.serving import Inputs, assemble, choose_search, save
+from components.export.inputs import Inputs
+from components.export.serving import assemble, choose_search, save
 from components.saved_models import ALLOWED, check_operations
 from components.train.step import train
 

@@ -11,8 +11,9 @@ import tensorflow as tf
 from components.documents import plain
 from components.errors import UserError
 from components.export import search
+from components.export.manifest import LOWEST_SCORE
 from components.export.search import SampleQueries, choose
-from components.export.top_k import FEWEST_MOVIES, LOWEST_SCORE, ScannSearch
+from components.export.top_k import FEWEST_MOVIES, ScannSearch
 from components.vocabulary.interactions import UserRatings
 
 pytestmark = pytest.mark.tensorflow

@@ -9,7 +9,7 @@ import pytest
 from components.errors import UserError
 from components.export import answers, validation
 from components.export.answers import ask_in_fresh_process
-from components.export.histories import pack
+from components.export.arrays import pack
 from components.export.manifest import BRUTE_FORCE
 from components.export.validation import validate
 from components.train.scoring import ScoringModel

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -71,8 +72,8 @@ def test_goes_on_after_a_kill_where_it_was(world, index, tmp_path, monkeypatch):
 def test_an_index_of_an_earlier_release_is_ranked_as_well(world, index, tmp_path, monkeypatch):
     users = [*world.user_ids, "stranger"]
     batch(index, users, 35, tmp_path / "new.parquet")
-    older = {name: signature for name, signature in index._signatures.items() if name != "rank"}
-    monkeypatch.setattr(index, "_signatures", older)
+    older = {name: signature for name, signature in index.manifest.signatures.items() if name != "rank"}
+    monkeypatch.setattr(index, "manifest", msgspec.structs.replace(index.manifest, signatures=older))
     batch(index, users, 35, tmp_path / "old.parquet")
     assert pq.read_table(tmp_path / "old.parquet").equals(pq.read_table(tmp_path / "new.parquet"))
 

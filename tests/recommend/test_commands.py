@@ -18,7 +18,9 @@ pytestmark = pytest.mark.tensorflow
 @pytest.fixture
 def run(index, index_directory, monkeypatch):
     """Runs a command on an index that is loaded once for all."""
-    monkeypatch.setattr(PublishedIndex, "load", lambda path: index if path == str(index_directory) else None)
+    monkeypatch.setattr(
+        PublishedIndex, "open_directory", lambda path: index if path == str(index_directory) else None
+    )
 
     def invoke(*words):
         result = CliRunner().invoke(
@@ -158,10 +160,17 @@ def test_version_and_index_exclude_each_other(index_directory):
 
 def test_without_an_index_the_registrys_champion_answers(index_directory, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "components.registry.registry.published_index",
-        lambda *arguments: asked.append(arguments) or index_directory,
-    )
+
+    class Files:
+        fetch = index_directory.joinpath
+
+        def __init__(self, *arguments):
+            asked.append(arguments)
+
+        def whole(self):
+            raise AssertionError("the model is not needed")
+
+    monkeypatch.setattr("components.registry.registry.PublishedFiles", Files)
     result = CliRunner().invoke(twotower, ["history", "user5", "--registry", "gs://b/r", "--version", "v1"])
     assert result.exit_code == 0
     assert asked == [("gs://b/r", "v1")]
