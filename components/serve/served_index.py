@@ -69,22 +69,12 @@ class ServedIndex(PublishedIndex):
 
     def warm_up(self) -> None:
         """Calls each signature once, since the first call builds its graph."""
+        from components.export.warmup import warmup_requests
+
         users, movies = self.user_ids[:_WARM_UP_ROWS], self.movie_ids[:_WARM_UP_ROWS]
-        for count in (1, len(users)):
-            self.recommend(users[:count], 10)
-            self.predict("serving_default", {"user_id": users[:count]})
-        # An index of an earlier release lacks these two.
-        if "recommend_filtered" in self.specs:
-            self.recommend(
-                users[:1], 10, include_rated=not self.rates, order="rating" if self.rates else "score"
-            )
-        if "rank" in self.specs:
-            self.ranking(users[:1], 10)
-        self.recommend_from_history(dict.fromkeys(movies, 3.0), 10)
-        if self.rates:
-            self.rate(users[:1], movies[:1])
-        self.histories(users[:1])
-        self.similar(movies[0], 10)
+        for signature, inputs in warmup_requests(users, movies):
+            if signature in self.specs:  # an index of an earlier release lacks some
+                self._call(signature, **inputs)
 
     @cached_property
     def _folded_titles(self) -> list[str]:
