@@ -115,10 +115,10 @@ def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> in
     """Makes the tables users, classified, rejected and blank from `rows`, which it drops, and `catalogue`.
 
     users: user_id, index (in the order of the ids). classified: one row for each rating that is valid in
-    itself, by user, then movie: user, movie (indices), rating, row (its place among all lines), hash,
-    for_test, split (0 train, 1 validation, 2 test), reason, and time if `rows` has it. rejected: row, reason.
-    blank: row. unknown_movies: movie_id, and number of its rows. Returns how many events, where the feedback
-    is implicit, were added to another of the same user and movie.
+    itself, by user, then movie: user, movie (indices), rating, row (its place among all lines), for_test,
+    split (0 train, 1 validation, 2 test), reason, hash if it is read, and time if `rows` has it. rejected:
+    row, reason. blank: row. unknown_movies: movie_id, and number of its rows. Returns how many events, where
+    the feedback is implicit, were added to another of the same user and movie.
     """
     (first_test_row,) = one_row(
         connection, "SELECT coalesce(min(first_row) FILTER (for_test), ?) FROM files", [_NEVER]
@@ -129,9 +129,9 @@ def classify_rows(connection: Any, scale: Scale, settings: IngestSettings) -> in
     _number_users(connection, settings.seed)
     _reject(connection, scale)
     _list_unknown_movies(connection)
-    _join(connection, scale)
+    _join(connection, scale, settings)
     added = _sum_events(connection, first_test_row) if settings.read.implicit else 0
-    _find_duplicates(connection, settings, first_test_row)
+    _find_duplicates(connection, first_test_row)
     if settings.min_movie_ratings > 1:
         _leave_out(connection, "movie", settings.min_movie_ratings)
     if settings.min_user_ratings > 1:
@@ -194,20 +194,43 @@ def _list_unknown_movies(connection: Any) -> None:
         )
 
 
-def _join(connection: Any, scale: Scale) -> None:
+# Rows that are sorted at a time. While they are, they take some 40 bytes each beside all rows, sorted or not.
+_SORTED_AT_ONCE = 250_000_000
+# Of fewer rows, a place takes 4 bytes.
+_NARROW_ROWS = 1 << 32
+
+
+def _join(connection: Any, scale: Scale, settings: IngestSettings) -> None:
+    """Makes the table keyed from `rows`, which it drops: `classified` without for_test and reason."""
     time = ", time" if has_column(connection, "rows", "time") else ""
-    connection.execute(
-        f"""
-        CREATE TABLE keyed AS
-        SELECT users.index AS user, movies.index AS movie, rating, rows.rowid AS row, {HASH_SQL} AS hash
-            {time}
+    rows, users = one_row(connection, "SELECT (SELECT count(*) FROM rows), (SELECT count(*) FROM users)")
+    place = "rows.rowid::UINTEGER" if rows < _NARROW_ROWS else "rows.rowid"
+    test = settings.test_fraction
+    not_train = test + settings.validation_fraction * (1 - test)
+    query = f"""
+        SELECT users.index AS user, movies.index AS movie, rating, {place} AS row,
+            CASE
+                WHEN {HASH_SQL} < $test THEN {_TEST:d}
+                WHEN {HASH_SQL} < $validation THEN {_VALIDATION:d}
+                ELSE {_TRAIN:d} END::TINYINT AS split
+            {f", {HASH_SQL} AS hash" if _reads_hashes(settings) else ""} {time}
         FROM rows JOIN users USING (user_id) JOIN movies USING (movie_id)
-        WHERE reason = 0 AND rating BETWEEN $low AND $high
+        WHERE reason = 0 AND rating BETWEEN $low AND $high AND users.index BETWEEN $first AND $last
         ORDER BY users.index, movies.index, rows.rowid
-        """,
-        {"low": scale[0], "high": scale[1]},
-    )
+    """
+    of_splits = {"test": int(test * HASHES), "validation": int(not_train * HASHES)}
+    size = max(-(-users // max(-(-rows // _SORTED_AT_ONCE), 1)), 1)
+    for first in range(0, max(users, 1), size):
+        connection.execute(
+            f"{'INSERT INTO keyed' if first else 'CREATE TABLE keyed AS'} {query}",
+            {"low": scale[0], "high": scale[1], "first": first, "last": first + size - 1, **of_splits},
+        )
     connection.execute("DROP TABLE rows")
+
+
+def _reads_hashes(settings: IngestSettings) -> bool:
+    """Tests if the hashes of rows are read after their split is decided, for which they take 8 bytes each."""
+    return settings.split != "random" or settings.max_train_rows > 0 or settings.max_test_rows > 0
 
 
 def _sum_events(connection: Any, first_test_row: int) -> int:
@@ -218,11 +241,12 @@ def _sum_events(connection: Any, first_test_row: int) -> int:
     """
     (before,) = one_row(connection, "SELECT count(*) FROM keyed")
     time = ", max(time) AS time" if has_column(connection, "keyed", "time") else ""
+    hashes = ", any_value(hash) AS hash" if has_column(connection, "keyed", "hash") else ""
     connection.execute(
         f"""
         CREATE OR REPLACE TABLE keyed AS
         SELECT user, movie, {WEIGHT.format("sum(rating::DOUBLE)")}::FLOAT AS rating, max(row) AS row,
-            any_value(hash) AS hash {time}
+            any_value(split) AS split {hashes} {time}
         FROM keyed GROUP BY user, movie, row >= $first_test_row
         ORDER BY user, movie, max(row)
         """,
@@ -232,30 +256,25 @@ def _sum_events(connection: Any, first_test_row: int) -> int:
     return int(before - after)
 
 
-def _find_duplicates(connection: Any, settings: IngestSettings, first_test_row: int) -> None:
+def _find_duplicates(connection: Any, first_test_row: int) -> None:
     """Keeps the last row of each user and movie, or the latest. Test rows replace all others."""
-    test = settings.test_fraction
-    not_train = test + settings.validation_fraction * (1 - test)
     connection.execute(
         f"""
         CREATE TABLE classified AS
-        SELECT * EXCLUDE (next_user, next_movie, next_for_test),
+        SELECT * EXCLUDE (next_user, next_movie, next_for_test, split),
             CASE
                 WHEN user = next_user AND movie = next_movie AND for_test = next_for_test
                 THEN {RejectReason.DUPLICATE:d}
                 WHEN user = next_user AND movie = next_movie THEN {RejectReason.ALSO_IN_TEST:d}
                 ELSE {RejectReason.FINE:d} END::TINYINT AS reason,
-            CASE
-                WHEN for_test OR hash < $test THEN {_TEST:d}
-                WHEN hash < $validation THEN {_VALIDATION:d}
-                ELSE {_TRAIN:d} END::TINYINT AS split
+            CASE WHEN for_test THEN {_TEST:d} ELSE split END::TINYINT AS split
         FROM (
             SELECT *, lead(user) OVER () AS next_user, lead(movie) OVER () AS next_movie,
                 lead(for_test) OVER () AS next_for_test
             FROM (SELECT *, row >= $first_test_row AS for_test FROM keyed)
         )
         """,
-        {"test": int(test * HASHES), "validation": int(not_train * HASHES), "first_test_row": first_test_row},
+        {"first_test_row": first_test_row},
     )
     connection.execute("DROP TABLE keyed")
     if has_column(connection, "classified", "time"):

@@ -213,3 +213,25 @@ def test_users_and_movies_with_few_ratings_are_left_out(tmp_path: Path) -> None:
     statistics = dataset.statistics
     assert (statistics["rows_read"], statistics["rows_kept"], statistics["rows_left_out"]) == (404, 404, 2)
     assert len(dataset.movies) == 21
+
+
+IMPLICIT = {"ingest_settings": {"feedback": "implicit"}}
+
+
+@pytest.mark.parametrize("flags", [{}, {"split": "time"}, IMPLICIT, {"max_train_rows": 50}])
+def test_rows_that_are_sorted_some_at_a_time_give_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: dict[str, Any]
+) -> None:
+    rows = [
+        (user, movie, 7919 * place % 5000) for place, (user, _, movie) in enumerate([*full(), *full()[:90]])
+    ]
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole = ingest_text(tmp_path / "whole", timed(rows), **flags)
+    monkeypatch.setattr("components.ingest.split._SORTED_AT_ONCE", 60)
+    monkeypatch.setattr("components.ingest.split._NARROW_ROWS", 0)
+    parts = ingest_text(tmp_path / "parts", timed(rows), **flags)
+    for name in ("train", "validation", "test"):
+        assert parts.split(name) == whole.split(name)
+    own = {name: parts.statistics[name] for name in ("seconds", "fingerprint")}
+    assert parts.statistics == {**whole.statistics, **own}
