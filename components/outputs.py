@@ -1,12 +1,17 @@
 """Outputs that are whole or absent: written beside their place and renamed into it."""
 
 import errno
+import fcntl
+import glob
+import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -28,12 +33,8 @@ def output_directory(path: str | Path) -> Iterator[Path]:
     nothing can be written there, or the disk fills up.
     """
     target = Path(path)
-    staging = directory_beside(target)
-    try:
-        with _replacing(target, staging):
-            yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with staging_directory(target) as staging, _replacing(target, staging):
+        yield staging
 
 
 _REQUEST = "request.json"
@@ -49,9 +50,10 @@ def resumable_directory(path: str | Path, request: dict[str, Any]) -> Iterator[P
     staging = target.with_name(f".{target.name}.partial")
     note, text = staging / _REQUEST, json.dumps(request, sort_keys=True)
     if not note.is_file() or note.read_text("utf-8") != text:
-        shutil.rmtree(staging, ignore_errors=True)
-        directory_beside(target).rename(staging)
-        write_text(note, text)
+        with _writable(target):
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            write_text(note, text)
     with _replacing(target, staging):
         yield staging
         note.unlink()
@@ -91,19 +93,69 @@ def _move(staging: Path, target: Path) -> None:
             raise
 
 
-def directory_beside(target: Path, kind: str = "") -> Path:
-    """Makes an empty hidden directory beside `target`. Raises `UserError` if nothing can be written there.
+@contextmanager
+def staging_directory(target: Path, kind: str = "") -> Iterator[Path]:
+    """Yields an empty hidden directory beside `target`, which is deleted when the block ends.
 
-    Where a bucket is mounted there it is in the directory for temporary files: databases and logs are written
-    in the middle, which an object store does not know.
+    What killed processes left there for the same target is deleted first. Where a bucket is mounted there it
+    is in the directory for temporary files: databases and logs are written in the middle, which an object
+    store does not know. Raises `UserError` if nothing can be written there.
     """
-    try:
+    with _writable(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.gettempdir()) if _is_bucket(target.parent) else target.parent
-        # Not by mkdtemp, whose 0700 would hide the output from other users.
-        directory = place / f".{target.name}.{kind}{uuid.uuid4().hex[:8]}"
-        directory.mkdir()
-        return directory
+        delete_abandoned(place.glob(f".{glob.escape(target.name)}.*"))
+        while True:
+            # Not by mkdtemp, whose 0700 would hide the output from other users.
+            directory = place / f".{target.name}.{kind}{_HOST}{uuid.uuid4().hex[:8]}"
+            directory.mkdir()
+            lock = _lock(directory)
+            if directory.exists():
+                break
+            # Before it was locked, another process took it for abandoned.
+            if lock is not None:
+                os.close(lock)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+# Stands for this machine in the names of such directories: locks may be known to one machine alone.
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:4]
+_STAGING = re.compile(rf"\..+\.{_HOST}[0-9a-f]{{8}}")
+
+
+def delete_abandoned(paths: Iterable[Path]) -> None:
+    """Deletes those of `paths` that `staging_directory` made here in processes that are gone."""
+    for path in paths:
+        if _STAGING.fullmatch(path.name) and path.is_dir():
+            lock = _lock(path, wait=False)
+            if lock is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(lock)
+
+
+def _lock(directory: Path, wait: bool = True) -> int | None:
+    """Locks a directory until the returned descriptor is closed; None if it is locked or cannot be."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # not every network file system locks directories
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+@contextmanager
+def _writable(target: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; name another output") from error
 

@@ -23,6 +23,7 @@ from components.errors import UserError
 from components.image import IMAGE
 from components.ingest.containers.archives import split_member
 from components.ingest.inputs import STDIN, words
+from components.outputs import delete_abandoned, staging_directory
 from components.progress import PREFIX, TRANSIENT
 from components.registry.registry import Registry
 from components.registry.run_records import CANCELLED, RunRecord, run_id_by_time
@@ -132,6 +133,8 @@ def run_pipeline(
         cache_root=str(root / "cache" / _code_digest()),
         docker=docker_arguments(arguments, outcomes) if runner == "docker" else None,
     )
+    # A killed step may have left tens of GB.
+    delete_abandoned((root / "steps").glob("*/*/.*"))
     plan_file = log.with_suffix(".json")
     write_document(plan_file, plan)
     failed: dict[str, None] = {}
@@ -186,13 +189,13 @@ def _started(plan: Path, log: Path, outcomes: Path) -> Iterator[subprocess.Popen
     with (
         log.open("wb") as output,
         # KFP's executor leaves a folder for each step.
-        tempfile.TemporaryDirectory(dir=log.parent, ignore_cleanup_errors=True) as scratch,
+        staging_directory(log.parent / "temporary") as scratch,
         subprocess.Popen(
             [sys.executable, "-m", "pipelines.local", str(plan)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **_ENVIRONMENT, "TMPDIR": scratch, OUTCOMES: str(outcomes)},
+            env={**os.environ, **_ENVIRONMENT, "TMPDIR": str(scratch), OUTCOMES: str(outcomes)},
             start_new_session=True,
         ) as process,
     ):

@@ -1,14 +1,13 @@
 """Embedded database that works out of core, within a limit of memory."""
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from components.declaration import Range
 from components.errors import UserError
-from components.outputs import directory_beside
+from components.outputs import staging_directory
 
 # What Python, numpy and Arrow hold beside the engine's own buffers, in bytes.
 _OUTSIDE_THE_ENGINE = 500_000_000
@@ -17,18 +16,13 @@ _OUTSIDE_THE_ENGINE = 500_000_000
 MemoryGb = Annotated[float, Range(0.7)]
 
 
-@contextmanager
-def scratch_directory(output: str | Path) -> Iterator[Path]:
-    """Yields an empty directory beside `output` that is removed at the end.
+def scratch_directory(output: str | Path) -> AbstractContextManager[Path]:
+    """Yields an empty directory beside `output` that is removed at the end, or by the next one after a kill.
 
     The user chose that disk to be big enough; /tmp is often memory. Raises `UserError` if nothing can be
     written beside `output`.
     """
-    scratch = directory_beside(Path(output), "scratch.")
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    return staging_directory(Path(output), "scratch.")
 
 
 @contextmanager

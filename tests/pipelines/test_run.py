@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -163,6 +164,23 @@ def test_a_mistake_ends_the_run_with_one_line_and_status_2(published, flags, nam
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert named in error
     assert "Traceback" not in done.stderr
+
+
+_KILLED = """
+import os, signal, sys
+from components.ingest.database import scratch_directory
+with scratch_directory(sys.argv[1]):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_gives_back_the_disk_of_steps_that_were_killed(published):
+    site, _ = published
+    ingest = site.folder / ".twotower" / "steps" / "killed" / "ingest"
+    subprocess.run([sys.executable, "-c", _KILLED, str(ingest / "dataset")], check=False)
+    assert len(list(ingest.iterdir())) == 1
+    assert site.run("--ratings", "sample/movies.csv").returncode == 2
+    assert list(ingest.iterdir()) == []
 
 
 def _running_steps() -> list[str]:

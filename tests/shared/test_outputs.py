@@ -4,6 +4,9 @@ import errno
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -146,3 +149,57 @@ def test_a_number_that_json_does_not_know_is_refused_and_the_old_file_kept(tmp_p
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "value.json", {"rmse": number})
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from components.ingest.database import scratch_directory
+from components.outputs import output_directory
+with scratch_directory(sys.argv[1]) as scratch, output_directory(sys.argv[1]) as staging:
+    for directory in (scratch, staging):
+        (directory / "large.bin").write_bytes(bytes(100_000))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kill_a_writer(target):
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+
+
+def test_the_disk_of_a_killed_process_is_given_back(tmp_path):
+    target = tmp_path / "dataset"
+    kill_a_writer(target)
+    assert len(list(tmp_path.iterdir())) == 2
+    with output_directory(target) as staging:
+        (staging / "a.txt").write_text("a")
+        assert list(tmp_path.iterdir()) == [staging]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_others_write_is_left_alone(tmp_path):
+    target, other = tmp_path / "dataset", tmp_path / "other"
+    kill_a_writer(other)
+    (tmp_path / ".dataset.hidden").mkdir()
+    left = set(tmp_path.iterdir())
+    with output_directory(target) as first, output_directory(target) as second:
+        assert {first, second} < set(tmp_path.iterdir())
+        outputs.delete_abandoned(tmp_path.iterdir())
+        assert set(tmp_path.iterdir()) == {first, second, tmp_path / ".dataset.hidden"}
+    assert len(left) == 3
+
+
+def test_a_directory_that_is_deleted_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
+    lock, locked = outputs._lock, []
+
+    def slow(directory):
+        locked.append(directory)
+        if len(locked) == 1:
+            directory.rmdir()
+        return lock(directory)
+
+    monkeypatch.setattr(outputs, "_lock", slow)
+    with output_directory(tmp_path / "dataset") as staging:
+        assert staging == locked[1]
+        assert staging.is_dir()
