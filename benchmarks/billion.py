@@ -56,7 +56,11 @@ def steps(place: Path, scale: float, memory_gb: float, training_steps: int) -> d
     at = {name: place / name for name in ("files", "dataset", "vocabulary", "interactions", "model")}
     at |= {name: place / name for name in ("evaluation", "report.html", "index", "registry")}
     memory = ["--memory-gb", memory_gb]
-    shorter = ["--train-settings", json.dumps({"steps": training_steps})] if training_steps else []
+    shorter = (
+        ["--train-settings", json.dumps({"steps": training_steps, "validations": 1})]
+        if training_steps
+        else []
+    )
     encoded = ["--vocabulary", at["vocabulary"], "--interactions", at["interactions"]]
     judged = ["--model", at["model"], "--evaluation", at["evaluation"]]
     return {

@@ -218,9 +218,14 @@ def _write_split(
         end = done + batch.num_rows
         if end > rows:
             break
+        if not batch.num_rows:
+            continue
         movies[done:end] = batch["movie"].to_numpy()
         ratings[done:end] = batch["rating"].to_numpy()
-        offsets[1:] += np.bincount(batch["user"].to_numpy(), minlength=users)
+        # The rows ascend by user, so a batch is of few of them.
+        of_users = batch["user"].to_numpy()
+        counts = np.bincount(of_users - of_users[0])
+        offsets[of_users[0] + 1 :][: len(counts)] += counts
         total += float(np.sum(ratings[done:end], dtype=np.float64))
         done = end
         progress.advance(batch.num_rows)
