@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -135,3 +136,32 @@ def test_readers_see_a_file_whole_while_it_is_replaced(tmp_path: Path) -> None:
 def test_a_directory_is_no_file(tmp_path: Path, action) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UserError, match="is a directory; name a file"):
         action(str(tmp_path))
+
+
+def test_a_copy_shares_the_blocks_of_its_source_where_the_file_system_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = []
+
+    def share(target: int, request: int, source: int) -> int:
+        assert request == 0x40049409  # FICLONE of linux/fs.h
+        shared.append(os.write(target, os.pread(source, 100, 0)))
+        return 0
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("it was copied")
+
+    storage = open_storage(str(tmp_path / "registry"))
+    (tmp_path / "source").write_bytes(b"data")
+    with monkeypatch.context() as patched:
+        patched.setattr("components.storage.local.fcntl.ioctl", share)
+        patched.setattr(shutil, "copyfile", refuse)
+        storage.upload_file(tmp_path / "source", "one")
+        storage.copy_file("one", "two")
+    assert shared == [4, 4]
+    assert storage.read_bytes("two") == b"data"
+    monkeypatch.setattr(
+        "components.storage.local.fcntl.ioctl", Mock(side_effect=OSError(errno.EXDEV, "another disk"))
+    )
+    storage.copy_file("two", "three")
+    assert storage.read_bytes("three") == b"data"
