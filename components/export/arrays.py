@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
-from components.vocabulary.interactions import UserRatings
+from components.vocabulary.interactions import UserRatings, scratch_array
 
 Array = npt.NDArray[Any]
 
@@ -111,20 +111,29 @@ class PackedRatings(NamedTuple):
         )
 
 
-def pack(known: UserRatings, held_out: UserRatings, movies: int) -> PackedRatings:
+def pack(
+    known: UserRatings, held_out: UserRatings, movies: int, directory: Path | None = None
+) -> PackedRatings:
     """Joins two sets of ratings of the same users; `movies` is the number of movies.
 
     A rating takes three bytes where there are at most 65,536 movies and 256 distinct ratings: the 17.3
-    million ratings of the Netflix data set take 52 MB.
+    million ratings of the Netflix data set take 52 MB. What is too large for the memory is mapped to a file
+    without a name in `directory`. Raises `UserError` if the disk is full.
     """
-    levels = np.union1d(np.unique(known.ratings), np.unique(held_out.ratings))
+    levels = np.empty(0, np.float32)
+    for part in (known, held_out):
+        for _, piece in part.pieces():
+            levels = np.union1d(levels, piece.ratings)
     offsets = np.asarray(known.offsets + held_out.offsets)
-    rows = np.empty(offsets[-1], _smallest_integer(movies))
-    level_of = np.empty(offsets[-1], _smallest_integer(len(levels)))
+    rows, level_of = (
+        scratch_array(directory, int(offsets[-1]), np.dtype(_smallest_integer(count)))
+        for count in (movies, len(levels))
+    )
     for part, starts in ((known, offsets[:-1]), (held_out, offsets[:-1] + known.counts)):
-        places = part.places(starts)
-        rows[places] = part.movies
-        level_of[places] = np.searchsorted(levels, part.ratings)
+        for users, piece in part.pieces():
+            places = piece.places(starts[users])
+            rows[places] = piece.movies
+            level_of[places] = np.searchsorted(levels, piece.ratings)
     return PackedRatings(offsets, known.counts.astype(np.int32), rows, levels, level_of)
 
 

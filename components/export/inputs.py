@@ -68,7 +68,7 @@ class Inputs:
     @cached_property
     def packed(self) -> PackedRatings:
         """The ratings of all users."""
-        return pack(self.known, self.held_out, len(self.names.movie_ids))
+        return pack(self.known, self.held_out, len(self.names.movie_ids), self.interactions.directory)
 
     @cached_property
     def profiles(self) -> np.ndarray | None:
@@ -78,7 +78,7 @@ class Inputs:
     @cached_property
     def rated(self) -> np.ndarray:
         """Marks the movies with known ratings, bool [M]; the vectors of the others are not trained."""
-        return np.bincount(self.known.movies, minlength=len(self.names.movie_ids)) > 0
+        return self.known.movie_counts(len(self.names.movie_ids)) > 0
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns the arrays from which `MappedIndex` answers, by name."""

@@ -195,7 +195,7 @@ class Interactions:
     fingerprint: str  # identifies the input files; "" if unknown
     feedback: Feedback  # with "implicit", ratings are weights, by the number of events, and no stars
     _splits: dict[str, UserRatings] = field(repr=False)
-    _directory: Path | None = None  # where they lie; None if only in memory
+    directory: Path | None = None  # where they lie; None if only in memory
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -215,7 +215,7 @@ class Interactions:
                 split: _load_split(directory, split, summary.users, summary.movies, rows)
                 for split, rows in summary.splits.items()
             },
-            _directory=directory,
+            directory=directory,
         )
 
     def split(self, name: str) -> UserRatings:
@@ -231,7 +231,7 @@ class Interactions:
         train, validation = self.split("train"), self.split("validation")
         offsets = np.asarray(train.offsets + validation.offsets)
         movies, ratings = (
-            _scratch_array(self._directory, int(offsets[-1]), PARTS[part]) for part in ("movies", "ratings")
+            scratch_array(self.directory, int(offsets[-1]), PARTS[part]) for part in ("movies", "ratings")
         )
         for users in user_chunks(np.diff(offsets), self.users, PIECE):
             of_train, of_validation = train[users], validation[users]
@@ -250,7 +250,7 @@ class Interactions:
 _LARGEST_IN_MEMORY = 1 << 28
 
 
-def _scratch_array(directory: Path | None, length: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def scratch_array(directory: Path | None, length: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Makes an array of zeros; a large one is mapped to a file, so that the system can take its memory."""
     size = length * dtype.itemsize
     if size <= _LARGEST_IN_MEMORY:

@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -131,6 +132,29 @@ def test_packs_known_ratings_before_held_out_ones():
     assert packed.known_counts.tolist() == [2, 0]
     assert packed.movies.tolist() == [1, 5, 3, 0, 2]
     assert packed.levels[packed.level_of].tolist() == [4.0, 0.5, 5.0, 4.0, 3.5]
+
+
+def test_packs_piece_by_piece_into_files(tmp_path, monkeypatch):
+    random, users = np.random.default_rng(3), 5_000
+    keys = random.permutation(users * 100)[:200_000]
+    stars = random.integers(1, 6, len(keys)).astype(np.float32)
+    known, held_out = (
+        UserRatings.group(*np.divmod(keys[half], 100), stars[half], users)
+        for half in (slice(None, 150_000), slice(150_000, None))
+    )
+    whole = pack(known, held_out, movies=100)
+    monkeypatch.setattr("components.vocabulary.interactions.PIECE", 2_000)
+    monkeypatch.setattr("components.vocabulary.interactions._LARGEST_IN_MEMORY", 0)
+    tracemalloc.start()
+    try:
+        packed = pack(known, held_out, 100, tmp_path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    for one, other in zip(packed, whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert most < 2 * len(keys)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("movies", "bytes_each"), [(256, 1), (257, 2), (65_536, 2), (65_537, 4)])
