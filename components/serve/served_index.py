@@ -74,7 +74,7 @@ class ServedIndex(PublishedIndex):
         users, movies = self.user_ids[:_WARM_UP_ROWS], self.movie_ids[:_WARM_UP_ROWS]
         for signature, inputs in warmup_requests(users, movies):
             if signature in self.specs:  # an index of an earlier release lacks some
-                self._call(signature, **inputs)
+                self._ask_model(signature, inputs)
 
     @cached_property
     def _folded_titles(self) -> list[str]:
