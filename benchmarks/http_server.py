@@ -162,7 +162,7 @@ def write_notebook_index(directory: Path, index: PublishedIndex, k: int) -> None
     signatures = {name: function.get_concrete_function() for name, function in functions.items()}
     tf.saved_model.save(module, str(directory), signatures=signatures)
     described = {name: Signature.of(function) for name, function in signatures.items()}
-    manifest = msgspec.structs.replace(index.manifest, search="brute-force", signatures=described)
+    manifest = msgspec.structs.replace(index.manifest, search="brute-force", signatures=described, arrays={})
     (directory / MANIFEST_FILE).write_bytes(msgspec.json.encode(manifest))
     read_manifest(directory)
 

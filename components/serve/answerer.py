@@ -18,7 +18,7 @@ from components.serve.rest import RequestError
 
 # Requests are answered in parallel, one thread each. A request that uses several threads itself takes 50%
 # more processor time, and is no faster once two requests run.
-_ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1"}
+_ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 # The most requests that wait for one process; further ones are refused.
 _WAITING = 256

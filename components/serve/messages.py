@@ -1,11 +1,14 @@
 """Messages between the server and the process that answers, over a socket."""
 
 import asyncio
+import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 _HEAD = struct.Struct("!IHHI")
+_BYTES_AT_ONCE = 1 << 18
 
 # Kinds of questions. Each is answered once; nothing is computed for a ping, or for one that was cancelled.
 PREDICT, PAGE, PING = 1, 2, 3
@@ -31,14 +34,20 @@ def pack(frame: Frame) -> bytes:
     return _HEAD.pack(frame.number, frame.kind, frame.cold, len(frame.body)) + frame.body
 
 
-def read(file: BinaryIO) -> Frame | None:
-    """Reads the next message; None when the other side has closed the connection."""
-    head = file.read(_HEAD.size)
-    if len(head) < _HEAD.size:
-        return None
-    number, kind, cold, size = _HEAD.unpack(head)
-    body = file.read(size)
-    return Frame(number, kind, body, cold) if len(body) == size else None
+def received(connection: socket.socket) -> Iterator[list[Frame]]:
+    """Yields the messages that have come, again and again, until the other side closes the connection."""
+    buffer = bytearray()
+    while data := connection.recv(_BYTES_AT_ONCE):
+        buffer += data
+        frames, start = [], 0
+        while (body := start + _HEAD.size) <= len(buffer):
+            number, kind, cold, size = _HEAD.unpack_from(buffer, start)
+            if body + size > len(buffer):
+                break
+            start = body + size
+            frames.append(Frame(number, kind, bytes(buffer[body:start]), cold))
+        del buffer[:start]
+        yield frames
 
 
 async def receive(reader: asyncio.StreamReader) -> Frame | None:

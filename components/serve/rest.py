@@ -74,6 +74,13 @@ def encode_answer(call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> bytes:
     return _json({"predictions": [dict(zip(columns, row, strict=True)) for row in table]})
 
 
+def count_cold(outputs: Mapping[str, npt.NDArray[Any]]) -> int:
+    """Counts the users without ratings to whom these outputs recommend movies."""
+    if {"known_user", "score"} <= outputs.keys():
+        return int(np.count_nonzero(~outputs["known_user"]))
+    return 0
+
+
 def encode_status(versions: Mapping[int, tuple[str, str]]) -> bytes:
     """Encodes the state of each version: its number -> (state, error; "" for none)."""
     states = [
@@ -231,7 +238,7 @@ _ROWS = 1_000
 
 # The most movies in one answer: rows times k.
 _MOVIES = 100_000
-_DEFAULT_K = 100
+DEFAULT_K = 100
 
 
 def check_limits(call: Call) -> None:
@@ -251,7 +258,7 @@ def check_limits(call: Call) -> None:
         rows = len(inputs.get("user_id", inputs.get("movie_id", ())))
     if rows > _ROWS:
         raise RequestError(f"{rows:,} rows are too many; give {_ROWS:,} at most", 413)
-    k = max(inputs.get("k", _DEFAULT_K), inputs.get("pool", 0))
+    k = max(inputs.get("k", DEFAULT_K), inputs.get("pool", 0))
     if rows * k > _MOVIES:
         raise RequestError(f"k: {rows:,} rows times {k:,} movies are more than {_MOVIES:,}; give fewer", 413)
 

@@ -14,11 +14,24 @@ from urllib.parse import parse_qsl
 from components.errors import UserError
 from components.machine import available_cpus
 from components.registry.registry import published_index
-from components.serve.messages import CANCEL, FAILED, PAGE, PING, PREDICT, READY, Frame, Source, pack, read
+from components.serve.gathering import Gathering, Waiting
+from components.serve.messages import (
+    CANCEL,
+    FAILED,
+    PAGE,
+    PING,
+    PREDICT,
+    READY,
+    Frame,
+    Source,
+    pack,
+    received,
+)
 from components.serve.page import Question, page
 from components.serve.rest import (
     RequestError,
     check_limits,
+    count_cold,
     encode_answer,
     encode_error,
     encode_metadata,
@@ -41,23 +54,46 @@ def main() -> None:
             send(Frame(0, FAILED, str(error).encode()))
             return
         send(Frame(0, READY, encode_metadata(source.name, served)))
-        waiting = set[int]()  # numbers of questions that are still to be computed
+        _answer_all(served, connection, send)
 
-        def answer(question: Frame) -> None:
-            wanted = question.number in waiting
-            waiting.discard(question.number)
-            send(_answer(served, question) if wanted else Frame(question.number, 0, b""))
 
-        with connection.makefile("rb") as questions, ThreadPoolExecutor(_THREADS) as pool:
-            while question := read(questions):
+def _answer_all(served: Served, connection: socket.socket, send: Callable[..., None]) -> None:
+    """Answers questions until the server closes the connection: short ones gathered, others by a pool."""
+    gathering = Gathering(served.index)
+    waiting = set[int]()  # numbers of questions for the pool that are still to be computed
+
+    def answer(question: Frame) -> None:
+        wanted = question.number in waiting
+        waiting.discard(question.number)
+        send(_answer(served, question) if wanted else Frame(question.number, 0, b""))
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+
+        def compute(question: Frame) -> None:
+            waiting.add(question.number)
+            pool.submit(answer, question)
+
+        for questions in received(connection):
+            short = dict[int, Waiting]()
+            for question in questions:
                 if question.kind == PING:
                     send(question)
                 elif question.kind == CANCEL:
                     waiting.discard(question.number)
+                    if short.pop(question.number, None):
+                        send(Frame(question.number, 0, b""))
+                elif one := gathering.read(question):
+                    short[question.number] = one
                 else:
-                    waiting.add(question.number)
-                    pool.submit(answer, question)
-            waiting.clear()
+                    compute(question)
+            for part in gathering.parts(short.values()):
+                try:
+                    send(*gathering.answer(part))
+                except Exception:
+                    # Each by itself, so that each is given an error of its own.
+                    for question, _ in part:
+                        compute(question)
+        waiting.clear()
 
 
 def _load(source: Source) -> Served:
@@ -91,21 +127,20 @@ def _predict(served: Served, body: bytes) -> tuple[bytes, int]:
     call = read_call(body, served.index)
     check_limits(call)
     outputs = served.index.predict(call.signature, call.inputs)
-    cold = int((~outputs["known_user"]).sum()) if {"known_user", "score"} <= outputs.keys() else 0
-    return encode_answer(call, outputs), cold
+    return encode_answer(call, outputs), count_cold(outputs)
 
 
 def _page(served: Served, query: bytes) -> tuple[bytes, int]:
     return page(served, Question.of(parse_qsl(query.decode("latin-1")))).encode(), 0
 
 
-def _sender(connection: socket.socket) -> Callable[[Frame], None]:
-    """Returns a function that sends one message at a time, and ignores a closed connection."""
+def _sender(connection: socket.socket) -> Callable[..., None]:
+    """Returns a function that sends messages without others between, and ignores a closed connection."""
     lock = threading.Lock()
 
-    def send(frame: Frame) -> None:
+    def send(*frames: Frame) -> None:
         with lock, suppress(BrokenPipeError, ConnectionResetError):
-            connection.sendall(pack(frame))
+            connection.sendall(b"".join(map(pack, frames)))
 
     return send
 
