@@ -91,6 +91,10 @@ class PackedRatings(NamedTuple):
     levels: Array  # float32, the distinct values that a rating takes
     level_of: Array  # the smallest integer that holds a position in `levels`, [ratings]
 
+    def movies_of(self, user: int) -> Array:
+        """Returns the movies that a user has rated."""
+        return self.movies[self.offsets[user] : self.offsets[user + 1]]
+
     def read(self, users: Array, everything: bool) -> StoredHistory:
         """Reads the ratings of `users`, int64 [n]; an unknown user, -1, has none.
 

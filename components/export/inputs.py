@@ -88,8 +88,9 @@ class Inputs:
             **movies,
             "year": np.asarray(self.names.years, np.int32),
             "rated": self.rated,
-            # A row for each component, as in `BiasedBruteForce`.
-            "candidates": np.vstack([self.scoring.vectors.T, self.scoring.biases]),
+            # A row for each component, as in `BiasedBruteForce`, each row in one piece: a product with a few
+            # queries takes half the time.
+            "candidates": np.ascontiguousarray(np.vstack([self.scoring.vectors.T, self.scoring.biases])),
             **users,
             "user_id.order": Texts(*users.values()).order(),
             **fields_by_name("histories", self.packed),

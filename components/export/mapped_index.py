@@ -21,6 +21,9 @@ from components.export.manifest import (
 # Movies to a block in the search for the best ones.
 _BLOCK = 16
 
+# For fewer queries a product for each is faster than one for all, which copies the table.
+_FEWEST_QUERIES = 4
+
 Answer = dict[str, Array]
 
 
@@ -94,9 +97,10 @@ class MappedIndex:
         `allowed`, bool [M], are the movies to choose from; None for all.
         """
         query, factors = self._profile(users)
-        scores = np.pad(query, ((0, 0), (0, 1)), constant_values=1.0) @ self._arrays["candidates"]
-        seen = self.read(users)
-        scores[seen.owners, seen.movies] = LOWEST_SCORE
+        scores = self._scores(query)
+        for place, user in enumerate(users.tolist()):
+            if user >= 0:
+                scores[place, self._histories.movies_of(user)] = LOWEST_SCORE
         if allowed is not None:
             scores[:, ~allowed] = LOWEST_SCORE
         rows, found = best(scores, k)
@@ -208,6 +212,18 @@ class MappedIndex:
         """The lengths of the candidates' vectors, float32 [M]."""
         lengths: Array = np.linalg.norm(self._arrays["candidates"][:-1], axis=0)
         return np.maximum(lengths, np.finfo(np.float32).tiny)
+
+    def _scores(self, queries: Array) -> Array:
+        """Returns the scores of all movies, float32 [n, M], for `queries`, float32 [n, d]."""
+        table = self._arrays["candidates"]
+        with_bias = np.ones((len(queries), len(table)), np.float32)
+        with_bias[:, :-1] = queries
+        if len(queries) >= _FEWEST_QUERIES:
+            return np.asarray(with_bias @ table)
+        scores = np.empty((len(queries), table.shape[1]), np.float32)
+        for query, row in zip(with_bias, scores, strict=True):
+            np.matmul(query, table, out=row)
+        return scores
 
     def _profile(self, users: Array) -> tuple[Array, Array]:
         """Returns the queries, float32 [n, d], and the user factors, float32 [n, K]."""

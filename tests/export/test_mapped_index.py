@@ -70,6 +70,18 @@ _RANK = {"user_id": _USERS, "k": 10, "ratings": "all"}
 _MOVIES = ["m4", "m0", "m7", "no such movie", "m89"]
 
 
+def test_users_are_ranked_together_as_each_alone(mapped):
+    assert mapped._arrays["candidates"].flags.c_contiguous
+    users = np.array([3, -1, 0, 5, 3, 7])
+    for count in range(len(users) + 1):
+        together = mapped.rank(users[:count], 10)
+        for place, user in enumerate(users[:count]):
+            alone = mapped.rank(np.array([user]), 10)
+            np.testing.assert_array_equal(together.row[place], alone.row[0])
+            np.testing.assert_allclose(together.score[place], alone.score[0], rtol=1e-6, atol=1e-6)
+            np.testing.assert_allclose(together.rating[place], alone.rating[0], rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("signature", "inputs"),
     [
