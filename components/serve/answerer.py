@@ -135,6 +135,8 @@ class Answerer:
             message = f"there was no answer within {self._seconds:g} s (--timeout); ask for less at once"
             raise RequestError(message, 504) from error
         finally:
+            if asker:
+                asker.answer = None  # an idle connection must not keep it
             if number in self._asked:
                 self._writer.write(pack(Frame(number, CANCEL, b"")))
         return frame

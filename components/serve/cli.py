@@ -47,6 +47,18 @@ def _checked_origins(_: click.Context, __: click.Parameter, origins: tuple[str, 
     help="How long a request may wait for its answer, in seconds; then it is answered by 504.",
 )
 @click.option(
+    "--max-connections",
+    default=1000,
+    type=click.IntRange(min=1),
+    help="The most connections at a time. Beyond, one that waits for nothing makes room for a new one.",
+)
+@click.option(
+    "--allowed-host",
+    multiple=True,
+    help="A name under which the server may be asked beside localhost, --host and all addresses, such as "
+    "films.example.com or *.example.com; * for all. Repeatable.",
+)
+@click.option(
     "--access-log",
     default="off",
     type=click.Choice(["text", "json", "off"]),
@@ -78,6 +90,7 @@ def serve(
     api_keys: str,
     public_metrics: bool,
     cors_origin: tuple[str, ...],
+    allowed_host: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Answers over HTTP like TensorFlow Serving, and on a page for people.
@@ -87,5 +100,6 @@ def serve(
     from components.serve.frontend import AccessSettings
     from components.serve.server import serve as run
 
-    access = AccessSettings(access_log, access_log_to, api_keys, public_metrics, cors_origin)
+    hosts = ("localhost", options["host"], *allowed_host)
+    access = AccessSettings(access_log, access_log_to, api_keys, public_metrics, cors_origin, hosts)
     run(body_bytes=max_body_kb * 1024, access=access, **options)

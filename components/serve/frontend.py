@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.serve.access_log import AccessLog, Entry
 from components.serve.api_keys import ApiKeys, KeyCheck
+from components.serve.hosts import HostCheck
 from components.serve.prometheus import OTHER, Metrics
 
 # Paths that balancers and Kubernetes ask without a key.
@@ -32,6 +33,7 @@ class AccessSettings:
     keys: str = ""  # a file of API keys; "" for none
     public_metrics: bool = False  # whether /metrics is answered without a key
     origins: Sequence[str] = ()  # whose pages may ask; "*" for all
+    hosts: Sequence[str] = ()  # the server's names; "*.example.com" for all below one, "*" for all
 
 
 def wrap(
@@ -49,6 +51,7 @@ def wrap(
       log: takes an entry for each request.
       draining: says whether the server has been told to stop.
     """
+    app = HostCheck(app, access.hosts, access.origins)
     if keys:
         app = KeyCheck(app, keys, _HEALTH | {"/metrics"} if access.public_metrics else _HEALTH)
     if access.origins:

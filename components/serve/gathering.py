@@ -55,7 +55,7 @@ class Gathering:
         """Divides requests into those for one call each, whose inputs are equal but for the users."""
         groups = defaultdict[Any, list[Waiting]](list)
         for one in waiting:
-            signature, inputs, _ = vars(one.call).values()
+            signature, inputs = one.call.signature, one.call.inputs
             groups[signature, *(inputs[name] for name in inputs if name != "user_id")].append(one)
         for group in groups.values():
             part, users = list[Waiting](), 0

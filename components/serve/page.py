@@ -16,6 +16,8 @@ from components.serve.served_index import Served, ServedIndex
 _RECOMMENDED = 20
 _RATINGS_SHOWN = 100
 _FOUND = 20
+# Each word is looked for in every title.
+_FIND_CHARACTERS = 100
 _PICKS = 50
 _STEPS = 10
 
@@ -36,7 +38,7 @@ class Question:
             if name == "user":
                 user = value.strip()
             elif name == "find":
-                find = value.strip()
+                find = value.strip()[:_FIND_CHARACTERS]
             elif name == "pick" and len(picks) < _PICKS:
                 stars, _, movie_id = value.partition(":")
                 if stars.isdecimal() and len(stars) <= 3:
@@ -54,7 +56,11 @@ def page(served: Served, question: Question) -> str:
     """Renders the page that answers `question`, as HTML."""
     index = served.index
     known = index.movies_by_id(list(question.picks))
-    picks = {movie_id: stars for movie_id, stars in question.picks.items() if movie_id in known}
+    picks = {
+        movie_id: stars
+        for movie_id, stars in question.picks.items()
+        if movie_id in known and index.on_scale(stars)
+    }
     return _template().render(
         served=served,
         question=question,

@@ -1,4 +1,4 @@
-"""JSON of the REST interface of TensorFlow Serving, and the limits of a request."""
+"""JSON of the REST interface of TensorFlow Serving."""
 
 import base64
 import json
@@ -15,6 +15,9 @@ import orjson
 from components.serve.served_index import Served, ServedIndex, Spec
 
 _DEFAULT_SIGNATURE = "serving_default"
+
+# The number of movies of an answer whose signature has no input for it.
+DEFAULT_K = 100
 
 # TensorFlow's names of the dtypes.
 _DT = {
@@ -41,6 +44,8 @@ class Call:
     signature: str
     inputs: dict[str, Any]  # nested lists and scalars, of the right types and shapes
     by_rows: bool  # true if inputs and outputs are in rows ("instances"), false if in columns ("inputs")
+    offset: int = 0  # rows of a long answer to leave out
+    limit: int | None = None  # the most rows of a long answer; None for all
 
 
 def read_call(body: bytes, index: ServedIndex) -> Call:
@@ -56,7 +61,11 @@ def read_call(body: bytes, index: ServedIndex) -> Call:
     by_rows = "instances" in request
     given = _columns(request["instances"], specs) if by_rows else _named(request["inputs"], specs, "inputs")
     inputs = {name: _checked(given[name], spec, name, spec.shape) for name, spec in specs.items()}
-    return Call(signature, inputs, by_rows)
+    return Call(signature, inputs, by_rows, *_part(request, signature))
+
+
+# The signatures whose answers are columns of any length, which can be asked for in parts.
+LONG = ("history", "catalogue", "users")
 
 
 def encode_answer(call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> bytes:
@@ -133,6 +142,18 @@ def _read_slowly(body: bytes) -> Any:
         return json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}") from error
+
+
+def _part(request: dict[str, Any], signature: str) -> tuple[int, int | None]:
+    """Returns the members "offset" and "limit" of a request."""
+    for name in ("offset", "limit"):
+        if (value := request.get(name)) is None:
+            continue
+        if signature not in LONG:
+            raise RequestError(f"{name}: only {', '.join(LONG)} can be asked for in parts, not {signature}")
+        if type(value) is not int or not 0 <= value < 2**31:
+            raise RequestError(f"{name}: {_shown(value)} is no whole number from 0")
+    return request.get("offset") or 0, request.get("limit")
 
 
 def _no_number(word: str) -> Any:
@@ -228,47 +249,3 @@ def _encodable(values: npt.NDArray[Any]) -> Any:
 
 def _json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-# The most values in one list.
-_VALUES = 16_384
-
-# The most rows of a request; each computes a score for every movie.
-_ROWS = 1_000
-
-# The most movies in one answer: rows times k.
-_MOVIES = 100_000
-DEFAULT_K = 100
-
-
-def check_limits(call: Call) -> None:
-    """Raises `RequestError` if the call exceeds a limit, or its inputs are inconsistent."""
-    inputs = call.inputs
-    for name, values in inputs.items():
-        if isinstance(values, list) and len(values) > _VALUES:
-            raise RequestError(f"{name}: {len(values):,} values are too many; give {_VALUES:,} at most", 413)
-    if call.signature == "rate":  # any number of pairs is cheap
-        _check_pairs(inputs, "user_id", "movie_id")
-        return
-    if "row_splits" in inputs:
-        _check_pairs(inputs, "movie_id", "rating")
-        _check_row_splits(inputs["row_splits"], len(inputs["movie_id"]))
-        rows = len(inputs["row_splits"]) - 1
-    else:
-        rows = len(inputs.get("user_id", inputs.get("movie_id", ())))
-    if rows > _ROWS:
-        raise RequestError(f"{rows:,} rows are too many; give {_ROWS:,} at most", 413)
-    k = max(inputs.get("k", DEFAULT_K), inputs.get("pool", 0))
-    if rows * k > _MOVIES:
-        raise RequestError(f"k: {rows:,} rows times {k:,} movies are more than {_MOVIES:,}; give fewer", 413)
-
-
-def _check_pairs(inputs: dict[str, Any], one: str, other: str) -> None:
-    first, second = len(inputs[one]), len(inputs[other])
-    if first != second:
-        raise RequestError(f"{one} and {other} make pairs, but there are {first} and {second} of them")
-
-
-def _check_row_splits(row_splits: list[int], values: int) -> None:
-    if row_splits[:1] != [0] or row_splits[-1] != values or row_splits != sorted(row_splits):
-        raise RequestError(f"row_splits: must ascend from 0 to {values}, the number of values in movie_id")

@@ -1,11 +1,13 @@
 """A published index with its signatures callable by name, for a server."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
@@ -67,6 +69,29 @@ class ServedIndex(PublishedIndex):
             if movie_id in self._row_of
         }
 
+    def on_scale(self, rating: float) -> bool:
+        """Returns true if a rating is on the scale, which without stars is that of weights, from 0."""
+        low, high = self.manifest.rating_scale if self.rates else (0.0, math.inf)
+        return low <= rating <= high
+
+    def positions(self, user_ids: Sequence[str | bytes]) -> npt.NDArray[np.int64]:
+        """Returns the position of each user among all, int64 [n]; -1 for an unknown one."""
+        names = (user if isinstance(user, str) else user.decode("utf-8", "replace") for user in user_ids)
+        return np.array([self._position_of.get(name, -1) for name in names], np.int64)
+
+    def count_ratings(self, user_ids: Sequence[str | bytes]) -> npt.NDArray[np.int64]:
+        """Returns how many ratings `history` has of each user, int64 [n], without reading them."""
+        return self._rating_counts[self.positions(user_ids)]
+
+    @cached_property
+    def _position_of(self) -> dict[str, int]:
+        return {user: position for position, user in enumerate(self.user_ids)}
+
+    @cached_property
+    def _rating_counts(self) -> npt.NDArray[np.int64]:
+        """The number of ratings of each user, and of the unknown one at the end, int64 [users + 1]."""
+        return np.append(np.diff(self._loaded._histories._offsets.numpy()), 0)
+
     def warm_up(self) -> None:
         """Calls each signature once, since the first call builds its graph."""
         from components.export.warmup import warmup_requests
@@ -75,6 +100,7 @@ class ServedIndex(PublishedIndex):
         for signature, inputs in warmup_requests(users, movies):
             if signature in self.specs:  # an index of an earlier release lacks some
                 self._ask_model(signature, inputs)
+        self.count_ratings(users)
 
     @cached_property
     def _folded_titles(self) -> list[str]:

@@ -1,7 +1,9 @@
 """HTTP server: routes, address and shutdown."""
 
 import asyncio
+import functools
 import ipaddress
+import logging
 import socket
 from contextlib import nullcontext, suppress
 
@@ -9,7 +11,7 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -20,6 +22,13 @@ from components.serve import frontend, openapi
 from components.serve.access_log import AccessLog, stream_of
 from components.serve.answerer import Answerer
 from components.serve.api_keys import ApiKeys
+from components.serve.connections import (
+    SECONDS_IDLE,
+    Connection,
+    Connections,
+    OncePerMinute,
+    raise_descriptor_limit,
+)
 from components.serve.live import Live
 from components.serve.messages import PAGE, PREDICT
 from components.serve.prometheus import Metrics, ServedState
@@ -34,8 +43,12 @@ _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
+# Of every answer.
+_HEADERS = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")]
+
+# The longest query of the page: each of its some hundred links repeats the picks in it.
+_QUERY_BYTES = 4_096
 
 
 def application(live: Live, name: str, body_bytes: int, metrics: Metrics, with_keys: bool) -> Starlette:
@@ -47,7 +60,7 @@ def application(live: Live, name: str, body_bytes: int, metrics: Metrics, with_k
       with_keys: whether requests need an API key, for the description of the interface.
     """
     model, endpoints = f"/v1/models/{name}", _Endpoints(live, metrics, body_bytes, with_keys)
-    version = f"{model}/versions/{{number:int}}"
+    version = f"{model}/versions/{{number}}"
     return Starlette(
         routes=[
             Route("/", endpoints.page),
@@ -70,12 +83,15 @@ class _Endpoints:
 
     async def predict(self, request: Request) -> Response:
         body = await self._body(request)
-        answer = await self._answerer(request).ask(PREDICT, body)
+        answer = await self._answerer(request).ask(PREDICT, body, Connection.of(request.scope))
         self._metrics.cold_answers.inc(answer.cold)
         return _json(answer.body, answer.kind)
 
     async def page(self, request: Request) -> Response:
-        answer = await self._live.current.ask(PAGE, request.url.query.encode())
+        query = request.scope["query_string"]
+        if len(query) > _QUERY_BYTES:
+            raise RequestError(f"the query has more than {_QUERY_BYTES:,} bytes; pick fewer movies", 414)
+        answer = await self._live.current.ask(PAGE, query, Connection.of(request.scope))
         if answer.kind != 200:
             return _json(answer.body, answer.kind)
         return Response(answer.body, media_type="text/html", headers=_PAGE_HEADERS)
@@ -114,9 +130,9 @@ class _Endpoints:
     def _answerer(self, request: Request) -> Answerer:
         answerer = self._live.current
         served = answerer.source.number
-        wanted = request.path_params.get("number", served)
-        if wanted != served:
-            raise RequestError(f"version {wanted} is not served; {served} is", 404)
+        wanted = request.path_params.get("number", str(served))
+        if wanted != str(served):
+            raise RequestError(f"version {wanted[:20]} is not served; {served} is", 404)
         return answerer
 
     async def _body(self, request: Request) -> bytes:
@@ -132,6 +148,8 @@ class _Endpoints:
                         raise too_large
         except TimeoutError as error:
             raise RequestError("the body took too long to arrive", 408) from error
+        except ClientDisconnect as error:
+            raise RequestError("the client has left", 499) from error
         return bytes(body)
 
 
@@ -141,7 +159,10 @@ def _json(body: bytes, status: int = 200) -> Response:
 
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return _json(encode_error(str(error)), error.status)
+    answer = _json(encode_error(str(error)), error.status)
+    if error.status == 503:
+        answer.headers["Retry-After"] = "1"
+    return answer
 
 
 def _not_found(request: Request, error: Exception) -> Response:
@@ -172,6 +193,7 @@ def serve(
     poll_seconds: float,
     body_bytes: int,
     timeout: float,
+    max_connections: int,
     grace_seconds: float,
     access: frontend.AccessSettings,
 ) -> None:
@@ -187,6 +209,7 @@ def serve(
       poll_seconds: interval between looks for a new champion.
       body_bytes: the largest body of a request.
       timeout: deadline of an answer, in seconds.
+      max_connections: the most connections at a time; fewer if the limit of descriptors is lower.
       grace_seconds: time between SIGTERM, from which /readyz says no, and the end.
       access: who may ask, and what is logged.
     """
@@ -197,11 +220,15 @@ def serve(
     async def run(listener: socket.socket) -> None:
         live = await Live.start(name, index, registry, timeout)
         _announce(listener, live, name, keys is not None)
+        connections = Connections(raise_descriptor_limit(max_connections), timeout)
         watching = asyncio.create_task(live.watch(poll_seconds))
         try:
             with access_log as lines:
                 app = _application(live, name, body_bytes, access, keys, lines)
-                await DrainingServer(_config(app), grace_seconds, live.drain).serve(sockets=[listener])
+                server = DrainingServer(_config(app, connections), grace_seconds, live.drain)
+                ending = asyncio.create_task(connections.end_late_ones(server.server_state.connections))
+                await server.serve(sockets=[listener])
+                ending.cancel()
         finally:
             watching.cancel()
             await live.close()
@@ -233,10 +260,15 @@ def _state(live: Live) -> ServedState:
     )
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, connections: Connections) -> uvicorn.Config:
+    for logger in ("asyncio", "uvicorn.error"):
+        logging.getLogger(logger).addFilter(OncePerMinute())
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=functools.partial(Connection, connections),  # type: ignore[arg-type]  # it only calls it
+        ws="none",
+        headers=_HEADERS,
+        timeout_keep_alive=SECONDS_IDLE,
         access_log=False,
         log_config=None,
         lifespan="off",

@@ -15,6 +15,7 @@ from components.errors import UserError
 from components.machine import available_cpus
 from components.registry.registry import published_index
 from components.serve.gathering import Gathering, Waiting
+from components.serve.limits import answer
 from components.serve.messages import (
     CANCEL,
     FAILED,
@@ -30,7 +31,6 @@ from components.serve.messages import (
 from components.serve.page import Question, page
 from components.serve.rest import (
     RequestError,
-    check_limits,
     count_cold,
     encode_answer,
     encode_error,
@@ -62,7 +62,7 @@ def _answer_all(served: Served, connection: socket.socket, send: Callable[..., N
     gathering = Gathering(served.index)
     waiting = set[int]()  # numbers of questions for the pool that are still to be computed
 
-    def answer(question: Frame) -> None:
+    def reply(question: Frame) -> None:
         wanted = question.number in waiting
         waiting.discard(question.number)
         send(_answer(served, question) if wanted else Frame(question.number, 0, b""))
@@ -71,7 +71,7 @@ def _answer_all(served: Served, connection: socket.socket, send: Callable[..., N
 
         def compute(question: Frame) -> None:
             waiting.add(question.number)
-            pool.submit(answer, question)
+            pool.submit(reply, question)
 
         for questions in received(connection):
             short = dict[int, Waiting]()
@@ -125,8 +125,7 @@ def _answer(served: Served, question: Frame) -> Frame:
 def _predict(served: Served, body: bytes) -> tuple[bytes, int]:
     """Returns the answer, and the number of users without ratings to whom it recommends movies."""
     call = read_call(body, served.index)
-    check_limits(call)
-    outputs = served.index.predict(call.signature, call.inputs)
+    outputs = answer(call, served.index)
     return encode_answer(call, outputs), count_cold(outputs)
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.serve.rest import Call, RequestError, check_limits, encode_answer, encode_status, read_call
+from components.serve.limits import check_limits
+from components.serve.rest import Call, RequestError, encode_answer, encode_status, read_call
 from components.serve.served_index import Spec
 
 USERS = {"user_id": Spec("string", (None,))}
