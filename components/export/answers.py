@@ -20,13 +20,13 @@ from components.outputs import write_text
 # Greatest difference between two figures; relative where they are greater than 1.
 TOLERANCE = 1e-4
 # The least share of a list's movies to be found again. Another processor rounds otherwise, so of movies with
-# nearly the same score another one may end the list.
+# nearly the same score another one may end the list: one of a short list, too.
 _LEAST_SHARE = 0.9
 
 _TIMEOUT_SECONDS = 600
 
 # The outputs of lists of movies by which one list is ordered, and by which movies are told apart.
-_ORDERED_BY = ("score", "similarity", "rating")
+_ORDERED_BY = ("score", "similarity", "fall", "rating")
 _NAMED_BY = ("movie_id", "row")
 
 
@@ -143,7 +143,7 @@ def _differing_column(found: dict[str, list[Any]], before: dict[str, list[Any]],
     key = next(name for name in _NAMED_BY if name in before)
     mine, theirs = ({movie: place for place, movie in enumerate(one[key])} for one in (found, before))
     both = [movie for movie in theirs if movie in mine]
-    if len(mine) != len(theirs) or len(both) < _LEAST_SHARE * len(theirs):
+    if len(mine) != len(theirs) or len(both) < max(1, int(_LEAST_SHARE * len(theirs))):
         return key
     for name in before:
         if not _alike([found[name][mine[one]] for one in both], [before[name][theirs[one]] for one in both]):

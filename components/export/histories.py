@@ -122,7 +122,6 @@ class HistoryEncoder:
 
     def encode(self, user_id: tf.Tensor, history: History) -> EncodedUsers:
         """Encodes the histories of the users `user_id` (string [n])."""
-        query = self._scoring.signatures["query"](user_id=user_id, **_model_inputs(history))["query"]
 
         def rate(movies: tf.Tensor) -> tf.Tensor:
             shape = tf.shape(movies)
@@ -130,7 +129,14 @@ class HistoryEncoder:
             rating = self.rate(user_id, history, pair_row, tf.reshape(movies, [-1]))
             return tf.reshape(rating, shape)
 
-        return EncodedUsers(query, rate)
+        return EncodedUsers(self.query(user_id, history), rate)
+
+    def query(self, user_id: tf.Tensor, history: History) -> tf.Tensor:
+        """Returns the queries of the users `user_id`, float32 [n, d]."""
+        query: tf.Tensor = self._scoring.signatures["query"](user_id=user_id, **_model_inputs(history))[
+            "query"
+        ]
+        return query
 
     def rate(
         self, user_id: tf.Tensor, history: History, pair_row: tf.Tensor, pair_movie: tf.Tensor

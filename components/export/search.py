@@ -54,6 +54,7 @@ class Chosen:
 
     kind: Literal["brute-force", "scann"]
     best: Callable[..., Scores]  # finds the best movies, as `BiasedBruteForce.best`
+    score: Callable[..., tf.Tensor]  # scores given movies, as `BiasedBruteForce.score`
     parts: list[Any]  # the objects that hold the variables of the search
     why: str  # the reason for the choice, a sentence
     measured: SearchMeasurement = NOT_MEASURED
@@ -70,7 +71,7 @@ def choose(
     exact = BiasedBruteForce().index_with_bias(vectors, biases)
 
     def exactly(why: str, measured: SearchMeasurement = NOT_MEASURED) -> Chosen:
-        return Chosen("brute-force", exact.best, exact.variables, why, measured)
+        return Chosen("brute-force", exact.best, exact.score, exact.variables, why, measured)
 
     if asked == BRUTE_FORCE:
         return exactly("asked for")
@@ -87,7 +88,7 @@ def choose(
     if asked == AUTO and (objection := _objection(measured)):
         return exactly(objection, measured)
     why = "asked for" if asked == SCANN else "measured faster, and finds nearly all"
-    return Chosen("scann", approximate.best, [*exact.variables, approximate], why, measured)
+    return Chosen("scann", approximate.best, exact.score, [*exact.variables, approximate], why, measured)
 
 
 def _hindrance(asked: str, movies: int) -> str:

@@ -25,6 +25,7 @@ from components.export.manifest import (
     Signature,
 )
 from components.export.new_movies import NewMovieRatings
+from components.export.reasons import Explanation, LeaveOneOut
 from components.export.search import Chosen, SampleQueries, choose
 from components.export.top_k import BiasedBruteForce
 from components.export.warmup import Request, write_warmup
@@ -125,6 +126,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         self._best_by_score, self._best_by_cosine = search.best, by_cosine.best
         self._unit_vectors = tf.Variable(vectors / lengths, trainable=False, name="unit_vectors")
         self._rated = tf.Variable(rated, trainable=False, name="rated")
+        self._reasons = LeaveOneOut(self._encoder.query, search.score, self._unit_vectors)
         # Only the variables of the layers: a layer would be saved a second time, as a Keras model.
         self._candidates = [*search.parts, *by_cosine.variables]
 
@@ -142,6 +144,11 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
             self.rank: ranking,
             self.recommend_filtered: {**ranking, **filters, "order": _STRING, "pool": _INT},
             self.recommend_from_history: {**history, "k": _INT},
+            self.explain: {"user_id": _STRING, "recommended": _STRINGS, "ratings": _STRING},
+            self.explain_from_history: {
+                **{name: history[name] for name in ("movie_id", "rating")},
+                "recommended": _STRINGS,
+            },
             self.rate: {"user_id": _STRINGS, "movie_id": _STRINGS, "ratings": _STRING},
             self.similar: {"movie_id": _STRINGS, "k": _INT},
             self.history: {"user_id": _STRINGS},
@@ -222,6 +229,23 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         ignored = tf.cast(lengths - kept_lengths, tf.int32)
         ranked = self._rank(self._encoder.encode(no_ids, history), history, k)
         return {**self._movies.describe(ranked.pop("row")), **ranked, "ignored": ignored}
+
+    def explain(self, user_id: tf.Tensor, recommended: tf.Tensor, ratings: tf.Tensor) -> Outputs:
+        """Finds the movies of a user's history without which the scores of recommended movies fall most."""
+        history = self._histories.read(self._histories.users(user_id[tf.newaxis]), is_all(ratings))
+        return self._describe_reasons(self._reasons.explain(user_id, history, self._movies.rows(recommended)))
+
+    def explain_from_history(self, movie_id: tf.Tensor, rating: tf.Tensor, recommended: tf.Tensor) -> Outputs:
+        """Does `explain` for ratings in the request; unknown movies are left out."""
+        rows = self._movies.rows(movie_id)
+        row_splits = tf.cast([0, tf.size(rows)], tf.int64)
+        history = History(rows, rating, row_splits, tf.zeros([0], tf.bool))
+        explained = self._reasons.explain(tf.constant(""), history, self._movies.rows(recommended))
+        return self._describe_reasons(explained)
+
+    def _describe_reasons(self, explained: Explanation) -> Outputs:
+        reasons = explained._asdict()
+        return {**self._movies.describe(reasons.pop("row")), **reasons}
 
     def rate(self, user_id: tf.Tensor, movie_id: tf.Tensor, ratings: tf.Tensor) -> Outputs:
         """Predicts the ratings of pairs of a user and a movie; reads the history of each user once."""

@@ -51,6 +51,10 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.TopK):  # type: ignore[misc]
         """Returns True."""
         return True
 
+    def score(self, queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+        """Returns scores float32 [n, m] of queries float32 [n, d] and candidates int32 [m]."""
+        return tf.matmul(_with_one(queries), tf.gather(self._components, candidates, axis=1))
+
     def best(
         self,
         queries: tf.Tensor,
@@ -72,7 +76,7 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.TopK):  # type: ignore[misc]
           Scores float32 [n, k] and candidates int32 [n, k]; where fewer than k candidates are left,
           `LOWEST_SCORE` and M.
         """
-        scores = tf.matmul(tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0), self._components)
+        scores = tf.matmul(_with_one(queries), self._components)
         pairs = tf.stack([excluded_rows, tf.cast(excluded, tf.int64)], axis=1)
         lowest = tf.fill(tf.shape(excluded), LOWEST_SCORE)
         # In place, where `tf.tensor_scatter_nd_update` copies. Adding the least float to a score gives it.
@@ -83,6 +87,11 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.TopK):  # type: ignore[misc]
         values, candidates = _top_k_by_blocks(scores, tf.clip_by_value(k, 0, self._count))
         # A candidate that was excluded twice has minus infinity.
         return tf.maximum(values, LOWEST_SCORE), tf.where(values > LOWEST_SCORE, candidates, self._count)
+
+
+def _with_one(queries: tf.Tensor) -> tf.Tensor:
+    """Adds to each query the component 1, which meets the bias."""
+    return tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0)
 
 
 def _top_k_by_blocks(scores: tf.Tensor, k: tf.Tensor) -> Scores:
@@ -170,8 +179,7 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
 
     def _search(self, queries: tf.Tensor, count: tf.Tensor) -> Scores:
         searcher = scann_ops().searcher_from_module(self._state)
-        with_bias = tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0)
-        found = searcher.search_batched(with_bias, count, _REORDERED * count, self._searched)
+        found = searcher.search_batched(_with_one(queries), count, _REORDERED * count, self._searched)
         # The operations of ScaNN do not declare the ranks of their outputs.
         return tf.ensure_shape(found.distances, [None, None]), tf.ensure_shape(found.indices, [None, None])
 

@@ -26,12 +26,14 @@ Request = tuple[str, dict[str, Any]]
 def warmup_requests(user_ids: list[str], movie_ids: list[str]) -> list[Request]:
     """Returns one or more requests for each signature that answers about users and movies."""
     filtered = {"include_rated": False, "exclude": [], "only": [], "order": "rating", "pool": 100}
-    history = {"movie_id": movie_ids, "rating": [3.0] * len(movie_ids), "row_splits": [0, len(movie_ids)]}
+    rated = {"movie_id": movie_ids, "rating": [3.0] * len(movie_ids)}
     requests: list[Request] = [
         ("serving_default", {"user_id": user_ids[:1]}),
         ("serving_default", {"user_id": user_ids}),
         ("recommend_filtered", {"user_id": user_ids[:1], "k": 10, "ratings": ALL, **filtered}),
-        ("recommend_from_history", {**history, "k": 10}),
+        ("recommend_from_history", {**rated, "row_splits": [0, len(movie_ids)], "k": 10}),
+        ("explain", {"user_id": user_ids[0], "recommended": movie_ids, "ratings": ALL}),
+        ("explain_from_history", {**rated, "recommended": movie_ids[:1]}),
         ("similar", {"movie_id": movie_ids, "k": 10}),
         ("history", {"user_id": user_ids[:1]}),
     ]
