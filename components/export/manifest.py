@@ -19,6 +19,9 @@ MANIFEST_FILE = "manifest.json"
 BRUTE_FORCE, SCANN, AUTO = "brute-force", "scann", "auto"
 KINDS = (BRUTE_FORCE, SCANN, AUTO)
 
+# The most recommended movies of a request for reasons.
+MOST_EXPLAINED = 100
+
 
 # The score of excluded movies and of padding: the least float32. Finite, since JSON has no infinity.
 LOWEST_SCORE = -3.4028234663852886e38

@@ -6,13 +6,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from components.export.histories import History
-from components.export.manifest import LOWEST_SCORE
+from components.export.manifest import LOWEST_SCORE, MOST_EXPLAINED
 
 # Reasons of a recommended movie.
 REASONS = 3
-# The most movies of a history that are left out in turn, and the most recommended movies of a request.
+# The most movies of a history that are left out in turn.
 MOST_LEFT_OUT = 200
-MOST_EXPLAINED = 100
 # The most ratings of all these histories together, of which a model takes about a kilobyte each. Of a history
 # of more than 655 ratings, fewer than 200 movies are left out.
 _MOST_READ = 1 << 17

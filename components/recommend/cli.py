@@ -14,6 +14,7 @@ from components.recommend.titles import titled
 
 if TYPE_CHECKING:
     from components.recommend.index import PublishedIndex
+    from components.recommend.reasons import Reasons
 
 
 def version_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -84,6 +85,7 @@ _k = click.option("-k", "--k", default=10, type=click.IntRange(min=1), help="Num
     default="score",
     help="Order by retrieval score, or the best 100 of these by predicted rating.",
 )
+@click.option("--why", is_flag=True, help="Name the rated movies without which the scores would fall most.")
 @_reads_an_index
 def recommend(
     published: "PublishedIndex",
@@ -96,6 +98,7 @@ def recommend(
     only: tuple[str, ...],
     with_rated: bool,
     order: Any,
+    why: bool,
     as_json: bool,
 ) -> None:
     """Recommend movies to USER, without those that USER has rated; or for the ratings in a file."""
@@ -105,7 +108,7 @@ def recommend(
         others = {"--exclude": exclude, "--only": only, "--with-rated": with_rated, "--known": known != "all"}
         if used := [flag for flag, value in others.items() if value]:
             raise UserError(f"{used[0]} is for a USER; leave it out with --history")
-        _recommend_to_own(published, history, rating_scale, k, order, as_json)
+        _recommend_to_own(published, history, rating_scale, k, order, why, as_json)
         return
     answer = published.recommend(
         [user],
@@ -117,19 +120,20 @@ def recommend(
         order=order,
     )
     movies, known_user = answer.movies(0), bool(answer.known_user[0])
+    reasons = published.explain(user, _ids(movies), known) if why else None
     if as_json:
-        print_json({"user_id": user, "known_user": known_user, "recommendations": movies})
+        print_json({"user_id": user, "known_user": known_user, **_with_reasons(movies, reasons)})
         return
     if not known_user:
         click.echo(f"Nothing is known of user {user}: these are the most popular movies.", err=True)
     if not movies:
         left = "--only and --exclude leave no other movie" if only or exclude else "there is no other"
         click.echo(f"Nothing to recommend: user {user} has rated every movie that can be; {left}.", err=True)
-    _show_recommendations(f"For user {user}", movies, published.rates)
+    _show_recommendations(f"For user {user}", movies, published, reasons)
 
 
 def _recommend_to_own(
-    published: "PublishedIndex", file: str, rating_scale: str, k: int, order: str, as_json: bool
+    published: "PublishedIndex", file: str, rating_scale: str, k: int, order: str, why: bool, as_json: bool
 ) -> None:
     from components.ingest.dataset import parse_scale
     from components.ingest.implicit import weight_of
@@ -144,8 +148,9 @@ def _recommend_to_own(
     movies = published.recommend_from_history(seen, max(k, POOL) if order == "rating" else k)
     if order == "rating":
         movies = sorted(movies, key=lambda movie: -movie["rating"])[:k]
+    reasons = published.explain_from_history(seen, _ids(movies)) if why else None
     if as_json:
-        print_json({"known": own.stars, "missing": own.missing, "recommendations": movies})
+        print_json({"known": own.stars, "missing": own.missing, **_with_reasons(movies, reasons)})
         return
     found = f"{len(own.stars)} of {len(own.stars) + len(own.missing)} rated movies are in the catalogue"
     click.echo(f"{found}; their scale is {own.scale[0]:g} to {own.scale[1]:g}", err=True)
@@ -153,7 +158,7 @@ def _recommend_to_own(
         shown = ", ".join(map(printable, own.missing[:_MISSING_SHOWN]))
         more = len(own.missing) - _MISSING_SHOWN
         click.echo(f"not found: {shown}{f' and {more} more' if more > 0 else ''}", err=True)
-    _show_recommendations(f"For the ratings in {file}", movies, published.rates)
+    _show_recommendations(f"For the ratings in {file}", movies, published, reasons)
 
 
 # Titles that are named, of those that the catalogue has not.
@@ -215,12 +220,34 @@ def similar(published: "PublishedIndex", movie: str, k: int, as_json: bool) -> N
     _show_table(heading, ["movie", "id", "similarity"], rows)
 
 
-def _show_recommendations(heading: str, movies: Sequence[dict[str, Any]], rated: bool) -> None:
+def _ids(movies: Sequence[dict[str, Any]]) -> list[str]:
+    return [movie["movie_id"] for movie in movies]
+
+
+def _with_reasons(movies: Sequence[dict[str, Any]], reasons: "Reasons | None") -> dict[str, Any]:
+    """Returns the fields of a JSON answer that are about recommendations."""
+    if reasons is None:
+        return {"recommendations": movies}
+    explained = [{**movie, "reasons": why} for movie, why in zip(movies, reasons.movies, strict=True)]
+    return {"recommendations": explained, "rated": reasons.rated, "considered": reasons.considered}
+
+
+def _show_recommendations(
+    heading: str, movies: Sequence[dict[str, Any]], published: "PublishedIndex", reasons: "Reasons | None"
+) -> None:
+    from components.recommend.reasons import describe
+
+    rated, scale = published.rates, published.manifest.rating_scale
     columns = ["movie", "id", "predicted rating" if rated else "score"]
     rows = [
         [*_movie_cells(movie), stars(movie["rating"]) if rated else f"{movie['score']:.3f}"]
         for movie in movies
     ]
+    if reasons is not None:
+        columns.append("because the user")
+        rows = [[*row, describe(why, scale)] for row, why in zip(rows, reasons.movies, strict=True)]
+        if reasons.limits:
+            click.echo(reasons.limits, err=True)
     _show_table(heading, columns, rows)
 
 

@@ -14,10 +14,17 @@ import numpy.typing as npt
 from components.display import printable, stars
 from components.errors import UserError
 from components.export.arrays import Fetch
-from components.export.manifest import BRUTE_FORCE, MANIFEST_FILE, load_index, read_manifest
+from components.export.manifest import (
+    BRUTE_FORCE,
+    MANIFEST_FILE,
+    MOST_EXPLAINED,
+    load_index,
+    read_manifest,
+)
 from components.export.mapped_index import MappedIndex
 from components.ingest.implicit import count_of
 from components.ingest.settings import STARS
+from components.recommend.reasons import Reasons
 from components.recommend.titles import Titles, titled
 from components.vocabulary.interactions import chunks
 
@@ -198,6 +205,36 @@ class PublishedIndex:
             k=k,
         )
         return movies_of(answer, 0, *self._figures)
+
+    @property
+    def explains(self) -> bool:
+        """Whether it gives reasons; an index of an earlier release does not."""
+        return "explain" in self.manifest.signatures
+
+    def explain(self, user_id: str, movie_ids: Sequence[str], known: Known = "all") -> Reasons:
+        """Finds the reasons for which `movie_ids` are recommended to a user.
+
+        Raises `UserError` if the index is of an earlier release, which gives none.
+        """
+        return self._explain("explain", movie_ids, user_id=user_id, ratings=known)
+
+    def explain_from_history(self, history: Mapping[str, float], movie_ids: Sequence[str]) -> Reasons:
+        """Does `explain` for ratings as `recommend_from_history` takes them."""
+        given = {"movie_id": list(history), "rating": list(history.values())}
+        return self._explain("explain_from_history", movie_ids, **given)
+
+    def _explain(self, signature: str, movie_ids: Sequence[str], **inputs: Any) -> Reasons:
+        if not self.explains:
+            raise UserError(
+                "the index is of an earlier release and gives no reasons; export it with `twotower export`"
+            )
+        parts = batches(movie_ids, MOST_EXPLAINED)
+        answer = joined([self._ask(signature, recommended=some, **inputs) for some in parts])
+        reasons = [movies_of(answer, row, "rating", "fall") for row in range(len(movie_ids))]
+        if not self.rates:
+            reasons = [[_counted(movie) for movie in movies] for movies in reasons]
+        rated, considered = (int(answer[name].max(initial=0)) for name in ("rated", "considered"))
+        return Reasons(reasons, rated, considered)
 
     def rate(
         self, user_ids: Sequence[str], movie_ids: Sequence[str], known: Known = "all"

@@ -103,6 +103,17 @@ def test_users_are_recommended_what_they_play(index):
         assert all("rating" not in movie and movie["score"] for movie in movies)
 
 
+def test_reasons_are_of_what_was_watched(index, run):
+    reasons = index.explain("u0", [movie["movie_id"] for movie in index.recommend(["u0"], 3).movies(0)])
+    counts = {one["movie_id"]: one["count"] for one in index.history("u0")}
+    assert reasons.movies[0]
+    for reason in (one for movie in reasons.movies for one in movie):
+        assert "rating" not in reason
+        assert reason["count"] == counts[reason["movie_id"]]
+    said = run("recommend", "u0", "-k", "3", "--why").stdout
+    assert "\twatched Movie" in said
+
+
 def test_the_gate_judges_what_it_recommends(world):
     verdict = load_verdict(world / "evaluation")
     assert verdict.metrics.baselines.keys() == {POPULARITY, EASE}
