@@ -159,10 +159,12 @@ class Answerer:
     async def retire(self) -> None:
         """Accepts no more requests, waits for the answers to those it has, then ends the process."""
         self.retired = True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._seconds):
-                await self._idle.wait()
-        await self.close()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await self._idle.wait()
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Ends the process and waits for its end."""
@@ -205,9 +207,9 @@ class Answerer:
         """Delivers the answers until the process ends."""
         pulse = asyncio.create_task(self._watch_pulse())
         while frame := await receive(self._reader):
-            answer = self._asked.pop(frame.number).answer
-            if not answer.done():  # nobody may wait any more
-                answer.set_result(frame)
+            asked = self._asked.pop(frame.number, None)
+            if asked and not asked.answer.done():  # nobody may wait any more
+                asked.answer.set_result(frame)
             if not self._asked:
                 self._idle.set()
         pulse.cancel()

@@ -19,7 +19,7 @@ from components.serve.messages import Source
 _MOST_TRIED = 10
 
 # A champion that could not be loaded is tried again after growing pauses, at most this one.
-_LONGEST_PAUSE = 600.0
+_LONGEST_PAUSE, _MOST_DOUBLINGS = 600.0, 20
 
 # A process that died is started again at once; one that has not lived so long, after growing pauses.
 _SECONDS_OF_LIFE = 10.0
@@ -34,6 +34,8 @@ class Live:
         self.loading = 0  # number of the champion that is being loaded; 0 for none
         self.failure: tuple[int, str] | None = None  # the champion that could not be loaded, and the reason
         self._tries, self._next_try = 0, 0.0  # to load that champion
+        # The champion for which the present one was ended in vain, for lack of memory, and its fault.
+        self._ended_for: tuple[int, Exception] | None = None
         self.draining = False  # true once the server has been told to stop
         self.reloads = 0  # champions taken up after the first
         self.reload_failures = 0  # attempts to take one up that failed
@@ -85,7 +87,8 @@ class Live:
                 # Whatever the fault of this champion, the next one must be loaded.
                 self.reload_failures += 1
                 self._note_failure(number, str(error) or repr(error))
-                self._next_try = time.monotonic() + min(poll_seconds * 2**self._tries, _LONGEST_PAUSE)
+                pause = min(poll_seconds * 2 ** min(self._tries, _MOST_DOUBLINGS), _LONGEST_PAUSE)
+                self._next_try = time.monotonic() + pause
 
     def drain(self) -> None:
         """Notes that the server has been told to stop."""
@@ -130,6 +133,8 @@ class Live:
             await asyncio.to_thread(self._registry.check_log)
             source = await asyncio.to_thread(_source, before.source.name, self._registry, number)
             lack = await asyncio.to_thread(_lacking_memory, before, source, self._registry)
+            if lack and self._ended_for and self._ended_for[0] == number:
+                raise self._ended_for[1]  # not a second time for one that does not load
             if lack:
                 # A broken one must not end the present one.
                 await asyncio.to_thread(published_index, source.registry, source.version)
@@ -137,8 +142,9 @@ class Live:
                 await before.retire()
             try:
                 fresh = await Answerer.start(source, self._seconds)
-            except UserError:
+            except Exception as error:
                 if lack:
+                    self._ended_for = number, error
                     await self._restart(before)
                 raise
         finally:
@@ -171,8 +177,9 @@ class Live:
             self._restart_pause = min(max(1.0, 2 * self._restart_pause), _LONGEST_RESTART_PAUSE)
             try:
                 fresh = await self._start_again(dead.source)
-            except UserError as error:
-                log(str(error))
+            except Exception as error:
+                # Whatever the fault, it may pass.
+                log(str(error) or repr(error))
                 continue
             if dead is not self.current:  # a new champion was faster
                 await fresh.close()
@@ -244,7 +251,10 @@ def _lacking_memory(before: Answerer, source: Source, registry: Registry) -> str
 
 
 def _bytes(registry: Registry, version: str) -> int:
-    return sum(file.size for file in registry.versions.manifest(version).part(INDEX).values())
+    try:
+        return sum(file.size for file in registry.versions.manifest(version).part(INDEX).values())
+    except UserError:  # the load will say it
+        return 0
 
 
 def _public(reason: str, registry: Registry | None) -> str:
