@@ -20,7 +20,7 @@ _KEY = re.compile(rb"[A-Za-z0-9._~+/-]{16,}=*")
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 
-_REFUSED_HEADERS = {"WWW-Authenticate": "Bearer", "Cache-Control": "no-store"}
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class ApiKeys:
@@ -110,7 +110,7 @@ class KeyCheck:
         asked = scope["type"] == "http" and scope["path"] not in self._open_paths
         if asked and not any(map(self._keys.accepts, _keys(scope["headers"]))):
             message = encode_error("no valid API key; send Authorization: Bearer KEY, or X-API-Key: KEY")
-            await Response(message, 401, _REFUSED_HEADERS, "application/json")(scope, receive, send)
+            await Response(message, 401, _CHALLENGE, "application/json")(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
