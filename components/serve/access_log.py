@@ -1,18 +1,20 @@
 """Access log: one line a request, as text or JSON, written by a thread."""
 
-import json
 import sys
 import threading
 from collections import deque
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import NamedTuple, Self, TextIO
 from urllib.parse import quote
 
+import orjson
+
 from components.progress import log
 
-FORMATS = ("text", "json")
+FORMATS, STREAMS = ("text", "json", "off"), ("stdout", "stderr")
 
 _SECONDS_BETWEEN_WRITES = 0.2
 
@@ -86,9 +88,9 @@ class AccessLog:
             self._stream.flush()
 
 
-def stream_of(name: str) -> TextIO:
-    """Returns the standard stream "stdout" or "stderr"."""
-    return {"stdout": sys.stdout, "stderr": sys.stderr}[name]
+def access_log(form: str, stream: str) -> AbstractContextManager[AccessLog | None]:
+    """Returns a log of one of `FORMATS` to one of `STREAMS`; nothing for "off"."""
+    return nullcontext() if form == "off" else AccessLog(form, getattr(sys, stream))
 
 
 def _json(entry: Entry) -> str:
@@ -101,7 +103,7 @@ def _json(entry: Entry) -> str:
         "status": entry.status,
         "ms": round(entry.seconds * 1000, 2),
     }
-    return json.dumps(fields, separators=(",", ":")) + "\n"
+    return orjson.dumps(fields).decode() + "\n"
 
 
 def _text(entry: Entry) -> str:

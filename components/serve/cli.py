@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from components.serve.access_log import FORMATS, STREAMS
+
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _ORIGIN = re.compile(r"\*|https?://[a-z0-9.\[\]:-]+")
 
@@ -61,12 +63,10 @@ def _checked_origins(_: click.Context, __: click.Parameter, origins: tuple[str, 
 @click.option(
     "--access-log",
     default="off",
-    type=click.Choice(["text", "json", "off"]),
+    type=click.Choice(FORMATS),
     help="Write a line about each request: time, request id, client, method, path, status, ms.",
 )
-@click.option(
-    "--access-log-to", default="stdout", type=click.Choice(["stdout", "stderr"]), help="Where these lines go."
-)
+@click.option("--access-log-to", default="stdout", type=click.Choice(STREAMS), help="Where these lines go.")
 @click.option(
     "--api-keys", default="", help="A file of API keys, one a line; without one nobody needs a key."
 )

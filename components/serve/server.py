@@ -5,7 +5,7 @@ import functools
 import ipaddress
 import logging
 import socket
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 
 import uvicorn
 import uvloop
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from components.errors import UserError
 from components.progress import log
 from components.serve import frontend, openapi
-from components.serve.access_log import AccessLog, stream_of
+from components.serve.access_log import AccessLog, access_log
 from components.serve.answerer import Answerer
 from components.serve.api_keys import ApiKeys
 from components.serve.connections import (
@@ -80,6 +80,7 @@ class _Endpoints:
     def __init__(self, live: Live, metrics: Metrics, body_bytes: int, with_keys: bool) -> None:
         self._live, self._metrics = live, metrics
         self._body_bytes, self._with_keys = body_bytes, with_keys
+        self._described = b"", b""  # signatures, and the description made of them
 
     async def predict(self, request: Request) -> Response:
         body = await self._body(request)
@@ -97,7 +98,11 @@ class _Endpoints:
         return Response(answer.body, media_type="text/html", headers=_PAGE_HEADERS)
 
     async def openapi(self, request: Request) -> Response:
-        return _json(openapi.describe(request.app.routes, self._live.current.metadata, self._with_keys))
+        metadata = self._live.current.metadata
+        if self._described[0] is not metadata:
+            description = openapi.describe(request.app.routes, metadata, self._with_keys)
+            self._described = metadata, description
+        return _json(self._described[1])
 
     async def metadata(self, request: Request) -> Response:
         return _json(self._answerer(request).metadata)
@@ -214,8 +219,6 @@ def serve(
       access: who may ask, and what is logged.
     """
     keys = ApiKeys(access.keys) if access.keys else None
-    log_format = access.log_format
-    access_log = AccessLog(log_format, stream_of(access.log_stream)) if log_format != "off" else nullcontext()
 
     async def run(listener: socket.socket) -> None:
         live = await Live.start(name, index, registry, timeout)
@@ -223,7 +226,7 @@ def serve(
         connections = Connections(raise_descriptor_limit(max_connections), timeout)
         watching = asyncio.create_task(live.watch(poll_seconds))
         try:
-            with access_log as lines:
+            with access_log(access.log_format, access.log_stream) as lines:
                 app = _application(live, name, body_bytes, access, keys, lines)
                 server = DrainingServer(_config(app, connections), grace_seconds, live.drain)
                 ending = asyncio.create_task(connections.end_late_ones(server.server_state.connections))

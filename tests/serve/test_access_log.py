@@ -42,7 +42,7 @@ def test_a_line_of_text_has_them_too() -> None:
     ]
 
 
-@pytest.mark.parametrize("form", access_log.FORMATS)
+@pytest.mark.parametrize("form", ["text", "json"])
 def test_a_path_or_client_cannot_forge_a_line_or_flood_the_log(form: str) -> None:
     forged = ENTRY._replace(path=b'/\n\x1b[31m"x\xff' + b"y" * 9_000, client='1" \r\n2')
     [line] = lines(form, forged)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,6 +140,17 @@ def test_the_state_is_that_of_the_moment() -> None:
     assert values["twotower_reload_failures_total"] == 3
     assert values["twotower_restarts_total"] == 1
     assert values["process_open_fds"] > 0
+
+
+def test_the_page_lists_every_metric() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "http.md").read_text("utf-8")
+    site = Site()
+    site.ask("/greet")
+    names = {name.split()[0].removesuffix("_bucket") for name in site.values()}
+    counts = {f"{name}_{part}" for name in names for part in ("count", "sum")}
+    ours = {name for name in names - counts if name.startswith("twotower_")}
+    assert len(ours) == 9
+    assert [name for name in ours if f"`{name}" not in page] == []
 
 
 def test_prometheus_is_answered_in_the_format_that_it_prefers() -> None:
