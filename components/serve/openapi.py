@@ -1,7 +1,6 @@
 """OpenAPI description of the server, from its routes and the signatures of the served index."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
@@ -9,6 +8,7 @@ from starlette.routing import Route
 
 from components import __version__
 from components.recommend.index import Known, Order
+from components.serve.rest import LONG
 
 _Schema = dict[str, Any]
 
@@ -38,6 +38,9 @@ _VALUES: dict[str, _Schema] = {
     "order": {"enum": list(get_args(Order))},
 }
 
+# Rows of a long answer to leave out, and the most to answer.
+_PART = {"type": ["integer", "null"], "minimum": 0, "maximum": 2**31 - 1}
+
 # Values of inputs in the examples.
 _EXAMPLES = {
     "user_id": ["6"],
@@ -59,16 +62,19 @@ _OPTIONAL = {"rating"}
 _ERRORS = {
     400: "not JSON, no such signature, a missing or unknown field, a value of another type",
     401: "no valid API key",
-    403: "the Host or the Origin is not allowed",
+    403: "a page of another site may not ask",
     404: "no such path, model or version",
     405: "the path has other methods",
     408: "the request took too long to arrive",
     413: "too much at once",
+    414: "the query is too long",
+    421: "the Host is not a name of this server",
+    431: "the head is too long",
     500: "an error of the server; its log has it",
     503: "it cannot answer now; Retry-After says when to try again",
     504: "the answer took too long",
 }
-_OF_EVERY_PATH = (401, 403, 404, 500, 503)
+_OF_EVERY_PATH = (401, 404, 421, 431, 500, 503)
 
 
 def describe(routes: Iterable[Route], metadata: bytes, with_keys: bool) -> bytes:
@@ -84,8 +90,7 @@ def describe(routes: Iterable[Route], metadata: bytes, with_keys: bool) -> bytes
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         for method in sorted((route.methods or set()) - {"HEAD"}):
-            path = re.sub(r"{(\w+):int}", r"{\1}", route.path)
-            operation = paths.setdefault(path, {})[method.lower()] = _operation(route, with_keys)
+            operation = paths.setdefault(route.path, {})[method.lower()] = _operation(route, with_keys)
             if route.endpoint.__name__ == "predict":
                 content = {"schema": _reference("PredictRequest"), "examples": _examples(signatures)}
                 operation["requestBody"] = {"required": True, "content": {"application/json": content}}
@@ -153,6 +158,7 @@ def _requests(signatures: Mapping[str, _Schema]) -> Iterable[_Schema]:
         for form, schema in forms.items():
             other = ({"inputs", "instances"} - {form}).pop()
             fields = {"signature_name": {"const": name}, form: schema, other: False}
+            fields |= dict.fromkeys(("offset", "limit"), _PART if name in LONG else {"type": "null"})
             yield {**_object(fields, [*needed, form]), "title": f"{name}, {form}"}
 
 
@@ -229,7 +235,7 @@ _VERSION_STATE = _object(
 
 # For each function that answers: summary, media type and schema of the answer, and errors of its own.
 _ENDPOINTS: dict[str, tuple[str, str, _Schema, tuple[int, ...]]] = {
-    "page": ("The page for people", "text/html", _TEXT, ()),
+    "page": ("The page for people", "text/html", _TEXT, (400, 414, 504)),
     "live": ("Whether the server runs", "application/json", _STATE, ()),
     "ready": ("Whether it can answer", "application/json", _STATE, ()),
     "metrics": ("Metrics for Prometheus", "text/plain", _TEXT, ()),
@@ -238,7 +244,7 @@ _ENDPOINTS: dict[str, tuple[str, str, _Schema, tuple[int, ...]]] = {
         "The answer of a signature",
         "application/json",
         _reference("PredictResponse"),
-        (400, 408, 413, 504),
+        (400, 403, 408, 413, 504),
     ),
     "metadata": (
         "The signatures of the index",

@@ -55,6 +55,7 @@ def test_the_pods_are_those_of_the_service_and_of_the_budget() -> None:
 def test_the_command_is_understood_and_its_files_are_mounted() -> None:
     parameters = _parameters()
     assert parameters["host"] == "0.0.0.0"
+    assert parameters["allowed_host"] == ("*",)
     mounts = {mount["mountPath"]: mount for mount in _CONTAINER["volumeMounts"]}
     for path in (parameters["registry"], parameters["api_keys"]):
         assert mounts[f"/{path.split('/')[1]}"]["readOnly"]

@@ -67,6 +67,7 @@ def test_every_signature_has_an_example_that_is_answered_as_described(
         {"instances": ["u", {"user_id": "v"}, {"b64": "dQ=="}]},
         {"signature_name": "serving_default", "inputs": ["u"]},
         {"signature_name": "history", "inputs": {"user_id": ["u"]}},
+        {"signature_name": "history", "inputs": {"user_id": ["user2"]}, "offset": 1, "limit": 2},
     ],
 )
 def test_the_forms_of_a_request_are_in_the_schema(
@@ -80,6 +81,7 @@ def test_the_forms_of_a_request_are_in_the_schema(
     "request_",
     [
         {"inputs": {"user_id": ["u"]}, "instances": ["u"]},
+        {"inputs": {"user_id": ["u"]}, "limit": 3},
         {"signature_name": "recommend", "inputs": {"user_id": ["u"], "k": 3, "ratings": "some"}},
         {"signature_name": "recommend", "inputs": {"user_id": ["u"], "k": 3}},
         {"signature_name": "recommend", "inputs": {"user_id": "u", "k": 3, "ratings": "all"}},
