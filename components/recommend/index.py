@@ -208,7 +208,7 @@ class PublishedIndex:
 
     @property
     def explains(self) -> bool:
-        """Whether it gives reasons; an index of an earlier release does not."""
+        """True if it gives reasons; an index of an earlier release does not."""
         return "explain" in self.manifest.signatures
 
     def explain(self, user_id: str, movie_ids: Sequence[str], known: Known = "all") -> Reasons:

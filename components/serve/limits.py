@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.export.manifest import MOST_EXPLAINED
 from components.serve.rest import DEFAULT_K, LONG, Call, RequestError
 from components.serve.served_index import ServedIndex
 
@@ -32,7 +33,7 @@ def answer(call: Call, index: ServedIndex) -> Mapping[str, npt.NDArray[Any]]:
         _check_scale(call.inputs["rating"], index)
     if call.signature in LONG:
         return _answer_in_parts(call, index)
-    if "user_id" in call.inputs:
+    if "user_id" in call.inputs and "recommended" not in call.inputs:  # reasons are bounded by the index
         users = call.inputs["user_id"]
         # `rate` reads a user's once.
         read = int(
@@ -96,6 +97,14 @@ def check_limits(call: Call) -> None:
             raise RequestError(f"{name}: {len(values):,} values are too many; give {_VALUES:,} at most", 413)
     if call.signature == "rate":  # any number of pairs is cheap
         _check_pairs(inputs, "user_id", "movie_id")
+        return
+    if "recommended" in inputs:  # reasons, from one history
+        if (movies := len(inputs["recommended"])) > MOST_EXPLAINED:
+            raise RequestError(
+                f"recommended: {movies:,} movies are too many; give {MOST_EXPLAINED} at most", 413
+            )
+        if "rating" in inputs:
+            _check_pairs(inputs, "movie_id", "rating")
         return
     if "row_splits" in inputs:
         _check_pairs(inputs, "movie_id", "rating")

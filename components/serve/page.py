@@ -1,6 +1,6 @@
 """HTML page on which a person tries the recommender: no scripts, all state is in the address."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from components.display import printable
 from components.ingest.implicit import weight_of
+from components.recommend.reasons import Reasons, describe
 from components.recommend.titles import titled
 from components.serve.served_index import Served, ServedIndex
 
@@ -69,14 +70,35 @@ def page(served: Served, question: Question) -> str:
         user=_of_user(index, question.user) if question.user else None,
         found=index.find_movies(question.find, _FOUND) if question.find else [],
         picked=[{**known[movie_id], "rating": stars} for movie_id, stars in picks.items()],
-        for_picks=index.recommend_from_history(_as_ratings(index, picks), _RECOMMENDED) if picks else [],
+        for_picks=_for_picks(index, _as_ratings(index, picks)) if picks else None,
     )
 
 
 def _of_user(index: ServedIndex, user_id: str) -> dict[str, Any]:
     history = index.histories([user_id])[0]
-    recommended = index.recommend([user_id], _RECOMMENDED).movies(0)
+    movies = index.recommend([user_id], _RECOMMENDED).movies(0)
+    recommended = _explained(index, movies, lambda ids: index.explain(user_id, ids))
     return {"rated": len(history), "history": history[:_RATINGS_SHOWN], "recommended": recommended}
+
+
+def _for_picks(index: ServedIndex, ratings: dict[str, float]) -> dict[str, Any]:
+    movies = index.recommend_from_history(ratings, _RECOMMENDED)
+    return _explained(index, movies, lambda ids: index.explain_from_history(ratings, ids))
+
+
+def _explained(
+    index: ServedIndex, movies: list[dict[str, Any]], explain: Callable[[list[str]], Reasons]
+) -> dict[str, Any]:
+    """Adds to each movie the words for its reasons; an index of an earlier release gives none."""
+    if not index.explains:
+        return {"movies": movies, "limits": ""}
+    reasons = explain([movie["movie_id"] for movie in movies])
+    scale = index.manifest.rating_scale
+    pairs = zip(movies, reasons.movies, strict=True)
+    return {
+        "movies": [{**movie, "why": describe(why, scale)} for movie, why in pairs],
+        "limits": reasons.limits,
+    }
 
 
 def _as_ratings(index: ServedIndex, picks: dict[str, float]) -> dict[str, float]:

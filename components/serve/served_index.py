@@ -16,6 +16,9 @@ from components.recommend.index import PublishedIndex
 # Enough rows to build and optimise every graph.
 _WARM_UP_ROWS = 3
 
+# Signatures whose ratings are given ones: weights, where there are no stars.
+_WITH_WEIGHTS = ("history", "explain", "explain_from_history")
+
 
 class Spec(NamedTuple):
     """Type of an input or output of a signature."""
@@ -50,7 +53,7 @@ class ServedIndex(PublishedIndex):
             answer = self._ask(signature, **inputs)
         except tf.errors.InvalidArgumentError as error:
             raise UserError(_complaint(error.message)) from error
-        if not self.rates and signature != "history":
+        if not self.rates and signature not in _WITH_WEIGHTS:
             answer.pop("rating", None)
         return answer
 

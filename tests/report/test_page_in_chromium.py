@@ -3,59 +3,13 @@
 import json
 
 import pytest
-from chromium import PROGRAM, Chromium
+from chromium import CONTRASTS, PROGRAM, STICKING_OUT, Chromium
 
 from components.report.step import report
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="Chromium is not installed")
 
 _OPEN_ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
-
-# Elements that stick out of the window, and texts of pictures that stick out of their picture. What lies in a
-# box that scrolls by itself may be wide.
-_STICKING_OUT = """(() => {
-  const out = [];
-  for (const one of document.querySelectorAll('body *')) {
-    const box = one.getBoundingClientRect();
-    if (!box.width || one.closest('.scroll') && !one.matches('.scroll')) continue;
-    const svg = one.closest('svg');
-    if (svg && !one.matches('text')) continue;
-    const window = {left: 0, right: innerWidth, top: -Infinity, bottom: Infinity};
-    const frame = svg ? svg.getBoundingClientRect() : window;
-    const [left, right] = [box.left - frame.left, frame.right - box.right];
-    const [above, below] = [box.top - frame.top, frame.bottom - box.bottom];
-    const what = one.tagName + ' ' + one.textContent.trim().slice(0, 40);
-    if (Math.min(left, right, above, below) < -1) out.push(what);
-  }
-  return [document.documentElement.scrollWidth <= innerWidth, out];
-})()"""
-
-# Every text with its colour, that of what lies behind it, and their contrast as WCAG 2.1 defines it.
-_CONTRASTS = """(() => {
-  const channels = colour => colour.match(/[\\d.]+/g).map(Number);
-  const luminance = colour => {
-    const linear = c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-    const [r, g, b] = channels(colour).map(c => linear(c / 255));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = one => {
-    for (let place = one; place; place = place.parentElement) {
-      const colour = getComputedStyle(place).backgroundColor;
-      if ((channels(colour)[3] ?? 1) > 0) return colour;
-    }
-  };
-  const found = [];
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const one = texts.currentNode.parentElement;
-    const text = texts.currentNode.data.trim(), kind = one.closest('svg') ? 'svg' : 'html';
-    if (!text || one.closest('style') || !one.getClientRects().length) continue;
-    const colour = getComputedStyle(one)[kind === 'svg' ? 'fill' : 'color'];
-    const [light, dark] = [luminance(colour), luminance(behind(one))].sort((a, b) => b - a);
-    found.push([(light + 0.05) / (dark + 0.05), kind, text, colour]);
-  }
-  return found;
-})()"""
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +35,9 @@ def pages(evaluated, dataset, world, tmp_path_factory):
 def test_nothing_sticks_out(chromium, pages, name, width):
     chromium.open(pages / f"{name}.html", width)
     assert chromium.value("innerWidth") == width
-    assert chromium.value(_STICKING_OUT) == [True, []]
+    assert chromium.value(STICKING_OUT) == [True, []]
     chromium.value(_OPEN_ALL)
-    assert chromium.value(_STICKING_OUT) == [True, []]
+    assert chromium.value(STICKING_OUT) == [True, []]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -91,7 +45,7 @@ def test_nothing_sticks_out(chromium, pages, name, width):
 def test_every_text_stands_out_from_what_is_behind_it(chromium, pages, name, scheme):
     chromium.open(pages / f"{name}.html", 1280, scheme)
     chromium.value(_OPEN_ALL)
-    found = chromium.value(_CONTRASTS)
+    found = chromium.value(CONTRASTS)
     assert {kind for _, kind, _, _ in found} == {"svg", "html"}
     assert min(found)[0] >= 4.5, min(found)
 

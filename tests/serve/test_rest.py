@@ -178,6 +178,7 @@ def test_the_newest_version_comes_first() -> None:
         ({"user_id": ["u"] * 1_000, "k": 1, "pool": 101}, "k: 1,000 rows times 101 movies"),
         ({"user_id": ["u"], "only": ["m"] * 16_385}, "only: 16,385 values are too many; give 16,384 at most"),
         ({"movie_id": ["m"] * 1_001, "k": 1}, "1,001 rows are too many"),
+        ({"user_id": "u", "recommended": ["m"] * 101}, "recommended: 101 movies are too many; give 100"),
     ],
 )
 def test_a_request_for_too_much_is_too_large(inputs: dict[str, Any], message: str) -> None:
@@ -199,9 +200,11 @@ def test_what_fits_passes() -> None:
     inputs: Any = {"movie_id": ["a", "b"], "rating": [1.0, 2.0], "row_splits": [0, 0, 2], "k": 3}
     check_limits(Call("recommend_from_history", inputs, False))
     check_limits(Call("catalogue", {}, False))
+    check_limits(Call("explain", {"user_id": "u" * 2_000, "recommended": ["m"] * 100}, False))
     for signature, inputs in [
         ("rate", {"user_id": ["u"], "movie_id": []}),
         ("recommend_from_history", {"movie_id": ["a"], "rating": [], "row_splits": [0, 1], "k": 1}),
+        ("explain_from_history", {"movie_id": ["a"], "rating": [], "recommended": ["b"]}),
     ]:
         with pytest.raises(RequestError, match="make pairs, but there are"):
             check_limits(Call(signature, inputs, False))

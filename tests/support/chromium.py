@@ -33,6 +33,53 @@ os.execv(sys.argv[3], sys.argv[3:])
 _SILENCE_SECONDS = 120.0
 
 
+# Elements that stick out of the window, and texts of pictures that stick out of their picture. What lies in a
+# box that scrolls by itself may be wide.
+STICKING_OUT = """(() => {
+  const out = [];
+  for (const one of document.querySelectorAll('body *')) {
+    const box = one.getBoundingClientRect();
+    if (!box.width || one.closest('.scroll') && !one.matches('.scroll')) continue;
+    const svg = one.closest('svg');
+    if (svg && !one.matches('text')) continue;
+    const window = {left: 0, right: innerWidth, top: -Infinity, bottom: Infinity};
+    const frame = svg ? svg.getBoundingClientRect() : window;
+    const [left, right] = [box.left - frame.left, frame.right - box.right];
+    const [above, below] = [box.top - frame.top, frame.bottom - box.bottom];
+    const what = one.tagName + ' ' + one.textContent.trim().slice(0, 40);
+    if (Math.min(left, right, above, below) < -1) out.push(what);
+  }
+  return [document.documentElement.scrollWidth <= innerWidth, out];
+})()"""
+
+# Every text with its colour, that of what lies behind it, and their contrast as WCAG 2.1 defines it.
+CONTRASTS = """(() => {
+  const channels = colour => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = colour => {
+    const linear = c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = channels(colour).map(c => linear(c / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = one => {
+    for (let place = one; place; place = place.parentElement) {
+      const colour = getComputedStyle(place).backgroundColor;
+      if ((channels(colour)[3] ?? 1) > 0) return colour;
+    }
+  };
+  const found = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const one = texts.currentNode.parentElement;
+    const text = texts.currentNode.data.trim(), kind = one.closest('svg') ? 'svg' : 'html';
+    if (!text || one.closest('style') || !one.getClientRects().length) continue;
+    const colour = getComputedStyle(one)[kind === 'svg' ? 'fill' : 'color'];
+    const [light, dark] = [luminance(colour), luminance(behind(one))].sort((a, b) => b - a);
+    found.push([(light + 0.05) / (dark + 0.05), kind, text, colour]);
+  }
+  return found;
+})()"""
+
+
 class Chromium:
     """One page, by the DevTools protocol; its messages end with a zero byte.
 
@@ -88,8 +135,8 @@ class Chromium:
         result: dict[str, Any] = answer["result"]
         return result
 
-    def open(self, file: str | Path, width: int, scheme: str = "light") -> None:
-        """Shows a local file in a window of `width` CSS pixels, in the colours of `scheme`: light or dark."""
+    def open(self, page: str | Path, width: int, scheme: str = "light") -> None:
+        """Shows a local file or an address in a window of `width` CSS pixels; `scheme`: light or dark."""
         # Not as a phone: that would widen the window to what sticks out of it.
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
@@ -98,7 +145,22 @@ class Chromium:
         self.call("Emulation.setEmulatedMedia", features=features)
         self.requested.clear()
         self._loaded = False
-        self.call("Page.navigate", url=Path(file).resolve().as_uri())
+        address = str(page) if str(page).startswith("http") else Path(page).resolve().as_uri()
+        self.call("Page.navigate", url=address)
+        self._await_load()
+
+    def press(self, key: str, opens: bool = False) -> None:
+        """Presses a key, such as Tab or Enter; waits for the page that it `opens`."""
+        code = {"Tab": 9, "Enter": 13}.get(key, 0)
+        self._loaded = False
+        text = {"Enter": "\r"}.get(key, "" if code else key)
+        facts = {"key": key, "windowsVirtualKeyCode": code}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **facts)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **facts)
+        if opens:
+            self._await_load()
+
+    def _await_load(self) -> None:
         while not self._loaded:
             self._receive()
 
@@ -125,5 +187,5 @@ class Chromium:
         message: dict[str, Any] = json.loads(text)
         if message.get("method") == "Network.requestWillBeSent":
             self.requested.append(message["params"]["request"]["url"])
-        self._loaded = message.get("method") == "Page.loadEventFired"
+        self._loaded |= message.get("method") == "Page.loadEventFired"
         return message
