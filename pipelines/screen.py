@@ -18,7 +18,7 @@ from pipelines.run import Event, Outcome
 
 if TYPE_CHECKING:
     from components.evaluate.verdict import Verdict
-    from components.recommend.index import Showcase
+    from components.recommend.showcase import Showcase
     from components.registry.run_records import RunRecord
 
 
@@ -65,7 +65,7 @@ def _print_result(
         console.print(part, highlight=False)
     shown = _showcase(record, registry)
     if shown is not None:
-        from components.recommend.index import render
+        from components.recommend.showcase import render
 
         console.print(Padding(render(shown), (1, 0, 0, 0)))
     _print_places(record, registry, recommendations, console)
@@ -74,7 +74,7 @@ def _print_result(
 
 def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
     """Picks a user of the index of this run or, after a refusal, of the one in use."""
-    from components.recommend.index import showcase
+    from components.recommend.showcase import showcase
     from components.registry.registry import published_index
 
     try:

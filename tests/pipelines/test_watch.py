@@ -6,7 +6,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from components.recommend.index import Showcase
+from components.recommend.showcase import Showcase
 from pipelines import screen
 from pipelines.run import Event
 from pipelines.screen import Watch

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from components import display
 from components.errors import UserError
-from components.recommend.index import PublishedIndex, render, showcase
+from components.recommend.index import PublishedIndex
+from components.recommend.showcase import render, showcase
 from pipelines.cli import twotower
 
 pytestmark = pytest.mark.tensorflow

@@ -19,7 +19,8 @@ from components.ingest.dataset import RatingsDataset
 from components.ingest.implicit import count_of, weight_of
 from components.metrics import EASE, POPULARITY
 from components.recommend.batch import write_recommendations
-from components.recommend.index import PublishedIndex, render, showcase
+from components.recommend.index import PublishedIndex
+from components.recommend.showcase import render, showcase
 from components.train.artifact import read_log, read_record, write_record
 from components.vocabulary.interactions import Interactions, InteractionsSummary
 from components.vocabulary.vocabulary import Vocabulary

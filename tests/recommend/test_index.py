@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from components.errors import UserError
 from components.recommend import index as index_module
-from components.recommend.index import PublishedIndex, showcase
+from components.recommend.index import PublishedIndex
+from components.recommend.showcase import showcase
 
 pytestmark = pytest.mark.tensorflow
 
