@@ -22,7 +22,7 @@ from components.export.manifest import (
 _BLOCK = 16
 
 # For fewer queries a product for each is faster than one for all, which copies the table.
-_FEWEST_QUERIES = 4
+_FEWEST_QUERIES = 8
 
 Answer = dict[str, Array]
 

@@ -72,7 +72,7 @@ _MOVIES = ["m4", "m0", "m7", "no such movie", "m89"]
 
 def test_users_are_ranked_together_as_each_alone(mapped):
     assert mapped._arrays["candidates"].flags.c_contiguous
-    users = np.array([3, -1, 0, 5, 3, 7])
+    users = np.array([3, -1, 0, 5, 3, 7, 8, 9, 10])
     for count in range(len(users) + 1):
         together = mapped.rank(users[:count], 10)
         for place, user in enumerate(users[:count]):
