@@ -41,20 +41,19 @@ _VALUES: dict[str, _Schema] = {
 # Rows of a long answer to leave out, and the most to answer.
 _PART = {"type": ["integer", "null"], "minimum": 0, "maximum": 2**31 - 1}
 
-# Values of inputs in the examples.
+# Values of inputs in the examples, where others than 0, "", false and [] say more.
 _EXAMPLES = {
-    "user_id": ["6"],
-    "movie_id": ["30"],
-    "rating": [4.0],
+    "user_id": "6",
+    "movie_id": "30",
+    "recommended": "175",
+    "rating": 4.0,
     "row_splits": [0, 1],
     "k": 10,
     "ratings": "all",
-    "include_rated": False,
-    "exclude": ["30"],
-    "only": [],
     "order": "score",
     "pool": 100,
 }
+_ZEROS = {"DT_STRING": "", "DT_INT32": 0, "DT_INT64": 0, "DT_FLOAT": 0.0, "DT_BOOL": False}
 
 # The outputs that an index without stars leaves out.
 _OPTIONAL = {"rating"}
@@ -87,12 +86,13 @@ def describe(routes: Iterable[Route], metadata: bytes, with_keys: bool) -> bytes
     """
     known = json.loads(metadata)
     signatures = known["metadata"]["signature_def"]["signature_def"]
+    examples = {name: {"value": _example(name, spec["inputs"])} for name, spec in signatures.items()}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         for method in sorted((route.methods or set()) - {"HEAD"}):
             operation = paths.setdefault(route.path, {})[method.lower()] = _operation(route, with_keys)
             if route.endpoint.__name__ == "predict":
-                content = {"schema": _reference("PredictRequest"), "examples": _examples(signatures)}
+                content = {"schema": _reference("PredictRequest"), "examples": examples}
                 operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     schemas = {
         "Error": _object({"error": _TEXT}),
@@ -145,14 +145,17 @@ def _operation(route: Route, with_keys: bool) -> _Schema:
 
 
 def _requests(signatures: Mapping[str, _Schema]) -> Iterable[_Schema]:
-    """Describes the requests of each signature: by columns and, if all inputs have rows, by rows."""
+    """Describes the requests of each signature: by columns and, where that makes sense, by rows."""
     for name, signature in signatures.items():
         inputs = signature["inputs"]
         needed = [] if name == "serving_default" else ["signature_name"]
         columns = {key: _input(key, spec) for key, spec in inputs.items()}
         forms = {"inputs": _or_alone(columns)}
-        # Ragged outputs have no rows.
-        if inputs and all(map(_sizes, inputs.values())) and "row_splits" not in signature["outputs"]:
+        if (
+            len(inputs) == 1
+            and all(map(_sizes, inputs.values()))
+            and "row_splits" not in signature["outputs"]
+        ):
             row = {key: column["items"] for key, column in columns.items()}
             forms["instances"] = {"type": "array", "items": _or_alone(row), "minItems": 1, "maxItems": 1000}
         for form, schema in forms.items():
@@ -162,15 +165,16 @@ def _requests(signatures: Mapping[str, _Schema]) -> Iterable[_Schema]:
             yield {**_object(fields, [*needed, form]), "title": f"{name}, {form}"}
 
 
-def _examples(signatures: Mapping[str, _Schema]) -> dict[str, Any]:
-    """Gives a request for each signature, but those with inputs that have no example."""
-    return {
-        name: {
-            "value": {"signature_name": name, "inputs": {key: _EXAMPLES[key] for key in signature["inputs"]}}
-        }
-        for name, signature in signatures.items()
-        if signature["inputs"].keys() <= _EXAMPLES.keys()
-    }
+def _example(name: str, inputs: Mapping[str, _Schema]) -> _Schema:
+    """Returns a request to the signature `name`."""
+    columns = {}
+    for key, spec in inputs.items():
+        value = _EXAMPLES.get(key)
+        if not _sizes(spec):
+            columns[key] = _ZEROS[spec["dtype"]] if value is None else value
+        else:
+            columns[key] = value if isinstance(value, list) else [] if value is None else [value]
+    return {"signature_name": name, "inputs": columns}
 
 
 def _responses(signatures: Mapping[str, _Schema]) -> list[_Schema]:
