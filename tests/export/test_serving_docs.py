@@ -2,9 +2,13 @@
 
 import ast
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -66,3 +70,39 @@ def test_kserve_is_pointed_at_the_numbered_copies():
     assert model["modelFormat"] == {"name": "tensorflow"}
     assert model["storageUri"] == f"gs://BUCKET/PREFIX/{serving._DIRECTORY}"
     assert isinstance(model["runtimeVersion"], str)
+
+
+_PROJECT = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>example</groupId><artifactId>recommend</artifactId><version>1</version>
+  <dependencies>%s</dependencies>
+</project>
+"""
+
+
+@pytest.mark.slow
+def test_the_java_answers_as_python_does(index, tmp_path):
+    import tensorflow as tf
+
+    if not (shutil.which("java") and shutil.which("mvn")):
+        pytest.skip("there is no java or no mvn")
+    [dependency] = re.findall(r"```xml\n(.*?)```", _PAGE, re.DOTALL)
+    [program] = re.findall(r"```java\n(.*?)```", _PAGE, re.DOTALL)
+    (tmp_path / "pom.xml").write_text(_PROJECT % dependency)
+    (tmp_path / "Recommend.java").write_text(program)
+    [resolve] = re.findall(r"^    mvn (.*)$", _PAGE, re.MULTILINE)
+    # Offline: the test loads nothing.
+    found = subprocess.run(["mvn", "-o", *resolve.split()], cwd=tmp_path, capture_output=True, text=True)
+    if found.returncode:
+        pytest.skip(f"the artifacts are not in the local Maven repository: {found.stdout.strip()[:300]}")
+    command = ["java", "-cp", (tmp_path / "classpath.txt").read_text(), "Recommend.java", str(index), "user3"]
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    said = subprocess.run(command, cwd=tmp_path, env=quiet, check=True, capture_output=True, text=True).stdout
+    answer = tf.saved_model.load(str(index)).signatures["recommend"](
+        user_id=tf.constant(["user3"]), k=tf.constant(5), ratings=tf.constant("all")
+    )
+    titles, ratings = (answer[name].numpy()[0] for name in ("title", "rating"))
+    rows = [line.split("\t") for line in said.splitlines()]
+    assert [title for title, _ in rows] == [title.decode() for title in titles]
+    # Java writes a float32 by the fewest digits that tell it from all others.
+    assert [np.float32(rating) for _, rating in rows] == ratings.tolist()
