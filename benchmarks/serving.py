@@ -14,7 +14,8 @@ user, and a batch of 256, the best 100 movies are timed in turn, so that a busy 
 - numpy: the query vector by the index's scoring model, then a product, a mask and a partition. No ratings.
 
 Then `twotower batch` recommends 100 movies to every user, and exact search and ScaNN (where it is installed)
-are set side by side on a catalogue of a million movies, of generated vectors. The load of the machine stands
+are set side by side on a catalogue of a million movies, of generated vectors; with filters too, which leave
+movies at random, or whole genres and so of some users' favourites none. The load of the machine stands
 beside each figure: more than the benchmark's own means that others slowed it down.
 """
 
@@ -38,7 +39,8 @@ import tensorflow_recommenders as tfrs
 
 from components.errors import UserError
 from components.export.manifest import SCANN
-from components.export.search import SampleQueries, choose
+from components.export.search import Chosen, SampleQueries, choose
+from components.export.top_k import BiasedBruteForce
 from components.train.scoring import ScoringModel
 from components.vocabulary.interactions import Interactions, UserRatings
 from components.vocabulary.vocabulary import Vocabulary
@@ -47,6 +49,8 @@ K, BATCH, NOTEBOOK_DIMENSION = 100, 256, 32
 # Of the generated catalogue: genres, the width of its vectors (that of a model of so many movies), and the
 # ratings of each user who asks.
 GENRES, MANY_DIMENSION, RATED = 300, 32, 100
+# The shares of the movies, and of the genres, that filters leave.
+LEFT, LEFT_GENRES = (0.001, 0.04, 0.06, 0.2, 0.7), (0.1, 0.3, 0.7)
 SPLIT = {"kind": "random", "seed": 0, "validation_fraction": 0.1, "test_fraction": 0.1}
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
@@ -175,7 +179,8 @@ def search_many(movies: int) -> None:
     random = np.random.default_rng(0)
     genres = random.normal(size=(GENRES, MANY_DIMENSION)).astype(np.float32)
     spread = 0.4 * random.normal(size=(movies, MANY_DIMENSION)).astype(np.float32)
-    vectors = genres[random.integers(0, GENRES, movies)] + spread
+    of_movie = random.integers(0, GENRES, movies)
+    vectors = genres[of_movie] + spread
     biases = np.log1p(random.lognormal(2, 2, movies)).astype(np.float32)
     queries = 0.7 * genres[random.integers(0, GENRES, 100)]
     queries += 0.3 * random.normal(size=queries.shape).astype(np.float32)
@@ -185,13 +190,42 @@ def search_many(movies: int) -> None:
         queries, UserRatings(rated.ravel(), np.full(rated.size, 3.0, np.float32), row_splits)
     )
     try:
-        measured = choose(SCANN, vectors, biases, lambda: questions).measured
+        chosen = choose(SCANN, vectors, biases, lambda: questions)
     except UserError as error:
         print(f"{movies:,} movies: {error}")
         return
+    measured = chosen.measured
     print(f"{movies:,} movies, one query{load()}")
     print(f"  exact  p50 {measured.brute_force_p50_ms:7.2f} ms  recall@{K} 1")
     print(f"  ScaNN  p50 {measured.scann_p50_ms:7.2f} ms  recall@{K} {measured.recall_at_100:.4f}")
+    filter_many(chosen, vectors, biases, of_movie, questions)
+
+
+def filter_many(
+    chosen: Chosen, vectors: np.ndarray, biases: np.ndarray, genre: np.ndarray, questions: SampleQueries
+) -> None:
+    """Prints recall and latency of ScaNN and of exact search with filters, for one query."""
+    random = np.random.default_rng(1)
+    exact = BiasedBruteForce().index_with_bias(vectors, biases)
+    find = [tf.function(one, reduce_retracing=True, autograph=False) for one in (exact.best, chosen.best)]
+    filters = {f"{share:.1%} of the movies": random.random(len(vectors)) < share for share in LEFT}
+    filters |= {
+        f"{share:.0%} of the genres": np.isin(genre, random.permutation(GENRES)[: int(share * GENRES)])
+        for share in LEFT_GENRES
+    }
+    for name, allowed in filters.items():
+        given, recalls, times = tf.constant(allowed), [], []
+        for number, one in enumerate(questions.each()):
+            answers, taken = [], []
+            for search in find:
+                started = time.perf_counter()
+                answers.append(search(one[0], tf.constant(K), *one[1:], given)[1].numpy())
+                taken.append((time.perf_counter() - started) * 1e3)
+            recalls.append(np.isin(*answers).mean())
+            times += [taken] if number else []  # the first call builds the graph
+        (slow, fast), recall = np.median(times, axis=0), np.mean(recalls)
+        print(f"  left {np.count_nonzero(allowed):9,}, {name:22} exact p50 {slow:7.2f} ms", end="")
+        print(f"  ScaNN p50 {fast:7.2f} ms  recall@{K} {recall:.4f}{load()}")
 
 
 def load() -> str:
@@ -204,8 +238,12 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=143_458)
     parser.add_argument("--ratings", type=int, default=17_300_000)
     parser.add_argument("--many-movies", type=int, default=1_000_000, help="generated ones; 0 for none")
+    parser.add_argument("--only-many", action="store_true", help="leave out what needs a model")
     parser.add_argument("--world", default="", help="keep the generated world in this directory, or reuse it")
     arguments = parser.parse_args()
+    if arguments.only_many:
+        search_many(arguments.many_movies)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(arguments.world or scratch)
         paths = [f"--{name}={directory / name}" for name in ("vocabulary", "interactions")]

@@ -34,18 +34,18 @@ def saved_model_digest(directory: Path) -> str:
 
 # What models and indexes of all releases are made of; a test exports every kind, and holds this list to them.
 _OPERATIONS = """
-    Add AddN AddV2 All Any AsString Assert AssignVariableOp BatchMatMulV2 BiasAdd BroadcastTo Cast
+    Add AddN AddV2 All Any ArgMax AsString Assert AssignVariableOp BatchMatMulV2 BiasAdd BroadcastTo Cast
     ConcatV2 Const Cumsum DenseBincount DisableCopyOnRead DivNoNan EnsureShape Equal Erfc ExpandDims Fill
     FloorDiv FloorMod FusedBatchNormV3 GatherNd GatherV2 Greater GreaterEqual HashTableV2 Identity
     IdentityN If IsNan Less LessEqual LogicalAnd LogicalNot LogicalOr LookupTableFindV2
-    LookupTableImportV2 LowerBound MatMul MatrixDiagV3 MatrixInverse Max Maximum Mean Minimum Mul Neg NoOp
-    NotEqual Pack Pad PadV2 PartitionedCall Placeholder Prod RaggedGather RaggedRange RaggedTensorToTensor
-    Range ReadVariableOp RealDiv Relu Reshape ResourceGather Rsqrt Scann>ScannSearchBatched
-    Scann>TensorsToScann ScatterNd ScatterNdNonAliasingAdd Select SelectV2 Shape ShardedFilename Size
-    SparseSegmentSumWithNumSegments Split SplitV Squeeze StatefulPartitionedCall StaticRegexFullMatch
-    StaticRegexReplace StridedSlice StringJoin StringLower StringSplitV2 Sub Sum TensorScatterUpdate Tile
-    TopKV2 Transpose Unique Unpack UnsortedSegmentMax UnsortedSegmentSum UpperBound VarHandleOp Where
-    ZerosLike
+    LookupTableImportV2 LowerBound MatMul MatrixDiagV3 MatrixInverse Max Maximum Mean Min Minimum Mul Neg
+    NoOp NotEqual OnesLike Pack Pad PadV2 PartitionedCall Placeholder Prod RaggedGather RaggedRange
+    RaggedTensorToTensor Range ReadVariableOp RealDiv Relu Reshape ResourceGather Rsqrt
+    Scann>ScannSearchBatched Scann>TensorsToScann ScatterNd ScatterNdNonAliasingAdd Select SelectV2 Shape
+    ShardedFilename Size SparseSegmentSumWithNumSegments Split SplitV Sqrt Squeeze StatefulPartitionedCall
+    StatelessIf StatelessWhile StaticRegexFullMatch StaticRegexReplace StridedSlice StringJoin StringLower
+    StringSplitV2 StringToNumber Sub Sum TensorScatterUpdate Tile TopKV2 Transpose Unique Unpack
+    UnsortedSegmentMax UnsortedSegmentSum UpperBound VarHandleOp Where ZerosLike
 """
 ALLOWED = frozenset(_OPERATIONS.split())
 # What reads and writes files: in the functions that restore and save variables, and nowhere else.

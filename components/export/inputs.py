@@ -15,8 +15,9 @@ from components.export.new_movies import ExtendedScoring, NewMovies, read_new_mo
 from components.ingest.settings import ReadOptions
 from components.train.artifact import model_digest, read_record
 from components.train.scoring import ScoringModel
+from components.vocabulary.attributes import Attributes
 from components.vocabulary.interactions import Interactions, UserRatings
-from components.vocabulary.vocabulary import Vocabulary, load_encoded
+from components.vocabulary.vocabulary import Vocabulary, load_attributes, load_encoded
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Inputs:
     scoring: ScoringModel
     source: SourceModel
     names: Vocabulary
+    attributes: Attributes
     interactions: Interactions
     known: UserRatings  # the ratings of training and validation
     held_out: UserRatings  # those of the test split
@@ -63,7 +65,9 @@ class Inputs:
         new = read_new_movies(movies, model, scoring, options or ReadOptions()) if movies else None
         if new is not None:
             scoring, names = ExtendedScoring(scoring, new), new.extend(names)
-        return cls(Path(model), scoring, source, names, rows, rows.known(), rows.split("test"), new)
+        attributes = Attributes.of(names, load_attributes(vocabulary))
+        ratings = rows.known(), rows.split("test")
+        return cls(Path(model), scoring, source, names, attributes, rows, *ratings, new)
 
     @cached_property
     def packed(self) -> PackedRatings:
@@ -76,9 +80,9 @@ class Inputs:
         return encode_all(self.scoring, self.packed)
 
     @cached_property
-    def rated(self) -> np.ndarray:
-        """Marks the movies with known ratings, bool [M]; the vectors of the others are not trained."""
-        return self.known.movie_counts(len(self.names.movie_ids)) > 0
+    def counts(self) -> np.ndarray:
+        """The known ratings of each movie, int64 [M]; the vectors of those without are not trained."""
+        return self.known.movie_counts(len(self.names.movie_ids))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns the arrays from which `MappedIndex` answers, by name."""
@@ -87,7 +91,7 @@ class Inputs:
         arrays = {
             **movies,
             "year": np.asarray(self.names.years, np.int32),
-            "rated": self.rated,
+            "rated": self.counts > 0,
             # A row for each component, as in `BiasedBruteForce`, each row in one piece: a product with a few
             # queries takes half the time.
             "candidates": np.ascontiguousarray(np.vstack([self.scoring.vectors.T, self.scoring.biases])),

@@ -12,6 +12,7 @@ from components.ingest.dataset import SplitSettings
 from components.ingest.settings import STARS, Feedback
 from components.saved_models import check_operations
 from components.train.settings import current_names
+from components.vocabulary.conditions import Rules
 
 MANIFEST_FILE = "manifest.json"
 
@@ -124,6 +125,8 @@ class IndexManifest(Document, kw_only=True):
     model: SourceModel
     validation: IndexValidation
     signatures: dict[str, Signature]  # by name
+    # The columns that conditions may name, each with the kind of its values, "numbers" or "texts".
+    attributes: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def read_manifest(index: str | Path) -> IndexManifest:
@@ -133,6 +136,16 @@ def read_manifest(index: str | Path) -> IndexManifest:
         raise UserError(f"there is no index at {directory}; export one with `twotower export`")
     cure = f"{directory} is not an index of this release; name a directory written by `twotower export`"
     return read_document(directory / MANIFEST_FILE, IndexManifest, cure)
+
+
+def check_rules(manifest: IndexManifest, rules: Rules) -> None:
+    """Raises `UserError` if the index of this manifest cannot follow `rules`."""
+    if rules.any and "recommend_where" not in manifest.signatures:
+        raise UserError(
+            f"{rules.first_flag}: the index was exported by an earlier release, which had no rules; "
+            "export it anew with `twotower export`"
+        )
+    rules.check(manifest.attributes)
 
 
 def load_index(index: str | Path) -> tuple[IndexManifest, Any]:

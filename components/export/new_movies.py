@@ -37,7 +37,7 @@ class NewMovies:
             movie_ids=np.append(names.movie_ids, np.array(self.movie_ids, object)),
             titles=np.append(names.titles, self.described.titles),
             years=np.append(names.years, self.described.years),
-            genres=None,  # no index has them
+            genres=None if names.genres is None else np.append(names.genres, self.described.genres),
         )
 
 

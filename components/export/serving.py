@@ -1,12 +1,13 @@
 """The SavedModel of the published index: its signatures, its movie table, and how it is assembled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from components.export.attributes import AttributeTable
 from components.export.histories import (
     EncodedUsers,
     Histories,
@@ -16,67 +17,29 @@ from components.export.histories import (
     is_all,
 )
 from components.export.inputs import Inputs
-from components.export.manifest import (
-    ALL,
-    BY_RATING,
-    BY_SCORE,
-    DEFAULT_K,
-    LOWEST_SCORE,
-    Signature,
-)
+from components.export.manifest import ALL, BY_RATING, BY_SCORE, DEFAULT_K, LOWEST_SCORE, Signature
+from components.export.movie_table import MovieTable
 from components.export.new_movies import NewMovieRatings
 from components.export.reasons import Explanation, LeaveOneOut
+from components.export.reranking import (
+    Shift,
+    reorder,
+    score_covariance,
+    score_spread,
+    standard_popularity,
+)
 from components.export.search import Chosen, SampleQueries, choose
 from components.export.top_k import BiasedBruteForce
 from components.export.warmup import Request, write_warmup
 from components.saved_models import SAVED_MODEL
-
-
-class MovieTable(tf.Module):  # type: ignore[misc]
-    """Ids, titles and years of M movies, and one more row that stands for no movie.
-
-    A movie is identified by its row, 0 to M-1, as in the model. Row M, `nothing`, has the id "", the title ""
-    and the year 0: unknown ids map to it, and it pads answers that have fewer movies than requested.
-    """
-
-    def __init__(self, movie_ids: Sequence[str], titles: Sequence[str], years: np.ndarray) -> None:
-        super().__init__(name="catalogue")
-        self.nothing = len(movie_ids)
-        self._movie_ids = tf.Variable([*movie_ids, ""], trainable=False, name="movie_id")
-        self._titles = tf.Variable([*titles, ""], trainable=False, name="title")
-        self._years = tf.Variable(np.append(years, 0).astype(np.int32), trainable=False, name="year")
-        rows = tf.range(self.nothing, dtype=tf.int32)
-        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(list(movie_ids), tf.string), rows)
-        self._rows = tf.lookup.StaticHashTable(initializer, default_value=self.nothing)
-
-    def rows(self, movie_id: tf.Tensor) -> tf.Tensor:
-        """Looks up rows, int32 of the shape of `movie_id` (string); `nothing` for an unknown id."""
-        return self._rows.lookup(movie_id)
-
-    def among(self, movie_id: tf.Tensor) -> tf.Tensor:
-        """Marks the movies that are among `movie_id` (string [m]), bool [M]."""
-        rows = self.rows(movie_id)
-        none, listed = tf.zeros([self.nothing + 1], tf.bool), tf.ones_like(rows, tf.bool)
-        return tf.tensor_scatter_nd_update(none, rows[:, tf.newaxis], listed)[:-1]
-
-    def count_unknown(self, movie_id: tf.Tensor) -> tf.Tensor:
-        """Counts the unknown ids in `movie_id` (string [m]), int32 []."""
-        return tf.math.count_nonzero(self.rows(movie_id) == self.nothing, dtype=tf.int32)
-
-    def describe(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Gathers movie_id and title (string) and year (int32, 0 = unknown), each of the shape of `rows`."""
-        return {
-            "movie_id": tf.gather(self._movie_ids, rows),
-            "title": tf.gather(self._titles, rows),
-            "year": tf.gather(self._years, rows),
-        }
-
+from components.vocabulary.attributes import Attributes
 
 Outputs = dict[str, tf.Tensor]
 
 _STRINGS = tf.TensorSpec([None], tf.string)
 _STRING = tf.TensorSpec([], tf.string)
 _INT = tf.TensorSpec([], tf.int32)
+_SHARE = tf.TensorSpec([], tf.float32)
 
 
 class ServingIndex(tf.Module):  # type: ignore[misc]
@@ -92,8 +55,10 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         movies: MovieTable,
         histories: Histories,
         search: Chosen,
-        rated: np.ndarray,
+        attributes: Attributes,
+        counts: np.ndarray,
         vectors: np.ndarray,
+        biases: np.ndarray,
         new: NewMovieRatings | None = None,
         profiles: np.ndarray | None = None,
     ) -> None:
@@ -104,8 +69,10 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
           movies: its candidates, in their order.
           histories: the ratings of all users.
           search: finds the best candidates.
-          rated: bool [M], true for a movie with known ratings; the vectors of the others are not trained.
+          attributes: of the movies.
+          counts: int64 [M], the known ratings of each movie; the vectors of those without are not trained.
           vectors: float32 [M, d], the candidates'.
+          biases: float32 [M], the candidates'.
           new: rates movies that came after training, which are the last ones.
           profiles: the model's encoding of all users; None encodes each when asked.
         """
@@ -113,7 +80,9 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         # Evaluation finds the scoring model of an index under this name.
         self._scoring = scoring
         self._movies, self._histories = movies, histories
+        self._attributes = AttributeTable(attributes)
         self._new = new
+        rated = counts > 0
         self._encoder = HistoryEncoder(scoring, new)
         has_serving_encoder = "profile" in scoring.signatures
         self._precomputed = (
@@ -127,6 +96,9 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         self._unit_vectors = tf.Variable(vectors / lengths, trainable=False, name="unit_vectors")
         self._rated = tf.Variable(rated, trainable=False, name="rated")
         self._reasons = LeaveOneOut(self._encoder.query, search.score, self._unit_vectors)
+        covariance, popularity = score_covariance(vectors, biases, counts), standard_popularity(counts)
+        self._covariance = tf.Variable(covariance, trainable=False, name="score_covariance")
+        self._popularity = tf.Variable(popularity, trainable=False, name="popularity")
         # Only the variables of the layers: a layer would be saved a second time, as a Keras model.
         self._candidates = [*search.parts, *by_cosine.variables]
 
@@ -134,6 +106,8 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         """Returns the concrete functions by signature name."""
         ranking = {"user_id": _STRINGS, "k": _INT, "ratings": _STRING}
         filters = {"include_rated": tf.TensorSpec([], tf.bool), "exclude": _STRINGS, "only": _STRINGS}
+        filters |= {"order": _STRING, "pool": _INT}
+        rules = {"where": _STRINGS, "boost": _STRINGS, "diversity": _SHARE, "popularity_discount": _SHARE}
         history = {
             "movie_id": _STRINGS,
             "rating": tf.TensorSpec([None], tf.float32),
@@ -142,7 +116,8 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         inputs_of: dict[Callable[..., Outputs], dict[str, tf.TensorSpec]] = {
             self.recommend: ranking,
             self.rank: ranking,
-            self.recommend_filtered: {**ranking, **filters, "order": _STRING, "pool": _INT},
+            self.recommend_filtered: {**ranking, **filters},
+            self.recommend_where: {**ranking, **filters, **rules},
             self.recommend_from_history: {**history, "k": _INT},
             self.explain: {"user_id": _STRING, "recommended": _STRINGS, "ratings": _STRING},
             self.explain_from_history: {
@@ -153,6 +128,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
             self.similar: {"movie_id": _STRINGS, "k": _INT},
             self.history: {"user_id": _STRINGS},
             self.catalogue: {},
+            self.attributes: {},
             self.users: {},
             self.serving_default: {"user_id": _STRINGS},
         }
@@ -188,23 +164,59 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
 
         With the order "rating" the first `pool` movies by score are ordered by predicted rating.
         """
+        none, off = tf.zeros([0], tf.string), tf.constant(0.0)
+        asked = (user_id, k, ratings, include_rated, exclude, only, order, pool)
+        answer = self.recommend_where(*asked, where=none, boost=none, diversity=off, popularity_discount=off)
+        return {name: values for name, values in answer.items() if name != "left"}
+
+    def recommend_where(
+        self,
+        user_id: tf.Tensor,
+        k: tf.Tensor,
+        ratings: tf.Tensor,
+        include_rated: tf.Tensor,
+        exclude: tf.Tensor,
+        only: tf.Tensor,
+        order: tf.Tensor,
+        pool: tf.Tensor,
+        where: tf.Tensor,
+        boost: tf.Tensor,
+        diversity: tf.Tensor,
+        popularity_discount: tf.Tensor,
+    ) -> Outputs:
+        """Does `recommend_filtered` by conditions on attributes too; says how many movies they leave.
+
+        `boost` and `popularity_discount` change the scores, in standard deviations of the user's scores. With
+        a `diversity` over 0 the first `pool` movies by score are reordered by maximal marginal relevance.
+        """
+        for name, share in (("diversity", diversity), ("popularity_discount", popularity_discount)):
+            fits = tf.logical_and(share >= 0.0, share <= 1.0)
+            tf.debugging.Assert(fits, [f'the input "{name}" must be from 0 to 1, not', share])
+        allowed = tf.logical_and(self._movies.choose(only, exclude), self._attributes.fulfilled(where))
+        units = self._attributes.boosted(boost) - popularity_discount * self._popularity
         users = self._histories.users(user_id)
         history = self._histories.read(users, is_all(ratings))
         by_rating = _means_by_rating(order)
-        allowed = tf.logical_or(tf.equal(tf.size(only), 0), self._movies.among(only))
-        allowed = tf.logical_and(allowed, tf.logical_not(self._movies.among(exclude)))
-        wanted = tf.where(by_rating, tf.maximum(k, pool), k)
+        wanted = tf.where(by_rating | (diversity > 0.0), tf.maximum(k, pool), k)
         # The precomputed encoder may not rate movies that are in the history.
         encoded = self._encoder.encode(user_id, history)
-        answer = self._rank(encoded, history.unless(include_rated), wanted, allowed)
-        stars = tf.where(answer["score"] > LOWEST_SCORE, answer["rating"], LOWEST_SCORE)
-        keys = tf.where(by_rating, stars, answer["score"])
-        _, positions = tf.math.top_k(keys, tf.clip_by_value(k, 0, tf.shape(keys)[1]))
+        shift = Shift(score_spread(encoded.query, self._covariance), units)
+        answer = self._rank(encoded, history.unless(include_rated), wanted, allowed, shift)
+        valid = answer["score"] > LOWEST_SCORE
+        keys = tf.where(by_rating, tf.where(valid, answer["rating"], LOWEST_SCORE), answer["score"])
+        vectors = tf.gather(self._unit_vectors, tf.minimum(answer["row"], self._movies.nothing - 1))
+        k = tf.clip_by_value(k, 0, tf.shape(keys)[1])
+        positions = reorder(keys, valid, vectors, diversity, k)
         ordered = {name: tf.gather(values, positions, batch_dims=1) for name, values in answer.items()}
-        movies = self._movies.describe(ordered.pop("row"))
         unknown = self._movies.count_unknown(exclude) + self._movies.count_unknown(only)
-        ignored = tf.fill(tf.shape(users), unknown)
-        return {**movies, **ordered, "known_user": users >= 0, "ignored": ignored}
+        left = tf.math.count_nonzero(allowed, dtype=tf.int32)
+        return {
+            **self._movies.describe(ordered.pop("row")),
+            **ordered,
+            "known_user": users >= 0,
+            "ignored": tf.fill(tf.shape(users), unknown),
+            "left": tf.fill(tf.shape(users), left),
+        }
 
     def serving_default(self, user_id: tf.Tensor) -> Outputs:
         """Does `recommend` with k = 100 and all ratings: the signature for servers that batch requests."""
@@ -285,14 +297,23 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         """Returns the movie table in the order of its rows: movie_id, title, year, each [M]."""
         return self._movies.describe(tf.range(self._movies.nothing))
 
+    def attributes(self) -> Outputs:
+        """Returns the values of the attributes: column, value, and their movies, flat: row, row_splits."""
+        return self._attributes.describe()
+
     def users(self) -> Outputs:
         """Returns the ids of all known users."""
         return {"user_id": self._histories.user_ids()}
 
     def _rank(
-        self, encoded: EncodedUsers, seen: History, k: tf.Tensor, allowed: tf.Tensor | None = None
+        self,
+        encoded: EncodedUsers,
+        seen: History,
+        k: tf.Tensor,
+        allowed: tf.Tensor | None = None,
+        shift: Shift | None = None,
     ) -> Outputs:
-        score, rows = self._best_by_score(encoded.query, k, seen.rows(), seen.movies, allowed)
+        score, rows = self._best_by_score(encoded.query, k, seen.rows(), seen.movies, allowed, shift)
         rating = tf.where(rows < self._movies.nothing, encoded.rate(rows), 0.0)
         return {"row": rows, "score": score, "rating": rating}
 
@@ -303,6 +324,7 @@ def _concrete(method: Callable[..., Outputs], inputs: dict[str, tf.TensorSpec]) 
 
 
 def _means_by_rating(order: tf.Tensor) -> tf.Tensor:
+    """Returns bool [], true for "rating" and false for "score"; else raises InvalidArgumentError."""
     by_rating = tf.equal(order, BY_RATING)
     known = tf.logical_or(by_rating, tf.equal(order, BY_SCORE))
     tf.debugging.Assert(known, [f'the input "order" must be "{BY_SCORE}" or "{BY_RATING}", not', order])
@@ -323,8 +345,10 @@ def assemble(inputs: Inputs, search: Chosen) -> ServingIndex:
         movies=MovieTable(list(names.movie_ids), list(names.titles), names.years),
         histories=Histories(list(names.user_ids), inputs.packed),
         search=search,
-        rated=inputs.rated,
+        attributes=inputs.attributes,
+        counts=inputs.counts,
         vectors=inputs.scoring.vectors,
+        biases=inputs.scoring.biases,
         new=None if inputs.new is None else NewMovieRatings(inputs.new),
         profiles=inputs.profiles,
     )

@@ -99,6 +99,7 @@ def export(
             model=inputs.source,
             validation=validation,
             signatures=signatures,
+            attributes=inputs.attributes.columns,
         )
         write_document(staging / MANIFEST_FILE, manifest)
     return manifest

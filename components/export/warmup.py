@@ -27,10 +27,12 @@ def warmup_requests(user_ids: list[str], movie_ids: list[str]) -> list[Request]:
     """Returns one or more requests for each signature that answers about users and movies."""
     filtered = {"include_rated": False, "exclude": [], "only": [], "order": "rating", "pool": 100}
     rated = {"movie_id": movie_ids, "rating": [3.0] * len(movie_ids)}
+    rules = {"where": ["year!=0"], "boost": ["year>0:0.5"], "diversity": 0.2, "popularity_discount": 0.2}
     requests: list[Request] = [
         ("serving_default", {"user_id": user_ids[:1]}),
         ("serving_default", {"user_id": user_ids}),
         ("recommend_filtered", {"user_id": user_ids[:1], "k": 10, "ratings": ALL, **filtered}),
+        ("recommend_where", {"user_id": user_ids[:1], "k": 10, "ratings": ALL, **filtered, **rules}),
         ("recommend_from_history", {**rated, "row_splits": [0, len(movie_ids)], "k": 10}),
         ("explain", {"user_id": user_ids[0], "recommended": movie_ids, "ratings": ALL}),
         ("explain_from_history", {**rated, "recommended": movie_ids[:1]}),

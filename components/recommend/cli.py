@@ -11,10 +11,12 @@ from components.command import Subcommand, json_option, print_json
 from components.display import printable, stars, table
 from components.errors import UserError
 from components.recommend.titles import titled
+from components.vocabulary.rule_options import rule_options
 
 if TYPE_CHECKING:
     from components.recommend.index import PublishedIndex
     from components.recommend.reasons import Reasons
+    from components.vocabulary.conditions import Rules
 
 
 def version_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -36,7 +38,10 @@ def _reads_an_index(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def ask(registry: str, version: str, index: str, **arguments: Any) -> None:
-        command(published=open_index(registry, version, index), **arguments)
+        published = open_index(registry, version, index)
+        if "rules" in arguments:
+            published.check_rules(arguments["rules"])  # before anything is loaded or fetched
+        command(published=published, **arguments)
 
     return version_options(json_option(ask))
 
@@ -86,6 +91,7 @@ _k = click.option("-k", "--k", default=10, type=click.IntRange(min=1), help="Num
     help="Order by retrieval score, or the best 100 of these by predicted rating.",
 )
 @click.option("--why", is_flag=True, help="Name the rated movies without which the scores would fall most.")
+@rule_options
 @_reads_an_index
 def recommend(
     published: "PublishedIndex",
@@ -99,6 +105,7 @@ def recommend(
     with_rated: bool,
     order: Any,
     why: bool,
+    rules: "Rules",
     as_json: bool,
 ) -> None:
     """Recommend movies to USER, without those that USER has rated; or for the ratings in a file."""
@@ -106,10 +113,13 @@ def recommend(
         raise UserError("give a USER, or a file of ratings with --history")
     if history:
         others = {"--exclude": exclude, "--only": only, "--with-rated": with_rated, "--known": known != "all"}
+        others[rules.first_flag] = rules.any
         if used := [flag for flag, value in others.items() if value]:
             raise UserError(f"{used[0]} is for a USER; leave it out with --history")
         _recommend_to_own(published, history, rating_scale, k, order, why, as_json)
         return
+    for line in published.warnings(rules):
+        click.echo(f"warning: {line}", err=True)
     answer = published.recommend(
         [user],
         k,
@@ -118,16 +128,21 @@ def recommend(
         exclude=[published.find_movie(movie)["movie_id"] for movie in exclude],
         only=[published.find_movie(movie)["movie_id"] for movie in only],
         order=order,
+        rules=rules,
     )
     movies, known_user = answer.movies(0), bool(answer.known_user[0])
     reasons = published.explain(user, _ids(movies), known) if why else None
     if as_json:
-        print_json({"user_id": user, "known_user": known_user, **_with_reasons(movies, reasons)})
+        count = {} if answer.left is None else {"left": answer.left}
+        print_json({"user_id": user, "known_user": known_user, **count, **_with_reasons(movies, reasons)})
         return
     if not known_user:
         click.echo(f"Nothing is known of user {user}: these are the most popular movies.", err=True)
+    if rules.where:
+        click.echo(f"--where leaves {answer.left:,} of {len(published.movie_ids):,} movies.", err=True)
     if not movies:
         left = "--only and --exclude leave no other movie" if only or exclude else "there is no other"
+        left = "the conditions leave no other movie" if rules.where else left
         click.echo(f"Nothing to recommend: user {user} has rated every movie that can be; {left}.", err=True)
     _show_recommendations(f"For user {user}", movies, published, reasons)
 

@@ -1,4 +1,4 @@
-"""Python interface of a published index, and the example user that a run shows at its end."""
+"""Python interface of a published index."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from components.export.manifest import (
     BRUTE_FORCE,
     MANIFEST_FILE,
     MOST_EXPLAINED,
+    check_rules,
     load_index,
     read_manifest,
 )
@@ -24,6 +25,7 @@ from components.ingest.implicit import count_of
 from components.ingest.settings import STARS
 from components.recommend.reasons import Reasons
 from components.recommend.titles import Titles
+from components.vocabulary.conditions import NO_RULES, TEXTS, Rules
 from components.vocabulary.interactions import chunks
 
 
@@ -88,6 +90,7 @@ class Recommendations:
     score: npt.NDArray[np.float32]  # float32 [n, k], comparable for one user only
     rating: npt.NDArray[np.float32] | None  # float32 [n, k], predicted, in stars
     known_user: npt.NDArray[np.bool_]  # bool [n]; an unknown user gets the most popular movies
+    left: int | None = None  # movies of the catalogue that the filter leaves; None if it was not asked for
 
     def movies(self, row: int) -> list[dict[str, Any]]:
         """Returns the movies for one user without the padding: movie_id, title, year, score, rating."""
@@ -150,6 +153,7 @@ class PublishedIndex:
         only: Sequence[str] = (),
         order: Order = "score",
         pool: int = POOL,
+        rules: Rules = NO_RULES,
     ) -> Recommendations:
         """Finds the k best movies, at most the whole catalogue, that each user has not rated.
 
@@ -160,34 +164,72 @@ class PublishedIndex:
           exclude: ids of movies never to recommend.
           only: ids of the movies to choose from; empty for all.
           order: "rating" orders the `pool` movies with the best scores by predicted rating.
+          rules: filter by attributes, boosts, variety, and discount of popular movies.
 
-        Raises `UserError` if the order is by rating, and the index predicts none.
+        Raises `UserError` if the order is by rating and the index predicts none, or as `check_rules` does.
         """
         if order == "rating":
             self.require_ratings("--order rating")
         signature, inputs = "recommend", dict[str, Any](k=k, ratings=known)
-        if include_rated or exclude or only or order != "score":
+        if rules.any or include_rated or exclude or only or order != "score":
             signature = "recommend_filtered"
             inputs |= {"include_rated": include_rated, "exclude": exclude, "only": only}
             inputs |= {"order": order, "pool": pool}
+        if rules.any:
+            self.check_rules(rules)
+            signature = "recommend_where"
+            inputs |= {**vars(rules), "pool": rules.pool(k, pool)}
         answer = joined([self._ask(signature, user_id=some, **inputs) for some in batches(user_ids, _BATCH)])
-        found = {field.name: answer[field.name] for field in fields(Recommendations)}
-        return Recommendations(**found if self.rates else {**found, "rating": None})
+        left = int(answer.pop("left")[0]) if rules.any and len(user_ids) else None
+        found: dict[str, Any] = {field.name: answer.get(field.name) for field in fields(Recommendations)}
+        return Recommendations(**{**found, "left": left, "rating": found["rating"] if self.rates else None})
 
-    def ranking(self, user_ids: Sequence[str], k: int, known: Known = "all") -> dict[str, npt.NDArray[Any]]:
+    def check_rules(self, rules: Rules) -> None:
+        """Raises `UserError` if the index cannot follow `rules`: a column is not there, or it is too old."""
+        check_rules(self.manifest, rules)
+
+    @cached_property
+    def attributes(self) -> dict[str, dict[str, int]]:
+        """The values of each column that conditions may name, with the number of movies of each."""
+        found: dict[str, dict[str, int]] = {name: {} for name in self.manifest.attributes}
+        if found:
+            answer = self._ask("attributes")
+            counts = np.diff(answer["row_splits"]).tolist()
+            for column, value, count in zip(answer["column"], answer["value"], counts, strict=True):
+                found[column][value] = count
+        return found
+
+    def count_left(self, rules: Rules) -> int:
+        """Counts the movies that the filter leaves. Raises `UserError` as `check_rules` does."""
+        left = self.recommend([""], 0, rules=rules).left
+        return len(self.movie_ids) if left is None else left
+
+    def warnings(self, rules: Rules) -> list[str]:
+        """Returns a line for each text in a condition that no movie has."""
+        if not (rules.where or rules.boost):
+            return []
+        kinds = self.manifest.attributes
+        return rules.warnings({name: of for name, of in self.attributes.items() if kinds[name] == TEXTS})
+
+    def ranking(
+        self,
+        user_ids: Sequence[str],
+        k: int,
+        known: Known = "all",
+        rules: Rules = NO_RULES,
+        order: Order = "score",
+    ) -> dict[str, npt.NDArray[Any]]:
         """Does `recommend` in one request, for bulk work: row, score, rating if it rates, known_user.
 
-        A row is a position in `movie_ids`; their number stands for no movie.
+        A row is a position in `movie_ids`; their number stands for no movie. `order` is for `rules` only.
         """
-        signature = "rank" if "rank" in self.manifest.signatures else "recommend"
-        answer = self._ask(signature, user_id=user_ids, k=k, ratings=known)
-        ranked = {name: answer[name] for name in (*self._figures, "known_user")}
-        if signature == "rank":
-            return {"row": answer["row"], **ranked}
-        # An index of an earlier release.
-        ids = answer["movie_id"]
-        rows = [self._row_of.get(movie_id, len(self._row_of)) for movie_id in ids.ravel()]
-        return {"row": np.array(rows, np.int32).reshape(ids.shape), **ranked}
+        if rules.any or "rank" not in self.manifest.signatures:
+            found = self.recommend(user_ids, k, known, order=order, rules=rules)
+            rows = [self._row_of.get(movie_id, len(self._row_of)) for movie_id in found.movie_id.ravel()]
+            figures = {name: getattr(found, name) for name in (*self._figures, "known_user")}
+            return {"row": np.array(rows, np.int32).reshape(found.movie_id.shape), **figures}
+        answer = self._ask("rank", user_id=user_ids, k=k, ratings=known)
+        return {name: answer[name] for name in ("row", *self._figures, "known_user")}
 
     def recommend_from_history(self, history: Mapping[str, float], k: int) -> list[dict[str, Any]]:
         """Finds the k best movies for ratings, movie id -> stars; unknown movies are left out.

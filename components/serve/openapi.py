@@ -52,6 +52,10 @@ _EXAMPLES = {
     "ratings": "all",
     "order": "score",
     "pool": 100,
+    "where": ["year>=1990"],
+    "boost": ["year<1950:-0.5"],
+    "diversity": 0.3,
+    "popularity_discount": 0.1,
 }
 _ZEROS = {"DT_STRING": "", "DT_INT32": 0, "DT_INT64": 0, "DT_FLOAT": 0.0, "DT_BOOL": False}
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from components.errors import UserError
 from components.recommend.index import PublishedIndex
+from components.vocabulary.conditions import Rules
 
 # Enough rows to build and optimise every graph.
 _WARM_UP_ROWS = 3
@@ -48,6 +49,8 @@ class ServedIndex(PublishedIndex):
 
         if signature == "rate" or inputs.get("order") == "rating":
             self.require_ratings(signature)
+        if signature == "recommend_where":
+            self.check_rules(Rules(_texts(inputs["where"]), _texts(inputs["boost"])))
 
         try:
             answer = self._ask(signature, **inputs)
@@ -122,6 +125,10 @@ class Served:
 def _words(text: str) -> str:
     """Returns the words of a title, each after one space, in lower case."""
     return " " + re.sub(r"\W+", " ", text.casefold()).strip()
+
+
+def _texts(values: list[str | bytes]) -> list[str]:
+    return [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
 
 
 def _complaint(message: str) -> str:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.export.manifest import LOWEST_SCORE
+from components.export.reranking import Shift
 from components.export.top_k import BiasedBruteForce
 
 pytestmark = pytest.mark.tensorflow
@@ -48,6 +49,29 @@ def test_finds_what_a_stable_sort_puts_first(search):
     values = np.take_along_axis(expected, order, axis=1)
     np.testing.assert_array_equal(scores, values)
     np.testing.assert_array_equal(found, np.where(values == LOWEST_SCORE, len(vectors), order))
+
+
+@settings(max_examples=80, deadline=None)
+@given(searches(), st.integers(0, 10**6))
+def test_the_best_among_some_are_the_best_with_the_others_left_out(search, seed):
+    vectors, biases, queries, k, excluded = search
+    index = BiasedBruteForce().index_with_bias(vectors, biases)
+    rows, movies = (np.array([pair[side] for pair in excluded], np.int64) for side in (0, 1))
+    random = np.random.default_rng(seed)
+    allowed = random.random(len(vectors)) < 0.5
+    shift = Shift(
+        tf.constant(random.integers(0, 3, len(queries)), tf.float32),
+        tf.constant(random.integers(-1, 2, len(vectors)), tf.float32),
+    )
+    given = tf.constant(queries), k, tf.constant(rows), tf.constant(movies.astype(np.int32))
+    some = index.best_among(*given, tf.constant(np.flatnonzero(allowed).astype(np.int32)), shift)
+    for one, other in zip(some, index.best(*given, tf.constant(allowed), shift), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    expected = queries @ vectors.T + biases + np.outer(shift.spread, shift.units)
+    expected[rows, movies] = expected[:, ~allowed] = LOWEST_SCORE
+    best = -np.sort(-expected, axis=1)[:, : max(k, 0)]
+    np.testing.assert_array_equal(some[0], best)
 
 
 def test_answers_like_the_layer_of_tfrs():

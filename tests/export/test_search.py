@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from components.documents import plain
 from components.errors import UserError
-from components.export import search
+from components.export import search, top_k
 from components.export.manifest import LOWEST_SCORE
+from components.export.reranking import Shift
 from components.export.search import SampleQueries, choose
 from components.export.top_k import FEWEST_MOVIES, ScannSearch
 from components.vocabulary.interactions import UserRatings
@@ -171,6 +172,44 @@ def test_a_restriction_is_searched_exactly(scann, asked, world):
     scores, found = scann[0].best(queries, 10, rows, movies, allowed)
     assert set(found.numpy().ravel()) <= {*range(0, MOVIES, 1000), MOVIES}
     assert (scores.numpy() > LOWEST_SCORE).sum() >= 7 * USERS
+
+
+@pytest.mark.parametrize("every", [2, 7])
+def test_a_filter_that_leaves_many_is_searched_by_scann(scann, asked, world, monkeypatch, every):
+    monkeypatch.setattr(top_k, "_MOST_EXACT", 100)
+    approximate, exact = scann
+    queries, rows, movies = asked
+    allowed = tf.range(MOVIES) % every == 0
+    scores, found = approximate.best(queries, 10, rows, movies, allowed)
+    _, best = exact.best(queries, 10, rows, movies, allowed)
+    assert (found.numpy() % every == 0).all()
+    both = [set(one) & set(other) for one, other in zip(found.numpy(), best.numpy(), strict=True)]
+    assert sum(map(len, both)) >= 0.98 * USERS * 10
+    every_score = queries.numpy() @ world[0].T + world[1]
+    np.testing.assert_allclose(scores, np.take_along_axis(every_score, found.numpy(), axis=1), rtol=1e-5)
+
+
+def test_what_a_filter_takes_from_scann_is_searched_exactly(scann, asked, world, monkeypatch):
+    """A filter that leaves what the users like least."""
+    monkeypatch.setattr(top_k, "_MOST_EXACT", 100)
+    approximate, exact = scann
+    query = [one[:1] for one in asked[:1]]
+    nothing = tf.zeros([0], tf.int64), tf.zeros([0], tf.int32)
+    worst = (query[0].numpy() @ world[0].T + world[1])[0]
+    allowed = tf.constant(worst < np.median(worst))
+    for one, other in zip(
+        *(one.best(*query, 10, *nothing, allowed) for one in (approximate, exact)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_shifted_scores_are_searched_exactly(scann, asked):
+    queries, rows, movies = asked
+    shift = Shift(tf.linspace(0.1, 1.0, USERS), tf.cast(tf.range(MOVIES) % 3, tf.float32))
+    for allowed in (None, tf.range(MOVIES) % 2 == 0):
+        answers = [one.best(queries, 10, rows, movies, allowed, shift) for one in scann]
+        np.testing.assert_allclose(answers[0][0], answers[1][0], rtol=1e-5)
+        np.testing.assert_array_equal(answers[0][1], answers[1][1])
 
 
 def test_the_partition_outlives_its_searcher(scann, asked, world, tmp_path):

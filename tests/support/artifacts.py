@@ -25,6 +25,7 @@ def write_vocabulary(
     years: Sequence[int],
     training_users: int,
     genres: Sequence[str] | None = None,
+    attributes: Mapping[str, Sequence[Any]] | None = None,
 ) -> None:
     """Writes a Vocabulary; a year of 0 is none. Without `genres` it is as version 0.1 wrote it."""
     directory.mkdir(parents=True)
@@ -36,6 +37,9 @@ def write_vocabulary(
     }
     if genres is not None:
         movies["genres"] = pa.array(genres, pa.string())
+    if attributes:
+        columns = [pa.array(values) for values in attributes.values()]
+        movies["attributes"] = pa.StructArray.from_arrays(columns, [*attributes])
     pq.write_table(pa.table(movies), directory / "movies.parquet")
     summary = VocabularySummary(training_users=training_users, users=len(user_ids), movies=len(movie_ids))
     write_document(directory / "vocabulary.json", summary)

@@ -21,6 +21,9 @@ class World:
     biases: np.ndarray
     known: dict[str, dict[int, float]]
     held_out: dict[str, dict[int, float]]
+    # What a movie table may say besides; without genres, the vocabulary is as version 0.1 wrote it.
+    genres: list[str] | None = None
+    attributes: dict[str, list[Any]] | None = None
 
     @property
     def user_ids(self):
@@ -66,9 +69,8 @@ class World:
             settings={"dimension": 2},
             split={"kind": "random", "seed": 1, "validation_fraction": 0.0, "test_fraction": 0.1},
         )
-        write_vocabulary(
-            directory / "vocabulary", self.user_ids, self.movie_ids, self.titles, self.years, training_users
-        )
+        catalogue = (self.movie_ids, self.titles, self.years, training_users, self.genres, self.attributes)
+        write_vocabulary(directory / "vocabulary", self.user_ids, *catalogue)
         splits = {"train": self.known, "validation": {}, "test": self.held_out}
         write_interactions(
             directory / "interactions",
