@@ -121,8 +121,10 @@ RENAMED = {"index": "index_kind", "batch": "batch_k"}
 def pipeline_inputs() -> dict[str, Input]:
     """Returns the inputs of the checked-in pipeline by name, those that must be given first."""
     from components.ingest.step import ingest
+    from components.recommend.step import batch
 
     several = {name for name, declared in inputs_of(ingest).items() if declared.several}
+    several |= {f"batch_{name}" for name, declared in inputs_of(batch).items() if declared.several}
     with CHECKED_IN.open(encoding="utf-8") as package:
         document = next(yaml.load_all(package, Loader=yaml.CSafeLoader))
     found = []
@@ -150,11 +152,17 @@ def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
     from components.recommend.step import batch
     from components.train import settings
     from components.train.step import train
+    from components.vocabulary.conditions import Rules
 
     given = {name: declared.default for name, declared in pipeline_inputs().items()} | dict(values)
     for step in (ingest, train, evaluate, export):
         check_inputs(step, values)
     dataclasses.replace(inputs_of(batch)["k"], name="batch_k").check(given["batch_k"])
+    names = ("where", "boost", "diversity", "popularity_discount")
+    try:
+        Rules.of(*(given[f"batch_{name}"] for name in names))
+    except UserError as error:
+        raise UserError(f"--batch-{str(error).removeprefix('--')}") from error
     options = ReadOptions.read(given[INGEST_SETTINGS])
     check_feedback(options, given["rating_scale"])
     parse_columns(given["columns"], given["format"], bool(options.user), options.implicit)

@@ -60,6 +60,10 @@ def training(
     max_latency_ms: float = 50.0,
     memory_gb: float = 1.5,
     batch_k: int = 0,
+    batch_where: str = "",
+    batch_boost: str = "",
+    batch_diversity: float = 0.0,
+    batch_popularity_discount: float = 0.0,
     fail_when_refused: bool = False,
     skip_unchanged: bool = False,
     time_budget: float = 0.0,
@@ -92,6 +96,12 @@ def training(
         the work spills to disk.
       seed: Decides the split, the order of training and the initial weights.
       batch_k: Movies that are recommended to every user after publishing, in a Parquet file; 0 writes none.
+      batch_where: Condition that these movies fulfil, such as year>=1990; several, which all hold, as a JSON
+        list.
+      batch_boost: Condition and number, such as genre=Comedy:1.5: raises the scores of these movies by so
+        many standard deviations; several as a JSON list.
+      batch_diversity: Variety of these lists, 0 to 1, by maximal marginal relevance.
+      batch_popularity_discount: How much the scores of popular movies are lowered for these lists, 0 to 1.
       fail_when_refused: Whether a refusal fails the run.
       image: The container image that every step runs on.
       index: The old name of index_kind, for one release.
@@ -189,7 +199,15 @@ def training(
                     champion_sequence=prepared.outputs["sequence"],
                     run_id=run_id,
                 )
-                recommended = recommend_to_all(index=exported.outputs["index"], k=batch_k, old_k=batch)
+                recommended = recommend_to_all(
+                    index=exported.outputs["index"],
+                    k=batch_k,
+                    old_k=batch,
+                    where=batch_where,
+                    boost=batch_boost,
+                    diversity=batch_diversity,
+                    popularity_discount=batch_popularity_discount,
+                )
             with dsl.If(evaluated.outputs["publish"] == False, name="Not good enough"):  # noqa: E712
                 refused = refuse(
                     **described,

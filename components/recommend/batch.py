@@ -25,6 +25,7 @@ from components.progress import Progress, log
 from components.recommend.index import POOL, Known, Order, PublishedIndex
 from components.registry.registry import cache_directory
 from components.storage import is_remote, open_storage
+from components.vocabulary.conditions import NO_RULES, Rules
 from components.vocabulary.interactions import chunks
 
 SCHEMA = pa.schema(
@@ -63,6 +64,7 @@ class BatchPlan(Document):
     known: Known
     users: str
     order: Order = "score"
+    rules: Rules = NO_RULES
 
 
 @dataclass(frozen=True)
@@ -81,28 +83,34 @@ def write_recommendations(
     output: str | Path,
     known: Known = "all",
     order: Order = "score",
+    rules: Rules = NO_RULES,
 ) -> BatchSummary:
     """Writes the k best movies for each of `users`, in their order, to the file `output`.
 
     `output` is a path, gs:// or s3:// URI. By .csv or .jsonl at its end it is CSV or JSON lines, with title
     and year, else Parquet. Finished parts are kept beside it, or in the local cache if it is in a bucket,
     until it is complete: the same call, repeated after a kill, resumes after the last part.
-    Memory use does not depend on the number of users. Raises `UserError` if `output` cannot be written, or
-    the order is by rating and the index predicts none.
+    Memory use does not depend on the number of users. Raises `UserError` if `output` cannot be written, the
+    order is by rating and the index predicts none, or the index cannot follow the `rules`.
     """
     if order == "rating":
         index.require_ratings("--order rating")
+    if rules.any:
+        log(f"the rules leave {index.count_left(rules):,} of {len(index.movie_ids):,} movies")
     parts, deliver = _destination(str(output))
     digest = hashlib.sha256("\n".join(users).encode()).hexdigest()
     movies = pa.array(index.movie_ids, pa.string())
 
     def ask(some: Sequence[str]) -> pa.Table:
+        if rules.any:
+            return _table(some, movies, index.ranking(some, k, known, rules, order))
         if order == "score":
             return _table(some, movies, index.ranking(some, k, known))
         return _table(some, movies, _by_rating(index.ranking(some, max(k, POOL), known), k, len(movies)))
 
     try:
-        _open_parts(parts, BatchPlan(manifest=index.manifest, k=k, known=known, users=digest, order=order))
+        plan = BatchPlan(manifest=index.manifest, k=k, known=known, users=digest, order=order, rules=rules)
+        _open_parts(parts, plan)
         with _writer(parts / "whole", PurePosixPath(str(output)).suffix, index) as write:
             rows = _join(_write_parts(parts, users, ask, _schema(index)), write)
         deliver(parts / "whole")

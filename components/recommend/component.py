@@ -14,9 +14,24 @@ from components.recommend import step
     old_k="The value of the pipeline's old input `batch`, for one release.",
 )
 def batch(
-    index: dsl.Input[dsl.Model], recommendations: dsl.Output[dsl.Dataset], k: int = 100, old_k: int = 0
+    index: dsl.Input[dsl.Model],
+    recommendations: dsl.Output[dsl.Dataset],
+    k: int = 100,
+    old_k: int = 0,
+    where: str = "",
+    boost: str = "",
+    diversity: float = 0.0,
+    popularity_discount: float = 0.0,
 ) -> None:
     from components.declaration import renamed
     from components.recommend import step
 
-    step.batch(index=index.path, output=recommendations.path, k=renamed("batch", old_k, "batch_k", k))
+    step.batch(
+        index=index.path,
+        output=recommendations.path,
+        k=renamed("batch", old_k, "batch_k", k),
+        where=where,
+        boost=boost,
+        diversity=diversity,
+        popularity_discount=popularity_discount,
+    )

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import click
 
 from components.command import subcommand
-from components.declaration import REQUIRED, Choice, Range
+from components.declaration import REQUIRED, Choice, Range, Several
 from components.progress import log
 from components.recommend.cli import KNOWN, OLD_NAMES, ORDERS, find_index, version_options
 from components.step import step
+from components.vocabulary.conditions import Rules
 
 if TYPE_CHECKING:
     from components.recommend.batch import BatchSummary
@@ -24,6 +25,10 @@ def batch(
     k: Annotated[int, Range(0)] = 100,
     known: Annotated[str, Choice(*KNOWN)] = "all",
     order: Annotated[str, Choice(*ORDERS)] = "score",
+    where: Annotated[str, Several()] = "",
+    boost: Annotated[str, Several()] = "",
+    diversity: Annotated[float, Range(0, 1)] = 0.0,
+    popularity_discount: Annotated[float, Range(0, 1)] = 0.0,
 ) -> "BatchSummary | None":
     """Recommends to many users, into one file. Repeated after a kill, it resumes.
 
@@ -38,19 +43,31 @@ def batch(
         hand only: the pipeline reads all.
       order: "score", or "rating" for the 100 best by score in the order of their predicted ratings. By hand
         only: the pipeline orders by score.
+      where: Condition that the movies fulfil, such as year>=1990 or genre=Comedy|Drama; several, all of which
+        hold, as a JSON list.
+      boost: Condition and number, such as genre=Comedy:1.5, by so many standard deviations of a user's scores
+        those of these movies are raised; several as a JSON list.
+      diversity: Variety of each list, by maximal marginal relevance.
+      popularity_discount: How much the scores of popular movies are lowered.
 
     Raises:
-      UserError: if the index cannot be loaded, the users cannot be read, or `output` cannot be written.
+      UserError: if the index cannot be loaded or cannot follow the rules, the users cannot be read, or
+        `output` cannot be written.
     """
+    rules = Rules.of(where, boost, diversity, popularity_discount)
     if not k:
         log("no recommendations are asked for")
         return None
+    from components.export.manifest import check_rules, read_manifest
     from components.recommend.batch import read_users, write_recommendations
     from components.recommend.index import PublishedIndex
 
+    check_rules(read_manifest(index), rules)
     published = PublishedIndex.load(index)
+    for line in published.warnings(rules):
+        log(f"warning: {line}")
     asked = cast("Known", known), cast("Order", order)
-    return write_recommendations(published, read_users(users, published), k, output, *asked)
+    return write_recommendations(published, read_users(users, published), k, output, *asked, rules)
 
 
 @subcommand(batch, without=("index",), defaults={"users": REQUIRED}, short={"k": "-k"}, renamed=OLD_NAMES)

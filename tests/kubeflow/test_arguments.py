@@ -68,6 +68,8 @@ def test_what_cannot_be_read_is_named_with_its_cure(parameters, texts, says):
         (["time_budget=2"], "--time-budget 2 is too short"),
         (["movies=-"], "--param movies=-: a cluster does not have the standard input; name a file"),
         (["batch_k=-3"], "--batch-k -3: give a whole number, at least 0"),
+        (["batch_where=year"], '--batch-where "year" is no condition; write a column'),
+        (["batch_diversity=2"], "--batch-diversity 2: give a number, 0 to 1"),
         (["columns=user"], "--columns user is not understood"),
         (["rating_scale=5"], "--rating-scale 5 is not understood"),
         (["min_top_100_accuracy=50"], "--min-top-100-accuracy 50: give a number, 0 to 1"),

@@ -1,5 +1,6 @@
 """Recommendations for many users in one file."""
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,10 @@ from components.errors import UserError
 from components.recommend import batch as batch_module
 from components.recommend.batch import read_users
 from components.recommend.batch import write_recommendations as batch
+from components.recommend.index import PublishedIndex
 from components.recommend.step import batch as batch_step
 from components.storage import open_storage
+from components.vocabulary.conditions import Rules
 from pipelines.cli import twotower
 
 pytestmark = pytest.mark.tensorflow
@@ -220,3 +223,25 @@ def test_the_command_writes_the_file_and_says_how_much(index_directory, tmp_path
 def test_a_byte_order_mark_is_no_part_of_an_id(tmp_path: Path) -> None:
     (tmp_path / "users.txt").write_text("\ufeff7\n8\n", encoding="utf-8")
     assert read_users(str(tmp_path / "users.txt"), None) == ["7", "8"]  # type: ignore[arg-type]
+
+
+def test_rules_hold_for_every_user(world, index, index_directory, tmp_path, capsys):
+    conditions = json.dumps(["genre=Comedy", "minutes<95"])
+    inputs = {"where": conditions, "boost": "genre=Drama:0.5", "diversity": 0.3, "popularity_discount": 0.2}
+    output = tmp_path / "x.parquet"
+    batch_step(index=str(index_directory), output=str(output), k=4, **inputs)
+    rows = pq.read_table(output).to_pandas()
+    rules = Rules(["genre=Comedy", "minutes<95"], ["genre=Drama:0.5"], 0.3, 0.2)
+    answer = index.recommend(index.user_ids, 4, rules=rules)
+    expected = [movie for of_user in answer.movie_id for movie in of_user if movie]
+    assert rows["movie_id"].tolist() == expected
+    assert {int(movie[1:]) % 2 for movie in expected} == {0}
+    assert "the rules leave 18 of 40 movies" in capsys.readouterr().err
+
+
+def test_rules_that_the_index_cannot_follow_are_found_before_it_is_loaded(
+    index_directory, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(PublishedIndex, "load", lambda *_: pytest.fail("was loaded"))
+    with pytest.raises(UserError, match="no column"):
+        batch_step(index=str(index_directory), output=str(tmp_path / "x.csv"), where="yaer>1")
