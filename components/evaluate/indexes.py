@@ -11,10 +11,12 @@ from components.errors import UserError
 from components.evaluate.champion import ChampionComparison, DataChange, Opener
 from components.evaluate.held_out import HeldOut, NamedRatings, read_ratings
 from components.evaluate.verdict import ComparedChampion
-from components.export.manifest import load_index
+from components.export.manifest import check_rules, load_index, read_manifest
 from components.ingest.dataset import SplitSettings
 from components.ingest.settings import Feedback, ReadOptions
 from components.progress import log
+from components.vocabulary.attributes import Attributes
+from components.vocabulary.conditions import NO_RULES, NUMBERS, Rules
 from components.vocabulary.data_summary import DataSummary
 from components.vocabulary.interactions import UserRatings, chunks
 from components.vocabulary.vocabulary import Vocabulary
@@ -41,6 +43,7 @@ class IndexedModel:
     fingerprint: str  # of the data
     split: SplitSettings  # of the data
     feedback: Feedback  # of the data
+    kinds: dict[str, str]  # of the attributes' columns, by name
     _loaded: Any = field(repr=False)  # the signatures hold the loaded object's variables only weakly
 
     @classmethod
@@ -63,8 +66,21 @@ class IndexedModel:
             fingerprint=manifest.fingerprint,
             split=manifest.split,
             feedback=manifest.feedback,
+            kinds=manifest.attributes,
             _loaded=loaded,
         )
+
+    def attributes(self, movie_ids: Array) -> Attributes:
+        """Returns the attributes of the movies of a larger catalogue, str objects [M]."""
+        answer = {name: value.numpy() for name, value in self._loaded.signatures["attributes"]().items()}
+        columns, written = _text(answer["column"]), _text(answer["value"])
+        row_of = {movie: row for row, movie in enumerate(movie_ids)}
+        rows = np.array([row_of[movie] for movie in self.movie_ids], np.int32)
+        values = {
+            name: written[columns == name].astype(np.float64 if kind == NUMBERS else object)
+            for name, kind in self.kinds.items()
+        }
+        return Attributes(len(movie_ids), values, answer["row_splits"], rows[answer["row"]])
 
 
 def _ratings(signatures: Any, movie_ids: Array) -> tuple[NamedRatings, NamedRatings]:
@@ -102,10 +118,17 @@ class ComparedIndexes(NamedTuple):
     comparison: ChampionComparison
     held_out: HeldOut
     vocabulary: Vocabulary
+    indexed: IndexedModel
 
 
 def compare_indexes(
-    index: str, against: str, registry: str, ratings: str, columns: str, ingest_settings: dict[str, Any]
+    index: str,
+    against: str,
+    registry: str,
+    ratings: str,
+    columns: str,
+    ingest_settings: dict[str, Any],
+    rules: Rules = NO_RULES,
 ) -> ComparedIndexes:
     """Prepares the evaluation of the model of an index beside that of another one.
 
@@ -118,8 +141,11 @@ def compare_indexes(
       ratings: files of held-out ratings; "" for the test rows that the indexes hold.
       columns: of these files, where their layout is not known.
       ingest_settings: options of reading them, by name.
+      rules: which `index` has to be able to follow.
     """
-    mine = IndexedModel.load(_directory(index, registry))
+    directory = _directory(index, registry)
+    check_rules(read_manifest(directory), rules)
+    mine = IndexedModel.load(directory)
     theirs = IndexedModel.load(_directory(against, registry)) if against else None
     both = [mine, theirs] if theirs else [mine]
     if theirs and mine.feedback != theirs.feedback:
@@ -140,7 +166,7 @@ def compare_indexes(
     held_out = replace(held_out, fingerprint=mine.fingerprint, split=mine.split, feedback=mine.feedback)
     trained = _summary(mine, held_out, names)
     comparison = _comparison(trained, theirs, against, held_out, names)
-    return ComparedIndexes(lambda: mine.scoring, trained, comparison, held_out, names)
+    return ComparedIndexes(lambda: mine.scoring, trained, comparison, held_out, names, mine)
 
 
 def _directory(name: str, registry: str) -> Path:

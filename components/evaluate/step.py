@@ -14,11 +14,15 @@ from components.metrics import RULE_METRICS
 from components.outputs import write_json
 from components.progress import log
 from components.step import step
+from components.vocabulary.conditions import Rules
+from components.vocabulary.rule_options import rule_options
 
 if TYPE_CHECKING:
     from components.evaluate.gate import GateSettings
     from components.evaluate.measure import Evaluation
+    from components.evaluate.serving_rules import RulesReport
     from components.evaluate.verdict import Verdict
+    from components.vocabulary.attributes import Attributes
 
 
 _MARGINS = NamedNumbers(*(metric.rule for metric in RULE_METRICS))
@@ -162,28 +166,33 @@ _OF_A_MODEL = ("model", "interactions", "vocabulary", "output")
 )
 @click.option("--registry", default="registry", help="With --index, the registry of the versions.")
 @setting_flags(ReadOptions, INGEST_SETTINGS)
-def evaluate_command(**inputs: Any) -> None:
+@rule_options
+def evaluate_command(rules: Rules, **inputs: Any) -> None:
     """Measures a model beside the champion and baselines, and decides whether it may go live.
 
     As a step of the pipeline it takes --model, --champion, --interactions, --vocabulary and --output. Any two
     exported indexes are compared with --index A --against B, on rows that neither was trained on.
+    With --where, --boost, --diversity or --popularity-discount a table says what these rules of serving cost
+    the model on the held-out rows; the verdict is about the model without them.
     """
     from rich.console import Console
 
     from components.evaluate.console import verdict_tables
+    from components.evaluate.serving_rules import rules_table
     from components.evaluate.verdict import load_verdict
 
     of_ratings = ("ratings", "columns", INGEST_SETTINGS)
     of_indexes = {name: inputs.pop(name) for name in ("index", "against", "registry", *of_ratings)}
     if of_indexes["index"]:
-        verdict = _evaluate_indexes(of_indexes, inputs).verdict
+        evaluation, report = _evaluate_indexes(of_indexes, inputs, rules)
+        verdict = evaluation.verdict
     else:
-        _evaluate_model(of_indexes, inputs)
+        report = _evaluate_model(of_indexes, inputs, rules)
         verdict = load_verdict(inputs["output"])
-    Console().print(*verdict_tables(verdict), sep="\n")
+    Console().print(*verdict_tables(verdict), *([rules_table(report)] if report else []), sep="\n")
 
 
-def _evaluate_model(of_indexes: dict[str, Any], inputs: dict[str, Any]) -> None:
+def _evaluate_model(of_indexes: dict[str, Any], inputs: dict[str, Any], rules: Rules) -> "RulesReport | None":
     missing = [f"--{name}" for name in _OF_A_MODEL if not inputs[name]]
     if missing:
         raise UserError(
@@ -191,24 +200,52 @@ def _evaluate_model(of_indexes: dict[str, Any], inputs: dict[str, Any]) -> None:
             "--model, --interactions, --vocabulary and --output, or by --index and --against"
         )
     _refuse_together("--model", [name for name in ("against", "ratings", "columns") if of_indexes[name]])
+    if not rules.any:
+        evaluate(**inputs)
+        return None
+    from components.evaluate.held_out import HeldOut
+    from components.evaluate.serving_rules import measure_rules
+    from components.vocabulary.attributes import Attributes
+    from components.vocabulary.vocabulary import load_attributes, load_encoded
+
+    data, names = load_encoded(inputs["interactions"], inputs["vocabulary"])
+    attributes = Attributes.of(names, load_attributes(inputs["vocabulary"]))
+    _check(rules, attributes)
     evaluate(**inputs)
+    from components.train.scoring import ScoringModel
+
+    scoring = ScoringModel.load(inputs["model"])
+    return measure_rules(scoring, HeldOut.test_of(data, names), attributes, rules)
 
 
-def _evaluate_indexes(of_indexes: dict[str, Any], inputs: dict[str, Any]) -> "Evaluation":
+def _check(rules: Rules, attributes: "Attributes") -> None:
+    rules.check(attributes.columns)
+    for line in rules.warnings(attributes.texts):
+        log(f"warning: {line}")
+
+
+def _evaluate_indexes(
+    of_indexes: dict[str, Any], inputs: dict[str, Any], rules: Rules
+) -> "tuple[Evaluation, RulesReport | None]":
     from components.evaluate.indexes import compare_indexes
     from components.evaluate.measure import evaluate_challenger
+    from components.evaluate.serving_rules import measure_rules
 
     others = ("model", "champion", "interactions", "vocabulary", "ignore_champion", "metrics_path")
     _refuse_together("--index", [name for name in others if inputs[name]])
     bounds = (inputs[name] for name in ("min_top_100_accuracy", "max_rmse", "champion_margin"))
     settings = _settings(inputs["gate"], *bounds)
-    compared = compare_indexes(**of_indexes)
-    evaluation = evaluate_challenger(
-        **compared._asdict(), settings=settings, gate=inputs["gate"], seed=inputs["seed"]
-    )
+    compared = compare_indexes(**of_indexes, rules=rules)._asdict()
+    index = compared.pop("indexed")
+    evaluation = evaluate_challenger(**compared, settings=settings, gate=inputs["gate"], seed=inputs["seed"])
     if inputs["output"]:
         evaluation.write(inputs["output"])
-    return evaluation
+    if not rules.any:
+        return evaluation, None
+    held_out = compared["held_out"]
+    attributes = index.attributes(held_out.movie_ids)
+    _check(rules, attributes)
+    return evaluation, measure_rules(index.scoring, held_out, attributes, rules)
 
 
 def _refuse_together(flag: str, others: list[str]) -> None:

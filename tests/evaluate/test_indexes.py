@@ -4,7 +4,9 @@ import dataclasses
 import json
 import shutil
 import sys
+from functools import partial
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from serving_world import small_world
@@ -14,9 +16,13 @@ from components.errors import UserError
 from components.evaluate.gate import GateSettings
 from components.evaluate.indexes import compare_indexes
 from components.evaluate.measure import evaluate_challenger
+from components.evaluate.scoring import ModelScorer, score
+from components.evaluate.serving_rules import measure_rules
 from components.evaluate.step import evaluate, evaluate_command
 from components.evaluate.verdict import load_verdict
 from components.export.step import export
+from components.recommend.index import PublishedIndex
+from components.vocabulary.conditions import Rules
 
 pytestmark = pytest.mark.tensorflow
 
@@ -31,7 +37,8 @@ def _exported(world, place):
 
 @pytest.fixture(scope="module")
 def world():
-    return small_world(seed=1, users=40)
+    genres = ["Even" if row % 2 == 0 else "Odd" for row in range(40)]
+    return dataclasses.replace(small_world(seed=1, users=40), genres=genres)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +61,8 @@ def _judged(index, against="", ratings="", columns=""):
     compared = compare_indexes(
         **names, registry="", ratings=str(ratings), columns=columns, ingest_settings={}
     )
-    evaluation = evaluate_challenger(**compared._asdict(), settings=settings, gate="enforce", seed=42)
+    inputs = {name: value for name, value in compared._asdict().items() if name != "indexed"}
+    evaluation = evaluate_challenger(**inputs, settings=settings, gate="enforce", seed=42)
     return plain(evaluation.verdict)
 
 
@@ -128,6 +136,55 @@ def test_the_command_prints_the_tables_and_writes_an_evaluation_if_asked(first, 
     assert again.stdout == shown.stdout
     assert plain(load_verdict(output))["champion"]["exists"]
     assert json.loads((output / "details.json").read_text())["users"]
+
+
+def test_rules_of_serving_are_measured_and_not_judged(world, first, tmp_path):
+    rules = Rules(["year>=1965", "genre=Even"], ["year<1980:0.5"], 0.4, 0.3)
+    compared = compare_indexes(
+        index=str(first / "index"),
+        against="",
+        registry="",
+        ratings="",
+        columns="",
+        ingest_settings={},
+        rules=rules,
+    )
+    held_out, index = compared.held_out, compared.indexed
+    report = measure_rules(index.scoring, held_out, index.attributes(held_out.movie_ids), rules)
+    allowed = np.array([year >= 1965 and row % 2 == 0 for row, year in enumerate(world.years)])
+    by_id = dict(zip(world.movie_ids, allowed.tolist(), strict=True))
+    assert report.left == allowed.sum()
+    assert report.rows_left == sum(by_id[held_out.movie_ids[movie]] for movie in held_out.pairs.movies)
+    plain_ranks = score(ModelScorer(index.scoring, held_out.movie_ids), held_out, "model").unseen_ranks
+    assert report.without["top_10_accuracy_unseen"] == pytest.approx(np.mean(plain_ranks < 10))
+    # The published index answers with the same lists.
+    published = PublishedIndex.load(first / "index")
+    lists = published.recommend(held_out.user_ids.tolist(), 10, known="train", rules=rules).movie_id
+    asked = held_out.movie_ids[held_out.pairs.movies]
+    hits = [movie in lists[user] for user, movie in zip(held_out.pairs.owners, asked, strict=True)]
+    assert report.ruled["top_10_accuracy_unseen"] == pytest.approx(np.mean(hits))
+    assert 0 < np.mean(hits) < 1
+    assert report.ruled["coverage"] <= allowed.mean()
+
+
+@pytest.mark.parametrize("by", ["index", "model"])
+def test_the_command_shows_what_rules_cost(first, tmp_path, by):
+    names = ("model", "interactions", "vocabulary")
+    arguments = ["--index", str(first / "index")]
+    if by == "model":
+        arguments = [word for name in names for word in (f"--{name}", str(first / name))]
+    arguments += ["--output", str(tmp_path / "evaluation")]
+    run = partial(CliRunner().invoke, evaluate_command, catch_exceptions=False)
+    plainly = run(arguments)
+    verdict = load_verdict(tmp_path / "evaluation")
+    shown = run([*arguments, "--where", "genre=Even|Evn", "--diversity", "0.5"])
+    assert shown.stdout.startswith(plainly.stdout)
+    assert "Rules of serving" in shown.stdout.removeprefix(plainly.stdout)
+    assert "20 of 40" in shown.stdout
+    assert 'no movie has the genre "Evn"; did you mean Even?' in shown.stderr
+    assert load_verdict(tmp_path / "evaluation") == verdict
+    with pytest.raises(UserError, match="there is no column"):
+        run([*arguments, "--where", "yer>1"])
 
 
 @pytest.mark.parametrize(
