@@ -163,7 +163,7 @@ def test_the_graph_refuses_what_python_refuses(attributes: Attributes, graph: Gr
         (">=1990", r'--where ">=1990" is no condition'),
         ("genre=", r'--where "genre=" lacks a value'),
         ("genre=A||B", r'lacks a value'),
-        ("yaer>=1990", r'--where "yaer>=1990": no column "yaer", did you mean year\?; there are adult, '),
+        ("yaer>=1990", r'"yaer>=1990": there is no column "yaer", did you mean year\?; there are adult, '),
         ("genre>=Comedy", r'--where "genre>=Comedy": genre holds texts, and >= compares numbers'),
         ("year=199x", r'--where "year=199x": year holds numbers, and "199x" is none'),
         ("year<1990|1991", r"< takes one value"),
