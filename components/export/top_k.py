@@ -31,7 +31,7 @@ class BiasedBruteForce(tfrs.layers.factorized_top_k.TopK):  # type: ignore[misc]
         """Args: `k`: the default number of movies of a call."""
         super().__init__(k=k)
 
-    def index_with_one(self, vectors: np.ndarray, biases: np.ndarray) -> "BiasedBruteForce":
+    def index_with_bias(self, vectors: np.ndarray, biases: np.ndarray) -> "BiasedBruteForce":
         """Indexes M candidates: `vectors` float32 [M, d], `biases` float32 [M]."""
         return self.index(np.column_stack([vectors, biases]))
 

@@ -33,6 +33,10 @@ def answer(call: Call, index: ServedIndex) -> Mapping[str, npt.NDArray[Any]]:
         _check_scale(call.inputs["rating"], index)
     if call.signature in LONG:
         return _answer_in_parts(call, index)
+    if call.signature == "attributes" and (pairs := index.count_attributes()) > _MOVIES:
+        raise RequestError(
+            f"attributes: {pairs:,} movies by value are more than {_MOVIES:,}; read them from the index", 413
+        )
     if "user_id" in call.inputs and "recommended" not in call.inputs:  # reasons are bounded by the index
         users = call.inputs["user_id"]
         # `rate` reads a user's once.

@@ -60,6 +60,10 @@ class ServedIndex(PublishedIndex):
             answer.pop("rating", None)
         return answer
 
+    def count_attributes(self) -> int:
+        """Counts the pairs of a movie and a value of an attribute."""
+        return sum(sum(movies.values()) for movies in self.attributes.values())
+
     def find_movies(self, text: str, limit: int) -> list[dict[str, Any]]:
         """Finds up to `limit` movies with words that begin like those of `text`, shortest first."""
         words = [f" {word}" for word in _words(text).split()]

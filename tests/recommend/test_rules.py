@@ -10,6 +10,8 @@ from click.testing import CliRunner
 from components.errors import UserError
 from components.recommend import index as index_module
 from components.recommend.index import PublishedIndex
+from components.serve import limits
+from components.serve.rest import Call, RequestError
 from components.serve.served_index import ServedIndex
 from components.vocabulary.conditions import Rules
 from pipelines.cli import twotower
@@ -96,12 +98,18 @@ def test_an_index_of_an_earlier_release_is_one_line(index_directory, tmp_path):
         PublishedIndex.load(copy).recommend([USER], 3, rules=Rules(diversity=0.1))
 
 
-def test_a_server_names_the_columns(index_directory):
+def test_a_server_names_the_columns(index_directory, monkeypatch):
     served = ServedIndex.load(index_directory)
     inputs = {"user_id": [USER], "k": 3, "ratings": "all", "include_rated": False, "exclude": [], "only": []}
     inputs |= {"order": "score", "pool": 9, "boost": [], "diversity": 0, "popularity_discount": 0}
     answer = served.predict("recommend_where", {**inputs, "where": [b"genre=War"]})
     assert answer["left"].tolist() == [6]
+    assert served.count_attributes() == 40 + 40 + 32  # genres, minutes and years
+    call = Call("attributes", {}, False)
+    assert limits.answer(call, served)["row"].shape == (112,)
+    monkeypatch.setattr(limits, "_MOVIES", 111)
+    with pytest.raises(RequestError, match="112 movies by value are more than 111"):
+        limits.answer(call, served)
     with pytest.raises(UserError, match="did you mean year"):
         served.predict("recommend_where", {**inputs, "where": ["yaer>1"]})
     with pytest.raises(UserError, match='the input "diversity" must be from 0 to 1'):
