@@ -1,9 +1,11 @@
 """The real image: the lines of docs/docker.md, and what a container may and may not do."""
 
+import http.client
 import json
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from pipelines.compiled import CHECKED_IN
 pytestmark = pytest.mark.image
 
 _PAGE = Path(__file__).parents[2] / "docs" / "docker.md"
+_DEPLOYMENT = _PAGE.with_name("serve-deployment.yaml")
 _BLOCKS = re.findall(r"```bash\n(.*?)```", _PAGE.read_text("utf-8"), re.DOTALL)
 
 
@@ -74,6 +77,53 @@ def test_any_user_can_run_a_step_without_a_network_or_a_place_to_write_but_the_o
     assert done.returncode == 0, done.stderr
     assert (output / "dataset" / "train.parquet").is_file()
     assert {path.stat().st_uid for path in output.rglob("*")} == {user}
+
+
+def test_any_user_serves_as_the_deployment_says_and_sigterm_ends_it(image, stepped, tmp_path):
+    """The pod of docs/serve-deployment.yaml, as far as an engine knows its fields, asked by its probes."""
+    pod = next(yaml.safe_load_all(_DEPLOYMENT.read_text("utf-8")))["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    keys, key = tmp_path / "keys", "k" * 32
+    keys.write_text(key)
+    keys.chmod(0o444)
+    flags = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+    user = f"4321:{pod['securityContext']['fsGroup']}"
+    started = _docker(
+        *("run", "--detach", *flags, "--user", user, "--memory", "2g", "--publish", "127.0.0.1::8501"),
+        *("--volume", f"{stepped / 'registry'}:/data/registry:ro", "--volume", f"{keys}:/keys/keys:ro"),
+        *(image, *container["command"]),
+    )
+    assert started.returncode == 0, started.stderr
+    name = started.stdout.strip()
+
+    def ask(path: str, headers: dict[str, str]) -> int:
+        connection = http.client.HTTPConnection(_docker("port", name, "8501").stdout.strip(), timeout=10)
+        try:
+            connection.request("GET", path, headers=headers)
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):  # it is still loading
+            return 0
+        finally:
+            connection.close()
+
+    try:
+        paths = [container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")]
+        deadline = time.monotonic() + 120
+        while ask(paths[1], {}) != 200:
+            assert time.monotonic() < deadline, _docker("logs", name)
+            time.sleep(0.5)
+        assert ask(paths[0], {}) == 200
+        assert ask("/", {}) == 401
+        assert ask("/?user=6", {"X-API-Key": key}) == 200
+        assert _docker("kill", "--signal", "TERM", name).returncode == 0
+        while ask(paths[1], {}) == 200:
+            assert time.monotonic() < deadline + 10
+        assert ask(paths[0], {}) == 200
+        assert int(_docker("wait", name).stdout) in (0, 128 + 15)
+        lines = [json.loads(line) for line in _docker("logs", name).stdout.splitlines()]
+        assert {(line["path"], line["status"]) for line in lines} >= {("/", 401), ("/", 200), (paths[1], 503)}
+    finally:
+        _docker("rm", "--force", name)
 
 
 def test_a_step_that_wants_more_than_its_memory_limit_is_ended_and_leaves_no_output(
