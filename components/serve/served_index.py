@@ -110,7 +110,8 @@ class ServedIndex(PublishedIndex):
         for signature, inputs in warmup_requests(users, movies):
             if signature in self.specs:  # an index of an earlier release lacks some
                 self._ask_model(signature, inputs)
-        self.count_ratings(users)
+        if "history" in self.specs:
+            self.count_ratings(users)
 
     @cached_property
     def _folded_titles(self) -> list[str]:
