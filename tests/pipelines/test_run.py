@@ -17,6 +17,7 @@ from components.recommend.index import PublishedIndex
 from components.registry.registry import Registry
 from components.report.templates import steps_of
 from pipelines.cli import twotower
+from pipelines.run import Event, event
 
 pytestmark = pytest.mark.process
 
@@ -216,3 +217,52 @@ def test_a_killed_run_leaves_nothing_running_and_the_next_executes_only_what_is_
     assert {"Ingest the ratings", "Build the vocabularies"} <= set(
         re.findall(r"✓ (.+) as before", done.stderr)
     )
+
+
+def _kill_in(site, step: str) -> None:
+    """Runs the pipeline, and kills it in a step, where that writes its output beside the final place."""
+    with (site.folder / "screen.txt").open("w") as screen:
+        process = subprocess.Popen(
+            [*site.command, "--gate", "report"], cwd=site.folder, stdout=screen, stderr=screen
+        )
+        logs = site.folder / ".twotower" / "logs"
+
+        def log() -> str:
+            newest = max(logs.glob(f"*-{process.pid}.log"), default=None)
+            return newest.read_text("utf-8", errors="replace") if newest else ""
+
+        while Event("started", step) not in map(event, log().splitlines()):
+            assert process.poll() is None, log()
+            time.sleep(0.05)
+        while step in ("ingest", "vocabulary", "export") and not _staged(site):
+            assert process.poll() is None, log()
+            time.sleep(0.01)
+        process.kill()
+        process.wait(timeout=30)
+    work = str(site.folder / ".twotower")
+    while any(work in line for line in _running_steps()):
+        time.sleep(0.1)
+
+
+def _staged(site) -> list:
+    return [*site.folder.glob(".twotower/steps/*/*/.*")]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_in_each_step_ends_and_gives_its_disk_back(new_site):
+    site = new_site()
+    for step in ("ingest", "vocabulary", "train", "evaluate", "export", "publish"):
+        _kill_in(site, step)
+        if step == "ingest":
+            assert _staged(site)
+    done = site.run("--gate", "report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Published: " in done.stdout
+    assert {"Train the two-tower model", "Ingest the ratings"} <= set(
+        re.findall(r"✓ (.+) as before", done.stderr)
+    )
+    assert _staged(site) == []
+    assert not any(
+        path.is_dir() and path.suffix != ".outcomes" for path in site.folder.glob(".twotower/logs/*")
+    )
+    assert len(list(site.registry.glob("champion/*.json"))) == 1
