@@ -144,6 +144,7 @@ def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
     What only the files and the registry can tell is checked by the steps.
     """
     from components.evaluate.step import evaluate
+    from components.export.manifest import NONE
     from components.export.step import export
     from components.ingest.dataset import parse_scale
     from components.ingest.layouts import parse_columns
@@ -158,6 +159,11 @@ def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
     for step in (ingest, train, evaluate, export):
         check_inputs(step, values)
     dataclasses.replace(inputs_of(batch)["k"], name="batch_k").check(given["batch_k"])
+    if given["batch_k"] and given["histories"] == NONE:
+        raise UserError(
+            "--batch-k recommends to every user, and with --histories none the index knows none; "
+            "leave out one of the two"
+        )
     names = ("where", "boost", "diversity", "popularity_discount")
     try:
         Rules.of(*(given[f"batch_{name}"] for name in names))

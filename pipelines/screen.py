@@ -69,11 +69,12 @@ def _print_result(
 
         console.print(Padding(render(shown), (1, 0, 0, 0)))
     _print_places(record, registry, recommendations, console)
-    _print_next_commands(shown, registry, console)
+    _print_next_commands(shown, record.version, registry, console)
 
 
 def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
-    """Picks a user of the index of this run or, after a refusal, of the one in use."""
+    """Picks a user of the index of this run or, after a refusal, of the one in use; None if it has none."""
+    from components.export.manifest import NONE, read_manifest
     from components.recommend.showcase import showcase
     from components.registry.registry import published_index
 
@@ -81,7 +82,7 @@ def _showcase(record: "RunRecord", registry: str) -> "Showcase | None":
         index = published_index(registry, record.version)
     except UserError:
         return None  # refused, and there is no earlier version
-    return showcase(index)
+    return showcase(index) if read_manifest(index).histories != NONE else None
 
 
 def _print_places(record: "RunRecord", registry: str, recommendations: str, console: Console) -> None:
@@ -97,11 +98,13 @@ def _print_places(record: "RunRecord", registry: str, recommendations: str, cons
         _print(console, f"{name:<12}{place}")
 
 
-def _print_next_commands(shown: "Showcase | None", registry: str, console: Console) -> None:
-    if shown is None:
-        _print(console, f"{'type next':<12}the same command with --gate report publishes it all the same")
-        return
+def _print_next_commands(shown: "Showcase | None", version: str, registry: str, console: Console) -> None:
     at = "" if registry == "registry" else f" --registry {shlex.quote(registry)}"
+    if shown is None:
+        refused = "the same command with --gate report publishes it all the same"
+        next_one = f"{_command()} recommend --history FILE{at}" if version else refused
+        _print(console, f"{'type next':<12}{next_one}")
+        return
     user, movie = shlex.quote(shown.user_id), shlex.quote((shown.recommended or shown.liked)[0]["movie_id"])
     lines = (f"recommend {user} -k 5 --order rating", f"rate {user} {movie}", f"history {user}")
     if shown.liked and "rating" not in shown.liked[0]:  # feedback without stars

@@ -58,6 +58,7 @@ def training(
     ignore_champion: bool = False,
     index_kind: str = "brute-force",
     max_latency_ms: float = 50.0,
+    histories: str = "inside",
     memory_gb: float = 1.5,
     batch_k: int = 0,
     batch_where: str = "",
@@ -188,6 +189,7 @@ def training(
                     interactions=encoded.outputs["interactions"],
                     index_kind=index_kind,
                     max_latency_ms=max_latency_ms,
+                    histories=histories,
                     old_index_kind=index,
                 )
                 published = publish(

@@ -11,7 +11,8 @@ from components.errors import UserError
 from components.evaluate.champion import ChampionComparison, DataChange, Opener
 from components.evaluate.held_out import HeldOut, NamedRatings, read_ratings
 from components.evaluate.verdict import ComparedChampion
-from components.export.manifest import check_rules, load_index, read_manifest
+from components.export.manifest import NONE, check_rules, load_index, read_manifest
+from components.export.mapped_index import MappedIndex
 from components.ingest.dataset import SplitSettings
 from components.ingest.settings import Feedback, ReadOptions
 from components.progress import log
@@ -53,11 +54,18 @@ class IndexedModel:
 
         manifest, loaded = load_index(directory)
         catalogue = {name: value.numpy() for name, value in loaded.signatures["catalogue"]().items()}
-        trained, held_out = _ratings(loaded.signatures, catalogue["movie_id"])
+        mapped = MappedIndex(manifest, directory.joinpath)
+        if manifest.histories == NONE:
+            raise UserError(
+                f"{directory} holds no users and ratings (--histories none); evaluate its model with --model"
+            )
+        read = _mapped_ratings(mapped) if mapped.has_users else _ratings(loaded.signatures)
+        movie_ids = _text(catalogue["movie_id"])
+        trained, held_out = (NamedRatings(read[0], movie_ids, part) for part in read[1:])
         return cls(
             # The name under which the index keeps the scoring model whole.
             scoring=scoring.ScoringModel(loaded._scoring.signatures),
-            movie_ids=_text(catalogue["movie_id"]),
+            movie_ids=movie_ids,
             titles=_text(catalogue["title"]),
             years=catalogue["year"].astype(np.int32),
             trained=trained,
@@ -83,12 +91,23 @@ class IndexedModel:
         return Attributes(len(movie_ids), values, answer["row_splits"], rows[answer["row"]])
 
 
-def _ratings(signatures: Any, movie_ids: Array) -> tuple[NamedRatings, NamedRatings]:
-    """Reads all ratings: those that the model may have been trained on, and the held-out ones."""
+# The users, the ratings that the model may have been trained on, and the held-out ones.
+_Read = tuple[Array, UserRatings, UserRatings]
+
+
+def _mapped_ratings(mapped: MappedIndex) -> _Read:
+    """Reads all ratings from the arrays of an index."""
+    users = np.array(mapped.user_ids, object)
+    history = mapped.read(np.arange(len(users)))
+    return users, *_divide(len(users), history.owners, history.movies, history.ratings, history.held_out)
+
+
+def _ratings(signatures: Any) -> _Read:
+    """Reads all ratings from the SavedModel of an earlier release, which has no arrays."""
     import tensorflow as tf
 
     user_ids = signatures["users"]()["user_id"].numpy()
-    row_of = {movie: row for row, movie in enumerate(movie_ids.tolist())}
+    row_of = {movie: row for row, movie in enumerate(signatures["catalogue"]()["movie_id"].numpy().tolist())}
     parts: list[tuple[Array, ...]] = []
     for users in chunks(max(len(user_ids), 1), _USERS_AT_ONCE):
         answer = signatures["history"](user_id=tf.constant(user_ids[users], tf.string))
@@ -96,12 +115,18 @@ def _ratings(signatures: Any, movie_ids: Array) -> tuple[NamedRatings, NamedRati
         rated = np.array([row_of[movie] for movie in found["movie_id"].tolist()], np.int32)
         parts.append((np.diff(found["row_splits"]), rated, found["rating"], found["held_out"]))
     counts, movies, stars, held_out = map(np.concatenate, zip(*parts, strict=True))
-    owners, names = np.repeat(np.arange(len(user_ids)), counts), (_text(user_ids), _text(movie_ids))
+    owners = np.repeat(np.arange(len(user_ids)), counts)
+    return _text(user_ids), *_divide(len(user_ids), owners, movies, stars, held_out)
+
+
+def _divide(
+    users: int, owners: Array, movies: Array, stars: Array, held_out: Array
+) -> tuple[UserRatings, UserRatings]:
     trained, held = (
-        UserRatings.group(owners[chosen], movies[chosen], stars[chosen], len(user_ids))
+        UserRatings.group(owners[chosen], movies[chosen], stars[chosen], users)
         for chosen in (~held_out, held_out)
     )
-    return NamedRatings(*names, trained), NamedRatings(*names, held)
+    return trained, held
 
 
 def _text(values: Array) -> Array:

@@ -57,7 +57,7 @@ class Texts:
         """Returns the rows in the order of their texts, int32 [n]."""
         return np.argsort(np.array(self.tolist(), object), kind="stable").astype(np.int32)
 
-    def find(self, wanted: Sequence[str], order: Array) -> Array:
+    def find(self, wanted: Sequence[str | bytes], order: Array) -> Array:
         """Returns the rows of the texts `wanted`, int64 [m], given `order()`; -1 where there is none."""
         rows = np.full(len(wanted), -1, np.int64)
         for place, text in enumerate(wanted):
@@ -80,6 +80,15 @@ class StoredHistory(NamedTuple):
     def owners(self) -> Array:
         """The row of the batch that each rating belongs to, int64 [h]."""
         return np.repeat(np.arange(len(self.row_splits) - 1), np.diff(self.row_splits))
+
+    def inputs(self) -> dict[str, Array]:
+        """Returns the inputs by which a request brings the ratings of its users: see `GIVEN`."""
+        return dict(zip(GIVEN, (self.movies, self.ratings, self.row_splits), strict=True))
+
+
+# The inputs of a signature about users where the SavedModel holds no ratings: those of the distinct users of
+# the request, in the order in which it first names each.
+GIVEN = ("history_movie", "history_rating", "history_row_splits")
 
 
 class PackedRatings(NamedTuple):

@@ -20,6 +20,7 @@ def export(
     index: dsl.Output[dsl.Model],
     index_kind: str = "brute-force",
     max_latency_ms: float = 50.0,
+    histories: str = "inside",
     old_index_kind: str = "",
 ) -> None:
     from components.declaration import renamed
@@ -32,4 +33,5 @@ def export(
         output=index.path,
         index_kind=renamed("index", old_index_kind, "index_kind", index_kind),
         max_latency_ms=max_latency_ms,
+        histories=histories,
     )

@@ -1,12 +1,12 @@
 """The ratings of every user, packed into the index, and the encoding of users from them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from components.export.arrays import PackedRatings
+from components.export.arrays import GIVEN, PackedRatings
 from components.export.manifest import ALL, TRAIN
 from components.export.new_movies import NewMovieRatings
 from components.progress import Progress
@@ -68,11 +68,6 @@ class Histories(tf.Module):  # type: ignore[misc]
         """Positions of the users, int64 of the shape of `user_id` (string); -1 for an unknown one."""
         return self._users.lookup(user_id)
 
-    @property
-    def count(self) -> int:
-        """Number of users."""
-        return int(self._user_ids.shape[0])
-
     def user_ids(self) -> tf.Tensor:
         """Every user of the index, string [users]."""
         return tf.identity(self._user_ids)
@@ -94,6 +89,44 @@ class Histories(tf.Module):  # type: ignore[misc]
             ratings=tf.gather(self._levels, levels),
             row_splits=positions.row_splits,
             held_out=positions.values >= tf.gather(held_out_starts, positions.value_rowids()),
+        )
+
+
+class GivenHistories:
+    """The ratings of users that each request brings by the inputs `GIVEN`, where the index holds none.
+
+    A user without any counts as unknown.
+    """
+
+    specs: ClassVar[dict[str, tf.TensorSpec]] = {
+        name: tf.TensorSpec([None], dtype)
+        for name, dtype in zip(GIVEN, (tf.int32, tf.float32, tf.int64), strict=True)
+    }
+
+    def __init__(self) -> None:
+        self._given: Sequence[tf.Tensor] = ()
+
+    def take(self, given: Sequence[tf.Tensor]) -> None:
+        """Sets the inputs, in the order of `specs`, of the signature that is being traced."""
+        self._given = given
+
+    def users(self, user_id: tf.Tensor) -> tf.Tensor:
+        """Does what `Histories.users` does, for all users of the request, or each of them once."""
+        places = tf.cast(tf.unique(user_id).idx, tf.int64)
+        row_splits = self._given[2]
+        return tf.where(tf.gather(row_splits, places + 1) > tf.gather(row_splits, places), places, -1)
+
+    def read(self, users: tf.Tensor, everything: tf.Tensor | bool) -> History:
+        """Does what `Histories.read` does; the request brings all ratings, or those of training."""
+        movies, ratings, row_splits = self._given
+        user = tf.maximum(users, 0)
+        starts = tf.gather(row_splits, user)
+        places = tf.ragged.range(starts, tf.where(users >= 0, tf.gather(row_splits, user + 1), starts))
+        return History(
+            movies=tf.gather(movies, places.values),
+            ratings=tf.gather(ratings, places.values),
+            row_splits=places.row_splits,
+            held_out=tf.zeros_like(places.values, tf.bool),
         )
 
 
@@ -153,7 +186,7 @@ class HistoryEncoder:
 
 
 class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
-    """Encodes stored histories by the signature of the serving encoder, and stores the encodings.
+    """Encodes histories of the index by the signature of the serving encoder, and stores the encodings.
 
     It takes fewer operations than `HistoryEncoder` and gives the same values. Only movies that are not in the
     history may be rated.
@@ -162,7 +195,7 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
     def __init__(
         self,
         scoring: Any,
-        histories: Histories,
+        histories: Histories | GivenHistories,
         new: NewMovieRatings | None = None,
         profiles: np.ndarray | None = None,
     ) -> None:
@@ -170,9 +203,9 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
 
         Args:
           scoring: the loaded scoring SavedModel, with the signatures `profile` and `rating_candidates`.
-          histories: the stored histories.
+          histories: those that are encoded.
           new: rates movies that came after training.
-          profiles: what `encode_all` returns for the stored histories; None computes each when asked.
+          profiles: what `encode_all` returns for stored histories; None computes each when asked.
         """
         super().__init__(name="precomputed_encoder")
         self._scoring, self._histories, self._new = scoring, histories, new
@@ -204,7 +237,8 @@ class PrecomputedEncoder(tf.Module):  # type: ignore[misc]
         return EncodedUsers(query, rate)
 
     def _look_up(self, users: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self._stored, tf.where(users >= 0, users, self._histories.count))
+        assert self._stored is not None
+        return tf.gather(self._stored, tf.where(users >= 0, users, self._stored.shape[0] - 1))
 
     def _compute(self, users: tf.Tensor, everything: tf.Tensor | bool) -> tf.Tensor:
         """The query and the user factors, side by side."""

@@ -10,7 +10,7 @@ import numpy as np
 from components.errors import UserError
 from components.export.arrays import PackedRatings, Texts, fields_by_name, pack, texts_by_name
 from components.export.histories import encode_all
-from components.export.manifest import SourceModel
+from components.export.manifest import NONE, SourceModel
 from components.export.new_movies import ExtendedScoring, NewMovies, read_new_movies
 from components.ingest.settings import ReadOptions
 from components.train.artifact import model_digest, read_record
@@ -84,9 +84,8 @@ class Inputs:
         """The known ratings of each movie, int64 [M]; the vectors of those without are not trained."""
         return self.known.movie_counts(len(self.names.movie_ids))
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Returns the arrays from which `MappedIndex` answers, by name."""
-        users = texts_by_name("user_id", self.names.user_ids)
+    def arrays(self, histories: str) -> dict[str, np.ndarray]:
+        """Returns the arrays from which `MappedIndex` answers, by name; `histories` is one of `HISTORIES`."""
         movies = texts_by_name("movie_id", self.names.movie_ids) | texts_by_name("title", self.names.titles)
         arrays = {
             **movies,
@@ -95,10 +94,12 @@ class Inputs:
             # A row for each component, as in `BiasedBruteForce`, each row in one piece: a product with a few
             # queries takes half the time.
             "candidates": np.ascontiguousarray(np.vstack([self.scoring.vectors.T, self.scoring.biases])),
-            **users,
-            "user_id.order": Texts(*users.values()).order(),
-            **fields_by_name("histories", self.packed),
         }
+        if histories == NONE:
+            return arrays
+        users = texts_by_name("user_id", self.names.user_ids)
+        arrays |= {**users, "user_id.order": Texts(*users.values()).order()}
+        arrays |= fields_by_name("histories", self.packed)
         table = self.scoring.star_table()
         if table is not None and self.profiles is not None:
             arrays |= {"profiles": self.profiles, "stars": table[0], "stars.bounds": table[1]}

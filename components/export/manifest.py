@@ -34,6 +34,14 @@ ALL, TRAIN = "all", "train"
 BY_SCORE, BY_RATING = "score", "rating"
 
 
+# The places of the users' ratings: the SavedModel, the arrays beside it, or no place in the index.
+Place = Literal["inside", "beside", "none"]
+INSIDE: Place = "inside"
+BESIDE: Place = "beside"
+NONE: Place = "none"
+HISTORIES = (INSIDE, BESIDE, NONE)
+
+
 class RatingCounts(Document):
     """Ratings that an index holds: those of training and validation, and those of the test split."""
 
@@ -106,6 +114,8 @@ class IndexManifest(Document, kw_only=True):
     search: Literal["brute-force", "scann"]
     search_reason: str = ""  # why that kind of search was chosen
     search_measured: SearchMeasurement = NOT_MEASURED
+    # Of another one than "inside", the signatures about users take the ratings of these users as inputs.
+    histories: Place = INSIDE
     movies: int
     movies_added: int = 0  # those of `movies` that came after training
     users: int
@@ -124,7 +134,7 @@ class IndexManifest(Document, kw_only=True):
     split: SplitSettings  # how the ratings were divided
     model: SourceModel
     validation: IndexValidation
-    signatures: dict[str, Signature]  # by name
+    signatures: dict[str, Signature]  # those that any server of the SavedModel has, by name
     # The columns that conditions may name, each with the kind of its values, "numbers" or "texts".
     attributes: dict[str, str] = msgspec.field(default_factory=dict)
 

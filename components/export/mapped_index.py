@@ -7,12 +7,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from components.export.arrays import Array, ArrayFiles, Fetch, PackedRatings, StoredHistory
+from components.errors import UserError
+from components.export.arrays import GIVEN, Array, ArrayFiles, Fetch, PackedRatings, StoredHistory
 from components.export.manifest import (
     ALL,
     BY_RATING,
     BY_SCORE,
     DEFAULT_K,
+    INSIDE,
     LOWEST_SCORE,
     IndexManifest,
     read_manifest,
@@ -72,7 +74,7 @@ class MappedIndex:
         """The ids of all users that the index holds, by row."""
         return self._arrays.texts("user_id").tolist()
 
-    def users(self, user_ids: Sequence[str]) -> Array:
+    def users(self, user_ids: Sequence[str | bytes]) -> Array:
         """Returns the rows of users, int64 [n]; -1 for an unknown one."""
         return self._arrays.texts("user_id").find(user_ids, self._arrays["user_id.order"])
 
@@ -90,6 +92,11 @@ class MappedIndex:
         """Reads the ratings of users, all or those of training and validation."""
         history: StoredHistory = self._histories.read(users, everything)
         return history
+
+    def count_ratings(self, users: Array) -> Array:
+        """Counts the ratings that `read` returns of each user, int64 [n], without reading them."""
+        offsets = self._histories.offsets
+        return np.where(users >= 0, offsets[users + 1] - offsets[users], 0)
 
     def rank(self, users: Array, k: int, allowed: Array | None = None) -> Ranked:
         """Finds the k best movies that each user has not rated, by stored profiles.
@@ -135,10 +142,31 @@ class MappedIndex:
         rows, found = best(cosines.astype(np.float32, copy=False), k)
         return rows, np.where(rows < nothing, found, np.float32(0.0))
 
+    def complete(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the inputs of a signature, with the users' ratings if the SavedModel holds none.
+
+        Raises `UserError` if the index holds none either, and `inputs` do not bring them.
+        """
+        signatures = self.manifest.signatures
+        brought = signature in signatures and signatures[signature].inputs.keys() <= inputs.keys()
+        if brought or self.manifest.histories == INSIDE:
+            return dict(inputs)
+        if not self.has_users:
+            raise UserError(
+                "the index holds no users and ratings (--histories none); give the ratings themselves "
+                "(`twotower recommend --history FILE`), or name an index that holds them"
+            )
+        # As bytes: TensorFlow makes no difference between a text and its bytes.
+        given = [inputs["user_id"]] if isinstance(inputs["user_id"], str | bytes) else inputs["user_id"]
+        named = (user if isinstance(user, bytes) else user.encode() for user in given)
+        users = self.users(list(dict.fromkeys(named)))
+        return {**inputs, **self.read(users, inputs.get("ratings", ALL) == ALL).inputs()}
+
     def answer(self, signature: str, inputs: Mapping[str, Any]) -> Answer | None:
         """Answers a signature of the SavedModel; None for what takes the model. Texts are str objects."""
         method = _ANSWERS.get(signature)
-        return method(self, **inputs) if method and self.has_movies else None
+        brought = GIVEN[0] in inputs  # ratings that only the model can read
+        return None if method is None or brought or not self.has_movies else method(self, **inputs)
 
     def _recommend(self, user_id: Sequence[str], k: int = DEFAULT_K, ratings: str = ALL) -> Answer | None:
         ranked = self._rank(user_id, k, ratings)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from components.export.attributes import AttributeTable
 from components.export.histories import (
     EncodedUsers,
+    GivenHistories,
     Histories,
     History,
     HistoryEncoder,
@@ -17,7 +18,15 @@ from components.export.histories import (
     is_all,
 )
 from components.export.inputs import Inputs
-from components.export.manifest import ALL, BY_RATING, BY_SCORE, DEFAULT_K, LOWEST_SCORE, Signature
+from components.export.manifest import (
+    ALL,
+    BY_RATING,
+    BY_SCORE,
+    DEFAULT_K,
+    INSIDE,
+    LOWEST_SCORE,
+    Signature,
+)
 from components.export.movie_table import MovieTable
 from components.export.new_movies import NewMovieRatings
 from components.export.reasons import Explanation, LeaveOneOut
@@ -53,7 +62,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         self,
         scoring: Any,
         movies: MovieTable,
-        histories: Histories,
+        histories: Histories | GivenHistories,
         search: Chosen,
         attributes: Attributes,
         counts: np.ndarray,
@@ -67,7 +76,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
         Args:
           scoring: the SavedModel.
           movies: its candidates, in their order.
-          histories: the ratings of all users.
+          histories: the ratings of all users, or the inputs that bring those of the users of a request.
           search: finds the best candidates.
           attributes: of the movies.
           counts: int64 [M], the known ratings of each movie; the vectors of those without are not trained.
@@ -132,7 +141,24 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
             self.users: {},
             self.serving_default: {"user_id": _STRINGS},
         }
-        return {method.__name__: _concrete(method, inputs) for method, inputs in inputs_of.items()}
+        return {
+            method.__name__: self._with_histories(method, inputs)
+            for method, inputs in inputs_of.items()
+            if isinstance(self._histories, Histories) or method not in (self.history, self.users)
+        }
+
+    def _with_histories(self, method: Callable[..., Outputs], inputs: dict[str, tf.TensorSpec]) -> Any:
+        """Traces a signature; where the index holds no histories, one about users takes them as inputs."""
+        histories = self._histories
+        if isinstance(histories, Histories) or "user_id" not in inputs:
+            return _concrete(method, inputs)
+        given = len(histories.specs)
+
+        def read_given(*values: tf.Tensor) -> Outputs:
+            histories.take(values[:given])
+            return method(*values[given:])
+
+        return _concrete(read_given, {**histories.specs, **inputs})
 
     def recommend(self, user_id: tf.Tensor, k: tf.Tensor, ratings: tf.Tensor) -> Outputs:
         """Finds the k best movies that each user has not rated; for an unknown user, the most popular."""
@@ -303,6 +329,7 @@ class ServingIndex(tf.Module):  # type: ignore[misc]
 
     def users(self) -> Outputs:
         """Returns the ids of all known users."""
+        assert isinstance(self._histories, Histories)
         return {"user_id": self._histories.user_ids()}
 
     def _rank(
@@ -337,20 +364,21 @@ def choose_search(inputs: Inputs, kind: str) -> Chosen:
     return choose(kind, scoring.vectors, scoring.biases, lambda: SampleQueries.of(scoring, inputs.known))
 
 
-def assemble(inputs: Inputs, search: Chosen) -> ServingIndex:
-    """Builds the serving module over the scoring SavedModel of `inputs`."""
+def assemble(inputs: Inputs, search: Chosen, histories: str = INSIDE) -> ServingIndex:
+    """Builds the serving module over the scoring SavedModel; `histories` is one of `HISTORIES`."""
+    inside = histories == INSIDE
     names = inputs.names
     return ServingIndex(
         scoring=tf.saved_model.load(str(inputs.model / SAVED_MODEL)),
         movies=MovieTable(list(names.movie_ids), list(names.titles), names.years),
-        histories=Histories(list(names.user_ids), inputs.packed),
+        histories=Histories(list(names.user_ids), inputs.packed) if inside else GivenHistories(),
         search=search,
         attributes=inputs.attributes,
         counts=inputs.counts,
         vectors=inputs.scoring.vectors,
         biases=inputs.scoring.biases,
         new=None if inputs.new is None else NewMovieRatings(inputs.new),
-        profiles=inputs.profiles,
+        profiles=inputs.profiles if inside else None,
     )
 
 

@@ -1,5 +1,6 @@
 """The step `export` and its subcommand."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import click
@@ -9,8 +10,11 @@ from components.declaration import Choice, Range
 from components.documents import write_document
 from components.export.manifest import (
     BRUTE_FORCE,
+    HISTORIES,
+    INSIDE,
     KINDS,
     MANIFEST_FILE,
+    NONE,
     SCANN,
     IndexManifest,
     RatingCounts,
@@ -36,6 +40,7 @@ def export(
     movies: str = "",
     index_kind: Annotated[str, Choice(*KINDS)] = BRUTE_FORCE,
     max_latency_ms: Annotated[float, Range(0, exclusive=True)] = MAX_LATENCY_MS,
+    histories: Annotated[str, Choice(*HISTORIES)] = INSIDE,
     ingest_settings: dict[str, Any] = {},  # noqa: B006  # never changed
 ) -> IndexManifest:
     """Wraps a model into the SavedModel that a server loads, and validates it in a fresh process.
@@ -51,6 +56,9 @@ def export(
       index_kind: Search for movies: "brute-force", "scann", or "auto": ScaNN where it is measured faster on
         this catalogue and finds 99% of the best 100 movies of real users.
       max_latency_ms: Refuses the index if the median answer for one user takes longer, in milliseconds.
+      histories: Place of the users' ratings: "inside" the SavedModel, whose signatures then need users only;
+        "beside" it, in files that this project's server and commands map, for more users than a SavedModel
+        holds; or "none", where the index knows no users.
       ingest_settings: Options of reading the movie table by name, a JSON object; each is a flag as well. By
         hand only, as that table is.
 
@@ -62,20 +70,28 @@ def export(
     from components.export.arrays import ARRAYS, size_of, write_arrays
     from components.export.inputs import Inputs
     from components.export.serving import assemble, choose_search, save
-    from components.export.validation import draw_sample, validate
+    from components.export.validation import draw_sample, make_up_sample, validate
     from components.export.warmup import warmup_requests
 
     if index_kind == SCANN:
         scann_ops()
     inputs = Inputs.load(model, vocabulary, interactions, movies, ReadOptions.read(ingest_settings))
-    sample = draw_sample(inputs.names.user_ids, inputs.known, inputs.held_out)
-    requests = warmup_requests(sample.user_ids, [str(movie_id) for movie_id in inputs.names.movie_ids[:5]])
+    if histories == NONE:
+        sample = make_up_sample(len(inputs.names.movie_ids), inputs.packed.levels)
+    else:
+        drawn = draw_sample(inputs.names.user_ids, inputs.known, inputs.held_out)
+        sample = replace(drawn, given=histories != INSIDE)
+    movie_ids = [str(movie_id) for movie_id in inputs.names.movie_ids[:5]]
+    requests = [
+        (name, sample.complete(asked))
+        for name, asked in warmup_requests(sample.user_ids, movie_ids, histories)
+    ]
     with output_directory(output) as staging:
         chosen = choose_search(inputs, index_kind)
         log("writing the index")
-        signatures = save(assemble(inputs, chosen), staging, requests)
+        signatures = save(assemble(inputs, chosen, histories), staging, requests)
         saved = size_of(staging)
-        arrays = write_arrays(staging, inputs.arrays())
+        arrays = write_arrays(staging, inputs.arrays(histories))
         log("validating the index in a fresh process")
         validation = validate(staging, inputs.scoring, sample, requests, max_latency_ms, chosen.kind)
         rows = inputs.interactions
@@ -83,6 +99,7 @@ def export(
             search=chosen.kind,
             search_reason=chosen.why,
             search_measured=chosen.measured,
+            histories=histories,  # type: ignore[arg-type]  # checked by its declaration
             movies=len(inputs.names.movie_ids),
             movies_added=len(inputs.new.movie_ids) if inputs.new else 0,
             users=rows.users,

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from components.errors import UserError
 from components.export.answers import TOLERANCE, ask_in_fresh_process, record_answers
+from components.export.arrays import GIVEN
 from components.export.manifest import ALL, BRUTE_FORCE, TRAIN, IndexValidation
 from components.export.warmup import Request
 from components.train.scoring import ScoringModel
@@ -21,6 +22,27 @@ class Sample:
 
     user_ids: list[str]  # strings [n]; the last one is the id of no user
     histories: dict[str, UserRatings]  # the ratings of these users for each value of the input `ratings`
+    given: bool = False  # true if the index holds no ratings: requests bring them
+
+    def complete(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Returns the inputs of a signature, with the ratings of its users if a request brings them."""
+        if not self.given or "user_id" not in inputs:
+            return inputs
+        users = [inputs["user_id"]] if isinstance(inputs["user_id"], str) else inputs["user_id"]
+        rows = [self.user_ids.index(user) for user in dict.fromkeys(users)]
+        history = self.histories[inputs.get("ratings", ALL)].select(rows)
+        given = (array.tolist() for array in history.arrays)
+        return {**inputs, **dict(zip(GIVEN, given, strict=True))}
+
+
+def make_up_sample(movies: int, levels: npt.NDArray[np.float32]) -> Sample:
+    """Makes up users who rate none to half of the `movies`, for an index that is to hold nobody's ratings."""
+    counts = sorted({movies * share // 8 for share in range(5)})
+    rated = [np.linspace(0, movies - 1, count).astype(np.int32) for count in counts]
+    owners = np.repeat(np.arange(len(counts)), counts)
+    ratings = np.resize(levels, len(owners))
+    train = UserRatings.group(owners, np.concatenate(rated), ratings, len(counts) + 1)
+    return Sample([f"user {count}" for count in counts] + ["nobody"], {TRAIN: train, ALL: train}, given=True)
 
 
 def draw_sample(user_ids: npt.NDArray[Any], known: UserRatings, held_out: UserRatings) -> Sample:
@@ -75,7 +97,7 @@ def validate(
     """
     pairs = _pairs(scoring, sample)
     questions = _questions(scoring, sample, pairs, requests)
-    single = [{"user_id": [user]} for user in sample.user_ids]
+    single = [sample.complete({"user_id": [user]}) for user in sample.user_ids]
     timed = {"signature": "serving_default", "inputs": single, "repeats": _TIMED_REQUESTS}
     result = ask_in_fresh_process(index, questions, search, timed)
     answers = iter(result["answers"])
@@ -120,13 +142,12 @@ def _questions(
         "user_id": [sample.user_ids[row] for row in pairs[0]],
         "movie_id": [str(scoring.movie_ids[movie]) if movie >= 0 else "" for movie in pairs[1]],
     }
-    questions = []
+    questions: list[Request] = []
     for ratings in (ALL, TRAIN):
-        recommend = {"user_id": sample.user_ids, "k": _K, "ratings": ratings}
-        questions.append({"signature": "recommend", "inputs": recommend})
-        questions.append({"signature": "rate", "inputs": {**rated, "ratings": ratings}})
-    questions += [{"signature": name, "inputs": inputs} for name, inputs in requests]
-    return questions
+        questions.append(("recommend", {"user_id": sample.user_ids, "k": _K, "ratings": ratings}))
+        questions.append(("rate", {**rated, "ratings": ratings}))
+    questions += requests
+    return [{"signature": name, "inputs": sample.complete(inputs)} for name, inputs in questions]
 
 
 def _compare_recommendations(

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.export.manifest import ALL, TRAIN
+from components.export.manifest import ALL, INSIDE, TRAIN
 from components.saved_models import encode_varint
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -23,8 +23,11 @@ WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 Request = tuple[str, dict[str, Any]]
 
 
-def warmup_requests(user_ids: list[str], movie_ids: list[str]) -> list[Request]:
-    """Returns one or more requests for each signature that answers about users and movies."""
+def warmup_requests(user_ids: list[str], movie_ids: list[str], histories: str) -> list[Request]:
+    """Returns one or more requests for each signature that answers about users and movies.
+
+    `histories` is one of `HISTORIES`; the users' ratings are not among the inputs.
+    """
     filtered = {"include_rated": False, "exclude": [], "only": [], "order": "rating", "pool": 100}
     rated = {"movie_id": movie_ids, "rating": [3.0] * len(movie_ids)}
     rules = {"where": ["year!=0"], "boost": ["year>0:0.5"], "diversity": 0.2, "popularity_discount": 0.2}
@@ -37,8 +40,9 @@ def warmup_requests(user_ids: list[str], movie_ids: list[str]) -> list[Request]:
         ("explain", {"user_id": user_ids[0], "recommended": movie_ids, "ratings": ALL}),
         ("explain_from_history", {**rated, "recommended": movie_ids[:1]}),
         ("similar", {"movie_id": movie_ids, "k": 10}),
-        ("history", {"user_id": user_ids[:1]}),
     ]
+    if histories == INSIDE:
+        requests.append(("history", {"user_id": user_ids[:1]}))
     for ratings in (ALL, TRAIN):
         for name in ("recommend", "rank"):
             requests.append((name, {"user_id": user_ids[:1], "k": 10, "ratings": ratings}))

@@ -21,7 +21,6 @@ from components.export.manifest import (
     read_manifest,
 )
 from components.export.mapped_index import MappedIndex
-from components.ingest.implicit import count_of
 from components.ingest.settings import STARS
 from components.recommend.reasons import Reasons
 from components.recommend.titles import Titles
@@ -379,16 +378,23 @@ class PublishedIndex:
         return self._ask_model(signature, inputs) if answer is None else answer
 
     def _ask_model(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        given = self.mapped.complete(signature, inputs)
         import tensorflow as tf
 
         function = self._signatures[signature]
         specs = function.structured_input_signature[1]
-        outputs = function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()})
-        return {name: decoded(value.numpy()) for name, value in outputs.items()}
+        outputs = function(**{name: tf.constant(value, specs[name].dtype) for name, value in given.items()})
+        answer = {name: decoded(value.numpy()) for name, value in outputs.items()}
+        if "known_user" in answer and given.keys() != inputs.keys():
+            # The SavedModel takes a user for unknown who has no rating among those that are read.
+            answer["known_user"] = self.mapped.users(inputs["user_id"]) >= 0
+        return answer
 
 
 def _counted(movie: dict[str, Any]) -> dict[str, Any]:
     """Returns a movie of a history with the count of events that its weight was made of."""
+    from components.ingest.implicit import count_of
+
     events = count_of(movie["rating"])
     counted = {"count": round(events, 3 - len(f"{events:.0f}")) if events < 100 else round(events)}
     return {name: value for name, value in movie.items() if name != "rating"} | counted

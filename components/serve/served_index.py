@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
+from components.export.arrays import GIVEN
+from components.export.manifest import BESIDE, NONE
 from components.recommend.index import PublishedIndex
 from components.vocabulary.conditions import Rules
 
@@ -28,16 +30,39 @@ class Spec(NamedTuple):
     shape: tuple[int | None, ...]  # sizes; None for any size
 
 
+_STRINGS = Spec("string", (None,))
+# The signature `history`, which the arrays of an index answer where its SavedModel holds no ratings.
+_HISTORY = (
+    {"user_id": _STRINGS},
+    {
+        "movie_id": _STRINGS,
+        "title": _STRINGS,
+        "year": Spec("int32", (None,)),
+        "rating": Spec("float32", (None,)),
+        "held_out": Spec("bool", (None,)),
+        "row_splits": Spec("int64", (None,)),
+        "known_user": Spec("bool", (None,)),
+    },
+)
+
+
 class ServedIndex(PublishedIndex):
     """A published index whose signatures can be called by name."""
 
     @cached_property
     def specs(self) -> dict[str, tuple[dict[str, Spec], dict[str, Spec]]]:
         """Inputs and outputs of each signature by name."""
-        return {
+        specs = {
             name: (_specs(function.structured_input_signature[1]), _specs(function.structured_outputs))
             for name, function in self._signatures.items()
         }
+        if self.manifest.histories == BESIDE:
+            for inputs, _ in specs.values():
+                for name in GIVEN:
+                    inputs.pop(name, None)
+            specs["users"] = ({}, {"user_id": Spec("string", (self.manifest.users,))})
+            specs["history"] = _HISTORY
+        return specs
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         """Calls one of the signatures in `specs` and returns its outputs; strings are `str` objects.
@@ -106,9 +131,11 @@ class ServedIndex(PublishedIndex):
         """Calls each signature once, since the first call builds its graph."""
         from components.export.warmup import warmup_requests
 
-        users, movies = self.user_ids[:_WARM_UP_ROWS], self.movie_ids[:_WARM_UP_ROWS]
-        for signature, inputs in warmup_requests(users, movies):
-            if signature in self.specs:  # an index of an earlier release lacks some
+        histories = self.manifest.histories
+        users = self.user_ids[:_WARM_UP_ROWS] if histories != NONE else [""]
+        for signature, inputs in warmup_requests(users, self.movie_ids[:_WARM_UP_ROWS], histories):
+            # An index of an earlier release lacks some.
+            if signature in self.specs and not (histories == NONE and "user_id" in inputs):
                 self._ask_model(signature, inputs)
         if "history" in self.specs:
             self.count_ratings(users)

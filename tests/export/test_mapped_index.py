@@ -6,17 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_model import SAMPLED, random_scoring
-from serving_world import small_world
 
 from components.errors import UserError
 from components.export.arrays import Texts
 from components.export.manifest import LOWEST_SCORE
 from components.export.mapped_index import MappedIndex, best
-from components.export.step import export
-from components.saved_models import SAVED_MODEL
-from components.train.artifact import read_record, write_record
-from components.train.scoring import save
 
 pytestmark = pytest.mark.tensorflow
 
@@ -24,27 +18,13 @@ _PLAIN = {"include_rated": False, "exclude": [], "only": [], "order": "score", "
 
 
 @pytest.fixture(scope="module")
-def world():
-    """A world with ids and titles that are no ASCII, one of them empty."""
-    world = small_world(users=30, movies=90)
-    world.titles[:3] = ["", "Amélie", "七人の侍"]
-    world.known["ünïq"] = {4: 5.0, 11: 1.0}
-    return world
+def world(mapped_world):
+    return mapped_world[0]
 
 
 @pytest.fixture(scope="module")
-def directory(world, made_once):
-    """An index of a model with profiles; every seventh movie has no parameters, so these are all alike."""
-
-    def fill(folder):
-        world.write(folder)
-        rated = np.arange(90) % 7 > 0
-        save(random_scoring(rated, world.movie_ids, head=SAMPLED), folder / "model" / SAVED_MODEL)
-        write_record(folder / "model", read_record(folder / "model"))  # with the digest of the new one
-        inputs = {name: str(folder / name) for name in ("model", "vocabulary", "interactions")}
-        export(**inputs, output=str(folder / "index"))
-
-    return made_once("mapped-world", fill) / "index"
+def directory(mapped_world):
+    return mapped_world[1] / "index"
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_the_next_commands_are_for_where_the_user_stands(monkeypatch, started, w
     printed = io.StringIO()
     # Of a user who has rated everything.
     shown = Showcase("u 1", 1, [{"movie_id": "m1", "rating": 5.0}], [])
-    screen._print_next_commands(shown, "registry", Console(file=printed, width=200))
+    screen._print_next_commands(shown, "v1", "registry", Console(file=printed, width=200))
     assert printed.getvalue().splitlines() == [
         f"type next   {word} recommend 'u 1' -k 5 --order rating",
         f"            {word} rate 'u 1' m1",
