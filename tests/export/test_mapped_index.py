@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -98,6 +100,27 @@ def test_answers_as_the_saved_model_does(world, mapped, ask, signature, inputs):
             assert answer[name].dtype == values.dtype, name
             np.testing.assert_allclose(answer[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
         assert answer[name].shape == values.shape
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["recommend", "user3"],
+        ["recommend", "stranger", "--order", "rating", "--exclude", "m4", "--json"],
+        ["history", "user3"],
+        ["similar", "m4"],
+        ["rate", "stranger", "m4"],
+    ],
+)
+def test_a_command_starts_no_tensorflow(directory, words):
+    program = (
+        "import sys; from pipelines.cli import twotower; twotower(sys.argv[1:], standalone_mode=False); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *words, "--index", str(directory)], capture_output=True, check=False
+    )
+    assert (ran.returncode, bool(ran.stdout)) == (0, True), ran.stderr
 
 
 def test_every_pair_that_is_not_rated(world, mapped, ask):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import UserError
-from components.registry.registry import Registry, published_index
+from components.registry.registry import PublishedFiles, Registry, published_index
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +36,20 @@ def test_a_remote_index_is_fetched_once(bucket: str, promote, capsys: pytest.Cap
     assert f"fetching version {version}" in capsys.readouterr().err
     assert published_index(bucket) == first
     assert "fetching" not in capsys.readouterr().err
+
+
+def test_only_what_is_asked_for_is_fetched(bucket: str, promote, cache: Path) -> None:
+    promote(Registry(bucket), "run")
+    files = PublishedFiles(bucket)
+    assert files.fetch("saved_model.pb").read_text() == "the index of run"
+    assert [file.name for file in cache.rglob("*") if file.is_file()] == ["saved_model.pb"]
+    assert (files.whole() / "variables" / "variables.index").is_file()
+
+
+def test_a_file_that_no_index_has_is_named(place: str, promote) -> None:
+    version = promote(Registry(place), "run").version
+    with pytest.raises(UserError, match=rf"{version} lists no .*/index/absent"):
+        PublishedFiles(place).fetch("absent")
 
 
 @pytest.mark.parametrize("damage", [b"flipped", None])
