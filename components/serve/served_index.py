@@ -111,12 +111,16 @@ class ServedIndex(PublishedIndex):
 
     def positions(self, user_ids: Sequence[str | bytes]) -> npt.NDArray[np.int64]:
         """Returns the position of each user among all, int64 [n]; -1 for an unknown one."""
+        if self.mapped.has_users:
+            return self.mapped.users(user_ids)
+        # An index of an earlier release.
         names = (user if isinstance(user, str) else user.decode("utf-8", "replace") for user in user_ids)
         return np.array([self._position_of.get(name, -1) for name in names], np.int64)
 
     def count_ratings(self, user_ids: Sequence[str | bytes]) -> npt.NDArray[np.int64]:
         """Returns how many ratings `history` has of each user, int64 [n], without reading them."""
-        return self._rating_counts[self.positions(user_ids)]
+        users = self.positions(user_ids)
+        return self.mapped.count_ratings(users) if self.mapped.has_users else self._rating_counts[users]
 
     @cached_property
     def _position_of(self) -> dict[str, int]:
