@@ -32,7 +32,7 @@ class Reasons:
 
 
 def describe(reasons: Sequence[dict[str, Any]], scale: tuple[float, float]) -> str:
-    """Says what the user did with the movies of `reasons`: "liked Up (2009), and rated Cats (2019) 1".
+    """Says what the user did with the movies of `reasons`: "liked Up (2009), and rated Cats (2019) 1★".
 
     `scale` is that of the ratings. Only a movie with a rating in its top quarter is said to be liked.
     """
@@ -45,7 +45,7 @@ def describe(reasons: Sequence[dict[str, Any]], scale: tuple[float, float]) -> s
         elif movie["rating"] >= high - _LIKED * (high - low):
             said["liked"].append(name)
         else:
-            said["rated"].append(f"{name} {movie['rating']:g}")
+            said["rated"].append(f"{name} {movie['rating']:g}★")
     return ", and ".join(f"{verb} {_listed(names)}" for verb, names in said.items() if names)
 
 

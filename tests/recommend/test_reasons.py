@@ -24,14 +24,14 @@ def movie(title, year=0, **figure):
     [
         ([], (1, 5), ""),
         ([movie("Up", 2009, rating=4.0)], (1, 5), "liked Up (2009)"),
-        ([movie("Up", 2009, rating=3.5)], (0.5, 5), "rated Up (2009) 3.5"),
-        ([movie("Up", rating=7.5)], (1, 10), "rated Up 7.5"),
+        ([movie("Up", 2009, rating=3.5)], (0.5, 5), "rated Up (2009) 3.5★"),
+        ([movie("Up", rating=7.5)], (1, 10), "rated Up 7.5★"),
         ([movie("A", rating=5.0), movie("B", rating=5.0)], (1, 5), "liked A and B"),
         ([movie(name, rating=5.0) for name in "ABC"], (1, 5), "liked A, B and C"),
         (
             [movie("A", rating=1.0), movie("B", rating=5.0), movie("C", rating=3.0)],
             (1, 5),
-            "liked B, and rated A 1 and C 3",
+            "liked B, and rated A 1★ and C 3★",
         ),
         ([movie("A", count=2), movie("B", count=1)], (0, 0), "watched A and B"),
     ],

@@ -13,11 +13,12 @@ from components.registry.registry import Registry
 
 @pytest.fixture(scope="session")
 def world() -> World:
-    """A small world with titles that try to be more than text."""
+    """A small world with genres and an attribute, and titles that try to be more than text."""
     plain = small_world(seed=3)
     titles = [*plain.titles]
     titles[3:6] = ["<script>document.title = 'taken'</script>", "Tom & Jerry", 'The "Matrix"']
-    return replace(plain, titles=titles)
+    genres = ["Comedy|Drama" if row % 4 == 0 else "Comedy" if row % 2 else "<b>War" for row in range(40)]
+    return replace(plain, titles=titles, genres=genres, attributes={"minutes": [*range(60, 100)]})
 
 
 @pytest.fixture(scope="session")

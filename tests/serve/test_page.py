@@ -6,6 +6,7 @@ import re
 import pytest
 
 from components.serve.page import Question
+from components.vocabulary.conditions import Rules
 
 pytestmark = pytest.mark.tensorflow
 
@@ -87,6 +88,82 @@ def test_the_address_says_it_all() -> None:
     query = [("user", " u "), ("find", "x"), ("pick", "5:a:b"), ("pick", "0x:c"), ("other", "1")]
     question = Question.of(query)
     assert question == Question("u", "x", {"a:b": 5.0})
-    assert question.with_pick("c", 3) == "/?find=x&pick=5%3Aa%3Ab&pick=3%3Ac"
-    assert question.with_pick("a:b", 0) == "/?find=x"
+    assert question.with_pick("c", 3) == "/?user=u&find=x&pick=5%3Aa%3Ab&pick=3%3Ac"
+    assert question.with_pick("a:b", 0) == "/?user=u&find=x"
     assert len(Question.of([("pick", f"1:{number}") for number in range(99)]).picks) == 50
+
+
+def test_a_filter_is_in_the_address_too() -> None:
+    query = [
+        ("from", "1990 "),
+        ("to", ""),
+        ("genre", "Sci-Fi"),
+        ("where", "minutes<90"),
+        ("diversity", "0.3"),
+    ]
+    question = Question.of(query)
+    assert question.rules() == Rules(["year>=1990", 'genre="Sci-Fi"', "minutes<90"], diversity=0.3)
+    assert question.with_pick("m", 3) == (
+        "/?from=1990&genre=Sci-Fi&where=minutes%3C90&diversity=0.3&pick=3%3Am"
+    )
+    assert not Question.of([("from", " ")]).rules().any
+
+
+def shown_rows(world, text):
+    """The movies of a section, in their order."""
+    text = re.sub(r"because (the user|you) .*", "", text)
+    places = {movie: text.find(f" {shown_as(world, movie)}") for movie in range(40)}
+    return sorted((movie for movie in places if places[movie] >= 0), key=lambda movie: places[movie])
+
+
+def has(world, genre):
+    return [movie for movie in range(40) if genre in world.genres[movie].split("|")]
+
+
+@pytest.mark.parametrize("visitor", ["user=user2", "pick=5:m5"])
+def test_recommendations_are_narrowed_down(server, world, visitor) -> None:
+    history = world.history("user2", "all") if "user" in visitor else {5: 5.0}
+    best = [movie for movie in world.best(history, 40) if movie in has(world, "Comedy")]
+    best = [movie for movie in best if world.years[movie] >= 1960 and movie < 30]
+    page = server.page(f"?{visitor}&genre=Comedy&from=1960&where=minutes%3C90")
+    text = section(page, "recommended" if "user" in visitor else "for-picks")
+    left = [movie for movie in has(world, "Comedy") if world.years[movie] >= 1960 and movie < 30]
+    assert f"The filter leaves {len(left)} of 40 movies." in text
+    assert shown_rows(world, text) == best[:20]
+    assert "<option selected>Comedy</option>" in page
+    assert 'value="minutes&lt;90"' in page
+
+
+def test_variety_changes_the_order(server, world) -> None:
+    plain, varied = (
+        shown_rows(world, section(server.page(f"?user=user2{more}"), "recommended"))
+        for more in ("", "&diversity=0.7")
+    )
+    assert plain[0] == varied[0]
+    assert plain != varied
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("from=old", 'year holds numbers, and "old" is none'),
+        ("where=yaer%3E1", 'there is no column "yaer", did you mean year?'),
+        ("diversity=much", "variety much: give a number, 0 to 1"),
+        ("diversity=nan", "give a number, 0 to 1"),
+        ("where=genre%3DComdey", 'no movie has the genre "Comdey"; did you mean Comedy?'),
+    ],
+)
+def test_what_cannot_be_followed_is_said(server, query, said) -> None:
+    page = server.page(f"?user=user2&pick=4:m5&{query}")
+    [note] = re.findall(r'<p role="alert" class="note">(.*?)</p>', page)
+    assert said in html.unescape(note)
+    assert "--" not in note
+    # Nothing is recommended as if there were no filter.
+    assert ('id="recommended"' in page) == ('id="for-picks"' in page) == ("no movie has" in said)
+
+
+def test_genres_are_text(server) -> None:
+    page = server.page()
+    assert "Narrow down" in page
+    assert "<option>&lt;b&gt;War</option>" in page
+    assert "on year, genre, minutes" in page

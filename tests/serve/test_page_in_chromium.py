@@ -6,7 +6,7 @@ from chromium import CONTRASTS, PROGRAM, STICKING_OUT, Chromium
 pytestmark = [pytest.mark.tensorflow, pytest.mark.skipif(not PROGRAM, reason="Chromium is not installed")]
 
 # Every part of the page at once.
-EVERYTHING = "?find=m&pick=4:m3&pick=2:m8&user=user2"
+EVERYTHING = "?find=m&pick=4:m3&pick=2:m8&user=user2&from=1951&where=genre!%3Dwar&diversity=0.2"
 
 # The places of all links: left, right, top and bottom within the page, and what they are for.
 LINKS = """[...document.querySelectorAll('a')].map(one => {
@@ -32,7 +32,7 @@ def show(chromium, server):
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])
-@pytest.mark.parametrize("query", ["", EVERYTHING, "?find=zzz&user=nobody"])
+@pytest.mark.parametrize("query", ["", EVERYTHING, "?find=zzz&user=nobody", "?user=user2&from=old"])
 def test_nothing_sticks_out(show, chromium, width, query):
     show(query, width)
     assert chromium.value(STICKING_OUT) == [True, []]
@@ -79,7 +79,7 @@ def test_everything_has_a_name(show, chromium):
 
 def test_the_keyboard_reaches_all_of_it(show, chromium, world):
     show("?find=the+mat")
-    focused = []
+    focused = list[str]()
     for _ in range(20):
         chromium.press("Tab")
         label = chromium.value(
