@@ -52,8 +52,8 @@ _EXAMPLES = {
     "ratings": "all",
     "order": "score",
     "pool": 100,
-    "where": ["year>=1990"],
-    "boost": ["year<1950:-0.5"],
+    "where": "year>=1990",
+    "boost": "year<1950:-0.5",
     "diversity": 0.3,
     "popularity_discount": 0.1,
 }
