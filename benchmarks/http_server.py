@@ -127,7 +127,7 @@ def print_row(name: str, rate: float, result: http_load.Result, processor_second
     p50, p90, p99 = np.percentile(latencies, [50, 90, 99])
     shown = f"{rate:,g}" if rate else f"most: {len(latencies) / result.seconds:,.0f}"
     shares = (seconds / result.seconds for seconds in (processor_seconds, result.processor_seconds))
-    processors = " | ".join(f"{share:.2f}" for share in shares)
+    processors = " | ".join(f"{share:.2f}" if share else "" for share in shares)
     print(f"| {name} | {shown} | {p50:.1f} | {p90:.1f} | {p99:.1f} | {max(latencies):.1f} ", end="")
     print(f"| {len(result.failures)} | {processors} |", flush=True)
     for failure in result.failures[:3]:
