@@ -100,6 +100,11 @@ test-kills: $(VENV)/.test-installed ## kill publishers, rollbacks and prunings a
 	@TWOTOWER_KILLS=$(KILLS) $(BIN)/pytest -m slow tests/publish/test_kills.py
 KILLS ?= 500
 
+.PHONY: test-soak
+test-soak: $(VENV)/.test-installed ## 100,000 requests to a server that is killed, stopped and swapped meanwhile (REQUESTS=)
+	@TWOTOWER_REQUESTS=$(REQUESTS) $(BIN)/pytest -s -m slow tests/serve/test_soak.py
+REQUESTS ?= 100000
+
 .PHONY: fuzz
 fuzz: $(VENV)/.test-installed ## 2,000 damaged ratings files, movie tables and times for ingest, and fuzz-registry
 	@TWOTOWER_REGISTRIES=$(REGISTRIES) $(BIN)/pytest --numprocesses auto -m campaign

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from components.serve.messages import Frame
 from components.serve.rest import RequestError, encode_error
@@ -64,10 +64,14 @@ class Connections:
         """Ends, once a second, those of `every` connection that are past their deadline."""
         while True:
             await asyncio.sleep(1.0)
-            now = time.monotonic()
-            for connection in list(every):
-                if now > connection.deadline:
-                    connection.end()
+            self.end_late(every)
+
+    def end_late(self, every: Iterable[Any]) -> None:
+        """Ends those of `every` connection that are past their deadline."""
+        now = time.monotonic()
+        for connection in list(every):
+            if now > connection.deadline:
+                connection.end()
 
 
 class Connection(HttpToolsProtocol):
@@ -81,6 +85,7 @@ class Connection(HttpToolsProtocol):
         self._receiving = False  # a request of which a part has arrived
         self._in_head = True
         self._quiet = 0  # bytes in a row that were no body
+        self._answering: RequestResponseCycle | None = None  # the request that is being answered
 
     @classmethod
     def of(cls, scope: Any) -> "Connection | None":
@@ -101,6 +106,8 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._all.forget(self)
+        if self._answering:
+            self._answering.disconnected = True  # uvicorn looks at the newest of several requests only
         if self.answer and not self.answer.done():
             self.answer.set_exception(RequestError("the client has left", 499))
 
@@ -143,6 +150,10 @@ class Connection(HttpToolsProtocol):
         if not self._receiving:
             self.deadline = time.monotonic() + SECONDS_IDLE
             self._all.idle[self] = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, msg)

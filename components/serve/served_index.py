@@ -129,6 +129,8 @@ class ServedIndex(PublishedIndex):
     @cached_property
     def _rating_counts(self) -> npt.NDArray[np.int64]:
         """The number of ratings of each user, and of the unknown one at the end, int64 [users + 1]."""
+        if "history" not in self.specs:  # the index of another program
+            return np.zeros(len(self.user_ids) + 1, np.int64)
         return np.append(np.diff(self._loaded._histories._offsets.numpy()), 0)
 
     def warm_up(self) -> None:
@@ -141,8 +143,7 @@ class ServedIndex(PublishedIndex):
             # An index of an earlier release lacks some.
             if signature in self.specs and not (histories == NONE and "user_id" in inputs):
                 self._ask_model(signature, inputs)
-        if "history" in self.specs:
-            self.count_ratings(users)
+        self.count_ratings(users)
 
     @cached_property
     def _folded_titles(self) -> list[str]:

@@ -104,7 +104,7 @@ def test_a_server_of_few_descriptors_takes_fewer_connections(index_directory: Pa
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == limits
 
 
-def test_a_body_that_trickles_is_answered_and_its_connection_ends(server: Server) -> None:
+def test_a_body_that_trickles_keeps_nobody_waiting(server: Server) -> None:
     with connect(server) as connection:
         connection.sendall(
             f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1".encode()

@@ -133,7 +133,7 @@ def running_server(registry: Registry, index: Path, *flags: str, grace: float = 
     reader = threading.Thread(target=lambda: [server.lines.append(line) for line in stderr])
     reader.start()
     try:
-        line = server.await_line("serving ")
+        line = server.await_line("serving ", seconds=180)
         found = re.search(r"http://127\.0\.0\.1:(\d+)/ ", line)
         assert found, line
         server.port = int(found[1])
