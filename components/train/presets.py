@@ -16,7 +16,7 @@ from components.outputs import output_directory
 from components.progress import log
 from components.saved_models import SAVED_MODEL
 from components.train import artifact, scoring
-from components.train.blending import choose, decompose
+from components.train.blending import choose, decompose, fall_back
 from components.train.content import Descriptions, draw_sample
 from components.train.fit import Checkpoints, State, Training, both_tasks, retrieval_alone, write_tensorboard
 from components.train.gibbs import Sampler
@@ -25,7 +25,7 @@ from components.train.model import TwoTower
 from components.train.notebook import NotebookModel, NotebookScoring, RowBatches
 from components.train.optimizer import FusedAdam, RowAdam, WarmupCosine
 from components.train.replicas import gather_from_workers, of_chief, require_same, this_worker
-from components.train.sampled_head import SampledHead, SampledRatings
+from components.train.sampled_head import SampledRatings
 from components.train.saved_model import ScoringModule
 from components.train.settings import (
     DEFAULT,
@@ -193,7 +193,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
         state.seconds += last.seconds
 
     def scoring_module() -> ScoringModule:
-        head = SampledHead(sampled.draws, saved=True) if sampled else model.rating_head
+        head = sampled.head() if sampled else model.rating_head
         content = Descriptions.of(names), draw_sample(rows, job.seed)
         movies = names.movie_ids, rows.rating_scale
         return ScoringModule(model.towers, head, catalogue, *movies, item_item, *content)
@@ -234,8 +234,7 @@ def fit_with_early_stopping(
     adam = RowAdam if settings.retrieval_loss == IN_BATCH else FusedAdam
     schedule = WarmupCosine(settings.learning_rate, settings.warmup_steps, settings.steps)
     model.compile(optimizer=adam(schedule, model.tower_variables, settings.tower_rate))
-    counts = batches.counts
-    log_estimate(model, settings, len(catalogue.known_counts), counts)
+    log_estimate(model, settings, len(catalogue.known_counts), batches.counts)
     score = both_tasks if settings.rating_head == REGRESSION else retrieval_alone
     state = Training(
         title="train",
@@ -262,10 +261,12 @@ def fit_item_item(
 ) -> tuple[ItemItem | None, artifact.ValidationMetrics]:
     """Fits the item-item path to all known rows; measures the trained model before its final refit with it.
 
-    The rows that chose the model's weights choose how much the path counts; None where it does not surely
-    help. It shares no parameters with the towers, so they need not be trained with it.
+    The rows that chose the model's weights choose how much the path counts, None where it does not surely
+    help, and the share of biases in the ratings. Neither shares parameters with what was trained.
     """
     trained_on, sample = _validation_sample(job, settings, catalogue)
+    if sampled:
+        fall_back(sampled, catalogue.encode(trained_on, np.arange(job.interactions.users)), sample)
     predictor, rank = _predictor(model, sampled), settings.item_item_rank
     if rank < 1 or not len(sample.users):
         return None, sample.measure(predictor)
@@ -376,9 +377,8 @@ def _validation_sample(
     job: Job, settings: Settings, catalogue: RatedCatalogue
 ) -> tuple[list[UserRatings], ValidationSample]:
     """Returns the rows that are trained on before the final refit, and the other known ones."""
-    rows = job.interactions
+    rows, validating = job.interactions, _validation_users(job, settings)
     held_out = rows.split("validation")
-    validating = _validation_users(job, settings)
     trained_on = [rows.split("train"), held_out.only(~validating)]
     users = np.flatnonzero(validating)
     sample = ValidationSample(

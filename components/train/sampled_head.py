@@ -1,12 +1,13 @@
 """Rating head made of draws from the posterior of the movies' parameters."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.train.biases import fit_biases
 from components.train.chunks import RAGGED, ChunkedRatings, chunk_ratings
 from components.vocabulary.interactions import UserRatings
 
@@ -30,6 +31,27 @@ class Draw(NamedTuple):
     start: Array  # float32 [K], prior of a user without ratings
     precision: Array  # float32 [], one over the variance of a usual user's noise
 
+    @classmethod
+    def of_biases(cls, ratings: UserRatings, like: "Draw") -> Self:
+        """Fits biases of users and movies, and nothing else, to `ratings`; has the shapes of `like`.
+
+        A user's bias is then the first factor.
+        """
+        movies, factors = like.keys.shape
+        fitted = fit_biases(ratings, movies)
+        biases = np.float32(fitted.mean) + fitted.movies
+        values = np.zeros_like(like.values)
+        values[:, 0] = fitted.user_variance**0.5
+        return cls(
+            keys=values[:-1] / np.float32(fitted.noise**0.5),
+            key_biases=biases,
+            values=values,
+            value_biases=np.append(biases, np.float32(fitted.mean)),
+            prior=np.zeros((movies, factors), np.float32),
+            start=np.zeros(factors, np.float32),
+            precision=np.asarray(1.0 / fitted.noise, np.float32),
+        )
+
 
 class SampledPosterior(NamedTuple):
     """Posterior of each user's factors given the visible ratings, one Gaussian for each of S draws."""
@@ -51,12 +73,25 @@ class SampledHead(tf.Module):  # type: ignore[misc]
 
     Given a draw, a user is a linear regression on the movies' keys, with the closed form of `RatingHead`; the
     rating is predicted by the movie's value. A user has no parameters, and the mean of S dot products is one
-    dot product. (To read from the history how noisy the user's ratings are changes no error by .0005.)
+    dot product. One of the draws may be of biases alone, with a share of its own. (To read from the history
+    how noisy the user's ratings are changes no error by .0005.)
     """
 
-    def __init__(self, draws: Sequence[Draw], saved: bool = False) -> None:
-        """Args: `saved`: whether a SavedModel is to hold the tables, as variables."""
+    def __init__(
+        self, draws: Sequence[Draw], saved: bool = False, biases: tuple[float, Draw] | None = None
+    ) -> None:
+        """Combines `draws`.
+
+        Args:
+          draws: with equal shares.
+          saved: whether a SavedModel is to hold the tables, as variables.
+          biases: the share of one draw more in the prediction, from 0 to 1, and this draw.
+        """
         super().__init__(name="sampled_head")
+        shares = [np.float32(1 / len(draws))] * len(draws)
+        if biases:
+            shares = [np.float32((1 - biases[0]) / len(draws))] * len(draws) + [np.float32(biases[0])]
+            draws = [*draws, biases[1]]
         self._draws, self._factors = len(draws), tf.shape(draws[0].start)[0]
         if tf.executing_eagerly():
             self._factors = int(self._factors)
@@ -73,9 +108,11 @@ class SampledHead(tf.Module):  # type: ignore[misc]
         self._prior = side_by_side("rating_prior", [draw.prior for draw in draws])
         # Predictions of one draw are added up over the draws: so their mean is a sum. The last row is that of
         # an unrated movie.
-        share = np.float32(1 / len(draws))
-        self._values = kept("values", tf.concat([share * draw.values for draw in draws], axis=1))
-        self._value_biases = kept("value_biases", tf.add_n([share * draw.value_biases for draw in draws]))
+        weighted = list(zip(shares, draws, strict=True))
+        self._values = kept("values", tf.concat([share * draw.values for share, draw in weighted], axis=1))
+        self._value_biases = kept(
+            "value_biases", tf.add_n([share * draw.value_biases for share, draw in weighted])
+        )
         self._start = tf.stack([draw.start for draw in draws])
         self._roots = tf.sqrt(tf.stack([draw.precision for draw in draws]))
 
@@ -194,6 +231,7 @@ class SampledRatings:
         self.shorten(1.0)
         self._present = -1, list[Draw]()  # number of sweeps, and what `draw` gives after them
         self._predicted: dict[int, list[Array]] = {}  # by each draw, for each group of users
+        self.biases: tuple[float, Draw] | None = None  # the share of biases alone, and their draw
 
     def shorten(self, share: float) -> None:
         """Ends after `share` of the sweeps, or those that are made; spreads further draws over the rest."""
@@ -206,7 +244,10 @@ class SampledRatings:
     def go_on_with(self, ratings: UserRatings, sweeps: int, draws: int) -> "SampledRatings":
         """Returns the same chain with other ratings of the same users and movies, for more sweeps."""
         self._sampler.go_on_with(ratings)
-        return SampledRatings(self._sampler, sweeps, draws)
+        other = SampledRatings(self._sampler, sweeps, draws)
+        if self.biases:
+            other.biases = self.biases[0], Draw.of_biases(ratings, self.biases[1])
+        return other
 
     def advance(self, share: float) -> None:
         """Sweeps until `share` of the sweeps, from 0 to 1, are done."""
@@ -231,7 +272,16 @@ class SampledRatings:
         known = self._predicted.setdefault(int(users[0]), []) if self._draws else []
         new = self.draws[len(known) :]
         known += [predict_by_draw(draw, history.arrays, asked.arrays).numpy() for draw in new]
-        return np.asarray(np.mean(known, axis=0))
+        mean = np.asarray(np.mean(known, axis=0))
+        if not self.biases:
+            return mean
+        share, biases = self.biases
+        other = predict_by_draw(biases, history.arrays, asked.arrays).numpy()
+        return np.asarray(mean + share * (other - mean))
+
+    def head(self) -> SampledHead:
+        """Returns the rating head to be saved."""
+        return SampledHead(self.draws, saved=True, biases=self.biases)
 
     def error(self) -> float:
         """Returns the mean squared error of the present state on the ratings it is of, in their units."""

@@ -1,6 +1,6 @@
 """Validation: metrics of a model in training on held-out rows of a sample of users."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,13 +51,8 @@ class ValidationSample:
         if not len(self.users):
             return ValidationMetrics(None, None)
         k = gate_k(self.rated or self.movies)  # as the gate
-        number, workers = this_worker()
-        own = np.arange(number, len(self.users), workers)
         none, sums = np.empty(0), np.zeros(6)  # squared errors, hits, recalls, NDCGs, ratings, users
-        most = max(1, min(256, _SCORES_AT_ONCE // self.movies))
-        for part in user_chunks(self.known.counts[own], most, RATINGS_AT_ONCE):
-            users = self.users[own[part]]
-            history, asked = self.known.select(own[part]), self.held_out.select(own[part])
+        for users, history, asked in self.parts():
             errors = self._errors(model.ratings(users, history, asked), asked) if model.ratings else none
             ranks = _ranks(model.scores(users, history), history, asked, max(k, _LIST_K))
             squares, hits = float(np.square(errors, dtype=np.float64).sum()), float(np.sum(ranks < k))
@@ -65,6 +60,14 @@ class ValidationSample:
         squares, hits, recalls, ndcgs, total, of_users = sum_over_workers(sums).tolist()
         rmse = (squares / total) ** 0.5 * self.scale if model.ratings else None
         return ValidationMetrics(rmse, hits / total, recalls / of_users, ndcgs / of_users)
+
+    def parts(self) -> Iterator[tuple[Array, UserRatings, UserRatings]]:
+        """Yields some users of this worker's share at a time, with what is known of them and held out."""
+        number, workers = this_worker()
+        own = np.arange(number, len(self.users), workers)
+        most = max(1, min(256, _SCORES_AT_ONCE // self.movies))
+        for part in user_chunks(self.known.counts[own], most, RATINGS_AT_ONCE):
+            yield self.users[own[part]], self.known.select(own[part]), self.held_out.select(own[part])
 
     def _errors(self, predicted: Any, asked: UserRatings) -> Array:
         errors: Array = np.clip(np.asarray(predicted), *self.bounds) - np.clip(asked.ratings, *self.bounds)

@@ -14,11 +14,11 @@ from components.evaluate.baselines import (
     GlobalMean,
     ItemKnn,
     Popularity,
-    fit_biases,
 )
 from components.evaluate.scoring import score
 from components.evaluate.user_sums import user_sums
 from components.metrics import BASELINES, at_k
+from components.train.biases import fit_biases
 from components.vocabulary.interactions import UserRatings
 
 
