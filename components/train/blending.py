@@ -1,6 +1,6 @@
 """Weights chosen on validation rows: of the item-item path in the scores, of biases alone in the ratings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from components.train.replicas import sum_over_workers
 from components.train.sampled_head import Draw, SampledRatings, predict_by_draw
 from components.train.svd_init import sample_users, singular_vectors
 from components.train.training_data import RatedCatalogue
-from components.train.validation import ValidationSample
 from components.vocabulary.interactions import UserRatings, chunks
 
 Array = npt.NDArray[Any]
@@ -126,7 +125,9 @@ def _hits(scores: Array, asked: UserRatings) -> Array:
     return shares
 
 
-def fall_back(sampled: SampledRatings, trained_on: UserRatings, sample: ValidationSample) -> None:
+def fall_back(
+    sampled: SampledRatings, trained_on: UserRatings, parts: Iterable[tuple[Array, UserRatings, UserRatings]]
+) -> None:
     """Gives biases of users and movies alone a share in the ratings, where validation rows surely ask for it.
 
     The share is that of the least squared error, a regression of the head's errors on the differences. On
@@ -136,17 +137,17 @@ def fall_back(sampled: SampledRatings, trained_on: UserRatings, sample: Validati
     Args:
       sampled: the trained head; its `biases` are set.
       trained_on: what it has read, in rows of the model's tables, all users.
-      sample: the validation rows.
+      parts: of the validation rows: users, what is known of them, and what is asked for.
     """
-    if not len(sample.users):
-        return
     biases, sums = Draw.of_biases(trained_on, sampled.draws[0]), np.zeros(4)
-    for users, history, asked in sample.parts():
+    for users, history, asked in parts:
         mean = sampled.ratings(users, history, asked)
         difference = predict_by_draw(biases, history.arrays, asked.arrays).numpy() - mean
         error = asked.ratings - mean
         sums += [error @ error, error @ difference, difference @ difference, len(error)]
     squares, product, spread, rows = sum_over_workers(sums)
+    if not rows:
+        return
     share = float(np.clip(product / max(spread, 1e-12), 0.0, 1.0))
     standard_error = float(np.sqrt(squares / rows / max(spread, 1e-12)))
     if share >= max(_SURE_OF_BIASES * standard_error, _LEAST_SHARE):

@@ -266,7 +266,7 @@ def fit_item_item(
     """
     trained_on, sample = _validation_sample(job, settings, catalogue)
     if sampled:
-        fall_back(sampled, catalogue.encode(trained_on, np.arange(job.interactions.users)), sample)
+        fall_back(sampled, catalogue.encode(trained_on, np.arange(job.interactions.users)), sample.parts())
     predictor, rank = _predictor(model, sampled), settings.item_item_rank
     if rank < 1 or not len(sample.users):
         return None, sample.measure(predictor)

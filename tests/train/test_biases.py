@@ -7,7 +7,6 @@ from components.train.biases import fit_biases
 from components.train.blending import fall_back
 from components.train.gibbs import Sampler
 from components.train.sampled_head import Draw, SampledRatings
-from components.train.validation import ValidationSample
 from components.vocabulary.interactions import UserRatings
 
 pytestmark = pytest.mark.tensorflow
@@ -37,13 +36,14 @@ def _trained(known, sweeps=12):
     return sampled
 
 
-def _sample(known, held_out):
-    return ValidationSample(known, held_out, np.arange(USERS), MOVIES, 1.0, (-9.0, 9.0))
+def _parts(known, held_out):
+    for users in np.array_split(np.arange(USERS), 3):
+        yield users, known.select(users), held_out.select(users)
 
 
 def _rmse(sampled, known, held_out):
-    predicted = sampled.ratings(np.arange(USERS), known, held_out)
-    return float(np.sqrt(np.mean(np.square(predicted - held_out.ratings))))
+    errors = [sampled.ratings(*part) - part[2].ratings for part in _parts(known, held_out)]
+    return float(np.sqrt(np.mean(np.square(np.concatenate(errors)))))
 
 
 def test_the_draw_of_biases_predicts_what_the_biases_say():
@@ -52,7 +52,7 @@ def test_the_draw_of_biases_predicts_what_the_biases_say():
     sampled = _trained(known)
     sampled.biases = 1.0, Draw.of_biases(known, like)
     fitted = fit_biases(known, MOVIES, 60)
-    predicted = sampled.ratings(np.arange(USERS), known, held_out)
+    predicted = np.concatenate([sampled.ratings(*part) for part in _parts(known, held_out)])
     assert np.corrcoef(predicted, fitted.rate(held_out.owners, held_out.movies))[0, 1] > 0.999
     errors = [_rmse(sampled, known, held_out), np.std(held_out.ratings)]
     assert errors[0] < 0.9 * errors[1]
@@ -62,7 +62,7 @@ def test_biases_get_a_share_where_the_draws_know_less(capsys):
     known, held_out = _drawn(0.0)
     sampled = _trained(known, sweeps=1)  # a chain that has not settled
     before = _rmse(sampled, known, held_out)
-    fall_back(sampled, known, _sample(known, held_out))
+    fall_back(sampled, known, _parts(known, held_out))
     assert sampled.biases is not None
     assert sampled.biases[0] > 0.3
     assert _rmse(sampled, known, held_out) < before - 0.01
@@ -72,16 +72,14 @@ def test_biases_get_a_share_where_the_draws_know_less(capsys):
 def test_biases_get_no_share_where_taste_decides():
     known, held_out = _drawn(1.0, per_user=40)
     sampled = _trained(known, sweeps=30)
-    fall_back(sampled, known, _sample(known, held_out))
+    fall_back(sampled, known, _parts(known, held_out))
     assert sampled.biases is None
 
 
 def test_without_validation_rows_nothing_is_chosen():
-    known, held_out = _drawn(0.0)
-    sampled, none = _trained(known, sweeps=1), held_out.select(np.arange(0))
-    fall_back(
-        sampled, known, ValidationSample(known.select(np.arange(0)), none, np.arange(0), MOVIES, 1.0, (-9, 9))
-    )
+    known, _ = _drawn(0.0)
+    sampled = _trained(known, sweeps=1)
+    fall_back(sampled, known, [])
     assert sampled.biases is None
 
 
