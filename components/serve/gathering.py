@@ -47,9 +47,12 @@ class Gathering:
             call = read_call(question.body, self._index)
         except RequestError:
             return None
-        users, k = len(call.inputs.get("user_id", ())), call.inputs.get("k", DEFAULT_K)
+        inputs = call.inputs
+        users, k = len(inputs.get("user_id", ())), inputs.get("k", DEFAULT_K)
         short = users <= min(_USERS, self._most_users) and users * k <= _MOVIES
-        return Waiting(question, call) if short and call.signature in _SIGNATURES else None
+        # Another list, of ratings for instance, belongs to these users.
+        alone = any(isinstance(values, list) for name, values in inputs.items() if name != "user_id")
+        return Waiting(question, call) if call.signature in _SIGNATURES and short and not alone else None
 
     def parts(self, waiting: Iterable[Waiting]) -> Iterator[list[Waiting]]:
         """Divides requests into those for one call each, whose inputs are equal but for the users."""

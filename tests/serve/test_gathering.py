@@ -58,6 +58,14 @@ def test_where_one_user_takes_long_or_the_search_is_approximate_nothing_is_gathe
     assert gathering(search="scann").read(question(["u"])) is None
 
 
+def test_a_request_that_brings_ratings_of_its_users_is_not_gathered() -> None:
+    gatherer = gathering()
+    specs = {**USERS, "history_movie": Spec("int32", (None,))}
+    gatherer._index.specs["recommend"] = (specs, {})  # type: ignore[assignment]
+    body = {"signature_name": "recommend", "inputs": {"user_id": ["u"], "history_movie": [1, 2]}}
+    assert gatherer.read(other(body)) is None
+
+
 def test_only_what_differs_in_the_users_alone_is_one_part_and_a_part_is_bounded() -> None:
     gatherer = gathering(movies=100_000)  # five users a call
     asked = [
