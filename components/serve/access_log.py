@@ -1,25 +1,30 @@
 """Access log: one line a request, as text or JSON, written by a thread."""
 
-import sys
+import os
 import threading
 from collections import deque
-from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import NamedTuple, Self, TextIO
+from typing import NamedTuple, Self
 from urllib.parse import quote
 
 import orjson
 
 from components.progress import log
 
-FORMATS, STREAMS = ("text", "json", "off"), ("stdout", "stderr")
+FORMATS = ("text", "json", "off")
+
+# Descriptors of the streams.
+STREAMS = {"stdout": 1, "stderr": 2}
 
 _SECONDS_BETWEEN_WRITES = 0.2
 
 # The most lines that wait for a slow reader of the stream; further ones are dropped and counted.
 _WAITING = 50_000
+
+# Bytes that a pipe takes in one piece (PIPE_BUF), so that no other line of the process comes between.
+_PIECE = 4096
 
 # The longest path in a line, in bytes.
 _PATH = 200
@@ -38,14 +43,14 @@ class Entry(NamedTuple):
 
 
 class AccessLog:
-    """Writes entries to a stream. A slow or closed stream delays no request.
+    """Writes entries to a descriptor. A slow or closed reader delays no request, and no end of the process.
 
     Every 0.2 s a thread writes the entries that were added; leaving the context writes the last ones.
     """
 
-    def __init__(self, form: str, stream: TextIO) -> None:
+    def __init__(self, form: str, descriptor: int) -> None:
         self._line = {"text": _text, "json": _json}[form]
-        self._stream = stream
+        self._descriptor = descriptor
         self._waiting = deque[Entry]()
         self._dropped = 0
         self._ended = threading.Event()
@@ -72,25 +77,34 @@ class AccessLog:
         ended = False
         while not ended:
             ended = self._ended.wait(_SECONDS_BETWEEN_WRITES)
-            entries = [self._waiting.popleft() for _ in range(len(self._waiting))]
             try:
-                self._write(map(self._line, entries))
-            except (OSError, ValueError) as error:  # ValueError: the stream has been closed
+                self._write()
+            except OSError as error:
                 log(f"the access log ends: {error}")
                 return
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
                 log(f"the access log lacks {dropped:,} requests: its stream is read too slowly")
 
-    def _write(self, lines: Iterable[str]) -> None:
-        if text := "".join(lines):
-            self._stream.write(text)
-            self._stream.flush()
+    def _write(self) -> None:
+        """Writes the waiting entries in pieces of whole lines."""
+        piece = b""
+        for _ in range(len(self._waiting)):
+            line = self._line(self._waiting.popleft()).encode()
+            if len(piece) + len(line) > _PIECE:
+                self._write_all(piece)
+                piece = b""
+            piece += line
+        self._write_all(piece)
+
+    def _write_all(self, piece: bytes) -> None:
+        while piece:
+            piece = piece[os.write(self._descriptor, piece) :]
 
 
 def access_log(form: str, stream: str) -> AbstractContextManager[AccessLog | None]:
     """Returns a log of one of `FORMATS` to one of `STREAMS`; nothing for "off"."""
-    return nullcontext() if form == "off" else AccessLog(form, getattr(sys, stream))
+    return nullcontext() if form == "off" else AccessLog(form, STREAMS[stream])
 
 
 def _json(entry: Entry) -> str:

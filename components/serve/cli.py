@@ -66,7 +66,9 @@ def _checked_origins(_: click.Context, __: click.Parameter, origins: tuple[str, 
     type=click.Choice(FORMATS),
     help="Write a line about each request: time, request id, client, method, path, status, ms.",
 )
-@click.option("--access-log-to", default="stdout", type=click.Choice(STREAMS), help="Where these lines go.")
+@click.option(
+    "--access-log-to", default="stdout", type=click.Choice(list(STREAMS)), help="Where these lines go."
+)
 @click.option(
     "--api-keys", default="", help="A file of API keys, one a line; without one nobody needs a key."
 )

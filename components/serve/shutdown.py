@@ -25,10 +25,16 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Takes a signal."""
-        finish, again, self._told = super().handle_exit, self._told, True
+        again, self._told = self._told, True
         self._drain()
-        if sig == signal.SIGTERM and self._grace_seconds and not again:
+        if sig != signal.SIGTERM:
+            super().handle_exit(sig, frame)
+        elif self._grace_seconds and not again:
             log(f"told to stop: not ready from now, finishing in {self._grace_seconds:g} s")
-            self._loop.call_soon_threadsafe(self._loop.call_later, self._grace_seconds, finish, sig, None)
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._grace_seconds, self._finish)
         else:
-            finish(sig, frame)
+            self._finish()
+
+    def _finish(self) -> None:
+        # uvicorn would end the process by the signal once it has finished, before what is open is closed.
+        self.should_exit = True

@@ -1,8 +1,8 @@
 """Lines of the access log, and streams that are slow, closed or full."""
 
-import io
 import json
 import os
+import tempfile
 import threading
 import time
 
@@ -15,11 +15,12 @@ ENTRY = Entry(1_800_000_000.25, b"abc-1", "10.0.0.7", "GET", b"/v1/models/twotow
 
 
 def lines(form: str, *entries: Entry) -> list[str]:
-    stream = io.StringIO()
-    with AccessLog(form, stream) as log:
-        for entry in entries:
-            log.add(entry)
-    return stream.getvalue().splitlines()
+    with tempfile.TemporaryFile("w+") as file:
+        with AccessLog(form, file.fileno()) as log:
+            for entry in entries:
+                log.add(entry)
+        file.seek(0)
+        return file.read().splitlines()
 
 
 def test_a_line_of_json_has_the_fields_and_no_others() -> None:
@@ -59,8 +60,8 @@ def test_a_reader_that_stalls_delays_nobody_and_loses_only_the_overflow(
     monkeypatch.setattr(access_log, "_WAITING", 3_000)
     read_end, write_end = os.pipe()
     entries = 20_000
-    with os.fdopen(read_end, "rb") as reader, os.fdopen(write_end, "w") as stream:
-        with AccessLog("json", stream) as log:
+    with os.fdopen(read_end, "rb") as reader:
+        with AccessLog("json", write_end) as log:
             start = time.perf_counter()
             for _ in range(entries // 1_000):
                 for _ in range(1_000):
@@ -70,7 +71,7 @@ def test_a_reader_that_stalls_delays_nobody_and_loses_only_the_overflow(
             received: list[bytes] = []
             thread = threading.Thread(target=lambda: received.extend(reader))
             thread.start()
-        stream.close()
+        os.close(write_end)
         thread.join()
     [said] = [line for line in capsys.readouterr().err.splitlines() if "lacks" in line]
     dropped = int(said.split("lacks ")[1].split()[0].replace(",", ""))
@@ -81,11 +82,27 @@ def test_a_reader_that_stalls_delays_nobody_and_loses_only_the_overflow(
 def test_a_reader_that_has_left_ends_the_log_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    stream = os.fdopen(write_end, "w")
-    with AccessLog("text", stream) as log:
+    with AccessLog("text", write_end) as log:
         for _ in range(3):
             log.add(ENTRY)
             time.sleep(0.3)
-    with pytest.raises(BrokenPipeError):
-        stream.close()
+    os.close(write_end)
     assert capsys.readouterr().err.count("the access log ends: [Errno 32] Broken pipe") == 1
+
+
+def test_lines_are_written_whole_in_pieces_that_nothing_comes_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = list[bytes]()
+
+    def write(_: int, piece: bytes) -> int:
+        written.append(piece)
+        return len(piece)
+
+    monkeypatch.setattr(os, "write", write)
+    with AccessLog("json", 1) as log:
+        for _ in range(100):
+            log.add(ENTRY)
+    assert all(piece.endswith(b"\n") and len(piece) <= 4096 for piece in written)
+    assert b"".join(written).count(b"\n") == 100
+    assert len(written) < 10

@@ -88,13 +88,19 @@ def test_a_page_of_a_named_origin_may_ask_and_another_may_not(guarded: Server) -
 
 
 def test_a_request_is_a_line_in_the_log_without_what_it_asked(guarded: Server) -> None:
-    _, given, _ = guarded.send("GET", "/?user=user2&find=alien", headers={**BEARER, "X-Request-Id": "page-1"})
+    headers = {
+        **BEARER,
+        "X-Request-Id": "page-1",
+        "X-Forwarded-For": "192.0.2.7",
+    }  # by a proxy of this machine
+    _, given, _ = guarded.send("GET", "/?user=user2&find=alien", headers=headers)
     assert given["X-Request-Id"] == "page-1"
     line = logged(guarded, "page-1")
-    assert (line["method"], line["path"], line["status"], line["client"]) == ("GET", "/", 200, "127.0.0.1")
+    assert (line["method"], line["path"], line["status"], line["client"]) == ("GET", "/", 200, "192.0.2.7")
     assert isinstance(line["ms"], float)
     guarded.send("POST", PREDICT, {"instances": ["user2"]}, {**BEARER, "X-Request-Id": "ask-1"})
-    assert logged(guarded, "ask-1")["path"] == PREDICT
+    line = logged(guarded, "ask-1")
+    assert (line["path"], line["client"]) == (PREDICT, "127.0.0.1")
     made = guarded.send("GET", "/nowhere")[1]["X-Request-Id"]
     assert logged(guarded, made)["status"] == 401
     said = "".join(guarded.lines)
@@ -145,7 +151,8 @@ def test_sigterm_says_not_ready_while_it_serves_on_and_a_second_one_drains(
     registry: Registry, index_directory: Path
 ) -> None:
     """Clients ask on until the balancer, which asks /readyz, takes the server out."""
-    with running_server(registry, index_directory, grace=100.0) as server:
+    log = ("--access-log", "text", "--access-log-to", "stderr")
+    with running_server(registry, index_directory, *log, grace=100.0) as server:
         taken_out, lost, answered = threading.Event(), list[object](), [0] * 4
 
         def load(client: int) -> None:
@@ -179,6 +186,7 @@ def test_sigterm_says_not_ready_while_it_serves_on_and_a_second_one_drains(
         under_way = server.connection()
         under_way.putrequest("POST", PREDICT)
         under_way.putheader("Content-Length", "23")
+        under_way.putheader("X-Request-Id", "the-last")
         under_way.endheaders(b'{"instances"')
         server.send("GET", "/livez")  # by now the server has those bytes
         os.kill(server.pid, signal.SIGTERM)
@@ -186,6 +194,7 @@ def test_sigterm_says_not_ready_while_it_serves_on_and_a_second_one_drains(
         under_way.send(b':["user2"]}')
         assert under_way.getresponse().status == 200
         # The end of the block waits for the end of the process, for 30 s.
+    assert "the-last\n" in server.lines[-1]
 
 
 def test_the_grace_ends_by_itself() -> None:
