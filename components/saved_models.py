@@ -32,6 +32,29 @@ def saved_model_digest(directory: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def stored_strings(directory: Path, variable: str) -> Iterator[list[bytes]]:
+    """Yields, in parts, the content of a variable of strings of a SavedModel, of which nothing is computed.
+
+    Nothing if there is no such variable. Raises `UserError` if the variables cannot be read.
+    """
+    import tensorflow as tf
+
+    prefix, name = str(directory / "variables" / "variables"), f"{variable}/.ATTRIBUTES/VARIABLE_VALUE"
+    try:
+        if not tf.train.load_checkpoint(prefix).has_tensor(name):
+            return
+        (content,) = tf.raw_ops.RestoreV2(
+            prefix=prefix, tensor_names=[name], shape_and_slices=[""], dtypes=[tf.string]
+        )
+    except (ValueError, tf.errors.OpError) as error:
+        raise UserError(f"{prefix}.* are damaged; restore them from a backup") from error
+    for start in range(0, content.shape[0], _STRINGS_AT_ONCE):
+        yield content[start : start + _STRINGS_AT_ONCE].numpy().tolist()
+
+
+# Strings that Python has at once.
+_STRINGS_AT_ONCE = 1 << 20
+
 # What models and indexes of all releases are made of; a test exports every kind, and holds this list to them.
 _OPERATIONS = """
     Add AddN AddV2 All Any ArgMax AsString Assert AssignVariableOp BatchMatMulV2 BiasAdd BroadcastTo Cast

@@ -57,7 +57,8 @@ NOT_ON_VERTEX = (
     "the input image: it is fixed in the file",
     "the webhook: its URL is in a secret of Kubernetes",
     "workers above 1: they need Kubernetes",
-    "local paths and volumes: ratings, movies, test_ratings, registry and checkpoint_root have to be gs://",
+    "local paths and volumes: ratings, movies, test_ratings, forget, registry and checkpoint_root have to be "
+    "gs://",
 )
 
 # Vertex AI takes no longer pause between the tries of a step, in seconds.

@@ -77,7 +77,7 @@ def event(line: str) -> Event | None:
 
 
 # Parameters that are paths: of inputs, and of outputs.
-_READ = ("ratings", "movies", "test_ratings")
+_READ = ("ratings", "movies", "test_ratings", "forget")
 _WRITTEN = ("registry", "checkpoint_root")
 
 

@@ -33,6 +33,7 @@ def training(
     registry: str,
     movies: str = "",
     test_ratings: str = "",
+    forget: str = "",
     format: str = "",
     columns: str = "",
     rating_scale: str = "",
@@ -117,10 +118,12 @@ def training(
             ratings=ratings,
             movies=movies,
             test_ratings=test_ratings,
+            forget=forget,
             registry=registry,
             skip_unchanged=skip_unchanged,
             ignore_champion=ignore_champion,
             run_id=run_id,
+            ingest_settings=ingest_settings,
         )
         with dsl.If(prepared.outputs["skip"] == False, name="Not skipped"):  # noqa: E712
             # 2
@@ -128,6 +131,7 @@ def training(
                 ratings=ratings,
                 movies=movies,
                 test_ratings=test_ratings,
+                forget=forget,
                 format=format,
                 columns=columns,
                 rating_scale=rating_scale,
@@ -158,6 +162,7 @@ def training(
                 warm_start=warm_start,
                 registry=registry,
                 champion_version=prepared.outputs["version"],
+                cold_start=prepared.outputs["cold_start"],
                 time_budget=time_budget,
                 checkpoint_root=checkpoint_root,
                 workers=workers,

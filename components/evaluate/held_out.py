@@ -184,7 +184,7 @@ class NamedRatings(NamedTuple):
 
 
 def read_ratings(
-    names: str, columns: str, rating_scale: tuple[float, float], options: ReadOptions
+    names: str, columns: str, rating_scale: tuple[float, float], options: ReadOptions, forget: str = ""
 ) -> NamedRatings:
     """Reads the files `names`; of several ratings of one user and movie the latest is taken.
 
@@ -195,25 +195,30 @@ def read_ratings(
       columns: user=…,movie=…,rating=…; "" for the layouts that are known.
       rating_scale: ratings beyond it are left out, as are lines that are none; the log says how many.
       options: of reading the files.
+      forget: files that name users whose ratings are left out; "" for none.
     """
     from components.ingest import inputs, layouts, rows
     from components.ingest.database import database
+    from components.ingest.forgotten import ForgetList, leave_out
     from components.ingest.implicit import ANY_COUNT, read_counts
 
     with tempfile.TemporaryDirectory(prefix="twotower-evaluate-") as directory:
         scratch = Path(directory)
         user, events = options.user, options.implicit
         roles = layouts.parse_columns(columns, one_user=bool(user), implicit=events)
+        forgotten = ForgetList.read(forget, options, scratch)
         opened = inputs.open_all(
             names, _FLAG, scratch, lambda file: layouts.fits(file, "", roles, events), user
         )
-        files = [(file, layouts.layout_of(file, "", roles, events)) for file in opened]
+        with forgotten.withheld():
+            files = [(file, layouts.layout_of(file, "", roles, events)) for file in opened]
         timed = any("time" in layout.positions for _, layout in files)
         with database(scratch, _MEMORY_GB) as connection:
             rows.create_tables(connection, timed)
             for part in (part for file in opened for part in file.open_parts()):
                 layout = layouts.layout_of(part, "", roles, events)
                 rows.append(connection, part, layout, options, timed, for_test=True)
+            leave_out(connection, forgotten)
             if events:
                 read_counts(connection, any(layout.counts for _, layout in files))
             found = _valid_rows(connection, ANY_COUNT if events else rating_scale, events)

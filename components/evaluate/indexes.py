@@ -152,6 +152,7 @@ def compare_indexes(
     registry: str,
     ratings: str,
     columns: str,
+    forget: str,
     ingest_settings: dict[str, Any],
     rules: Rules = NO_RULES,
 ) -> ComparedIndexes:
@@ -165,6 +166,7 @@ def compare_indexes(
       against: likewise; "" for none.
       ratings: files of held-out ratings; "" for the test rows that the indexes hold.
       columns: of these files, where their layout is not known.
+      forget: files that name users whose ratings in these files are left out; "" for none.
       ingest_settings: options of reading them, by name.
       rules: which `index` has to be able to follow.
     """
@@ -181,7 +183,7 @@ def compare_indexes(
     wanted = [one.held_out for one in both]
     if ratings:
         options = replace(ReadOptions.read(ingest_settings), feedback=mine.feedback)
-        wanted = [read_ratings(ratings, columns, mine.rating_scale, options)]
+        wanted = [read_ratings(ratings, columns, mine.rating_scale, options, forget)]
     names, held_out = _common_world(both, known, wanted)
     if len(held_out.pairs.movies) == 0:
         raise UserError(

@@ -164,6 +164,12 @@ _OF_A_MODEL = ("model", "interactions", "vocabulary", "output")
 @click.option(
     "--columns", default="", help="Columns of these ratings in another layout: user=…,movie=…,rating=…."
 )
+@click.option(
+    "--forget",
+    multiple=True,
+    callback=lambda _, __, names: join_names(names),
+    help="Users whose ratings in these files are left out: a text file with one id a line.",
+)
 @click.option("--registry", default="registry", help="With --index, the registry of the versions.")
 @setting_flags(ReadOptions, INGEST_SETTINGS)
 @rule_options
@@ -181,7 +187,7 @@ def evaluate_command(rules: Rules, **inputs: Any) -> None:
     from components.evaluate.serving_rules import rules_table
     from components.evaluate.verdict import load_verdict
 
-    of_ratings = ("ratings", "columns", INGEST_SETTINGS)
+    of_ratings = ("ratings", "columns", "forget", INGEST_SETTINGS)
     of_indexes = {name: inputs.pop(name) for name in ("index", "against", "registry", *of_ratings)}
     if of_indexes["index"]:
         evaluation, report = _evaluate_indexes(of_indexes, inputs, rules)
@@ -199,7 +205,8 @@ def _evaluate_model(of_indexes: dict[str, Any], inputs: dict[str, Any], rules: R
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; name what to measure by "
             "--model, --interactions, --vocabulary and --output, or by --index and --against"
         )
-    _refuse_together("--model", [name for name in ("against", "ratings", "columns") if of_indexes[name]])
+    others = ("against", "ratings", "columns", "forget")
+    _refuse_together("--model", [name for name in others if of_indexes[name]])
     if not rules.any:
         evaluate(**inputs)
         return None
@@ -233,6 +240,8 @@ def _evaluate_indexes(
 
     others = ("model", "champion", "interactions", "vocabulary", "ignore_champion", "metrics_path")
     _refuse_together("--index", [name for name in others if inputs[name]])
+    if of_indexes["forget"] and not of_indexes["ratings"]:
+        raise UserError("--forget leaves users out of the files of --ratings; name these, or leave it out")
     bounds = (inputs[name] for name in ("min_top_100_accuracy", "max_rmse", "champion_margin"))
     settings = _settings(inputs["gate"], *bounds)
     compared = compare_indexes(**of_indexes, rules=rules)._asdict()

@@ -73,6 +73,20 @@ class MovieTableCounts(Document):
     added: int = 0  # rated movies without a row that were kept, their ids for titles
 
 
+class ForgottenUsers(Document):
+    """Users that were left out because they are to be forgotten, in numbers."""
+
+    listed: int = 0  # users to forget
+    users: int = 0  # those of them with ratings
+    rows: int = 0  # their ratings
+
+    def __str__(self) -> str:
+        return (
+            f"{self.users:,} of {self.listed:,} users left out, with {self.rows:,} rows; "
+            f"{self.listed - self.users:,} have none here"
+        )
+
+
 class Statistics(Document):
     """Statistics of a RatingsDataset, statistics.json; docs/layouts.md explains them."""
 
@@ -86,6 +100,7 @@ class Statistics(Document):
     rows_rejected: int
     rejected_by_reason: dict[str, int]  # reason -> rows
     duplicates: int
+    forgotten: ForgottenUsers = ForgottenUsers()  # their rows are counted as rejected, and listed nowhere
     rows_left_out: int
     movies: int  # of the whole catalogue
     movie_table: MovieTableCounts

@@ -337,8 +337,10 @@ def first_lines(file: InputFile, count: int) -> Sequence[str]:
     return [line for line in lines if line.strip()][:count]
 
 
-def fingerprint_of(ratings: str, movies: str, test_ratings: str) -> str:
+def fingerprint_of(ratings: str, movies: str, test_ratings: str, *, forgotten: str = "") -> str:
     """Returns a string that changes with the content of the files, and not with their names.
+
+    `forgotten` is the fingerprint of the users to forget.
 
     Raises `UserError` if a file is absent or cannot be read.
     """
@@ -347,6 +349,8 @@ def fingerprint_of(ratings: str, movies: str, test_ratings: str) -> str:
         if text:
             for source in _sources(text, flag):
                 lines += [f"{flag} {line}" for line in _identities(source)]
+    if forgotten:
+        lines.append(f"--forget {forgotten}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 

@@ -31,6 +31,7 @@ from components.ingest.dataset import (
     measure,
     parse_scale,
 )
+from components.ingest.forgotten import FLAG, ForgetList, leave_out
 from components.ingest.implicit import ANY_COUNT, count_of, find_events, read_counts, weight_scale
 from components.ingest.inputs import STDIN, InputFile, fingerprint_of, spooled
 from components.ingest.layouts import Layout
@@ -65,7 +66,8 @@ class InputSources:
     ratings: Sequence[tuple[InputFile, Layout]]  # each with its layout; those of the test split come last
     test_files: int  # number of files of the test split
     movies: Sequence[InputFile]  # the movie tables, the first of two that disagree counts; may be empty
-    fingerprint: str  # identifies the files
+    forget: ForgetList  # users whose ratings are left out
+    fingerprint: str  # identifies the files and these users
 
     @property
     def timed(self) -> bool:
@@ -80,6 +82,7 @@ def open_sources(
     settings: IngestSettings,
     scratch: Path,
     fingerprint: str = "",
+    forget: str = "",
 ) -> InputSources:
     """Opens the input files and finds their layouts; objects of a bucket are copied to `scratch`.
 
@@ -95,18 +98,20 @@ def open_sources(
     def is_movie_table(file: InputFile) -> bool:
         return movie_tables.fits(file, settings.read)
 
+    forgotten = ForgetList.read(forget, settings.read, scratch)
     tables = inputs.open_all(movies, "--movies", scratch, is_movie_table) if movies else []
     training = ratings_in(ratings, "--ratings")
     testing = ratings_in(test_ratings, "--test-ratings") if test_ratings else []
-    found = [
-        (file, layouts.layout_of(file, settings.format, settings.columns, settings.read.implicit))
-        for file in (*training, *testing)
-    ]
+    with forgotten.withheld():
+        found = [
+            (file, layouts.layout_of(file, settings.format, settings.columns, settings.read.implicit))
+            for file in (*training, *testing)
+        ]
     if not fingerprint:
         texts = {"--ratings": ratings, "--movies": movies, "--test-ratings": test_ratings}
-        stored = (str(spooled(scratch, flag)) if text == STDIN else text for flag, text in texts.items())
-        fingerprint = fingerprint_of(*stored)
-    sources = InputSources(found, len(testing), tables, fingerprint)
+        stored = [str(spooled(scratch, flag)) if text == STDIN else text for flag, text in texts.items()]
+        fingerprint = fingerprint_of(*stored, forgotten=forgotten.fingerprint)
+    sources = InputSources(found, len(testing), tables, forgotten, fingerprint)
     if settings.split != "random" and not sources.timed:
         raise UserError(
             f"--split {settings.split} needs a column with times; use --split random, or name the column"
@@ -132,6 +137,7 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
     started = time.monotonic()
     catalogue = movie_tables.read(sources.movies, settings.read) if sources.movies else Catalogue()
     files = _read(connection, sources, settings)
+    forgotten = leave_out(connection, sources.forget)
     if not sources.movies or settings.read.unknown_movies == "keep":
         add_rated_movies(connection, catalogue)
     attributes = create_table(connection, catalogue)
@@ -153,8 +159,9 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
         scale = find_scale(connection, settings.rating_scale, {layout.scale for _, layout in sources.ratings})
         notice = notice or find_events(connection, scale, settings.rating_scale is not None)
         added = split.classify_rows(connection, scale, settings)
-    rejected = rejects.write(connection, files, rejects_file)
+    rejected = rejects.write(connection, files, rejects_file, sources.forget.is_named_in)
     rejected.count_unlisted(RejectReason.NOT_RATED, not_rated)
+    rejected.count_unlisted(RejectReason.FORGOTTEN_USER, forgotten.rows)
     rejected.count_unlisted(RejectReason.DUPLICATE, added)
     if settings.read.unknown_movies == "drop":
         rejected.harmless |= {RejectReason.UNKNOWN_MOVIE}
@@ -169,6 +176,7 @@ def examine(connection: Any, sources: InputSources, settings: IngestSettings, re
         rows_rejected=rejected.total,
         rejected_by_reason={reason.text: count for reason, count in rejected.by_reason.most_common()},
         duplicates=rejected.by_reason[RejectReason.DUPLICATE],
+        forgotten=forgotten,
         rows_left_out=kept - sum(count for _, count in taken.items()),
         movies=len(catalogue.movie_ids),
         movie_table=MovieTableCounts(**catalogue.counts),
@@ -235,7 +243,7 @@ def _read(connection: Any, sources: InputSources, settings: IngestSettings) -> l
 
 
 def describe(
-    ratings: str, movies: str, test_ratings: str, settings: IngestSettings, memory_gb: float
+    ratings: str, movies: str, test_ratings: str, forget: str, settings: IngestSettings, memory_gb: float
 ) -> tuple[InputSources, Examined]:
     """Reads the files as `ingest` does, spilling to the directory for temporary files (TMPDIR).
 
@@ -244,7 +252,7 @@ def describe(
     """
     with tempfile.TemporaryDirectory(prefix="twotower-describe-") as directory:
         scratch = Path(directory)
-        sources = open_sources(ratings, movies, test_ratings, settings, scratch)
+        sources = open_sources(ratings, movies, test_ratings, settings, scratch, forget=forget)
         with database(scratch, memory_gb) as connection:
             return sources, examine(connection, sources, settings, scratch / REJECTS_FILE)
 
@@ -290,6 +298,8 @@ def _summary(statistics: Statistics) -> Iterator[str]:
         f"{statistics.rows_read:,} rows read, {statistics.rows_kept:,} kept, "
         f"{statistics.rows_rejected:,} rejected, {statistics.rows_left_out:,} left out"
     )
+    if statistics.forgotten.listed:
+        yield f"{FLAG}: {statistics.forgotten}"
     yield (
         f"{statistics.users:,} users, {statistics.movies_rated:,} of {statistics.movies:,} movies rated "
         f"({statistics.share_of_movies_rated:.1%}), {statistics.density:.2%} of all pairs"

@@ -3,7 +3,7 @@
 import bisect
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -16,6 +16,7 @@ from components.ingest.inputs import InputFile
 class RejectReason(IntEnum):
     """Class of a line: below 0 if it is no rating, or only left out; 0 if it is kept; above 0 if rejected."""
 
+    FORGOTTEN_USER = -6
     NOT_RATED = -5
     LEFT_OUT = -4
     MOVIE_LINE = -3
@@ -44,7 +45,9 @@ class RejectReason(IntEnum):
 
 
 # Normal in real logs, so they are listed and counted, but do not make a file bad.
-HARMLESS = frozenset({RejectReason.DUPLICATE, RejectReason.ALSO_IN_TEST, RejectReason.NOT_RATED})
+# Rows that nobody wants, and which are in no list either.
+UNLISTED = frozenset({RejectReason.NOT_RATED, RejectReason.FORGOTTEN_USER})
+HARMLESS = frozenset({RejectReason.DUPLICATE, RejectReason.ALSO_IN_TEST}) | UNLISTED
 
 _CURE = "correct the file, or raise --max-reject-rate"
 _COLUMNS = ("file", "line", "reason", "text")
@@ -88,7 +91,7 @@ class Rejects:
 
         It ends with the entry of `cures` for the most frequent reason, if there is one.
         """
-        rows_read -= self.by_reason[RejectReason.NOT_RATED]
+        rows_read -= sum(self.by_reason[reason] for reason in UNLISTED)
         if self.harmful <= greatest * rows_read:
             return None
         reasons = [reason for reason, _ in self.by_reason.most_common() if reason not in self.harmless][:3]
@@ -101,8 +104,10 @@ class Rejects:
         )
 
 
-def write(connection: Any, files: Sequence[InputFile], target: Path) -> Rejects:
-    """Writes rejects.csv, in the order of files and lines; returns its counts.
+def write(
+    connection: Any, files: Sequence[InputFile], target: Path, is_secret: Callable[[str], bool]
+) -> Rejects:
+    """Writes rejects.csv, in the order of files and lines, without texts that are secret; returns its counts.
 
     `connection` holds the tables `files`, `rejected`, `blank` and `unread`; `files` are those that were read,
     in their order: the text of a line is read from them again.
@@ -113,6 +118,8 @@ def write(connection: Any, files: Sequence[InputFile], target: Path) -> Rejects:
         writer.writerow(_COLUMNS)
         for number in _with_rejects(connection):
             for reject in _of_file(connection, number, files[number]):
+                if is_secret(reject.text):
+                    reject = reject._replace(text="")
                 rejects.by_reason[reject.reason] += 1
                 rejects.examples.setdefault(reject.reason, reject)
                 writer.writerow((*reject[:2], reject.reason.text, reject.text[:_LONGEST_TEXT]))

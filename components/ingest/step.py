@@ -27,6 +27,7 @@ def ingest(
     output: str,
     movies: Annotated[str, Several()] = "",
     test_ratings: Annotated[str, Several()] = "",
+    forget: Annotated[str, Several()] = "",
     fingerprint: str = "",
     format: Annotated[str, Choice("", *FORMATS)] = "",
     columns: str = "",
@@ -51,6 +52,7 @@ def ingest(
       output: RatingsDataset: the directory to write.
       movies: Movie table: a path, gs:// or s3:// URI; "" takes the rated movies, with their ids for titles.
       test_ratings: Ready-made test split in the layout of the ratings; "" divides the ratings.
+      forget: Users to leave out, in a text file with one id a line: a path, gs:// or s3:// URI; "" for none.
       fingerprint: Identifies the input files, as `prepare` does; "" computes it.
       format: Layout of the ratings; "" finds it from the content.
       columns: Columns of ratings in another layout, names or numbers: user=…,movie=…,rating=…[,time=…]; ""
@@ -96,7 +98,7 @@ def ingest(
         ingest_settings=ingest_settings,
     )
     with scratch_directory(output) as scratch, output_directory(output) as directory:
-        sources = open_sources(ratings, movies, test_ratings, settings, scratch, fingerprint)
+        sources = open_sources(ratings, movies, test_ratings, settings, scratch, fingerprint, forget)
         with database(scratch, memory_gb) as connection:
             statistics = prepare(connection, sources, settings, directory)
         seconds = round(time.monotonic() - started, 3)
@@ -115,7 +117,13 @@ def ingest_command(**inputs: Any) -> None:
 @setting_flags(ReadOptions, INGEST_SETTINGS)
 @json_option
 def describe(
-    ratings: str, movies: str, test_ratings: str, memory_gb: float, as_json: bool, **settings: Any
+    ratings: str,
+    movies: str,
+    test_ratings: str,
+    forget: str,
+    memory_gb: float,
+    as_json: bool,
+    **settings: Any,
 ) -> None:
     """Prints what `ingest` would find in these files and what it would reject, without writing anything."""
     from components.documents import plain
@@ -123,7 +131,7 @@ def describe(
     from components.power import foretell
 
     sources, examined = prepare.describe(
-        ratings, movies, test_ratings, prepare.read_settings(**settings), memory_gb
+        ratings, movies, test_ratings, forget, prepare.read_settings(**settings), memory_gb
     )
     if as_json:
         power = foretell(examined.statistics.splits.test)

@@ -98,7 +98,12 @@ def read_finished_run(
 
 def _rows(dataset: str) -> RowCounts:
     statistics = read_document(Path(dataset) / STATISTICS_FILE, Statistics)
-    return RowCounts(read=statistics.rows_read, kept=statistics.rows_kept, rejected=statistics.rows_rejected)
+    return RowCounts(
+        read=statistics.rows_read,
+        kept=statistics.rows_kept,
+        rejected=statistics.rows_rejected,
+        forgotten_users=statistics.forgotten.users if statistics.forgotten.listed else None,
+    )
 
 
 def find_card(model_card: str, run: FinishedRun) -> Path | None:

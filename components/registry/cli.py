@@ -1,13 +1,18 @@
 """The subcommands `versions`, `runs`, `rollback`, `prune` and `verify`."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from components.command import json_option, print_json
+from components.declaration import join_names
 from components.display import figure, table
 from components.errors import UserError
+from components.ingest.forgotten import ForgetList
+from components.ingest.settings import ReadOptions
 from components.metrics import GATE_METRICS
 from components.registry import maintenance, run_records, verification
 from components.registry.registry import Registry
@@ -174,17 +179,22 @@ def rollback(version: str, registry: str, reason: str) -> None:
 
 
 @click.command()
+@click.argument("version", nargs=-1)
 @registry_option
 @click.option("--keep", default=10, type=click.IntRange(min=1), help="How many champions to keep.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @json_option
-def prune(registry: str, keep: int, dry_run: bool, as_json: bool) -> None:
+def prune(version: tuple[str, ...], registry: str, keep: int, dry_run: bool, as_json: bool) -> None:
     """Deletes old versions: all but the last champions, the one served and the one to roll back to.
 
-    A version that was never champion is deleted when it is a day old.
+    A version that was never champion is deleted when it is a day old. With VERSION, one or several, these are
+    deleted and no others; any but the one served.
     """
     store = Registry(registry)
-    pruning = maintenance.prunable(store, keep)
+    if version:
+        pruning = maintenance.chosen(store, list(dict.fromkeys(version)))
+    else:
+        pruning = maintenance.prunable(store, keep)
     verb = "would delete" if dry_run else "deleted"
     if not dry_run:
         maintenance.prune(store, pruning)
@@ -193,8 +203,8 @@ def prune(registry: str, keep: int, dry_run: bool, as_json: bool) -> None:
         bytes_of = pruning.versions  # by version
         print_json({"deleted": not dry_run, "versions": bytes_of, "serving": serving, "kept": pruning.kept})
         return
-    for version, size in pruning.versions.items():
-        click.echo(f"{verb} {version}, {size / 1e6:,.1f} MB")
+    for name, size in pruning.versions.items():
+        click.echo(f"{verb} {name}, {size / 1e6:,.1f} MB")
     for name in pruning.serving:
         click.echo(f"{verb} serving/{name}")
     total = len(pruning.versions) + len(pruning.kept)
@@ -213,23 +223,46 @@ def prune(registry: str, keep: int, dry_run: bool, as_json: bool) -> None:
     is_flag=True,
     help="First make anew what a server loads and is not as published, and delete what does not belong.",
 )
+@click.option(
+    "--forgotten",
+    multiple=True,
+    callback=lambda _, __, names: join_names(names),
+    help="Text file with one user id a line, a path, gs:// or s3:// URI: also names every version that holds "
+    "one of these users, or was trained on their ratings, and every page of a run that shows one.",
+)
+@click.option(
+    "--id-type", default="text", type=click.Choice(["text", "int"]), help="Of --forgotten, as of the ratings."
+)
 @json_option
-def verify(registry: str, download: bool, repair: bool, as_json: bool) -> None:
+def verify(registry: str, download: bool, repair: bool, forgotten: str, id_type: str, as_json: bool) -> None:
     """Compares every file of every version, and of what a server loads, with its checksum; reads records."""
+    from components.registry.erasure import describe_holders
+
+    with tempfile.TemporaryDirectory(prefix="twotower-verify-") as scratch:
+        options = ReadOptions(id_type=id_type)
+        forget = ForgetList.read(forgotten, options, Path(scratch), "--forgotten")
     store = Registry(registry)
     changes = list(verification.repair(store)) if repair else []
     found = verification.verify(store, download)
+    holders = describe_holders(store, forget.user_ids) if forgotten else []
     if as_json:
-        print_json({**vars(found), "repaired": changes})
-    for line in () if as_json else (*changes, *found.faults):
+        print_json({**vars(found), "repaired": changes, "holders": holders})
+    for line in () if as_json else (*changes, *found.faults, *holders):
         click.echo(line.encode(errors="backslashreplace"))  # a name may hold bytes that are no text
     if found.faults:
         raise UserError(
             f"{registry} has {len(found.faults)} faults; each line above names one, and its cure. "
             f"`twotower rollback VERSION --registry {registry}` serves a whole version"
         )
+    if holders:
+        raise UserError(
+            f"{registry} holds users to forget in {len(holders)} places; each line above names one, "
+            "and its cure"
+        )
     if as_json:
         return
+    if forgotten:
+        click.echo(f"nothing that can be served holds one of the {len(forget.user_ids):,} users")
     click.echo(
         f"{found.versions} versions, {found.served} copies for a server and {found.runs} runs are whole: "
         f"{found.files} files, {found.bytes / 1e6:,.1f} MB"

@@ -17,11 +17,14 @@ def prepare(
     champion: dsl.Output[dsl.Model],
     movies: str = "",
     test_ratings: str = "",
+    forget: str = "",
     skip_unchanged: bool = False,
     ignore_champion: bool = False,
     run_id: str = "",
+    ingest_settings: dict = {},  # noqa: B006  # kfp reads the default, nobody changes it
 ) -> NamedTuple(  # type: ignore[valid-type]
-    "PrepareOutputs", [("fingerprint", str), ("version", str), ("sequence", int), ("skip", bool)]
+    "PrepareOutputs",
+    [("fingerprint", str), ("version", str), ("sequence", int), ("skip", bool), ("cold_start", str)],
 ):
     from components.registry import step
 
@@ -30,8 +33,10 @@ def prepare(
         registry=registry,
         movies=movies,
         test_ratings=test_ratings,
+        forget=forget,
         skip_unchanged=skip_unchanged,
         ignore_champion=ignore_champion,
         run_id=run_id,
+        ingest_settings=ingest_settings,
         output=champion.path,
     )

@@ -1,6 +1,6 @@
 """Selects and deletes versions that nothing needs any more."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from components.errors import UserError
@@ -43,6 +43,33 @@ def prunable(registry: Registry, keep: int) -> Pruning:
         # Without an entry in the log, the copies may be all that is left.
         serving=[name for name in registry.serving.names() if name not in places] if places else [],
         kept=[version for version in present if version not in gone],
+    )
+
+
+def chosen(registry: Registry, versions: Collection[str]) -> Pruning:
+    """Selects `versions`, which may be any but the champion's, and their copies.
+
+    Raises `UserError` if one of them is the champion or is not there, or the champion log is corrupt or has
+    lost its end.
+    """
+    registry.check_log(read_records=True)
+    entries, present = registry.champion_log.entries(), registry.versions.ids()
+    for version in versions:
+        if entries and version == entries[-1].version:
+            raise UserError(
+                f"{version} is the champion; publish another or `twotower rollback` first, then delete it"
+            )
+        if version not in present:
+            raise UserError(
+                f"{registry.root} has no version {version}; `twotower versions --registry {registry.root}` "
+                "lists those it has"
+            )
+    places = {str(entry.sequence) for entry in entries if entry.version in versions}
+    return Pruning(
+        sequence=entries[-1].sequence if entries else 0,
+        versions={version: _size(registry, version) for version in versions},
+        serving=[name for name in registry.serving.names() if name in places],
+        kept=[version for version in present if version not in versions],
     )
 
 

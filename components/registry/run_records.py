@@ -42,6 +42,7 @@ class RowCounts(Document, omit_defaults=True):
     read: int | None = None
     kept: int | None = None  # those in the dataset
     rejected: int | None = None  # those that no rating could be made of
+    forgotten_users: int | None = None  # users to forget who were left out; None without such a list
 
 
 class RunRecord(Document):

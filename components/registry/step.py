@@ -1,16 +1,18 @@
 """The step `prepare` and its subcommand."""
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import click
 import msgspec
 
-from components.command import subcommand
+from components.command import setting_flags, subcommand
 from components.declaration import Several
 from components.documents import write_document
 from components.errors import UserError
+from components.ingest.settings import INGEST_SETTINGS, ReadOptions
 from components.outputs import output_directory
 from components.progress import log
 from components.registry.champion_log import (
@@ -36,12 +38,14 @@ class PrepareSummary(NamedTuple):
       version: The champion's id; "" if the registry is empty.
       sequence: Its place in the champion log; 0 if the registry is empty.
       skip: Whether the run ends here: that is allowed, and the champion was trained on the same input.
+      cold_start: Why a training must not begin at that version's weights, a sentence; "" if it may.
     """
 
     fingerprint: str
     version: str
     sequence: int
     skip: bool
+    cold_start: str = ""
 
 
 @step
@@ -51,9 +55,11 @@ def prepare(
     registry: str,
     movies: Annotated[str, Several()] = "",
     test_ratings: Annotated[str, Several()] = "",
+    forget: Annotated[str, Several()] = "",
     skip_unchanged: bool = False,
     ignore_champion: bool = False,
     run_id: str = "",
+    ingest_settings: dict[str, Any] = {},  # noqa: B006  # never changed
     output: str,
 ) -> PrepareSummary:
     """Looks for the input files, copies the served version's model, and decides if there is anything to do.
@@ -70,10 +76,13 @@ def prepare(
       registry: Registry: a directory, gs:// or s3:// prefix.
       movies: Movie table: a path, gs:// or s3:// URI; "" if there is none.
       test_ratings: Ready-made test split in the layout of the ratings; "" if there is none.
+      forget: Users to leave out, in a text file with one id a line: a path, gs:// or s3:// URI; "" for none.
+        A training does not begin at weights that have read their ratings.
       skip_unchanged: Whether a run ends at once if the champion was trained on the same input files.
       ignore_champion: Leaves the champion out, for one that can no longer be loaded or scored. Its place in
         the log is kept, and nothing is skipped.
       run_id: Pipeline run, which names the record of a skipped run; "" names it by the time.
+      ingest_settings: Options of reading the files by name, a JSON object; each is a flag as well.
       output: The directory to write: `champion.json`, `model/` unless the registry is empty, and
         `best_model/` if an earlier champion is ahead.
 
@@ -81,9 +90,12 @@ def prepare(
       UserError: if an input file is absent, the registry cannot be written, or the champion is missing,
         corrupt, or holds an operation that no release writes.
     """
+    from components.ingest.forgotten import ForgetList
     from components.ingest.inputs import fingerprint_of
 
-    fingerprint = fingerprint_of(ratings, movies, test_ratings)
+    with tempfile.TemporaryDirectory(prefix="twotower-prepare-") as scratch:
+        forgotten = ForgetList.read(forget, ReadOptions.read(ingest_settings), Path(scratch))
+    fingerprint = fingerprint_of(ratings, movies, test_ratings, forgotten=forgotten.fingerprint)
     store = Registry(registry)
     store.storage.check_writable()
     entry = store.latest()
@@ -107,7 +119,12 @@ def prepare(
         if skip:
             champion = SeenChampion(version=version, sequence=sequence)
             _record_skipped(store, run_id or run_id_by_time(), champion, fingerprint)
-    return PrepareSummary(fingerprint, version, sequence, skip)
+    cold_start = ""
+    if version and not skip and forgotten.user_ids:
+        from components.registry.erasure import Erasure
+
+        cold_start = Erasure(store, forgotten.user_ids).objection(version)
+    return PrepareSummary(fingerprint, version, sequence, skip, cold_start)
 
 
 def _refuse_foreign(model: Path, version: str) -> None:
@@ -171,6 +188,7 @@ def _record_skipped(store: Registry, run_id: str, champion: SeenChampion, finger
 
 
 @subcommand(prepare, defaults={"registry": "registry", "output": "champion"})
+@setting_flags(ReadOptions, INGEST_SETTINGS)
 def prepare_command(**inputs: Any) -> None:
     summary = prepare(**inputs)
     if summary.skip:

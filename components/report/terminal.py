@@ -41,7 +41,8 @@ def run_summary(record: RunRecord, verdict: Verdict) -> Iterator[RenderableType]
     yield ""
     rows = record.rows
     if rows.read is not None:
-        yield f"{rows.read:,} rows read, {rows.kept:,} kept, {rows.rejected:,} rejected"
+        forgotten = f", {rows.forgotten_users:,} users forgotten" if rows.forgotten_users is not None else ""
+        yield f"{rows.read:,} rows read, {rows.kept:,} kept, {rows.rejected:,} rejected{forgotten}"
     if verdict.feedback == IMPLICIT:
         yield "Feedback without stars: it recommends, and predicts no ratings"
     for metric in verdict.gate_metrics:

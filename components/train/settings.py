@@ -298,6 +298,7 @@ class TrainRequest:
     warm_start: str = AUTO
     registry: str = ""
     champion_version: str = ""
+    cold_start: str = ""
     time_budget: float = 0.0
 
     def overrides(self) -> dict[str, Any]:

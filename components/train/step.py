@@ -35,6 +35,7 @@ def train(
     warm_start: Annotated[str, Choice(AUTO, NEVER)] = AUTO,
     registry: str = "",
     champion_version: str = "",
+    cold_start: str = "",
     time_budget: Annotated[float, Range(0)] = 0.0,
     checkpoint_root: str = "",
     workers: Annotated[int, Range(1)] = 1,
@@ -54,6 +55,8 @@ def train(
         settings, with a third of the steps unless they are given; or "never".
       registry: Registry of the champion: a directory, gs:// or s3:// prefix.
       champion_version: Version whose weights to begin at; "" for none.
+      cold_start: A sentence that says why not to begin at them, for the log and the page, as `prepare` finds
+        for a version with ratings of a user to forget; "" if nothing is against it.
       time_budget: Seconds from the step's start to the written Model, to which the training is shortened if
         it needs more; 0 sets no limit, and then a seed gives the same model.
       checkpoint_root: A directory, gs:// or s3:// prefix for checkpoints, so that a retried step goes on; ""
@@ -81,6 +84,7 @@ def train(
         warm_start=warm_start,
         registry=registry,
         champion_version=champion_version,
+        cold_start=cold_start,
         time_budget=time_budget,
     )
     override(PRESETS[preset], request.overrides())  # else the workers would be the first to find a mistake

@@ -21,6 +21,7 @@ from components.train.weights import MatchedWeights, Weights
 from components.vocabulary.data_summary import (
     SAMPLES_FILE,
     SUMMARY_FILE,
+    USERS_FILE,
     DataSummary,
     Hashes,
     id_hashes,
@@ -48,12 +49,14 @@ class Candidate(NamedTuple):
     version: str = ""  # "" for none
     allowed: bool = True  # by --warm-start
     given: Collection[str] = ()  # settings that are given and not the preset's
+    refused: str = ""  # a sentence, if it must not be begun at; else ""
 
     @classmethod
     def of(cls, request: TrainRequest) -> "Candidate":
         """Returns the candidate that the inputs of the step `train` name."""
         allowed = request.warm_start == AUTO
-        return cls(request.registry, request.champion_version, allowed, {*current_names(request.overrides())})
+        given = {*current_names(request.overrides())}
+        return cls(request.registry, request.champion_version, allowed, given, request.cold_start)
 
 
 NO_CANDIDATE = Candidate()
@@ -115,6 +118,8 @@ def _warm_start(
         raise _ColdStartError("It was asked for (--warm-start never).")
     if not candidate.version:
         raise _ColdStartError("There is no champion to begin at.")
+    if candidate.refused:
+        raise _ColdStartError(candidate.refused)
     weights, read = _fetch(candidate)
     _check_split(weights.header.split, rows.split_settings)
     for name in _SHAPES:
@@ -156,8 +161,10 @@ def _fetch(candidate: Candidate) -> tuple[Weights, DataSummary]:
         )
     with tempfile.TemporaryDirectory() as directory:
         try:
+            keys[USERS_FILE] = f"{place}/{USERS_FILE}"
             for name, key in keys.items():
-                store.download_file(key, Path(directory) / name)
+                if name != USERS_FILE or store.exists(key):  # those of earlier releases have none
+                    store.download_file(key, Path(directory) / name)
             weights = Weights.load(Path(directory) / WEIGHTS_FILE)
             read = DataSummary.load(Path(directory))
         except UserError as error:

@@ -16,6 +16,7 @@ from components.vocabulary.interactions import PIECE, UserRatings, chunks
 
 SUMMARY_FILE = "data.json"
 SAMPLES_FILE = "data.npz"
+USERS_FILE = "users.npy"
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -78,6 +79,8 @@ class DataSummary:
     users: HashSample  # hashes of the ids of those that have ratings
     movies: HashSample  # likewise
     rows: HashSample  # hashes of (user, movie)
+    # Hashes of the ids of all users whose ratings the model has read, ascending; None in earlier releases.
+    readers: Hashes | None = None
 
     @classmethod
     def of(
@@ -95,9 +98,11 @@ class DataSummary:
             rating_mean=float(np.mean(known.ratings, dtype=np.float64)) if len(known.ratings) else 0.0,
             rating_histogram=_histogram(known.ratings, rating_scale),
         )
+        rating = users[known.counts > 0]
         return cls(
             figures=figures,
-            users=HashSample.of([users[known.counts > 0]]),
+            readers=np.unique(rating),
+            users=HashSample.of([rating]),
             movies=HashSample.of([movies[rated]]),
             rows=HashSample.of(
                 row_hashes(users[part][known[part].owners], movies[known[part].movies])
@@ -108,18 +113,23 @@ class DataSummary:
     def with_rows_of(self, other: Self) -> Self:
         """Returns the summary of a model that has also read the rows of `other`: it began at its weights.
 
-        Figures, users and movies stay those of its own ratings.
+        Figures, and the samples of users and movies, stay those of its own ratings.
         """
-        return replace(self, rows=self.rows.union(other.rows))
+        both = None
+        if self.readers is not None and other.readers is not None:
+            both = np.union1d(self.readers, other.readers)
+        return replace(self, rows=self.rows.union(other.rows), readers=both)
 
     def save(self, directory: Path) -> None:
-        """Writes data.json with the figures and data.npz with the samples."""
+        """Writes data.json with the figures, data.npz with the samples, and users.npy with all users."""
         write_document(directory / SUMMARY_FILE, self.figures)
         arrays: dict[str, Any] = {}
         for name in _SETS:
             sample: HashSample = getattr(self, name)
             arrays |= {name: sample.hashes, f"{name}_bound": np.asarray(sample.bound)}
         np.savez(directory / SAMPLES_FILE, **arrays)
+        if self.readers is not None:
+            np.save(directory / USERS_FILE, self.readers)
 
     @classmethod
     def load(cls, directory: Path) -> Self | None:
@@ -128,9 +138,18 @@ class DataSummary:
             figures = read_document(directory / SUMMARY_FILE, DataFigures)
             with (directory / SAMPLES_FILE).open("rb") as source, np.load(source) as arrays:
                 samples = [HashSample(arrays[name], np.uint64(arrays[f"{name}_bound"])) for name in _SETS]
+            file = directory / USERS_FILE
+            readers = load_readers(file) if file.is_file() else None
         except (UserError, OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
-        return cls(figures, *samples)
+        users, movies, rows = samples
+        return cls(figures, users, movies, rows, readers)
+
+
+def load_readers(file: Path) -> Hashes:
+    """Maps users.npy of a model into memory. Raises `ValueError` or `EOFError` if it is damaged."""
+    readers: Hashes = np.load(file, mmap_mode="r")
+    return readers
 
 
 def id_hashes(ids: Iterable[Any]) -> Hashes:

@@ -210,7 +210,9 @@ def pipeline_arguments(texts: Sequence[str], pods: PodSettings) -> dict[str, Any
     inputs = pipeline_inputs()
     arguments = parse_arguments(texts, inputs)
     check_pipeline_inputs(arguments)
-    for name in (name for name in ("ratings", "movies", "test_ratings") if arguments.get(name) == STDIN):
+    for name in (
+        name for name in ("ratings", "movies", "test_ratings", "forget") if arguments.get(name) == STDIN
+    ):
         raise UserError(f"--param {name}={STDIN}: a cluster does not have the standard input; name a file")
     check_image(arguments.get("image") or pods.image or str(inputs["image"].default))
     return arguments

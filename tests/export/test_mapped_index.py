@@ -13,6 +13,8 @@ from components.errors import UserError
 from components.export.arrays import Texts
 from components.export.manifest import LOWEST_SCORE
 from components.export.mapped_index import MappedIndex, best
+from components.registry import erasure
+from components.saved_models import stored_strings
 
 pytestmark = pytest.mark.tensorflow
 
@@ -201,3 +203,9 @@ def test_finds_texts_in_the_order_of_their_bytes():
     assert texts.tolist() == values
     assert texts.find([*values, "c", b"zz"], texts.order()).tolist() == [*range(len(values)), -1, 4]
     assert Texts(*Texts.arrays([])).find(["a"], np.zeros(0, np.int32)).tolist() == [-1]
+
+
+def test_users_to_forget_are_found_in_the_graph_and_in_the_arrays_of_an_index(directory, world):
+    wanted = {user.encode() for user in world.user_ids}
+    assert {user for part in stored_strings(directory, erasure._USER_IDS) for user in part} == wanted
+    assert {user for part in erasure._mapped_ids(directory) for user in part} == wanted

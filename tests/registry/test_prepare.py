@@ -40,7 +40,7 @@ def test_an_absent_registry_has_no_champion_and_is_there_after(
     place: str, ratings: str, tmp_path: Path
 ) -> None:
     summary = prepare(ratings=ratings, registry=place, output=str(tmp_path / "champion"))
-    assert summary == (fingerprint_of(ratings, "", ""), "", 0, False)
+    assert summary == (fingerprint_of(ratings, "", ""), "", 0, False, "")
     none = {"exists": False, "version": "", "sequence": 0, "registry": place}
     assert read(tmp_path / "champion") == {**none, **_COMPARED_AS_USUAL}
     assert not (tmp_path / "champion" / "model").exists()
@@ -54,7 +54,7 @@ def test_the_champions_model_is_copied(place: str, ratings: str, tmp_path: Path,
     promote(registry, "run-1")
     version = promote(registry, "run-2").version
     summary = prepare(ratings=ratings, registry=place, output=str(tmp_path / "champion"))
-    assert summary[1:] == (version, 2, False)
+    assert summary[1:] == (version, 2, False, "")
     assert read(tmp_path / "champion") == {
         "exists": True, "version": version, "sequence": 2, "registry": place, **_COMPARED_AS_USUAL
     }  # fmt: skip
@@ -81,18 +81,24 @@ def test_a_run_is_skipped_only_if_asked_and_only_on_the_champions_own_input(
     registry, output = Registry(place), tmp_path / "champion"
 
     def prepared(skip_unchanged: bool = True) -> PrepareSummary:
-        asked = {"ratings": ratings, "registry": place, "run_id": "run-9", "output": str(output)}
-        return prepare(**asked, skip_unchanged=skip_unchanged, ignore_champion=False)
+        return prepare(
+            ratings=ratings,
+            registry=place,
+            run_id="run-9",
+            output=str(output),
+            skip_unchanged=skip_unchanged,
+            ignore_champion=False,
+        )
 
     assert not prepared().skip, "an empty registry"
     version = promote(registry, "run-1").version
     assert not prepared().skip, "another input"
     assert registry.runs.read("run-9") is None
     seen = registry.versions.manifest(version).fingerprint
-    monkeypatch.setattr("components.ingest.inputs.fingerprint_of", lambda *_: seen)
+    monkeypatch.setattr("components.ingest.inputs.fingerprint_of", lambda *_, **__: seen)
     assert not prepared(skip_unchanged=False).skip
     assert registry.runs.read("run-9") is None
-    assert prepared() == (seen, version, 1, True)
+    assert prepared() == (seen, version, 1, True, "")
     assert not (output / "model").exists()
     record = registry.runs.read("run-9")
     assert record is not None
@@ -114,7 +120,7 @@ def test_the_command_names_a_skipped_run_by_the_time(
     registry = Registry("registry")
     version = promote(registry, "run-1").version
     seen = registry.versions.manifest(version).fingerprint
-    monkeypatch.setattr("components.ingest.inputs.fingerprint_of", lambda *_: seen)
+    monkeypatch.setattr("components.ingest.inputs.fingerprint_of", lambda *_, **__: seen)
     words = ["--ratings", ratings, "--skip-unchanged"]
     said = CliRunner().invoke(prepare_command, words, catch_exceptions=False).stdout
     assert said == f"{version} was trained on this input: nothing to do\n"
@@ -182,3 +188,31 @@ def test_a_champion_whose_graph_cannot_be_read_is_left_to_the_gate(
     prepare(ratings=ratings, registry=registry.root, output=str(tmp_path / "champion"))
     assert (tmp_path / "champion" / "model" / "saved_model").is_dir()
     assert f"the champion {version}: it is damaged" in capsys.readouterr().err
+
+
+def test_a_champion_that_has_read_a_user_to_forget_is_no_start(
+    place: str, ratings: str, tmp_path: Path, promote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(place)
+    promote(registry, "run-1")
+    asked: list[tuple[str, set[str]]] = []
+
+    def objection(erasure: Any, version: str) -> str:
+        asked.append((version, {name.decode() for name in erasure._ids}))
+        return "It has."
+
+    monkeypatch.setattr("components.registry.erasure.Erasure.objection", objection)
+    listed = tmp_path / "forget.txt"
+    listed.write_text("007\n")
+
+    def prepared(**inputs: Any) -> PrepareSummary:
+        return prepare(ratings=ratings, registry=place, output=str(tmp_path / "champion"), **inputs)
+
+    without = prepared()
+    assert (without.cold_start, asked) == ("", [])
+    summary = prepared(forget=str(listed), ingest_settings={"id_type": "int"})
+    assert (summary.cold_start, asked) == ("It has.", [(summary.version, {"7"})])
+    assert summary.fingerprint != without.fingerprint
+    assert (tmp_path / "champion" / "model" / "model.json").is_file(), "the gate compares with it"
+    listed.write_text("7\n7\n")
+    assert prepared(forget=str(listed)).fingerprint == summary.fingerprint

@@ -126,6 +126,7 @@ def test_it_is_cold_where_split_settings_or_movies_do_not_suit(registry, theirs,
     [
         ({"allowed": False}, "It was asked for (--warm-start never)."),
         ({"version": ""}, "There is no champion to begin at."),
+        ({"refused": "It has read what is to be forgotten."}, "It has read what is to be forgotten."),
     ],
 )
 def test_it_is_cold_where_nobody_wants_or_has_anything_else(registry, candidate, why):
@@ -221,3 +222,19 @@ def test_weights_that_have_read_all_validation_rows_are_not_used(registry):
         registry.model / "weights.npz"
     )
     assert registry.start()[1].why.endswith("has read all validation rows of these data.")
+
+
+def test_whose_ratings_a_model_has_read_is_kept_along_a_chain_of_warm_starts(registry):
+    names, start = registry.names, registry.start()[0]
+    users = id_hashes(names.user_ids)
+    np.testing.assert_array_equal(start.read.readers, np.sort(users))
+    own = dataclasses.replace(start.read, readers=np.sort(users[:10]))
+    theirs = dataclasses.replace(start.read, readers=id_hashes(["gone"]))
+    assert set(own.with_rows_of(theirs).readers) == {*users[:10], *id_hashes(["gone"])}
+    own.with_rows_of(theirs).save(registry.model)
+    assert set(registry.start()[0].read.readers) == {*users[:10], *id_hashes(["gone"])}
+    # A model of an earlier release does not say it, and what begins there cannot either.
+    unknown = dataclasses.replace(theirs, readers=None)
+    assert own.with_rows_of(unknown).readers is None
+    (registry.model / "users.npy").unlink()
+    assert registry.start()[0].read.readers is None
