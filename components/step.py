@@ -29,6 +29,10 @@ STEP_FILE = "step.json"
 # Begins the first line of a step's own in the log of a pipeline.
 TO_REPEAT = "to repeat this step"
 
+# Beside the parts of a table, tells whoever reads such tables, as Spark does, that all are there; any other
+# file beside them would be read as data.
+TABLE_IS_WHOLE = "_SUCCESS"
+
 # A directory where steps leave their outcomes, `<step>.json`, for the program that started them.
 OUTCOMES = "TWOTOWER_OUTCOMES"
 
@@ -215,7 +219,7 @@ def _timed(function: Callable[..., R], arguments: dict[str, Any], running: _Runn
     finally:
         _RUNNING.reset(outer)
     for name, value in arguments.items():
-        if _is_output(name) and value and Path(value).is_dir():
+        if _is_output(name) and value and Path(value).is_dir() and not Path(value, TABLE_IS_WHOLE).exists():
             write_document(Path(value) / STEP_FILE, record)
     return result
 

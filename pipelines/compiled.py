@@ -56,7 +56,7 @@ NOT_ON_VERTEX = (
     "the time limits of the steps and their user: they are in the platform document, which it does not read",
     "the input image: it is fixed in the file",
     "the webhook: its URL is in a secret of Kubernetes",
-    "workers above 1: they need Kubernetes",
+    "workers and batch_shards above 1: they need Kubernetes",
     "local paths and volumes: ratings, movies, test_ratings, forget, registry and checkpoint_root have to be "
     "gs://",
 )
@@ -159,7 +159,6 @@ def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
     given = {name: declared.default for name, declared in pipeline_inputs().items()} | dict(values)
     for step in (ingest, train, evaluate, export):
         check_inputs(step, values)
-    dataclasses.replace(inputs_of(batch)["k"], name="batch_k").check(given["batch_k"])
     if given["batch_k"] and given["histories"] == NONE:
         raise UserError(
             "--batch-k recommends to every user, and with --histories none the index knows none; "
@@ -170,6 +169,8 @@ def check_pipeline_inputs(values: Mapping[str, Any]) -> None:
         Rules.of(*(given[f"batch_{name}"] for name in names))
     except UserError as error:
         raise UserError(f"--batch-{str(error).removeprefix('--')}") from error
+    for name in ("k", "shards"):
+        dataclasses.replace(inputs_of(batch)[name], name=f"batch_{name}").check(given[f"batch_{name}"])
     options = ReadOptions.read(given[INGEST_SETTINGS])
     check_feedback(options, given["rating_scale"])
     parse_columns(given["columns"], given["format"], bool(options.user), options.implicit)

@@ -89,7 +89,7 @@ class Outcome:
     log: Path  # file with the output of KFP and the steps
     errors: tuple[str, ...]  # messages of the steps about mistakes of the user
     failed: tuple[str, ...]  # steps that failed
-    recommendations: str = ""  # file with those to all users; "" if none were asked for
+    recommendations: str = ""  # file or directory with those to all users; "" if none were asked for
 
 
 def run_pipeline(
@@ -161,9 +161,9 @@ def run_pipeline(
 
 
 def _recommendations(log: Path) -> str:
-    """Finds the file of the step `batch` in the log, where KFP names the outputs of cached steps too."""
+    """Finds what the step `batch` wrote in the log, where KFP names the outputs of cached steps too."""
     named = re.findall(r"uri='([^']*/batch/recommendations)'", log.read_text("utf-8", errors="replace"))
-    return next((place for place in reversed(named) if Path(place).is_file()), "")
+    return next((place for place in reversed(named) if Path(place).exists()), "")
 
 
 _RUN_ID = re.compile(re.escape(TO_REPEAT) + r".* --run-id (\S+)")

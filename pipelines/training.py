@@ -66,6 +66,7 @@ def training(
     batch_boost: str = "",
     batch_diversity: float = 0.0,
     batch_popularity_discount: float = 0.0,
+    batch_shards: int = 1,
     fail_when_refused: bool = False,
     skip_unchanged: bool = False,
     time_budget: float = 0.0,
@@ -104,13 +105,21 @@ def training(
         many standard deviations; several as a JSON list.
       batch_diversity: Variety of these lists, 0 to 1, by maximal marginal relevance.
       batch_popularity_discount: How much the scores of popular movies are lowered for these lists, 0 to 1.
+      batch_shards: Parts into which these users are divided, each a Parquet file in one directory. On
+        Kubeflow each is the work of a pod, and they need a checkpoint root that all share, as workers do.
       fail_when_refused: Whether a refusal fails the run.
       image: The container image that every step runs on.
       index: The old name of index_kind, for one release.
       batch: The old name of batch_k, for one release; give one of the two.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    notified = notify(registry=registry, run_id=run_id, checkpoint_root=checkpoint_root, workers=workers)
+    notified = notify(
+        registry=registry,
+        run_id=run_id,
+        checkpoint_root=checkpoint_root,
+        workers=workers,
+        batch_shards=batch_shards,
+    )
 
     with dsl.ExitHandler(notified, name="Train and publish"):
         # 1
@@ -214,6 +223,8 @@ def training(
                     boost=batch_boost,
                     diversity=batch_diversity,
                     popularity_discount=batch_popularity_discount,
+                    shards=batch_shards,
+                    checkpoint_root=checkpoint_root,
                 )
             with dsl.If(evaluated.outputs["publish"] == False, name="Not good enough"):  # noqa: E712
                 refused = refuse(

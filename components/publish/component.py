@@ -80,6 +80,7 @@ def notify(
     status: dsl.PipelineTaskFinalStatus,
     checkpoint_root: str = "",
     workers: int = 1,
+    batch_shards: int = 1,
 ):
     from components.publish import step
 
@@ -89,4 +90,5 @@ def notify(
         run_id=run_id,
         checkpoint_root=checkpoint_root,
         workers=workers,
+        batch_shards=batch_shards,
     )

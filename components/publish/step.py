@@ -185,11 +185,12 @@ def notify(
     run_id: str,
     checkpoint_root: str = "",
     workers: int = 1,
+    batch_shards: int = 1,
 ) -> None:
     """Writes a record if the run has none, and posts its outcome to the webhook in TWOTOWER_WEBHOOK.
 
-    A run without a record failed or was cancelled before its verdict. What several workers left is deleted.
-    Never fails: a broken registry, webhook or cluster is logged.
+    A run without a record failed or was cancelled before its verdict. What pods of workers and shards left is
+    deleted. Never fails: a broken registry, webhook or cluster is logged.
 
     Args:
       status_error: Message of the pipeline about its failure; "" on Kubeflow.
@@ -197,11 +198,12 @@ def notify(
       run_id: Pipeline run.
       checkpoint_root: That of the training; "" if it had none.
       workers: Pods that trained together.
+      batch_shards: Pods among which the users of the batch were divided.
     """
     text = complete_record(registry, run_id, failure() or status_error)
     log(text)
     call_webhook(text)
-    if workers > 1 and checkpoint_root:
+    if max(workers, batch_shards) > 1 and checkpoint_root:
         from components.train.pods.cleanup import clean_up
 
         clean_up(run_id, checkpoint_root)

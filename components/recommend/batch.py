@@ -93,12 +93,10 @@ def write_recommendations(
     Memory use does not depend on the number of users. Raises `UserError` if `output` cannot be written, the
     order is by rating and the index predicts none, or the index cannot follow the `rules`.
     """
-    if order == "rating":
-        index.require_ratings("--order rating")
+    plan = plan_of(index, users, k, known, order, rules)
     if rules.any:
         log(f"the rules leave {index.count_left(rules):,} of {len(index.movie_ids):,} movies")
     parts, deliver = _destination(str(output))
-    digest = hashlib.sha256("\n".join(users).encode()).hexdigest()
     movies = pa.array(index.movie_ids, pa.string())
 
     def ask(some: Sequence[str]) -> pa.Table:
@@ -109,7 +107,6 @@ def write_recommendations(
         return _table(some, movies, _by_rating(index.ranking(some, max(k, POOL), known), k, len(movies)))
 
     try:
-        plan = BatchPlan(manifest=index.manifest, k=k, known=known, users=digest, order=order, rules=rules)
         _open_parts(parts, plan)
         with _writer(parts / "whole", PurePosixPath(str(output)).suffix, index) as write:
             rows = _join(_write_parts(parts, users, ask, _schema(index)), write)
@@ -121,6 +118,16 @@ def write_recommendations(
     shutil.rmtree(parts)
     known_users = set(index.user_ids)
     return BatchSummary(len(users), rows, sum(user not in known_users for user in users))
+
+
+def plan_of(
+    index: PublishedIndex, users: Sequence[str], k: int, known: Known, order: Order, rules: Rules
+) -> BatchPlan:
+    """Returns the plan of a batch. Raises `UserError` if it cannot be followed."""
+    if order == "rating":
+        index.require_ratings("--order rating")
+    digest = hashlib.sha256("\n".join(users).encode()).hexdigest()
+    return BatchPlan(manifest=index.manifest, k=k, known=known, users=digest, order=order, rules=rules)
 
 
 def _destination(output: str) -> tuple[Path, Callable[[Path], object]]:

@@ -10,7 +10,8 @@ from components.recommend import step
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 @documented_by(
     step.batch,
-    recommendations="A Parquet file: user_id, rank, movie_id, score, rating and known_user.",
+    recommendations="A Parquet file, or a directory of several: user_id, rank, movie_id, score, rating and "
+    "known_user.",
     old_k="The value of the pipeline's old input `batch`, for one release.",
 )
 def batch(
@@ -22,6 +23,8 @@ def batch(
     boost: str = "",
     diversity: float = 0.0,
     popularity_discount: float = 0.0,
+    shards: int = 1,
+    checkpoint_root: str = "",
 ) -> None:
     from components.declaration import renamed
     from components.recommend import step
@@ -34,4 +37,6 @@ def batch(
         boost=boost,
         diversity=diversity,
         popularity_discount=popularity_discount,
+        shards=shards,
+        checkpoint_root=checkpoint_root,
     )

@@ -1,5 +1,6 @@
 """The step `batch` and its subcommand."""
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import click
@@ -29,8 +30,10 @@ def batch(
     boost: Annotated[str, Several()] = "",
     diversity: Annotated[float, Range(0, 1)] = 0.0,
     popularity_discount: Annotated[float, Range(0, 1)] = 0.0,
+    shards: Annotated[int, Range(1)] = 1,
+    checkpoint_root: str = "",
 ) -> "BatchSummary | None":
-    """Recommends to many users, into one file. Repeated after a kill, it resumes.
+    """Recommends to many users, into one file or one for each shard. Repeated after a kill, it resumes.
 
     Args:
       index: Index that answers, as `export` wrote it.
@@ -49,6 +52,10 @@ def batch(
         those of these movies are raised; several as a JSON list.
       diversity: Variety of each list, by maximal marginal relevance.
       popularity_discount: How much the scores of popular movies are lowered.
+      shards: Parts into which the users are divided, by a hash of their ids: `output` is then a directory
+        with a Parquet file each. In a step on Kubeflow each part is the work of a pod.
+      checkpoint_root: A directory on a volume that these pods share, or a gs:// or s3:// prefix, through
+        which they get the index. Not used elsewhere.
 
     Raises:
       UserError: if the index cannot be loaded or cannot follow the rules, the users cannot be read, or
@@ -67,10 +74,27 @@ def batch(
     for line in published.warnings(rules):
         log(f"warning: {line}")
     asked = cast("Known", known), cast("Order", order)
+    # KFP sets it on a cluster; elsewhere the shards are written one after the other.
+    if shards > 1 and os.environ.get("KFP_POD_NAME"):
+        from components.recommend.shards.pods import recommend_in_pods
+        from components.train.pods.launch import Launcher
+
+        launcher = Launcher.find(shards, "batch_shards")
+        return recommend_in_pods(launcher, shards, published, index, k, checkpoint_root, output, rules)
+    if shards > 1:
+        from components.recommend.shards.parts import write_in_shards
+
+        return write_in_shards(published, read_users(users, published), k, output, shards, *asked, rules)
     return write_recommendations(published, read_users(users, published), k, output, *asked, rules)
 
 
-@subcommand(batch, without=("index",), defaults={"users": REQUIRED}, short={"k": "-k"}, renamed=OLD_NAMES)
+@subcommand(
+    batch,
+    without=("index",),
+    defaults={"users": REQUIRED},
+    short={"k": "-k"},
+    renamed=OLD_NAMES,
+)
 @version_options
 def batch_command(output: str, registry: str, version: str, index: str, **inputs: Any) -> None:
     summary = batch(index=find_index(registry, version, index), output=output, **inputs)

@@ -214,6 +214,11 @@ def pipeline_arguments(texts: Sequence[str], pods: PodSettings) -> dict[str, Any
         name for name in ("ratings", "movies", "test_ratings", "forget") if arguments.get(name) == STDIN
     ):
         raise UserError(f"--param {name}={STDIN}: a cluster does not have the standard input; name a file")
+    if arguments.get("batch_shards", 1) > 1 and not arguments.get("checkpoint_root"):
+        raise UserError(
+            f"--param batch_shards={arguments['batch_shards']} needs --param checkpoint_root=…, which all "
+            "pods share: a gs:// or s3:// prefix, or a directory on a volume"
+        )
     check_image(arguments.get("image") or pods.image or str(inputs["image"].default))
     return arguments
 

@@ -198,3 +198,24 @@ def test_two_workers_train_together_and_outlive_the_loss_of_one(site, published,
     assert (
         site.kubectl("get", "jobs,services", "--selector", f"twotower/run={run_id}", "--output", "name") == ""
     )
+
+
+def test_a_batch_in_shards_outlives_the_loss_of_one_and_leaves_nothing(site, published, tmp_path):
+    log = tmp_path / "screen.txt"
+    asked = site.flags(batch_k=5, batch_shards=2, rating_weight=1.1)
+    process = site.start(log, "submit", "--wait", *asked)
+    run_id = until(lambda: _page(site, log), what="the page of the run")
+    selector = f"twotower/run={run_id},app.kubernetes.io/component=batch"
+
+    def shards():
+        found = site.kubectl("get", "jobs", "--selector", selector, "--output", "json")
+        jobs = json.loads(found)["items"]
+        return site.kubectl("get", "pods", "--selector", f"job-name={jobs[0]['metadata']['name']}",
+                            "--output", "name").split() if jobs else []  # fmt: skip
+
+    first = until(shards, 600, "the pods of the shards")[0]
+    site.kubectl("delete", first, "--force", "--grace-period=0", check=False)
+    assert process.wait(timeout=900) == 0, log.read_text("utf-8")
+    assert ": 2 shards" in _log(site, run_id, "batch")
+    assert site.kubectl("get", "jobs,pods", "--selector", f"twotower/run={run_id}", "--output", "name") == ""
+    assert site.on_the_volume(f"ls /data/checkpoints/workers | grep -c {run_id} || true").strip() == "0"

@@ -263,7 +263,7 @@ def test_a_volume_of_one_node_keeps_the_workers_on_it_with_a_remark(pods, capsys
     pods.train()
     affinity = pods.double.created[1]["spec"]["template"]["spec"]["affinity"]
     assert "node-1" in str(affinity["nodeAffinity"])
-    assert "ReadWriteOnce: all 2 workers have to find room on this node, node-1" in capsys.readouterr().err
+    assert "ReadWriteOnce: all 2 pods have to find room on this node, node-1" in capsys.readouterr().err
 
 
 def test_a_volume_that_all_may_read_is_no_obstacle_beside_the_one_of_the_checkpoints(pods):

@@ -9,7 +9,7 @@ import pytest
 from generated_models import GeneratedModels
 from training_pods import POD, RUN, step_pod
 
-from components.train.pods.manifests import OwnPod, addresses, job_manifest, service_manifest
+from components.train.pods.manifests import OwnPod, PodProgram, addresses, job_manifest, service_manifest
 from components.train.settings import WORKER_RESOURCES
 
 PLACE = "gs://b/checkpoints/workers/r/j"
@@ -18,7 +18,11 @@ TYPES = GeneratedModels(kubernetes.client)
 
 
 def job(pod: OwnPod | None = None, workers: int = 4, same_node: bool = False):
-    return job_manifest(pod or step_pod(), workers, PLACE, same_node)
+    own = pod or step_pod()
+    arguments = [PLACE, *addresses(own.job_name, workers)]
+    return job_manifest(
+        own, workers, PodProgram("train", "components.train.pods.worker", arguments), same_node
+    )
 
 
 def pod_spec(pod: OwnPod | None = None, same_node: bool = False):

@@ -117,14 +117,14 @@ def _refusal(status: int, message: str) -> UserError:
     match status:
         case HTTPStatus.FORBIDDEN | HTTPStatus.UNAUTHORIZED:
             return UserError(
-                f"the cluster refuses what --workers needs: {message}; give the service account of this pod "
-                f"the role in {ROLE}"
+                f"the cluster refuses what several pods need: {message}; give the service account of this "
+                f"pod the role in {ROLE}"
             )
         case HTTPStatus.NOT_FOUND:
             return MissingError(message)
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
         return NoAnswerError(f"the cluster's API answers {status}: {message}; run this step again")
-    return UserError(f"the cluster refuses the workers: {message}; report this")
+    return UserError(f"the cluster refuses the pods: {message}; report this")
 
 
 def _message(error: Any) -> str:

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +18,16 @@ from components.storage import is_remote
 from components.train.artifact import ModelRecord, read_record
 from components.train.pods.api import LEAST_RELEASE, Api, MissingError, NoAnswerError, Object
 from components.train.pods.cleanup import delete_workers
-from components.train.pods.manifests import CONTAINER, RUN, OwnPod, job_manifest, service_manifest
-from components.train.pods.worker import Exchange, beating, exchange_of
+from components.train.pods.manifests import (
+    CONTAINER,
+    RUN,
+    OwnPod,
+    PodProgram,
+    addresses,
+    job_manifest,
+    service_manifest,
+)
+from components.train.pods.worker import beating, exchange_of
 from components.train.settings import TrainRequest
 
 _SHARED, _READ, _OF_ONE_NODE = "ReadWriteMany", "ReadOnlyMany", "ReadWriteOnce"
@@ -31,21 +39,22 @@ class Launcher:
 
     api: Api
     pod: OwnPod
+    flag: str = "--workers"  # asks for the pods, for messages
 
     @classmethod
-    def find(cls, workers: int) -> "Launcher":
+    def find(cls, pods: int, flag: str = "--workers") -> "Launcher":
         """Returns the pod of this process; raises `UserError` if there is none, or it may not be read."""
         api = Api.of_this_pod()
         if api is None:
             raise UserError(
-                f"--workers {workers} starts pods on a Kubernetes cluster, and this is no pod of one; use "
+                f"{flag} {pods} starts pods on a Kubernetes cluster, and this is no pod of one; use "
                 "`twotower submit`, or leave it out: one process uses all GPUs of its machine"
             )
         # HOSTNAME is cut off after 63 characters.
         name = os.environ.get("KFP_POD_NAME") or os.environ.get("HOSTNAME", "")
-        return cls(api, OwnPod(api.read("pod", name)))
+        return cls(api, OwnPod(api.read("pod", name)), flag)
 
-    def check_shared(self, workers: int, root: str) -> bool:
+    def check_shared(self, pods: int, root: str) -> bool:
         """Returns whether the other pods must run on this node to see the files below `root`.
 
         Raises `UserError` if they would not see them even there.
@@ -53,9 +62,9 @@ class Launcher:
         written = "" if is_remote(root) else self.pod.claim_of(root)
         if not is_remote(root) and not written:
             raise UserError(
-                f"--checkpoint-root {root}: no volume of this pod lies there, so the other pods of --workers "
-                f"{workers} would not see it; mount one (`twotower submit --volume CLAIM:/PATH`) and name a "
-                "directory on it, or a gs:// or s3:// prefix"
+                f"--checkpoint-root {root}: no volume of this pod lies there, so the other pods of "
+                f"{self.flag} {pods} would not see it; mount one (`twotower submit --volume CLAIM:/PATH`) "
+                "and name a directory on it, or a gs:// or s3:// prefix"
             )
         same_node = False
         for claim in sorted(set(self.pod.claims.values())):
@@ -65,11 +74,11 @@ class Launcher:
             if _OF_ONE_NODE not in modes:
                 raise UserError(
                     f"--volume {claim}: the access mode of this claim is {', '.join(modes)}; "
-                    f"--workers {workers} needs {_SHARED}, or {_OF_ONE_NODE} for pods of one node: mount "
+                    f"{self.flag} {pods} needs {_SHARED}, or {_OF_ONE_NODE} for pods of one node: mount "
                     "such a volume, or keep everything in gs:// or s3://"
                 )
             log(
-                f"the volume claim {claim} has the access mode {_OF_ONE_NODE}: all {workers} workers have to "
+                f"the volume claim {claim} has the access mode {_OF_ONE_NODE}: all {pods} pods have to "
                 f"find room on this node, {self.pod.manifest['spec']['nodeName']}; with {_SHARED} they may "
                 "run anywhere"
             )
@@ -77,15 +86,21 @@ class Launcher:
         return same_node
 
     def create(self, workers: int, place: str, same_node: bool) -> None:
-        """Creates Service and Job. Raises `UserError` if the cluster refuses them, or is too old."""
+        """Creates Service and Job of a training. Raises `UserError` as `create_job` does."""
         self.api.create("service", service_manifest(self.pod))
-        job = self.api.create("job", job_manifest(self.pod, workers, place, same_node))
+        names = [place, *addresses(self.pod.job_name, workers)]
+        program = PodProgram("train", "components.train.pods.worker", names)
+        self.create_job(workers, program, same_node)
+
+    def create_job(self, pods: int, program: PodProgram, same_node: bool) -> None:
+        """Creates the Job. Raises `UserError` if the cluster refuses it, or is too old."""
+        job = self.api.create("job", job_manifest(self.pod, pods, program, same_node))
         # An older cluster drops what it does not know without a word, and would try for ever.
         if "backoffLimitPerIndex" not in job["spec"]:
             least = ".".join(map(str, LEAST_RELEASE))
             raise UserError(
-                f"--workers {workers} needs Kubernetes {least} or newer, which limits the restarts of each "
-                "worker; leave it out on this cluster"
+                f"{self.flag} {pods} needs Kubernetes {least} or newer, which limits the restarts of each "
+                "pod; leave it out on this cluster"
             )
 
 
@@ -103,7 +118,8 @@ def train_in_pods(
     api, pod, root = launcher.api, launcher.pod, request.checkpoint_root
     same_node = launcher.check_shared(workers, root)
     exchange = exchange_of(root, pod.run, pod.job_name)
-    with _ended_by_sigterm(), _tidied(api, pod.job_name, exchange):
+    removals = partial(api.delete, "job", pod.job_name), partial(api.delete, "service", pod.job_name)
+    with ended_by_sigterm(), tidied(*removals, exchange.delete):
         # What an earlier try of this step left.
         delete_workers(api, pod.run)
         exchange_of(root, pod.run).delete()
@@ -127,10 +143,15 @@ _LOOKS_WITHOUT_PODS = 6
 
 
 class JobFollower:
-    """Follows a Job to its end, and logs what happens to its pods and what the chief says."""
+    """Follows a Job to its end, and logs what happens to its pods and what the first, the chief, says."""
 
-    def __init__(self, api: Api, job: str, run: str, workers: int) -> None:
+    def __init__(self, api: Api, job: str, run: str, workers: int, cure: str = "") -> None:
+        """Args: `cure`: for a pod that ran out of memory; "" for that of a training."""
         self._api, self._job, self._run, self._workers = api, job, run, workers
+        self._cure = cure or (
+            "ask for more (--request workers:memory=…), or train on fewer ratings "
+            "(--param max_train_rows=5000000)"
+        )
         self._logged: set[str] = set()
         self._looks_without_pods = 0
         self._last = ""
@@ -217,8 +238,7 @@ class JobFollower:
             limit = pod["spec"]["containers"][0].get("resources", {}).get("limits", {}).get("memory", "none")
             raise UserError(
                 f"worker {_number(pod)} of {self._workers} ran out of memory (its limit: {limit}), as it "
-                "would again; ask for more (--request workers:memory=…), or train on fewer ratings "
-                "(--param max_train_rows=5000000)"
+                f"would again; {self._cure}"
             )
 
     def _failure(self, pods: list[Object], condition: Object) -> str:
@@ -231,7 +251,7 @@ class JobFollower:
         reason = ": ".join(filter(None, (condition.get("reason"), condition.get("message"))))
         return (
             f"the Job {self._job} failed: {reason or 'no reason is given'}; look at the log of its pods, "
-            "where your cluster keeps it, and run this step again: it goes on from the last checkpoint"
+            "where your cluster keeps it, and run this step again: it goes on where it was"
         )
 
 
@@ -260,13 +280,13 @@ def _waits_for(pod: Object) -> str:
 
 
 @contextmanager
-def _tidied(api: Api, job: str, exchange: Exchange) -> Iterator[None]:
-    """Removes Job, Service and files in the end, the Job at once: a cancelled step has a second for it."""
+def tidied(*removals: Callable[[], None]) -> Iterator[None]:
+    """Removes Job, Service and files in the end, the Job first: a cancelled step has a second for it."""
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who tells us to end may do so again
-        for remove in (partial(api.delete, "job", job), partial(api.delete, "service", job), exchange.delete):
+        for remove in removals:
             try:
                 remove()
             except UserError as error:
@@ -275,7 +295,7 @@ def _tidied(api: Api, job: str, exchange: Exchange) -> Iterator[None]:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[None]:
     """Lets SIGTERM, by which a run is cancelled, end this process as an exception does."""
 
     def end(number: int, frame: FrameType | None) -> NoReturn:

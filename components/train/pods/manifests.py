@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.train.pods.api import Object
 from components.train.settings import WORKER_RESOURCES
@@ -50,6 +50,14 @@ NO_SIDECAR = {"sidecar.istio.io/inject": "false"}
 
 # KFP labels each pod with the run's id, Argo with the name of the workflow, which a retry keeps.
 _RUN_LABELS = ("pipeline/runid", "workflows.argoproj.io/workflow")
+
+
+class PodProgram(NamedTuple):
+    """The program of the pods of a Job."""
+
+    step: str  # that starts it
+    module: str
+    arguments: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -141,8 +149,8 @@ def service_manifest(pod: OwnPod) -> Object:
     }
 
 
-def job_manifest(pod: OwnPod, workers: int, place: str, same_node: bool = False) -> Object:
-    """Returns a Job of `workers` pods that train together.
+def job_manifest(pod: OwnPod, workers: int, program: PodProgram, same_node: bool = False) -> Object:
+    """Returns a Job of `workers` pods that work together.
 
     They have the image, resources, environment, service account, volumes and nodes of the step's `pod`. The
     Job belongs to it: Kubernetes deletes it with the pod, whatever becomes of this process. A worker that
@@ -151,10 +159,10 @@ def job_manifest(pod: OwnPod, workers: int, place: str, same_node: bool = False)
     Args:
       pod: the pod of the step.
       workers: number of pods.
-      place: the root of the `Exchange`.
+      program: that each of them runs.
       same_node: whether all must run on the node of `pod`.
     """
-    metadata = _metadata(pod)
+    metadata = _metadata(pod, program.step)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -184,26 +192,26 @@ def job_manifest(pod: OwnPod, workers: int, place: str, same_node: bool = False)
                     "labels": {**pod.labels, **metadata["labels"], **NO_SIDECAR},
                     "annotations": NO_SIDECAR,
                 },
-                "spec": _pod_spec(pod, [place, *addresses(pod.job_name, workers)], same_node),
+                "spec": _pod_spec(pod, program, same_node),
             },
         },
     }
 
 
-def _metadata(pod: OwnPod) -> Object:
+def _metadata(pod: OwnPod, step: str = "train") -> Object:
     owner = pod.manifest["metadata"]
     return {
         "name": pod.job_name,
         "labels": {
             "app.kubernetes.io/name": "twotower",
-            "app.kubernetes.io/component": "train",
+            "app.kubernetes.io/component": step,
             RUN: pod.run,
         },
         "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": owner["name"], "uid": owner["uid"]}],
     }
 
 
-def _pod_spec(pod: OwnPod, arguments: Sequence[str], same_node: bool) -> Object:
+def _pod_spec(pod: OwnPod, program: PodProgram, same_node: bool) -> Object:
     spec, own = pod.manifest["spec"], pod.container
     environment = own.get("env", [])
     other = next((one["value"] for one in environment if one["name"] == WORKER_RESOURCES), "")
@@ -211,7 +219,7 @@ def _pod_spec(pod: OwnPod, arguments: Sequence[str], same_node: bool) -> Object:
         "name": CONTAINER,
         **{field: own[field] for field in _CONTAINER_FIELDS if field in own},
         **({"resources": json.loads(other)} if other else {}),
-        "command": ["python3", "-m", "components.train.pods.worker", *arguments],
+        "command": ["python3", "-m", program.module, *program.arguments],
         "env": [one for one in environment if not one["name"].startswith(_FOREIGN_ENVIRONMENT)],
         "ports": [{"containerPort": PORT}],
         "volumeMounts": pod.mounts,
