@@ -81,7 +81,7 @@ def test_status_and_metadata_are_those_of_tensorflow_serving(server, index) -> N
         ("POST", PREDICT, b"{", 400, "the body is not JSON"),
         ("POST", PREDICT, b"", 400, "the body is not JSON"),
         ("POST", PREDICT, {"instances": [7]}, 400, "user_id[0]"),
-        ("POST", PREDICT, {"signature_name": "x", "inputs": {}}, 400, 'there is no "x"; there are catalogue'),
+        ("POST", PREDICT, {"signature_name": "x", "inputs": {}}, 400, 'there is no "x"; there are '),
         ("POST", PREDICT, {"instances": ["u" * BODY_KB * 1024]}, 413, "the body has more than 4,096 bytes"),
         ("POST", PREDICT, {"signature_name": "recommend",
                            "inputs": {"user_id": ["u"], "k": 10**6, "ratings": "all"}}, 413, "k: 1 rows"),
