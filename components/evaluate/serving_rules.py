@@ -65,7 +65,7 @@ class _Ranker:
 
         from components.export.attributes import AttributeTable
         from components.export.manifest import LOWEST_SCORE
-        from components.export.reranking import score_covariance, standard_popularity
+        from components.export.reranking import reorder, score_covariance, standard_popularity
         from components.export.top_k import BiasedBruteForce
 
         self._scoring, self._rules = scoring, rules
@@ -78,6 +78,7 @@ class _Ranker:
         lengths = np.maximum(np.linalg.norm(self._vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         self._unit_vectors = tf.constant(self._vectors / lengths)
         self._covariance = tf.constant(score_covariance(self._vectors, biases, counts * known))
+        self._reorder = tf.function(reorder, reduce_retracing=True, autograph=False)
         self._search = BiasedBruteForce().index_with_bias(self._vectors, biases)
         table = AttributeTable(attributes)
         self.allowed: Array = table.fulfilled(tf.constant(list(rules.where), tf.string)).numpy()
@@ -89,7 +90,7 @@ class _Ranker:
         import tensorflow as tf
 
         from components.export.manifest import LOWEST_SCORE
-        from components.export.reranking import Shift, reorder, score_spread
+        from components.export.reranking import Shift, score_spread
 
         read = replace(history, movies=self._rows[history.movies])
         queries = tf.constant(self._scoring.query(user_ids, read))
@@ -100,7 +101,7 @@ class _Ranker:
         vectors = tf.gather(self._unit_vectors, tf.minimum(movies, len(self._rows) - 1))
         count = tf.minimum(k, tf.shape(scores)[1])
         diversity = tf.constant(self._rules.diversity, tf.float32)
-        positions = reorder(scores, scores > LOWEST_SCORE, vectors, diversity, count)
+        positions = self._reorder(scores, scores > LOWEST_SCORE, vectors, diversity, count)
         found: Array = tf.gather(movies, positions, batch_dims=1).numpy()
         return np.where(found < len(self._rows), found, -1)
 
