@@ -276,6 +276,11 @@ _PAGE_PARAMETERS = [
     for name, text, schema in (
         ("user", "the id of a user", _TEXT),
         ("find", "words of a title", _TEXT),
+        ("from", "the first year of a movie", _TEXT),
+        ("to", "the last year of a movie", _TEXT),
+        ("genre", "a genre", _TEXT),
+        ("where", "a condition on the movies, such as year>=1990", _TEXT),
+        ("diversity", "from 0 to 1", _TEXT),
         ("pick", "STARS:MOVIE, any number of times", {"type": "array", "items": _TEXT}),
     )
 ]

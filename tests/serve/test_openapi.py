@@ -1,6 +1,7 @@
 """The description at /openapi.json: complete, true of each signature, and tried by schemathesis."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,12 @@ def test_every_signature_has_an_example_that_is_answered_as_described(
         status, answer = server.predict(**example["value"])
         assert status == 200, (name, answer)
         jsonschema.validate(answer, schemas["PredictResponse"])
+
+
+def test_the_fields_of_the_page_are_described(description: dict[str, Any], server: Server) -> None:
+    form = set(re.findall(r' name="?(\w+)"?', server.page("?user=user2&find=a"))) - {"viewport"}
+    described = {parameter["name"] for parameter in description["paths"]["/"]["get"]["parameters"]}
+    assert form <= described
 
 
 @pytest.mark.parametrize(
