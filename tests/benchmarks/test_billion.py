@@ -34,6 +34,7 @@ def test_every_step_is_a_command_that_exists(tmp_path: Path) -> None:
     assert words[words.index("--ratings") + 1] == "20000000"
 
 
+@pytest.mark.process
 def test_processes_are_watched_with_their_files_without_names(tmp_path: Path) -> None:
     cost = billion.watch("one", [sys.executable, "-c", WRITER, str(tmp_path)], tmp_path)
     assert 0.1 < cost.held <= cost.memory < 0.3
@@ -41,6 +42,7 @@ def test_processes_are_watched_with_their_files_without_names(tmp_path: Path) ->
     assert 0.01 <= cost.disk_after < 0.011
 
 
+@pytest.mark.process
 def test_a_step_that_fails_ends_the_measurement(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="one ended with status 3"):
         billion.watch("one", [sys.executable, "-c", "raise SystemExit(3)"], tmp_path)

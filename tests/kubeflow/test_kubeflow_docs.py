@@ -76,7 +76,9 @@ def test_the_pages_have_lines_to_type():
 def test_every_flag_and_verb_that_a_page_names_exists(page):
     text = page.read_text("utf-8")
     groups = {name: twotower.get_command(None, name).commands for name in ("schedule", "cluster")}
-    commands = [twotower.get_command(None, name) for name in ("submit", "upload", "compile", "doctor")]
+    commands = [
+        twotower.get_command(None, name) for name in ("submit", "upload", "compile", "doctor", "serve")
+    ]
     flags = {
         flag
         for command in (*commands, *groups["schedule"].values(), *groups["cluster"].values())

@@ -8,7 +8,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from step_pod import faults, restricted, step_pod
 
 from components.errors import UserError
-from components.train.pods.manifests import OwnPod, job_manifest
+from components.train.pods.manifests import OwnPod, PodProgram, job_manifest
 from pipelines.compiled import compile_pipeline
 from pipelines.kubeflow.access import Access
 from pipelines.kubeflow.client import connect
@@ -208,7 +208,9 @@ def test_workers_are_pods_like_the_step_that_starts_them(compiled):
     step = _own_pods(compiled, **flags, run_as="65532")["exec-train"]
     step["metadata"] |= {"name": "train-1", "uid": "1"}
     step["metadata"]["labels"]["workflows.argoproj.io/workflow"] = "run-1"
-    template = job_manifest(OwnPod(step), 2, "/data/checkpoints")["spec"]["template"]
+    template = job_manifest(OwnPod(step), 2, PodProgram("train", "a.module", ["/data/checkpoints"]))["spec"][
+        "template"
+    ]
     assert restricted(template) == []
     assert faults(template) == []
     assert template["metadata"]["labels"]["team"] == "films"

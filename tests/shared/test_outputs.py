@@ -168,6 +168,7 @@ def kill_a_writer(target):
     assert ended.returncode == -signal.SIGKILL
 
 
+@pytest.mark.process
 def test_the_disk_of_a_killed_process_is_given_back(tmp_path):
     target = tmp_path / "dataset"
     kill_a_writer(target)
@@ -178,6 +179,7 @@ def test_the_disk_of_a_killed_process_is_given_back(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.process
 def test_what_others_write_is_left_alone(tmp_path):
     target, other = tmp_path / "dataset", tmp_path / "other"
     kill_a_writer(other)

@@ -130,7 +130,7 @@ def running_server(registry: Registry, index: Path, *flags: str, grace: float = 
     server = Server(process.pid, 0, registry, index)
     stderr = process.stderr
     assert stderr is not None
-    reader = threading.Thread(target=lambda: [server.lines.append(line) for line in stderr])
+    reader = threading.Thread(target=server.lines.extend, args=[stderr])
     reader.start()
     try:
         line = server.await_line("serving ", seconds=180)
