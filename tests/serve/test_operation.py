@@ -16,7 +16,7 @@ from running_server import Server, add_version, promote, running_server
 from starlette.applications import Starlette
 
 from components.registry.registry import Registry
-from components.serve.shutdown import DrainingServer
+from components.serve.server import DrainingServer
 
 pytestmark = pytest.mark.tensorflow
 
