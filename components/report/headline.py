@@ -147,7 +147,8 @@ def in_words(rule: Rule, k: int = 100, verb: str = "rate") -> str:
     ):
         return rule.why
     mine, theirs = metric.apart(rule.value, rule.bound)
-    asked = f"that users went on to {verb}" + ("" if k == 100 else f", in lists of {k}")
+    later = f"{verb.removesuffix('e')}ed later, in lists of {k}"
+    asked = f"that users went on to {verb}" if k == 100 else later
     clause = f"it finds {mine} of 100 movies {asked}"
     if metric.in_stars:
         clause = f"its ratings are {mine} stars off"

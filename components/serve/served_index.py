@@ -143,7 +143,8 @@ class ServedIndex(PublishedIndex):
             # An index of an earlier release lacks some.
             if signature in self.specs and not (histories == NONE and "user_id" in inputs):
                 self._ask_model(signature, inputs)
-        self.count_ratings(users)
+        if histories != NONE:
+            self.count_ratings(users)
 
     @cached_property
     def _folded_titles(self) -> list[str]:

@@ -59,7 +59,7 @@ def _judged(index, against="", ratings="", columns=""):
     names = {"index": str(index), "against": str(against) if against else ""}
     settings = GateSettings(min_test_users=5)
     compared = compare_indexes(
-        **names, registry="", ratings=str(ratings), columns=columns, ingest_settings={}
+        **names, registry="", ratings=str(ratings), columns=columns, forget="", ingest_settings={}
     )
     inputs = {name: value for name, value in compared._asdict().items() if name != "indexed"}
     evaluation = evaluate_challenger(**inputs, settings=settings, gate="enforce", seed=42)
@@ -146,6 +146,7 @@ def test_rules_of_serving_are_measured_and_not_judged(world, first, tmp_path):
         registry="",
         ratings="",
         columns="",
+        forget="",
         ingest_settings={},
         rules=rules,
     )

@@ -60,7 +60,7 @@ def page(evaluated, dataset, tmp_path):
 def test_the_verdict_and_the_rule_that_decided_come_first(page, world):
     text = _Page(page("flat", scores=np.zeros_like(world.scores))).text
     assert text.index("Refused: it does not go live") < 60
-    found = "It finds 0 of 100 movies that users went on to rate, in lists of 15; popularity finds"
+    found = "It finds 0 of 100 movies rated later, in lists of 15; popularity finds"
     assert text.index(found) < 120
 
 
