@@ -25,7 +25,7 @@ _SECONDS_BETWEEN_LOOKS = 0.25
 
 @dataclass
 class Cost:
-    """What a step took. Sizes in GB (10^9 bytes), disk without what lay there before the run."""
+    """Figures of a step. Sizes in GB (10^9 bytes), disk without what lay there before the run."""
 
     step: str
     seconds: float

@@ -161,7 +161,7 @@ def _place(origin: str) -> str:
         return ""
 
 
-def _name_check(names: Sequence[str]):  # type: ignore[no-untyped-def]
+def _name_check(names: Sequence[str]) -> Callable[[str], bool]:
     exact = {name.lower() for name in names}
     endings = tuple(name[1:] for name in exact if name.startswith("*."))
 

@@ -1,4 +1,4 @@
-"""What is served, and when something else is: with processes that only say what becomes of them."""
+"""The champion that is served, and when another one is: with processes that only say what becomes of them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
