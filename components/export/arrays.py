@@ -167,8 +167,12 @@ class ArrayFiles(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         """Maps an array. Raises `KeyError` if there is none, `UserError` if its file is damaged."""
         if name not in self._mapped:
-            self._mapped[name] = _map(self._fetch(f"{ARRAYS}/{name}.npy"), self._described[name])
+            described = self._described[name]
+            self._mapped[name] = _map(self._fetch(f"{ARRAYS}/{name}.npy"), described)
         return self._mapped[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._described
 
     def __iter__(self) -> Any:
         return iter(self._described)

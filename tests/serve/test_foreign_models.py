@@ -76,8 +76,6 @@ READERS = {
     "recommend": "recommend user2 --index {run}/index",
     "recommend from a registry": "recommend user2 --registry {run}/registry",
     "rate": "rate user2 m1 --index {run}/index",
-    "history": "history user2 --index {run}/index",
-    "similar": "similar m1 --index {run}/index",
     "batch": "batch --users all --index {run}/index --output {run}/all.parquet",
     "serve": "serve --index {run}/index --port 0",
     "evaluate an index": "evaluate --index {run}/index",
@@ -91,6 +89,12 @@ READERS = {
     "--report {run}/report.html --registry {run}/new-registry --output {run}/published",
     "publish an index": "publish --index {run}/index --model {good}/model --evaluation {run}/evaluation "
     "--report {run}/report.html --registry {run}/new-registry --output {run}/published",
+}
+
+# These read arrays of numbers and texts, and never the model.
+OF_ARRAYS = {
+    "history": "history user2 --index {run}/index",
+    "similar": "similar m1 --index {run}/index",
 }
 
 
@@ -117,4 +121,16 @@ def test_every_reader_refuses_it_in_one_line(
     assert len(said) == 1
     assert said[0].startswith("error: ")
     assert operation in said[0]
+    assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("reader", OF_ARRAYS)
+def test_what_arrays_answer_runs_no_model(
+    reader: str, foreign: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = foreign
+    monkeypatch.setattr(sys, "argv", ["twotower", *OF_ARRAYS[reader].format(run=root).split()])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
     assert not (tmp_path / "written").exists()
