@@ -142,16 +142,15 @@ class ModelScorer:
         starred = np.unique(starred.astype(np.int64))[: None if self._rates else 0]
         bad = np.zeros(users, np.bool_)
 
-        def ask(part: tuple[Array, Array]) -> None:
+        def ask(part: tuple[Array, Array]) -> Array:
             of, asked = part
             ids, known = user_ids[of], held_out.known.select(of)
             history = replace(known, movies=self._rows[known.movies])
             if not len(asked):
-                bad[of] |= ~np.isfinite(self._model.query(ids, history)).all(axis=1)
-                return
+                return np.asarray(~np.isfinite(self._model.query(ids, history)).all(axis=1))
             rows = np.repeat(np.arange(len(of)), len(asked))
             stars = self._model.rate(ids, history, rows, np.tile(asked, len(of)))
-            bad[of] |= ~np.isfinite(stars).reshape(len(of), -1).all(axis=1)
+            return np.asarray(~np.isfinite(stars).reshape(len(of), -1).all(axis=1))
 
         at_once = max(1, _PAIRS_AT_ONCE // len(movies))
         parts = [(others[part], movies[:0]) for part in chunks(len(others), _BATCH_USERS)]
@@ -161,7 +160,9 @@ class ModelScorer:
             for asked in chunks(len(movies), _PAIRS_AT_ONCE)
         ]
         with ThreadPoolExecutor(_WORKERS) as pool:
-            list(pool.map(ask, parts))
+            # Several parts may be of the same users, so no thread writes what it finds.
+            for (of, _), found in zip(parts, pool.map(ask, parts), strict=True):
+                bad[of] |= found
         return bad
 
 

@@ -1,5 +1,8 @@
 """Values that are not finite, also where no test row asks for them."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from held_out_world import held_out_of
@@ -62,6 +65,34 @@ def test_stars_of_the_whole_catalogue_are_asked_for(user, movie, monkeypatch):
     model = _Model()
     model.stars[user, movie] = np.nan
     assert _found(model) == [one == user for one in range(4)]
+
+
+class _Slow(np.ndarray):
+    """Stars that take a while to look at."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **_):
+        self.wait()
+        return getattr(ufunc, method)(*(np.asarray(values) for values in inputs))
+
+
+def test_a_user_whose_movies_are_asked_for_at_once_is_found_whichever_answer_is_last(monkeypatch):
+    monkeypatch.setattr(scoring, "_PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(scoring, "_WORKERS", 2)
+    model, begun = _Model(), threading.Event()
+    model.stars[3, 1] = np.nan
+    rate = model.rate
+
+    def slow(user_ids, history, pair_row, pair_movie):
+        stars = rate(user_ids, history, pair_row, pair_movie)
+        if list(user_ids) != ["u3"]:
+            return stars
+        stars = stars.view(_Slow)
+        # The answer with the fault comes while the other one is looked at.
+        stars.wait = (lambda: begun.wait(1)) if 1 in pair_movie else (lambda: (begun.set(), time.sleep(0.1)))
+        return stars
+
+    model.rate = slow
+    assert _found(model) == [False, False, False, True]
 
 
 @pytest.mark.parametrize(("most", "asked"), [(12, [0, 1, 2, 3]), (6, [0, 3]), (1, [0])])
