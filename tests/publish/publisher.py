@@ -9,6 +9,7 @@ Reads a request a line, a JSON object:
 Answers with a line: for each run its summary as a JSON object, or null if it was killed.
 """
 
+import faulthandler
 import json
 import os
 import signal
@@ -92,6 +93,8 @@ def result(pid: int, output: int) -> dict[str, Any] | None:
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
         return None
+    if not text:
+        raise RuntimeError(f"a publisher ended with wait status {status:#x} and without a word")
     summary: dict[str, Any] = json.loads(text)
     return summary
 
@@ -117,4 +120,5 @@ def die_after(writes: int, storage: type) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
     main()
