@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import threading
 import types
 import typing
 from collections.abc import Mapping
@@ -84,6 +85,7 @@ def decode(data: bytes, kind: type[D], source: str, cure: str = "") -> D:
     try:
         fields = msgspec.json.decode(data.removeprefix(_BYTE_ORDER_MARK))
         _check_format(fields, kind)
+        _prepare(kind)
         document = msgspec.convert(_renamed(fields, kind), kind, str_keys=True)
         if kind._checksummed and fields.get(CHECKSUM, checksum_of(fields)) != checksum_of(fields):
             raise msgspec.ValidationError("It is damaged: its content does not have its checksum")
@@ -94,6 +96,24 @@ def decode(data: bytes, kind: type[D], source: str, cure: str = "") -> D:
         raise UserError(f"{source}: {_explain(str(error))}; {cure}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{source} is not JSON in UTF-8 ({error}); {cure}") from error
+
+
+_preparing = threading.Lock()
+
+
+@cache
+def _is_prepared(kind: type[Document]) -> bool:
+    msgspec.json.Decoder(kind)
+    return True
+
+
+def _prepare(kind: type[Document]) -> None:
+    """Lets msgspec look at a type in one thread, at its first use.
+
+    msgspec 0.22 ends the process (segmentation fault) where another thread meets a type that is half known.
+    """
+    with _preparing:
+        _is_prepared(kind)
 
 
 def decode_object(data: bytes, source: str, cure: str) -> dict[str, Any]:

@@ -176,3 +176,40 @@ def test_importing_documents_loads_msgspec_alone() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     roots = {name.partition(".")[0] for name in loaded.split()} - set(sys.stdlib_module_names)
     assert roots <= {"components", "msgspec", "typing_extensions"}
+
+
+_AT_ONCE = """
+import threading, time
+from components.documents import Document, decode
+
+def slow():
+    time.sleep(0.2)
+    return int
+
+class Inner(Document):
+    value: "slow()"
+
+class Outer(Document):
+    inner: Inner
+    more: int
+
+found = []
+
+def read():
+    document = decode(b'{"inner": {"value": 1}, "more": 2}', Outer, "x")
+    found.append(document.inner.value)
+
+threads = [threading.Thread(target=read) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(*found)
+"""
+
+
+@pytest.mark.process
+def test_threads_may_read_the_first_documents_of_a_type_at_once():
+    done = subprocess.run([sys.executable, "-c", _AT_ONCE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1"] * 4
