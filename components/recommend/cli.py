@@ -143,7 +143,10 @@ def recommend(
     if not movies:
         left = "--only and --exclude leave no other movie" if only or exclude else "there is no other"
         left = "the conditions leave no other movie" if rules.where else left
-        click.echo(f"Nothing to recommend: user {user} has rated every movie that can be; {left}.", err=True)
+        why_none = f"user {user} has rated every movie that can be; {left}"
+        if rules.where and not answer.left:
+            why_none = "the conditions leave no movie"
+        click.echo(f"Nothing to recommend: {why_none}.", err=True)
     _show_recommendations(f"For user {user}", movies, published, reasons)
 
 

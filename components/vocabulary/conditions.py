@@ -126,10 +126,13 @@ class Rules:
             _check(condition, columns, f'{flag} "{text}"')
 
     def warnings(self, values: Mapping[str, Iterable[str]]) -> list[str]:
-        """Returns a line for each text that no movie has; `values` are the texts of each column."""
+        """Returns a line for each text or column that no movie has; `values` are the texts of each column."""
         lines = []
         for flag, text, condition in self._conditions():
-            there = {value.lower(): value for value in values.get(_named(condition.column, values), ())}
+            column = _named(condition.column, values)
+            there = {value.lower(): value for value in values.get(column, ())}
+            if column in values and not there:
+                lines.append(f'{flag} "{text}": no movie has a {column}')
             for value in condition.values if there else ():
                 if value.lower() not in there:
                     near = difflib.get_close_matches(value.lower(), there, n=3, cutoff=0.6)

@@ -208,6 +208,11 @@ def test_a_value_that_no_movie_has_is_a_warning(attributes: Attributes) -> None:
     ]
 
 
+def test_a_column_that_no_movie_has_is_a_warning() -> None:
+    rules = Rules(where=["genres=Drama", "year=1800"])
+    assert rules.warnings({"genre": []}) == ['--where "genres=Drama": no movie has a genre']
+
+
 def test_the_table_describes_itself(graph: Graph) -> None:
     found = {name: values.numpy() for name, values in graph.table.describe().items()}
     splits = found["row_splits"]

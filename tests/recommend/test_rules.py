@@ -135,7 +135,7 @@ def test_the_command_says_what_is_left(world, index, index_directory, monkeypatc
     assert "--where leaves 20 of 40 movies." in shown.stderr
     assert len(shown.stdout.splitlines()) == 4
     nothing = ask(index_directory, "--where", "minutes>1000")
-    assert "the conditions leave no other movie" in nothing.stderr
+    assert "Nothing to recommend: the conditions leave no movie." in nothing.stderr
 
 
 @pytest.mark.parametrize(
