@@ -5,6 +5,7 @@ A baseline is a class here, with its entry in components/metrics.py.
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,11 +14,13 @@ import numpy.typing as npt
 from components.evaluate.held_out import Batch
 from components.evaluate.ranking import Columns, Predictions
 from components.metrics import BASELINES, BIAS, EASE, FACTORS, GLOBAL_MEAN, ITEM_KNN, POPULARITY
-from components.train.biases import fit_biases
+from components.train import biases
 from components.vocabulary.interactions import UserRatings, chunks
 
 Array = npt.NDArray[Any]
 
+# Two baselines begin at the same biases.
+_fit_biases = lru_cache(maxsize=1)(biases.fit_biases)
 # Fits a baseline to the known ratings, for a catalogue of so many movies.
 Fit = Callable[[UserRatings, int], Any]
 FITS: dict[str, tuple[Fit, Callable[[int], bool]]] = {}
@@ -74,7 +77,7 @@ class Bias:
     """Rates by mean + bias of the user + bias of the movie."""
 
     def __init__(self, known: UserRatings, movies: int) -> None:
-        self._biases = fit_biases(known, movies)
+        self._biases = _fit_biases(known, movies)
 
     def predict(self, batch: Batch) -> Predictions:
         return Predictions(None, self._biases.rate(batch.users[batch.pairs.owners], batch.pairs.movies))
@@ -96,7 +99,7 @@ class Factors:
     """
 
     def __init__(self, known: UserRatings, movies: int) -> None:
-        self._biases = fit_biases(known, movies)
+        self._biases = _fit_biases(known, movies)
         users = _sample(known, _MAX_ROWS)
         by_user = self._residuals(known.select(users), users)
         columns = by_user.csr(movies).tocsc()

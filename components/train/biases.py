@@ -1,6 +1,5 @@
 """Biases of users and movies: what ratings say of both without any taste."""
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +25,6 @@ class Biases(NamedTuple):
         return rating
 
 
-@lru_cache(maxsize=1)  # for two baselines
 def fit_biases(known: UserRatings, movies: int, sweeps: int = 8) -> Biases:
     """Fits biases of users and movies, each shrunk towards 0 where few ratings are known.
 

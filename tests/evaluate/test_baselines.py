@@ -227,9 +227,6 @@ def test_every_baseline_answers_every_user_with_finite_figures(name):
 @pytest.fixture
 def small_pieces(monkeypatch):
     monkeypatch.setattr("components.vocabulary.interactions.PIECE", 2_000)
-    fit_biases.cache_clear()
-    yield
-    fit_biases.cache_clear()
 
 
 def _many_ratings(users, movies, each):
@@ -246,7 +243,6 @@ def _many_ratings(users, movies, each):
 def test_biases_are_the_same_by_pieces_as_at_once(monkeypatch):
     known = _many_ratings(300, 100, 40)
     by_pieces = fit_biases(known, 101)
-    fit_biases.cache_clear()
     monkeypatch.setattr("components.vocabulary.interactions.PIECE", 1 << 22)
     at_once = fit_biases(known, 101)
     assert by_pieces.mean == at_once.mean
