@@ -180,7 +180,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
         job.budget.reserve(after, settings.final_refit if refits else 0.0)
     state, sampled = fit_with_early_stopping(job, settings, model, catalogue)
     weights = partial(Weights.of, settings, (rows, names, catalogue), validating, model, sampled)
-    item_item, validation = fit_item_item(job, settings, model, catalogue, sampled)
+    item_item, validation = fit_blends(job, settings, model, catalogue, sampled)
     if refits:
         weights = partial(copy, weights())  # which have not read the validation rows of `validating`
         steps = max(round(state.kept.step * settings.final_refit), 1)
@@ -252,17 +252,17 @@ def fit_with_early_stopping(
     return state, sampling
 
 
-def fit_item_item(
+def fit_blends(
     job: Job,
     settings: Settings,
     model: TwoTower,
     catalogue: RatedCatalogue,
     sampled: SampledRatings | None,
 ) -> tuple[ItemItem | None, artifact.ValidationMetrics]:
-    """Fits the item-item path to all known rows; measures the trained model before its final refit with it.
+    """Adds what validation rows weigh: the item-item path, fitted to all known rows, and biases alone.
 
-    The rows that chose the model's weights choose how much the path counts, None where it does not surely
-    help, and the share of biases in the ratings. Neither shares parameters with what was trained.
+    Returns the path, None where it does not surely help, and the metrics of the trained model with both,
+    before its final refit. Neither shares parameters with what was trained.
     """
     trained_on, sample = _validation_sample(job, settings, catalogue)
     if sampled:
