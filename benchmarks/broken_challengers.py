@@ -231,8 +231,8 @@ def main() -> None:
     if len(arguments.inputs) not in (0, 3):
         parser.error("give MODEL INTERACTIONS VOCABULARY, or none of them")
     if not arguments.inputs:
-        right = [_report(name, plain(one), rules) for name, one, rules in verdicts()]
-        sys.exit(0 if all(right) else 1)
+        reports = [_report(name, plain(one), rules) for name, one, rules in verdicts()]
+        sys.exit(0 if all(reports) else 1)
     arguments.model, arguments.interactions, arguments.vocabulary = arguments.inputs
     with tempfile.TemporaryDirectory() as place:
         judge = at_hand if arguments.challengers else seeds if arguments.seeds else broken
@@ -275,7 +275,7 @@ def seeds(arguments: argparse.Namespace, place: Path) -> bool:
         if seed:
             refused += _is_refused(arguments, place / str(seed), place / "0", place)
     print(f"{refused} of {arguments.seeds} refused")
-    return refused <= arguments.seeds / 10
+    return bool(refused <= arguments.seeds / 10)
 
 
 def at_hand(arguments: argparse.Namespace, place: Path) -> bool:

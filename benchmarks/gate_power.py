@@ -48,7 +48,7 @@ def evidence(found: Mapping[str, np.ndarray], weights: np.ndarray) -> Evidence:
         for name, of_scorer in found.items()
     }
     metrics = {name: one.metrics() for name, one in sums.items()}
-    draws = {name: one.weighted(weights) for name, one in sums.items()}
+    draws = {name: one.metrics_of(weights @ np.column_stack(one.summands())) for name, one in sums.items()}
     # Popularity finds far less; only the other comparisons are of interest.
     metrics[POPULARITY], draws[POPULARITY] = {TOP_100_UNSEEN: 0.0}, {TOP_100_UNSEEN: np.zeros(len(weights))}
     return Evidence(Resampled(users * ROWS_A_USER, users, metrics, draws), users=users)

@@ -64,8 +64,13 @@ def generate(folder: Path, layout: str, rows: int) -> Path:
     from components.sample.step import sample
 
     users = max(100, round(FULL["users"] * rows / FULL["ratings"]))
-    sizes = {"users": users, "movies": FULL["movies"], "rated_movies": FULL["rated_movies"], "ratings": rows}
-    sample(output=str(folder), **sizes)
+    sample(
+        output=str(folder),
+        users=users,
+        movies=FULL["movies"],
+        rated_movies=FULL["rated_movies"],
+        ratings=rows,
+    )
     return folder
 
 
@@ -116,8 +121,12 @@ def run(process: str, folder: Path, scratch: Path, memory_gb: float) -> None:
     from components.ingest.step import ingest
     from components.vocabulary.step import vocabulary
 
-    names = {"ratings": ",".join(map(str, ratings)), "movies": str(movies)}
-    ingest(**names, output=str(scratch / "dataset"), memory_gb=memory_gb)
+    ingest(
+        ratings=",".join(map(str, ratings)),
+        movies=str(movies),
+        output=str(scratch / "dataset"),
+        memory_gb=memory_gb,
+    )
     vocabulary(
         dataset=str(scratch / "dataset"),
         vocabulary_output=str(scratch / "vocabulary"),

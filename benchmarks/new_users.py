@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from components.evaluate.baselines import Bias, Ease, Popularity
 from components.evaluate.held_out import HeldOut
-from components.evaluate.scoring import ModelScorer, score
+from components.evaluate.scoring import ModelScorer, Scorer, score
 from components.evaluate.user_sums import user_sums
 from components.metrics import ACCURACY_UNSEEN, RMSE
 from components.saved_models import SAVED_MODEL
@@ -77,7 +77,7 @@ def main() -> None:
     held_out = HeldOut.of(asked, read, vocabulary, interactions.rating_scale)
     others, movies = only(known, ~is_new), interactions.movies
     model = trained(without(interactions, new), vocabulary, arguments.seed)
-    scorers = {
+    scorers: dict[str, Scorer] = {
         "default": ModelScorer(model, vocabulary.movie_ids),
         "popularity": Popularity(others, movies),
         "EASE": Ease(others, movies),

@@ -56,7 +56,8 @@ def ratings_per_movie() -> npt.NDArray[np.float64]:
     """How many ratings each movie has: the true counts where they are at hand, else a power of the rank."""
     if _COUNTS.is_file():
         movies, counts = np.loadtxt(_COUNTS, delimiter=",", dtype=np.int64, unpack=True)
-        return counts[np.argsort(movies)].astype(np.float64)
+        in_order: npt.NDArray[np.float64] = counts[np.argsort(movies)].astype(np.float64)
+        return in_order
     popularity = (np.arange(MOVIES) + 150.0) ** -1.6
     return np.asarray(np.random.default_rng(0).permutation(popularity) / popularity.sum() * RATINGS)
 

@@ -92,7 +92,7 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=STEPS, help="steps of the default model that are timed")
     steps = parser.parse_args().steps
-    interactions, _, _ = data()
+    interactions, _ = data()
     print("default")
     ours = default(interactions, steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -4,15 +4,18 @@ A baseline is a class here, with its entry in components/metrics.py.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from components.evaluate.held_out import Batch
 from components.evaluate.ranking import Columns, Predictions
+from components.machine import available_cpus
 from components.metrics import BASELINES, BIAS, EASE, FACTORS, GLOBAL_MEAN, ITEM_KNN, POPULARITY
 from components.train import biases
 from components.vocabulary.interactions import UserRatings, chunks
@@ -106,8 +109,9 @@ class Factors:
         # The same ratings grouped by movie, with users in the place of movies.
         by_movie = UserRatings(columns.indices, columns.data, columns.indptr)
         self._movies = np.random.default_rng(0).normal(0, 0.1, (movies, _DIMENSION)).astype(np.float32)
-        for _ in range(_ROUNDS):
-            self._movies = _solve(by_movie, _solve(by_user, self._movies))
+        with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(available_cpus()) as pool:
+            for _ in range(_ROUNDS):
+                self._movies = _solve(by_movie, _solve(by_user, self._movies, pool.map), pool.map)
 
     def _residuals(self, known: UserRatings, users: Array) -> UserRatings:
         """Returns the ratings `known` of `users` [n] less what the biases say."""
@@ -128,9 +132,12 @@ def _sample(ratings: UserRatings, most: int) -> Array:
     return np.linspace(0, users - 1, count).astype(np.int64)
 
 
-def _solve(ratings: UserRatings, other: Array) -> Array:
-    """Solves for the factors of each user by least squares, given the movies'; or the other way round."""
-    counts = ratings.counts
+def _solve(ratings: UserRatings, other: Array, mapped: Callable[..., Iterable[Array]] = map) -> Array:
+    """Solves for the factors of each user by least squares, given the movies'; or the other way round.
+
+    `mapped` is `map`, or that of an executor with threads.
+    """
+    counts, batches = ratings.counts, []
     factors = np.zeros((len(counts), other.shape[1]), np.float32)
     # Those with about as many ratings are solved together, padded to the longest of them.
     order = np.argsort(counts, kind="stable")
@@ -138,8 +145,10 @@ def _solve(ratings: UserRatings, other: Array) -> Array:
     while len(order):
         padded = counts[order] * np.arange(1, len(order) + 1)
         size = max(int(np.searchsorted(padded, _ROWS_AT_ONCE, side="right")), 1)
-        batch, order = order[:size], order[size:]
-        factors[batch] = _solve_batch(ratings, other, batch)
+        batches.append(order[:size])
+        order = order[size:]
+    for batch, found in zip(batches, mapped(partial(_solve_batch, ratings, other), batches), strict=True):
+        factors[batch] = found
     return factors
 
 

@@ -1,7 +1,6 @@
 """Sums per user, a bootstrap over users, and a grouped jackknife for metrics that are no sums over users."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from components.evaluate.verdict import Interval
 from components.metrics import Metric, metric_of
+from components.vocabulary.interactions import chunks
 
 Array = npt.NDArray[Any]
 
@@ -31,24 +31,24 @@ class UserSums:
 
     def metrics(self) -> dict[str, float]:
         """The metrics over all users; NaN if a prediction was."""
-        return {
-            name: float(values[0]) for name, values in self.weighted(np.ones((1, len(self.rows)))).items()
-        }
+        totals = np.array([[np.sum(each, dtype=np.float64) for each in self.summands()]])
+        return {name: float(values[0]) for name, values in self.metrics_of(totals).items()}
 
-    def weighted(self, weights: Array) -> dict[str, Array]:
-        """The metrics [r] under r weightings of the users, `weights` float [r, n]."""
-        if not self.columns:
-            return {}
-        counted = {"rows": self.rows, "users": self.rows > 0}
-        totals = {over: weights @ each.astype(weights.dtype) for over, each in counted.items()}
-        sums = weights @ np.column_stack(list(self.columns.values())).astype(weights.dtype)
+    def summands(self) -> list[Array]:
+        """What is added up over users, s arrays [n]: the rows, whether there are any, and the columns."""
+        return [self.rows, self.rows > 0, *self.columns.values()] if self.columns else []
+
+    def metrics_of(self, totals: Array) -> dict[str, Array]:
+        """The metrics [r] under r weightings of the users, given the `summands`' totals, float [r, s]."""
+        over = {"rows": totals[:, :1], "users": totals[:, 1:2]} if self.columns else {}
         return {
-            name: _mean(metric_of(name), sums[:, place], totals) for place, name in enumerate(self.columns)
+            name: _mean(metric_of(name), sums, over)
+            for name, sums in zip(self.columns, totals[:, 2:].T, strict=True)
         }
 
 
 def _mean(metric: Metric, sums: Array, totals: Mapping[str, Array]) -> Array:
-    mean: Array = sums / totals[metric.over]
+    mean: Array = sums / totals[metric.over].ravel()
     return np.sqrt(mean) if metric.root else mean
 
 
@@ -59,7 +59,7 @@ class Resampled:
     rows: int = 0
     users: int = 0  # the users that the rows are of
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # scorer -> metric -> value
-    # Scorer -> metric -> float32 [resamples], of metrics that are sums over users; paired between scorers.
+    # Scorer -> metric -> float64 [resamples], of metrics that are sums over users; paired between scorers.
     draws: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     # Scorer -> metric -> 95% interval, of the other metrics.
     intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
@@ -85,30 +85,48 @@ def resample_parts(
     limit, and a sum of weights is never 0 however few the users are. `parts` are some parts of the same
     users' rows -> scorer -> its sums; all are under the same weights.
     """
-    users = next((len(one.rows) for sums in parts.values() for one in sums.values()), 0)
+    scored = [(part, scorer, one) for part, sums in parts.items() for scorer, one in sums.items()]
+    columns, places = _distinct([column for _, _, one in scored for column in one.summands()])
+    users = len(columns[0]) if columns else 0
     generator = np.random.default_rng(seed)
-    size = max(1, _CHUNK_BYTES // (4 * max(users, 1)))
-    draws: dict[str, dict[str, dict[str, list[Array]]]] = defaultdict(lambda: defaultdict(dict))
-    for start in range(0, resamples, size):
-        shape = (min(size, resamples - start), users)
-        weights = generator.standard_exponential(shape, dtype=np.float32)
-        for part, sums in parts.items():
-            for scorer, of_scorer in sums.items():
-                for metric, values in of_scorer.weighted(weights).items():
-                    draws[part][scorer].setdefault(metric, []).append(values)
+    totals = np.zeros((resamples, len(columns)))
+    # Some users at a time: the sums of all columns under all weightings are one product of matrices.
+    for some in chunks(users, max(1, _CHUNK_BYTES // (4 * resamples))):
+        weights = generator.standard_exponential((some.stop - some.start, resamples), dtype=np.float32)
+        totals += weights.T @ np.column_stack([column[some].astype(np.float32) for column in columns])
+    draws: dict[str, dict[str, dict[str, Array]]] = {part: {} for part in parts}
+    for part, scorer, one in scored:
+        own, places = np.split(places, [len(one.summands())])
+        draws[part][scorer] = one.metrics_of(totals[:, own])
     return {part: _summarise(sums, draws[part]) for part, sums in parts.items()}
 
 
-def _summarise(sums: Mapping[str, UserSums], draws: Mapping[str, Mapping[str, list[Array]]]) -> Resampled:
+def _distinct(columns: Sequence[Array]) -> tuple[list[Array], Array]:
+    """Returns the different ones of the `columns`, and the place of each among them.
+
+    Two scorers with the same sums then have the same draws to the last bit: in a product of matrices a
+    column's rounding depends on where it stands.
+    """
+    distinct: list[Array] = []
+    alike: dict[float, list[int]] = {}
+    places = np.empty(len(columns), np.int64)
+    for number, column in enumerate(columns):
+        candidates = alike.setdefault(float(column.sum()), [])
+        same = next((one for one in candidates if np.array_equal(distinct[one], column)), len(distinct))
+        if same == len(distinct):
+            distinct.append(column)
+            candidates.append(same)
+        places[number] = same
+    return distinct, places
+
+
+def _summarise(sums: Mapping[str, UserSums], draws: Mapping[str, Mapping[str, Array]]) -> Resampled:
     rows = next((one.rows for one in sums.values()), np.array([]))
     return Resampled(
         rows=int(rows.sum()),
         users=int(np.count_nonzero(rows)),
         metrics={scorer: one.metrics() for scorer, one in sums.items()},
-        draws={
-            scorer: {metric: np.concatenate(values) for metric, values in of_scorer.items()}
-            for scorer, of_scorer in draws.items()
-        },
+        draws=draws,
     )
 
 
@@ -116,7 +134,7 @@ def _percentiles(draws: Array) -> Interval | None:
     if not np.all(np.isfinite(draws)):
         return None
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws.astype(np.float64), [tail, 1 - tail])
+    low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
 
 

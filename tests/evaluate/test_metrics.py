@@ -102,7 +102,8 @@ def test_batches_of_any_size_give_the_same(monkeypatch):
 
 def test_every_weighting_of_the_users_is_one_of_its_own():
     sums = UserSums(np.array([1, 3]), {"mrr": np.array([1.0, 0.5]), "mae": np.array([1.0, 1.5])})
-    weighted = sums.weighted(np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
+    weights = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
+    weighted = sums.metrics_of(weights @ np.column_stack(sums.summands()))
     assert weighted["mrr"].tolist() == [1.0, 0.75, 0.5]
     assert weighted["mae"].tolist() == [1.0, 0.625, 0.5]
 

@@ -16,8 +16,18 @@ def test_there_are_as_many_draws_as_were_asked_for_however_they_are_made(monkeyp
     assert resample(_SUMS, seed=0, resamples=9).draws["model"]["rmse"].shape == (9,)
 
 
-def test_all_draws_are_of_single_precision():
-    assert resample(_SUMS, seed=0, resamples=2).draws["model"]["rmse"].dtype == np.float32
+def test_scorers_with_the_same_sums_have_the_same_draws_to_the_last_bit():
+    random = np.random.default_rng(0)
+    others = {f"{number}": {name: random.random(50) for name in ("mrr", "mae")} for number in range(9)}
+    columns = {
+        "first": others["4"],
+        **others,
+        "last": {name: one.copy() for name, one in others["4"].items()},
+    }
+    draws = resample({name: UserSums(np.full(50, 3), one) for name, one in columns.items()}, seed=1).draws
+    for metric in ("mrr", "mae"):
+        assert np.array_equal(draws["first"][metric], draws["last"][metric])
+        assert not np.array_equal(draws["first"][metric], draws["5"][metric])
 
 
 def test_an_interval_leaves_out_a_fortieth_on_either_side():

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 import pytest
+from training_workers import staged, two_workers
 from training_world import QUICK, two_genres
-from workers import staged, two_workers
 
 from components.errors import UserError
 from components.train import replicas
