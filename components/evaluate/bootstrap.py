@@ -35,7 +35,7 @@ class UserSums:
         return {name: float(values[0]) for name, values in self.metrics_of(totals).items()}
 
     def summands(self) -> list[Array]:
-        """What is added up over users, s arrays [n]: the rows, whether there are any, and the columns."""
+        """The arrays [n] that are added up over users: rows, whether there are any, and the columns."""
         return [self.rows, self.rows > 0, *self.columns.values()] if self.columns else []
 
     def metrics_of(self, totals: Array) -> dict[str, Array]:
