@@ -79,14 +79,18 @@ def _ranks(scores: Array, history: UserRatings, asked: UserRatings, most: int) -
 
     The best has rank 0; what is not among the `most` best has rank `most`.
     """
-    scores = np.array(scores)
-    rows = asked.owners
-    own = scores[rows, asked.movies]
-    scores[history.owners, history.movies] = -np.inf
-    # Of one more than `most` only the values are needed, and not their order.
-    best = scores if scores.shape[1] <= most else np.partition(scores, -most - 1, axis=1)[:, -most - 1 :]
-    ranks = np.count_nonzero(best[rows] >= own[:, np.newaxis], axis=1) - 1
-    return np.where(np.isfinite(own), ranks, most)
+    # Counted for each pair, and no copy made: where movies are many, to sort out the best of a row takes as
+    # long as to count for dozens of pairs.
+    scores = np.asarray(scores)
+    own, seen = scores[asked.owners, asked.movies], scores[history.owners, history.movies]
+    starts = history.offsets.tolist()
+    ranks = [
+        np.count_nonzero(scores[user] >= score)
+        - np.count_nonzero(seen[slice(*starts[user : user + 2])] >= score)
+        for user, score in zip(asked.owners.tolist(), own, strict=True)
+    ]
+    # The movie itself is one of those that were counted.
+    return np.where(np.isfinite(own), np.minimum(np.array(ranks, np.int64) - 1, most), most)
 
 
 def _list_sums(ranks: Array, asked: UserRatings) -> tuple[float, float]:
