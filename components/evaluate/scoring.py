@@ -21,7 +21,8 @@ Array = npt.NDArray[Any]
 
 # The scores of one batch, users times movies float32 values: small enough to stay in a processor's cache.
 _BATCH_BYTES = 16 << 20
-_BATCH_USERS = 1024
+# Users of a batch: at most, and at least, since each batch reads the vectors of all movies.
+_BATCH_USERS, _LEAST_BATCH_USERS = 1024, 32
 # Users, spread evenly, who are asked for stars of the whole catalogue, and the most stars of all of them.
 _STARRED_USERS = 1000
 _MOST_STARS = 20_000_000
@@ -40,7 +41,8 @@ class Scorer(Protocol):
 def score(scorer: Scorer, held_out: HeldOut, title: str) -> Answers:
     """Asks `scorer` about every held-out pair, in batches of users that fit into memory."""
     batches: list[Future[Answers]] = []
-    size = max(1, min(_BATCH_USERS, _BATCH_BYTES // (4 * max(len(held_out.movie_ids), 1))))
+    size = _BATCH_BYTES // (4 * max(len(held_out.movie_ids), 1))
+    size = int(np.clip(size, _LEAST_BATCH_USERS, _BATCH_USERS))
     with (
         # OpenBLAS's threads wait for each other by spinning: beside threads of ours, or other processes,
         # they tripled the processor time of an evaluation.

@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 _LIST_K = 10
 # Users times movies whose scores are held at once.
-_SCORES_AT_ONCE = 1 << 24
+_SCORES_AT_ONCE = 1 << 26
 
 
 class Predictor(NamedTuple):
