@@ -56,6 +56,7 @@ class SearchMeasurement(Document, omit_defaults=True):
     recall_at_100: float = 0.0  # share of the best 100 movies that ScaNN finds
     leaves: int = 0  # parts into which ScaNN divides the movies
     leaves_searched_share: float = 0.0  # share of the leaves that each query searches
+    reordered: int = 0  # candidates that are scored exactly for each requested movie; 0 in earlier manifests
     brute_force_p50_ms: float = 0.0
     scann_p50_ms: float = 0.0
 

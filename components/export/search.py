@@ -20,7 +20,10 @@ LEAST_RECALL = 0.99
 
 _K = 100
 _QUERIES = 200
-# Shares of the leaves to search, tried in turn until the recall is reached.
+# Tried in turn until the recall is reached: how many candidates are scored exactly for each requested one,
+# with all leaves; and then the shares of the leaves to search. ScaNN's hashes tell movies apart the worse the
+# more there are: of a million, the best 500 by hash held 90% of the best 100.
+_REORDERED = (5, 20, 80)
 _SHARES = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 
 
@@ -116,15 +119,21 @@ def _objection(measured: SearchMeasurement) -> str:
 
 
 def _measure(exact: BiasedBruteForce, approximate: Any, sample: SampleQueries) -> SearchMeasurement:
-    """Finds the fewest leaves that reach the recall, and measures both searches one query at a time."""
+    """Finds the least search that reaches the recall, and measures both searches one query at a time."""
     queries = sample.each()
     slow, fast = _function(exact.best), _function(approximate.best)
     truth = [slow(*one)[1].numpy() for one in queries]
+
+    def recall_of(share: float, reordered: int) -> float:
+        approximate.search(share, reordered)
+        found = [fast(*one)[1].numpy() for one in queries]
+        return float(np.mean([np.isin(*both).mean() for both in zip(truth, found, strict=True)]))
+
+    reaching = (reordered for reordered in _REORDERED if recall_of(1.0, reordered) >= LEAST_RECALL)
+    reordered = next(reaching, _REORDERED[-1])
     recall, share = 0.0, 0.0
     for share in _SHARES:
-        approximate.search_leaves(share)
-        found = [fast(*one)[1].numpy() for one in queries]
-        recall = float(np.mean([np.isin(*both).mean() for both in zip(truth, found, strict=True)]))
+        recall = recall_of(share, reordered)
         if recall >= LEAST_RECALL:
             break
     times = np.array([[_milliseconds(function, one) for function in (slow, fast)] for one in queries])
@@ -134,6 +143,7 @@ def _measure(exact: BiasedBruteForce, approximate: Any, sample: SampleQueries) -
         recall_at_100=recall,
         leaves=approximate.leaves,
         leaves_searched_share=share,
+        reordered=reordered,
         brute_force_p50_ms=round(float(slow_ms), 4),
         scann_p50_ms=round(float(fast_ms), 4),
     )

@@ -145,8 +145,6 @@ def _top_k_by_blocks(scores: tf.Tensor, k: tf.Tensor) -> Scores:
 # With fewer movies a partition is not worthwhile.
 FEWEST_MOVIES = 1_000
 
-# Candidates that are scored exactly, for each requested one.
-_REORDERED = 5
 # Above this share of the catalogue ScaNN is hardly faster: such a request is searched exactly.
 _FEW = 0.02
 # If a filter leaves fewer movies, exact search of these is fast enough.
@@ -177,12 +175,19 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
         # The searcher is a resource of this process: only the state that it is made from can be saved.
         self._state = scann_ops().builder(candidates, 10, "dot_product").tree(
             num_leaves=self.leaves, num_leaves_to_search=self.leaves, training_iterations=12
-        ).score_ah(dimensions_per_block=2).reorder(_REORDERED * 10).build().serialize_to_module()  # fmt: skip
+        ).score_ah(dimensions_per_block=2).reorder(100).build().serialize_to_module()  # fmt: skip
         self._searched = tf.Variable(self.leaves, trainable=False, name="leaves_searched")
+        self._reordered = tf.Variable(1, trainable=False, name="reordered")
 
-    def search_leaves(self, share: float) -> None:
-        """Sets the share of the leaves to search; more leaves find more movies and take more time."""
+    def search(self, share: float, reordered: int) -> None:
+        """Sets how much is searched; more finds more movies and takes more time.
+
+        Args:
+          share: of the leaves, above 0 and at most 1.
+          reordered: candidates that are scored exactly, for each requested one.
+        """
         self._searched.assign(max(1, round(share * self.leaves)))
+        self._reordered.assign(reordered)
 
     def best(
         self,
@@ -250,7 +255,7 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
 
     def _search(self, queries: tf.Tensor, count: tf.Tensor, leaves: tf.Tensor) -> Scores:
         searcher = scann_ops().searcher_from_module(self._state)
-        found = searcher.search_batched(_with_one(queries), count, _REORDERED * count, leaves)
+        found = searcher.search_batched(_with_one(queries), count, self._reordered * count, leaves)
         # The operations of ScaNN do not declare the ranks of their outputs.
         return tf.ensure_shape(found.distances, [None, None]), tf.ensure_shape(found.indices, [None, None])
 

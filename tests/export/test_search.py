@@ -75,20 +75,25 @@ def test_a_small_catalogue_is_not_worth_a_partition(world):
 
 
 class Double:
-    """Stands for ScaNN: finds what exact search finds, `missed` movies further down, after `seconds`."""
+    """Stands for ScaNN: finds what exact search finds, `missed` movies further down, after `seconds`.
 
-    missed, seconds, leaves = 0, 0.0, 100
+    With fewer than `enough` leaves and candidates it misses five more.
+    """
+
+    missed, seconds, leaves, enough = 0, 0.0, 100, (0.0, 0)
 
     def __init__(self, exact, vectors, biases):
         self._exact = exact
+        self._further = tf.Variable(0)
 
-    def search_leaves(self, share):
-        self.share = share
+    def search(self, share, reordered):
+        few = share < self.enough[0] or reordered < self.enough[1]
+        self._further.assign(self.missed + (5 if few else 0))
 
     def best(self, queries, k, rows, movies, allowed=None):
         tf.numpy_function(lambda: time.sleep(self.seconds), [], [])
-        scores, found = self._exact.best(queries, k + self.missed, rows, movies)
-        return scores[:, self.missed :], found[:, self.missed :]
+        scores, found = self._exact.best(queries, k + self._further, rows, movies)
+        return scores[:, self._further :], found[:, self._further :]
 
 
 @pytest.fixture
@@ -114,6 +119,12 @@ def test_auto_does_not_take_what_is_slower(world, with_double):
     assert (chosen.kind, chosen.why) == ("brute-force", "ScaNN is not faster on this catalogue")
     assert chosen.measured.scann_p50_ms > 20 > chosen.measured.brute_force_p50_ms > 0
     assert chosen.measured.leaves_searched_share == 0.05
+
+
+def test_no_more_is_searched_than_reaches_the_recall(world, with_double):
+    with_double(enough=(0.3, 6))
+    measured = choose_in(world, "scann").measured
+    assert (measured.recall_at_100, measured.reordered, measured.leaves_searched_share) == (1.0, 20, 0.4)
 
 
 def test_scann_is_taken_when_asked_for_though_it_is_slower(world, with_double):
