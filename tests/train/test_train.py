@@ -68,6 +68,23 @@ def test_a_movie_that_nobody_rated_is_for_those_who_like_its_genre(world, scorin
     assert stars[fans].min() > stars[~fans].max()
 
 
+def test_no_question_makes_later_reads_of_whole_tables_copies(world, trained):
+    """Rows gathered from a variable itself would: of a million movies each `recommend` took 11 ms longer."""
+    loaded = tf.saved_model.load(str(trained[0] / SAVED_MODEL))
+    signatures = loaded.signatures
+    users, pairs = list(range(4)), (np.arange(4), np.array([0, 1, world.movies - 2, world.movies - 1]))
+    scoring = ScoringModel(signatures)
+    scoring.query([""] * 4, world.history(users))
+    scoring.rate([""] * 4, world.history(users), *pairs)
+    scoring.star_table()
+    tables = [*signatures["candidates"].variables, *signatures["rating_candidates"].variables]
+    numbers = [table for table in tables if table.dtype == tf.float32]
+    assert len(numbers) == 4
+    for table in numbers:
+        one, other = (table.read_value() for _ in range(2))
+        assert np.shares_memory(np.asarray(one), np.asarray(other))
+
+
 def test_a_movie_that_came_after_training_is_placed_by_its_features(world, scoring, trained):
     place = tf.saved_model.load(str(trained[0] / SAVED_MODEL)).signatures["candidate_from_features"]
     features = {
