@@ -142,8 +142,8 @@ class ScoringModule(tf.Module):  # type: ignore[misc]
         ratings = tf.gather(history.chunks.collect(history.ratings), entries.values)
         known = tf.cast(tf.gather(keys, entries.values) % self._tables, tf.int32)
         _, taste, _ = self._encoder.encode(known, ratings, tf.cast(entries.row_splits, tf.int64))
-        # From a tensor: once rows were gathered from a variable itself, TensorFlow copies all of it whenever it
-        # is read (copy on read), as `rating_candidates` does; of a million movies that takes 11 ms.
+        # From a tensor: once rows were gathered from a variable itself, TensorFlow copies all of it whenever
+        # it is read (copy on read), as `rating_candidates` does; of a million movies that takes 11 ms.
         vectors, biases = self._rating_vectors.read_value(), self._rating_biases.read_value()
         products = tf.gather(vectors, movies) * tf.gather(taste, row)
         return tf.reduce_sum(products, axis=1) + tf.gather(biases, movies)
