@@ -31,7 +31,9 @@ class UserSums:
 
     def metrics(self) -> dict[str, float]:
         """The metrics over all users; NaN if a prediction was."""
-        totals = np.array([[np.sum(each, dtype=np.float64) for each in self.summands()]])
+        if not self.columns:
+            return {}
+        totals = np.ones((1, len(self.rows))) @ np.column_stack(self.summands())
         return {name: float(values[0]) for name, values in self.metrics_of(totals).items()}
 
     def summands(self) -> list[Array]:

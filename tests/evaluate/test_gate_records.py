@@ -387,6 +387,7 @@ def test_a_verdict_without_a_rule_on_retrieval_fails():
     decided = _decided(_small(7, choices=1))
     assert decided["retrieval_decided"] == rules.retrieval_decided(False, 7)
     assert decided["ndcg_10_vs_popularity"].why.startswith("With lists of 1, ")
+    assert decided["rmse_vs_champion"].verdict == "pass"
 
 
 def test_margins_in_stars_grow_with_the_rating_scale():
@@ -401,6 +402,24 @@ def test_margins_in_stars_grow_with_the_rating_scale():
     for scale, verdict in ((4.0, "fail"), (100.0, "pass")):
         decided = _decided(given(resampled(metrics), slices=slices, scale=scale))
         assert decided["rmse_vs_champion_new_users"].verdict == verdict
+
+
+def test_margins_in_movies_do_not():
+    metrics = {"challenger": {ACCURACY: 0.45}, "champion": {ACCURACY: 0.5}}
+    slices = {"new_users": resampled(metrics, rows=1000)}
+    decided = _decided(given(resampled(metrics), slices=slices, scale=100.0))
+    assert decided["top_100_vs_champion"].margin == 0.01
+    assert decided["top_100_vs_champion_new_users"].verdict == "fail"
+
+
+def test_of_feedback_without_stars_no_rule_of_the_data_asks_for_stars():
+    change = DataChange(1.0, 0.0, 0.0, 0.0, 0.0, scale=4.0)
+    decided = _decided(given(_measures(challenger=_MINE), data=change, feedback="implicit"))
+    of_data = {name: rule for name, rule in decided.items() if name.startswith("data_")}
+    skipped = {name: rule.why for name, rule in of_data.items() if rule.verdict == "skipped"}
+    why = "The feedback has no stars (--feedback implicit)."
+    assert skipped == {"data_rating_mean_shift": why, "data_rating_histogram_distance": why}
+    assert {rule.verdict for name, rule in of_data.items() if name not in skipped} == {"pass"}
 
 
 def test_the_best_champion_that_cannot_be_scored_is_skipped_with_the_reason():

@@ -30,6 +30,13 @@ def test_scorers_with_the_same_sums_have_the_same_draws_to_the_last_bit():
         assert not np.array_equal(draws["first"][metric], draws["5"][metric])
 
 
+def test_columns_that_are_alike_are_added_up_once():
+    one, other = np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])  # of the same sum
+    columns, places = bootstrap._distinct([one, other, one.copy(), np.array([1, 2, 3]), other])
+    assert [column.tolist() for column in columns] == [one.tolist(), other.tolist()]
+    assert places.tolist() == [0, 1, 0, 0, 1]
+
+
 def test_an_interval_leaves_out_a_fortieth_on_either_side():
     draws = np.arange(41, dtype=np.float32)
     resampled = Resampled(draws={"one": {"rmse": draws}, "other": {"rmse": draws[::-1]}})

@@ -84,11 +84,14 @@ def test_a_movie_that_is_no_number_spoils_the_scores_of_all_users():
         ),
         (ACCURACY, (0.5, 0.4), (-0.12, 0.32), "pass", "95% interval -0.1200 to +0.3200)."),
         (ACCURACY, (0.5, 0.5), (-0.5, 0.5), "pass", "95% interval -0.5000 to +0.5000)."),
+        # A loss of 0 is none that was shown.
+        (ACCURACY, (0.5, 0.55), (-0.1, 0.0), "pass", "95% interval -0.1000 to +0.0000)."),
     ],
 )
 def test_a_comparison_within_a_margin(metric, values, interval, verdict, end):
     rule = rules.within_margin(metric, "champion", *values, interval, 0.1265, 900, part="new_users")
-    assert rule.why.startswith("New users: ")
+    measured = "RMSE" if metric == RMSE else "Top-100 accuracy among unseen movies"
+    assert rule.why.startswith(f"New users: {measured} ")
     assert rule.why.endswith(end)
     assert rule.name == f"{'rmse' if metric == RMSE else 'top_100'}_vs_champion_new_users"
     assert (rule.verdict, rule.margin, rule.interval) == (verdict, 0.1265, interval)

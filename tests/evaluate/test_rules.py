@@ -109,6 +109,11 @@ def test_many_steps_down_do_not_add_up(mine, best, spread, verdict):
     decided = {rule.name: rule for rule in decide(evidence(whole), GateSettings())}
     names = [f"{metric}_vs_best_champion" for metric in ("top_100", "ndcg_10", "rmse")]
     assert {decided[name].verdict for name in names} == {verdict}
+    if spread and mine != best:
+        end = "It is measured no worse." if verdict == "pass" else "Another step down is refused."
+        for name in names:
+            assert decided[name].why.endswith(f" {end}")
+            assert "Undecided: " in decided[name].why
 
 
 def test_the_strict_gate_refuses_what_is_undecided():

@@ -7,6 +7,7 @@ from held_out_world import TableScorer, held_out_of
 
 from components.evaluate.gate import GateSettings, decide
 from components.evaluate.held_out import slices
+from components.evaluate.ranking import Answers
 from components.evaluate.scoring import score
 from components.evaluate.user_sums import sums_of_part
 from components.metrics import METRICS
@@ -49,6 +50,13 @@ def test_the_metrics_of_a_slice_are_those_of_its_pairs_alone():
     # NDCG is a mean over the users that have any of the pairs.
     sums = sums_of_part(scored, held_out, pairs, [METRICS["ndcg_10"]])
     assert sums.metrics() == {"ndcg_10": 1.0}
+
+
+def test_a_slice_has_no_metric_of_what_was_not_answered():
+    held_out, pairs = _world(), np.array([True, False, True, True])
+    ranks, stars = Answers(unseen_ranks=np.zeros(4, np.int32)), Answers(ratings=np.ones(4, np.float32))
+    assert sums_of_part(ranks, held_out, pairs).columns.keys() == {"top_1_accuracy_unseen"}
+    assert sums_of_part(stars, held_out, pairs).columns.keys() == {"rmse"}
 
 
 def _measures(mine, champion, rows=1000, users=100):
