@@ -31,26 +31,24 @@ class UserSums:
 
     def metrics(self) -> dict[str, float]:
         """The metrics over all users; NaN if a prediction was."""
-        if not self.columns:
-            return {}
         totals = np.ones((1, len(self.rows))) @ np.column_stack(self.summands())
         return {name: float(values[0]) for name, values in self.metrics_of(totals).items()}
 
     def summands(self) -> list[Array]:
         """The arrays [n] that are added up over users: rows, whether there are any, and the columns."""
-        return [self.rows, self.rows > 0, *self.columns.values()] if self.columns else []
+        return [self.rows, self.rows > 0, *self.columns.values()]
 
     def metrics_of(self, totals: Array) -> dict[str, Array]:
         """The metrics [r] under r weightings of the users, given the `summands`' totals, float [r, s]."""
-        over = {"rows": totals[:, :1], "users": totals[:, 1:2]} if self.columns else {}
+        rows, users, *columns = totals.T
+        over = {"rows": rows, "users": users}
         return {
-            name: _mean(metric_of(name), sums, over)
-            for name, sums in zip(self.columns, totals[:, 2:].T, strict=True)
+            name: _mean(metric_of(name), sums, over) for name, sums in zip(self.columns, columns, strict=True)
         }
 
 
 def _mean(metric: Metric, sums: Array, totals: Mapping[str, Array]) -> Array:
-    mean: Array = sums / totals[metric.over].ravel()
+    mean: Array = sums / totals[metric.over]
     return np.sqrt(mean) if metric.root else mean
 
 
