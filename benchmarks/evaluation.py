@@ -1,4 +1,4 @@
-"""How fast ranking is, beside the notebook's way.
+"""Speed of ranking, beside the notebook's way.
 
     python benchmarks/evaluation.py
 

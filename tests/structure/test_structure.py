@@ -12,7 +12,7 @@ _ROOT = Path(__file__).parents[2]
 _PATHS = sorted(path for name in ("components", "pipelines") for path in (_ROOT / name).rglob("*.py"))
 _MOST_FILES = 230
 _MOST_LINES = 400
-_MOST_LINES_IN_ALL = 38_600
+_MOST_LINES_IN_ALL = 38_450
 _LONGEST_CHAIN = 6
 _QUESTION_WORDS = {"what", "which", "who", "whom", "whose", "how", "whether", "where", "when", "why"}
 
