@@ -173,6 +173,7 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
         self.leaves = round(math.sqrt(self._count))
         candidates = np.column_stack([vectors, biases]).astype(np.float32)
         # The searcher is a resource of this process: only the state that it is made from can be saved.
+        # Its numbers of neighbours, leaves and reordered candidates are given anew with each search.
         self._state = scann_ops().builder(candidates, 10, "dot_product").tree(
             num_leaves=self.leaves, num_leaves_to_search=self.leaves, training_iterations=12
         ).score_ah(dimensions_per_block=2).reorder(100).build().serialize_to_module()  # fmt: skip
