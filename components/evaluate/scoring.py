@@ -161,10 +161,14 @@ class ModelScorer:
             for part in chunks(len(starred), at_once)
             for asked in chunks(len(movies), _PAIRS_AT_ONCE)
         ]
-        with ThreadPoolExecutor(_WORKERS) as pool:
+        with (
+            ThreadPoolExecutor(_WORKERS) as pool,
+            Progress("look for what is not finite", total=len(parts), unit="parts") as progress,
+        ):
             # Several parts may be of the same users, so no thread writes what it finds.
             for (of, _), found in zip(parts, pool.map(ask, parts), strict=True):
                 bad[of] |= found
+                progress.advance()
         return bad
 
 
