@@ -281,16 +281,16 @@ def _of_hidden(history: ChunkedRatings, values: tf.Tensor) -> tf.Tensor:
 class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
     """Cross-entropy of each hidden movie among the hidden movies of the whole batch.
 
-    `tfrs.tasks.Retrieval`, with its scores corrected for how often each movie is drawn (Yi et al. 2019) and
-    the same movie hidden twice removed from the negatives. For catalogues too large for a full softmax.
+    Scores are corrected for how often each movie is drawn (Yi et al. 2019), and the same movie hidden twice is
+    removed from the negatives: `tfrs.tasks.Retrieval` of the same pairs. But there is one row of scores for
+    each user and one column for each movie, in place of one for every pair. For catalogues too large for a
+    full softmax.
     """
 
     def __init__(self, pairs: int) -> None:
         """Args: `pairs`: at most so many hidden movies of a batch are used, to bound the score matrix."""
         super().__init__()
         self._pairs = pairs
-        # In a function of its own, since TFRS needs AutoGraph and the training step does without.
-        self._task = tf.function(tfrs.tasks.Retrieval(remove_accidental_hits=True))
 
     def call(
         self, candidates: Candidates, queries: tf.Tensor, history: ChunkedRatings, weights: Weights = None
@@ -299,34 +299,16 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         hidden = _hidden(history)
         # Evenly spaced over the batch, so that every user keeps a share.
         stride = tf.maximum(1, -(-tf.shape(hidden)[0] // self._pairs))
-        users, movies = hidden[::stride, 0], hidden[::stride, 1]
-        of_pairs = None if weights is None else _of_hidden(history, weights)[::stride]
-        pairs = tf.cast(tf.size(movies), tf.float32)
-        # TFRS cannot take an empty batch.
-        return tf.cond(
-            pairs > 0,
-            lambda: self._mean_loss(candidates, tf.gather(queries, users), movies, pairs, of_pairs),
-            lambda: 0.0,
-        )
-
-    def _mean_loss(
-        self,
-        candidates: Candidates,
-        queries: tf.Tensor,
-        movies: tf.Tensor,
-        pairs: tf.Tensor,
-        weights: Weights,
-    ) -> tf.Tensor:
-        popularity = tf.exp(candidates.popularity)
-        bias = tf.gather(candidates.biases, movies)
-        # The bias goes in as one more dimension, whose query is 1.
-        with_bias = tf.concat([tf.gather(candidates.vectors, movies), bias[:, tf.newaxis]], axis=1)
-        total = self._task(
-            tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0),
-            with_bias,
-            candidate_sampling_probability=tf.gather(popularity / tf.reduce_sum(popularity), movies),
-            candidate_ids=movies,
-            sample_weight=weights,
-            compute_metrics=False,
-        )
-        return total / (pairs if weights is None else tf.reduce_sum(weights))
+        users, rows = tf.unique(hidden[::stride, 0])
+        movies, columns, times = tf.unique_with_counts(hidden[::stride, 1])
+        drawn = Candidates(*(tf.gather(table, movies) for table in candidates))
+        scores = drawn.scores(tf.gather(queries, users)) - drawn.popularity
+        own = tf.gather_nd(scores, tf.stack([rows, columns], axis=1))
+        highest = tf.stop_gradient(tf.reduce_max(scores, axis=1))
+        times = tf.cast(times, tf.float32)
+        sums = tf.linalg.matvec(tf.exp(scores - highest[:, tf.newaxis]), times)
+        highest = tf.gather(highest, rows)
+        of_others = (tf.gather(times, columns) - 1.0) * tf.exp(own - highest)
+        losses = tf.math.log(tf.gather(sums, rows) - of_others) + highest - own
+        of_pairs = tf.ones_like(own) if weights is None else _of_hidden(history, weights)[::stride]
+        return tf.math.divide_no_nan(tf.reduce_sum(of_pairs * losses), tf.reduce_sum(of_pairs))

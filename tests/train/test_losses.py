@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 
 from components.train.chunks import chunk_ratings
 from components.train.model import FullSoftmaxRetrieval, InBatchRetrieval, TopKRetrieval
@@ -120,6 +121,37 @@ def test_in_batch_softmax_by_hand():
     batch = _batch([[0], [0], [1]], {(0, 0), (1, 0), (2, 1)})
     loss = InBatchRetrieval(8)(candidates, tf.zeros([3, 2]), batch)
     assert float(loss) == pytest.approx((2 * math.log(2) + math.log(3)) / 3, rel=1e-4)
+
+
+@pytest.mark.parametrize("weighs", [False, True])
+def test_in_batch_softmax_is_that_of_recommenders(weighs):
+    # Its loss and slopes, from a row and a column for every pair. Most movies are hidden several times.
+    random = np.random.default_rng(4)
+    tables = (random.normal(size=shape) for shape in ((6, 3), 6, 6))
+    candidates = Candidates(*(tf.Variable(table, dtype=tf.float32) for table in tables))
+    queries = tf.Variable(random.normal(size=(5, 3)), dtype=tf.float32)
+    histories = [[0, 1, 2, 3], [1, 2, 4, 5], [0, 2, 3], [1, 2], [3]]
+    pairs = [(user, movie) for user, movies in enumerate(histories) for movie in movies if user + movie != 3]
+    batch = _batch(histories, set(pairs))
+    given = random.uniform(0.5, 3.0, size=len(pairs)) if weighs else np.ones(len(pairs))
+    of_all = iter(given)
+    weights = [next(of_all) if (u, m) in set(pairs) else 9.0 for u, ms in enumerate(histories) for m in ms]
+    users, movies = np.array(pairs).T
+    popularity = np.exp(candidates.popularity)
+    task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
+    with tf.GradientTape(persistent=True) as tape:
+        loss = InBatchRetrieval(20)(candidates, queries, batch, _weights(batch, weights) if weighs else None)
+        expected = task(
+            tf.concat([tf.gather(queries, users), tf.ones([len(pairs), 1])], axis=1),
+            tf.gather(tf.concat([candidates.vectors, candidates.biases[:, tf.newaxis]], axis=1), movies),
+            candidate_sampling_probability=tf.gather(popularity / tf.reduce_sum(popularity), movies),
+            candidate_ids=tf.constant(movies),
+            sample_weight=tf.constant(given, tf.float32),
+        ) / np.sum(given)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    for variable in (queries, candidates.vectors, candidates.biases):
+        slopes = [tf.convert_to_tensor(tape.gradient(one, variable)) for one in (loss, expected)]
+        np.testing.assert_allclose(*slopes, rtol=1e-4, atol=1e-6)
 
 
 def test_in_batch_softmax_is_bounded():
