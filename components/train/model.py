@@ -281,10 +281,10 @@ def _of_hidden(history: ChunkedRatings, values: tf.Tensor) -> tf.Tensor:
 class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
     """Cross-entropy of each hidden movie among the hidden movies of the whole batch.
 
-    Scores are corrected for how often each movie is drawn (Yi et al. 2019), and the same movie hidden twice is
-    removed from the negatives: `tfrs.tasks.Retrieval` of the same pairs. But there is one row of scores for
-    each user and one column for each movie, in place of one for every pair. For catalogues too large for a
-    full softmax.
+    Scores are corrected for how often each movie is drawn (Yi et al. 2019), and the same movie hidden twice
+    is removed from the negatives: `tfrs.tasks.Retrieval` of the same pairs. But there is one row of scores
+    for each user and one column for each movie, in place of one for every pair. For catalogues too large for
+    a full softmax.
     """
 
     def __init__(self, pairs: int) -> None:

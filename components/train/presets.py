@@ -175,6 +175,7 @@ def fit_default(job: Job, settings: Settings) -> Fitted:
     validating = _validation_users(job, settings)
     left = held_out.counts[validating].sum()
     refits = settings.final_refit > 0 and left > _WORTH_REFITTING * catalogue.known_counts.sum()
+    log_estimate(model, settings, len(catalogue.known_counts), train.counts, int(validating.sum()), refits)
     if job.budget:
         after = SECONDS_TO_WRITE + item_item_seconds(settings, len(catalogue.known_counts), train.users)
         job.budget.reserve(after, settings.final_refit if refits else 0.0)
@@ -234,7 +235,6 @@ def fit_with_early_stopping(
     adam = RowAdam if settings.retrieval_loss == IN_BATCH else FusedAdam
     schedule = WarmupCosine(settings.learning_rate, settings.warmup_steps, settings.steps)
     model.compile(optimizer=adam(schedule, model.tower_variables, settings.tower_rate))
-    log_estimate(model, settings, len(catalogue.known_counts), batches.counts)
     score = both_tasks if settings.rating_head == REGRESSION else retrieval_alone
     state = Training(
         title="train",

@@ -126,19 +126,21 @@ def score_bytes(users: int, movies: int) -> int:
 _COPIES = 5
 # Interpreter, TensorFlow and its compiled functions.
 _BASE_BYTES = 700 << 20
-# Seconds of one processor, as measured on x86-64 with AVX2: for each rating of a batch in the rating head and
-# in a query tower, for each multiplication of the softmax, for each parameter, and for the rest of a step.
-_RATING_HEAD, _QUERY_TOWER, _MULTIPLICATION, _PARAMETER, _REST = 2.8e-6, 1.2e-6, 3.3e-11, 7e-9, 0.015
-
+# Seconds of one processor, fitted to steps of eight data sets of 40,000 to 100 million ratings on x86-64 with
+# AVX-512: for each rating of a batch in the rating head and in a query tower, for each multiplication of the
+# scores, with all that is done to a score, and for the rest of a step. Where a step changes the rows of its
+# movies alone, for each number in these.
+_RATING_HEAD, _QUERY_TOWER, _MULTIPLICATION, _REST, _IN_ROWS = 2.0e-6, 0.4e-6, 8e-11, 0.015, 5.5e-8
 
 # For each rating, for each rating and weight, and for each user and movie in a sweep of the sampled head.
 _SWEPT_RATING, _SWEPT_WEIGHT, _SWEPT_ROW = 0.35e-6, 0.016e-6, 8e-6
-# To find the start vectors and trace the step, and for a validation; little of it is shared out.
-_BEFORE_STEPS, _VALIDATION = 2.0, 0.12
+# To trace the step, for a validation, and for each score of it; little of it is shared out.
+_BEFORE_STEPS, _VALIDATION, _VALIDATION_SCORE = 2.0, 0.12, 1.6e-9
 
-# Likewise to trace the signatures and write the Model, and for the two decompositions of the item-item path:
-# for each movie times the square of the rank, or for the cube of the shorter side where it is near the rank.
-SECONDS_TO_WRITE = 2.8
+# Likewise to trace the signatures and write the Model, the latter for each parameter, and for the two
+# decompositions of the item-item path: for each movie times the square of the rank, or for the cube of the
+# shorter side where it is near the rank.
+SECONDS_TO_WRITE, _WRITTEN = 2.8, 1e-7
 _ITEM_ITEM, _DECOMPOSED, _EXACTLY = 0.5, 1.4e-9, 0.6e-9
 
 
@@ -152,33 +154,47 @@ def item_item_seconds(settings: Settings, movies: int, users: int) -> float:
     )
 
 
-def log_estimate(model: Any, settings: Settings, movies: int, counts: npt.NDArray[np.int64]) -> None:
+def log_estimate(
+    model: Any, settings: Settings, movies: int, counts: npt.NDArray[np.int64], validating: int, refits: bool
+) -> None:
     """Logs the number of parameters, and the memory and time that the training will take at most.
 
-    `movies` are the rows of the model's tables, `counts` the training ratings of each user, int64 [users].
     The time is that from this line on to the written Model.
+
+    Args:
+      model: the model to train.
+      settings: its settings.
+      movies: rows of the model's tables.
+      counts: training ratings of each user, int64 [users].
+      validating: users whose validation rows choose the weights.
+      refits: is there a final refit?
     """
     parameters = sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
     users, ratings, processors = int(np.count_nonzero(counts)), int(counts.sum()), available_cpus()
-    columns = settings.in_batch_pairs if settings.retrieval_loss == IN_BATCH else movies
+    in_batch = settings.retrieval_loss == IN_BATCH
+    columns = settings.in_batch_pairs if in_batch else movies
     scores = score_bytes(settings.batch_users * settings.ensemble_size, columns)
     # Vectors of every rating of a batch.
     vectors = 4 * settings.batch_ratings * (2 * settings.dimension + 10 * settings.rating_weights)
     memory = _BASE_BYTES + _COPIES * 4 * parameters + scores + vectors
     batch = min(settings.batch_users * ratings / users, settings.batch_ratings)
-    # The softmax multiplies three times in all.
-    softmax = 3.0 * settings.batch_users * columns * settings.dimension
-    retrieval = settings.ensemble_size * (_QUERY_TOWER * batch + _MULTIPLICATION * softmax)
-    step, sweep = retrieval + _REST + _PARAMETER * parameters, 0.0
+    # The scores are multiplied three times in all.
+    products = 3.0 * settings.batch_users * columns * settings.dimension
+    retrieval = settings.ensemble_size * (_QUERY_TOWER * batch + _MULTIPLICATION * products)
+    step, sweep = retrieval + _REST, 0.0
+    if in_batch:
+        step += _IN_ROWS * parameters * min(batch / movies, 1.0)
     if settings.rating_head == SAMPLED:
         sweep = ratings * (_SWEPT_RATING + _SWEPT_WEIGHT * settings.rating_weights) + _SWEPT_ROW * (
             users + movies
         )
     elif settings.rating_head == REGRESSION:
         step += _RATING_HEAD * batch
-    # The final refit makes half as many sweeps again.
-    shared = settings.steps * (1.0 + settings.final_refit) * step + 1.5 * settings.sweeps * sweep
-    alone = _BEFORE_STEPS + _VALIDATION * settings.validations + SECONDS_TO_WRITE
+    refit = settings.final_refit if refits else 0.0
+    # A final refit makes half as many sweeps again.
+    shared = settings.steps * (1.0 + refit) * step + (1.5 if refits else 1.0) * settings.sweeps * sweep
+    validation = _VALIDATION + _VALIDATION_SCORE * validating * movies
+    alone = _BEFORE_STEPS + validation * settings.validations + SECONDS_TO_WRITE + _WRITTEN * parameters
     seconds = shared / processors + alone + item_item_seconds(settings, movies, users)
     log(
         f"{parameters:,} parameters; at most {settings.steps:,} steps of {settings.batch_users:,} users, "
