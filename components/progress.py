@@ -1,8 +1,11 @@
 """Progress that a person can follow: a live bar on a terminal, plain lines in a log."""
 
 import sys
+import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +17,7 @@ PREFIX = "twotower: "
 # And those that the next one makes stale begin with this as well.
 TRANSIENT = "… "
 
-_SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES = 5.0
 # The rest is estimated from the rate between the latest lines, so many, and only once so much of all work was
 # done since the first: the first steps of a training, which compile what others use, foretell nothing.
 _LINES, _LEAST_SHARE = 13, 0.01
@@ -23,6 +26,24 @@ _LINES, _LEAST_SHARE = 13, 0.01
 def log(message: str) -> None:
     """Prints one line for people to standard error."""
     print(f"{PREFIX}{message}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
+    """Calls `act` in a thread, `seconds` after its last end, for as long as the block runs."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            act()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class Progress:
@@ -62,7 +83,7 @@ class Progress:
         self._done += amount
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self._done, note=note)
-        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             log(f"{TRANSIENT}{self._title}: {self._line()}{' · ' if note else ''}{note}")
 

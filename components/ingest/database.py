@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from components.declaration import Range
 from components.errors import UserError
 from components.outputs import staging_directory
+from components.progress import SECONDS_BETWEEN_LINES, TRANSIENT, every, log
 
 # What Python, numpy and Arrow hold beside the engine's own buffers, in bytes.
 _OUTSIDE_THE_ENGINE = 500_000_000
@@ -40,9 +41,16 @@ def database(scratch: Path, memory_gb: float) -> Iterator[Any]:
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET memory_limit = ?", [f"{limit}B"])
             connection.execute("SET temp_directory = ?", [str(scratch)])
-            connection.execute("SET enable_progress_bar = false")
+            connection.execute("SET enable_progress_bar = true")  # else it does not know how far it is
+            connection.execute("SET enable_progress_bar_print = false")
             connection.execute("SET TimeZone = 'UTC'")  # of times that name no zone
-            yield connection
+
+            def tell() -> None:
+                if (percent := connection.query_progress()) >= 0:
+                    log(f"{TRANSIENT}sort, join and count rows: {percent:.0f}% of the query at hand")
+
+            with every(SECONDS_BETWEEN_LINES, tell):
+                yield connection
     except duckdb.OutOfMemoryException as error:
         raise UserError(
             f"--memory-gb {memory_gb:g} is too little for these files: raise it, or make room on the disk of "

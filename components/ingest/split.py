@@ -1,6 +1,5 @@
 """Classifies rows as kept or rejected, assigns them to train, validation and test, and samples each."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,25 +23,6 @@ HASH_SQL = f"""
     (((users.key_1 * movies.key_1 + users.key_2) % {_PRIME}) * 2147483648
     + (users.key_2 * movies.key_2 + movies.key_1) % {_PRIME})::BIGINT
 """
-
-
-def row_hash(seed: int, user_id: str, movie_id: str) -> int:
-    """Computes what `HASH_SQL` does: an integer from 0 to `HASHES` - 1.
-
-    It depends on nothing but its arguments: a row keeps its side when others are added, on every machine.
-    """
-    user_1, user_2 = _keys(seed, user_id)
-    movie_1, movie_2 = _keys(seed, movie_id)
-    high = (user_1 * movie_1 + user_2) % _PRIME
-    return (high << 31) + (user_2 * movie_2 + movie_1) % _PRIME
-
-
-def _keys(seed: int, name: str) -> tuple[int, int]:
-    digest = hashlib.md5(f"{seed}\n{name}".encode(), usedforsecurity=False).digest()
-    return (
-        int.from_bytes(digest[8:], "little") & 0x7FFFFFFF,
-        int.from_bytes(digest[:8], "little") & 0x7FFFFFFF,
-    )
 
 
 def _leave_last_out(connection: Any, given: bool) -> None:

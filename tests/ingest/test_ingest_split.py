@@ -1,5 +1,6 @@
 """Which side of the split a row falls on."""
 
+import hashlib
 import random
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,23 @@ from hypothesis import strategies as st
 from ratings_files import MOVIE_IDS, full, ingest_text, netflix, write
 
 from components.errors import UserError
-from components.ingest.split import HASHES, row_hash
+from components.ingest.split import HASHES
+
+
+def row_hash(seed: int, user_id: str, movie_id: str) -> int:
+    """Computes what the engine does: an integer from 0 to `HASHES` - 1.
+
+    It depends on nothing but its arguments: a row keeps its side when others are added, on every machine.
+    """
+    user_1, user_2 = _keys(seed, user_id)
+    movie_1, movie_2 = _keys(seed, movie_id)
+    high, low = user_1 * movie_1 + user_2, user_2 * movie_2 + movie_1
+    return (high % (2**31 - 1) << 31) + low % (2**31 - 1)
+
+
+def _keys(seed: int, name: str) -> tuple[int, int]:
+    digest = hashlib.md5(f"{seed}\n{name}".encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[8:], "little") % 2**31, int.from_bytes(digest[:8], "little") % 2**31
 
 
 def test_the_hash_is_the_same_on_every_machine_and_version() -> None:

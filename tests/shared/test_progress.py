@@ -1,9 +1,12 @@
 """Progress in a log: plain lines, not too many."""
 
 import itertools
+import re
+import threading
 
 import pytest
 
+from components.ingest.database import database
 from components.progress import PREFIX, TRANSIENT, Progress, log
 
 
@@ -84,3 +87,17 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
 def test_a_log_line_is_marked_as_ours(capsys):
     log("five rows")
     assert capsys.readouterr().err == f"{PREFIX}five rows\n"
+
+
+def test_a_long_query_says_how_far_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("components.ingest.database.SECONDS_BETWEEN_LINES", 0.02)
+    before = {*threading.enumerate()}
+    with database(tmp_path, 1.0) as connection:
+        connection.execute(
+            "CREATE TABLE sorted AS SELECT hash(range) AS hash FROM range(10_000_000) ORDER BY 1"
+        )
+    lines = capsys.readouterr().err.splitlines()
+    line = rf"{PREFIX}{TRANSIENT}sort, join and count rows: (\d+)% of the query at hand"
+    percents = [int(re.fullmatch(line, one)[1]) for one in lines]
+    assert 0 <= percents[0] < percents[-1] <= 100
+    assert {*threading.enumerate()} <= before

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from components.errors import UserError
 from components.outputs import output_directory
-from components.progress import log
+from components.progress import every, log
 from components.step import reported
 from components.storage import open_storage
 from components.train.artifact import MODEL_FILE
@@ -109,23 +109,16 @@ def exchange_of(checkpoint_root: str, *names: str) -> Exchange:
 @contextmanager
 def beating(exchange: Exchange) -> Iterator[None]:
     """Renews the heartbeat for as long as the block runs."""
-    ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(SECONDS_BETWEEN_BEATS):
-            try:
-                exchange.beat()
-            except UserError as error:
-                log(f"the workers will end unless the heartbeat can be written soon: {error}")
+        try:
+            exchange.beat()
+        except UserError as error:
+            log(f"the workers will end unless the heartbeat can be written soon: {error}")
 
     exchange.beat()
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
+    with every(SECONDS_BETWEEN_BEATS, beat):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def end_without_step(exchange: Exchange) -> None:
