@@ -66,7 +66,6 @@ PARTS = {
     "no ratings in the query": Part(frozen=("rating_embeddings",)),
     "no years": Part(frozen=("year_embeddings",)),
     "random start": Part(patched={"presets.svd_vectors": random_vectors}),
-    "no learned popularity": Part(frozen=("deviation",)),
     "no dropout": Part({"dropout": 1e-9}),
     "no prior on movie vectors": Part({"retrieval_l2": 1e-6}),
     "towers at the full learning rate": Part({"tower_rate": 1.0}),

@@ -281,10 +281,10 @@ def _of_hidden(history: ChunkedRatings, values: tf.Tensor) -> tf.Tensor:
 class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
     """Cross-entropy of each hidden movie among the hidden movies of the whole batch.
 
-    Scores are corrected for how often each movie is drawn (Yi et al. 2019), and the same movie hidden twice
-    is removed from the negatives: `tfrs.tasks.Retrieval` of the same pairs. But there is one row of scores
-    for each user and one column for each movie, in place of one for every pair. For catalogues too large for
-    a full softmax.
+    Scores are corrected for how often each movie is drawn (Yi et al. 2019), which takes the bias away, and
+    the same movie hidden twice is removed from the negatives: `tfrs.tasks.Retrieval` of the same pairs. But
+    there is one row of scores for each user and one column for each movie, in place of one for every pair.
+    For catalogues too large for a full softmax.
     """
 
     def __init__(self, pairs: int) -> None:
@@ -301,8 +301,8 @@ class InBatchRetrieval(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         stride = tf.maximum(1, -(-tf.shape(hidden)[0] // self._pairs))
         users, rows = tf.unique(hidden[::stride, 0])
         movies, columns, times = tf.unique_with_counts(hidden[::stride, 1])
-        drawn = Candidates(*(tf.gather(table, movies) for table in candidates))
-        scores = drawn.scores(tf.gather(queries, users)) - drawn.popularity
+        drawn = tf.gather(candidates.vectors, movies)
+        scores = tf.matmul(tf.gather(queries, users), drawn, transpose_b=True)
         own = tf.gather_nd(scores, tf.stack([rows, columns], axis=1))
         highest = tf.stop_gradient(tf.reduce_max(scores, axis=1))
         times = tf.cast(times, tf.float32)

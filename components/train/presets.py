@@ -59,7 +59,7 @@ Array = npt.NDArray[Any]
 _WORTH_REFITTING = 0.02
 
 # Changes with the variables that a checkpoint holds, or with their order.
-_CHECKPOINT_FORMAT = 2
+_CHECKPOINT_FORMAT = 3
 
 
 @dataclasses.dataclass(frozen=True)

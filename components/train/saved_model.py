@@ -238,17 +238,13 @@ def _append_one(queries: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
 def ranking_table(known: Candidates, catalogue: RatedCatalogue, path: ItemItem | None) -> tuple[Any, Any]:
     """Returns vectors float32 [M, width + 1] and biases float32 [M] of the whole catalogue, for ranking.
 
-    The width is the towers' dimension plus the columns of the item-item path. The last component is the
-    learned deviation from popularity; a query's is 1, or 0 for an empty history. Movies without ratings have
-    the least deviation and nothing else.
+    The width is the towers' dimension plus the columns of the item-item path. The last component is 0, but
+    for unrated movies that have features (`place_unrated`); a query's is 1, or 0 for an empty history.
     """
-    deviation = (known.biases - known.popularity).numpy()
     beside = [] if path is None else [path.candidates]
-    vectors = np.column_stack([known.vectors, *beside, deviation])
-    return (
-        _of_all_movies(catalogue, vectors, min(0.0, float(deviation.min()))),
-        _of_all_movies(catalogue, known.popularity.numpy(), 0.0),
-    )
+    vectors = np.column_stack([known.vectors, *beside, np.zeros(len(known.biases), np.float32)])
+    biases = known.biases.numpy()
+    return _of_all_movies(catalogue, vectors), _of_all_movies(catalogue, biases)
 
 
 def rating_table(
@@ -264,14 +260,9 @@ def rating_table(
     return catalogue.scale * of_all, catalogue.mean + catalogue.scale * biases
 
 
-def _of_all_movies(catalogue: RatedCatalogue, rated: Any, last: Any) -> Any:
-    """Returns values [M, ...] of the whole catalogue, given those of the rated movies, float32.
-
-    Those of a movie without ratings are zeros, except the last one (or the only one), which is `last`.
-    """
-    unrated = np.zeros_like(rated[:1])
-    unrated[..., -1] = last
-    return np.concatenate([rated, unrated])[catalogue.rows]
+def _of_all_movies(catalogue: RatedCatalogue, rated: Any) -> Any:
+    """Returns values [M, ...] of the whole catalogue: those of the rated movies, and zeros for the others."""
+    return np.concatenate([rated, np.zeros_like(rated[:1])])[catalogue.rows]
 
 
 class ServedRegression:

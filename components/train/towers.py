@@ -17,8 +17,7 @@ class Candidates(NamedTuple):
     """Output of the candidate tower."""
 
     vectors: tf.Tensor  # float32 [movies, dimension]
-    biases: tf.Tensor  # float32 [movies], added to every user's score
-    popularity: tf.Tensor  # float32 [movies], log(count + 1), the part of the biases that is not learned
+    biases: tf.Tensor  # float32 [movies], log(count + 1), added to every user's score
 
     def scores(self, queries: tf.Tensor) -> tf.Tensor:
         """Returns the score of every movie for each query: [n, dimension] -> [n, movies]."""
@@ -34,9 +33,8 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """A vector and a bias for each movie.
 
     The vector is the movie's own embedding plus that of its year, so that a movie with few ratings starts
-    where others of its year are. The bias is log(count + 1), the movie's popularity, plus a learned
-    deviation. The deviation is kept apart so that a user without known ratings can be given popularity's
-    order exactly.
+    where others of its year are. The bias is log(count + 1), the movie's popularity. It is not learned: what
+    a learned one added was not measurable on any data set (docs/model.md).
     """
 
     def __init__(self, vectors: Array, counts: Array, years: Array) -> None:
@@ -60,7 +58,6 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
         self.year_embeddings = self.add_weight(
             name="year_embeddings", shape=[years.max() + 1, dimension], initializer="zeros"
         )
-        self.deviation = self.add_weight(name="deviation", shape=[movies], initializer="zeros")
 
     def set_popularity(self, counts: Array) -> None:
         """Sets the popularity from `counts`, int64 [movies], the ratings of each movie."""
@@ -68,12 +65,8 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def table(self, subset: RowSubset = ALL_ROWS) -> Candidates:
         """Returns the movies `subset`; all of them are far fewer than the ratings of a batch."""
-        popularity = subset.of(self.popularity)
-        return Candidates(
-            vectors=subset.of(self.embeddings) + tf.gather(self.year_embeddings, subset.of(self._years)),
-            biases=popularity + subset.of(self.deviation),
-            popularity=popularity,
-        )
+        years = tf.gather(self.year_embeddings, subset.of(self._years))
+        return Candidates(subset.of(self.embeddings) + years, biases=subset.of(self.popularity))
 
 
 class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]

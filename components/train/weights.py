@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 _HEADER, _VALIDATING = "header", "validating_users"
 # Variables with one row for each movie, and the one with a row for each year.
-_BY_MOVIE = ("embeddings", "deviation", "rating_embeddings", "means", "log_deviations", "movies_parameters")
+_BY_MOVIE = ("embeddings", "rating_embeddings", "means", "log_deviations", "movies_parameters")
 _BY_YEAR = "year_embeddings"
 _SAMPLER = "sampler/0/"
 # What is carried over of a chain's state. The prior means are linear in directions that each data set has

@@ -15,8 +15,7 @@ pytestmark = pytest.mark.tensorflow
 
 
 def _candidates(vectors, popularity):
-    tables = [tf.constant(table, tf.float32) for table in (vectors, popularity, popularity)]
-    return Candidates(*tables)
+    return Candidates(*(tf.constant(table, tf.float32) for table in (vectors, popularity)))
 
 
 def _batch(rows, hidden):
@@ -127,7 +126,7 @@ def test_in_batch_softmax_by_hand():
 def test_in_batch_softmax_is_that_of_recommenders(weighs):
     # Its loss and slopes, from a row and a column for every pair. Most movies are hidden several times.
     random = np.random.default_rng(4)
-    tables = (random.normal(size=shape) for shape in ((6, 3), 6, 6))
+    tables = (random.normal(size=shape) for shape in ((6, 3), 6))
     candidates = Candidates(*(tf.Variable(table, dtype=tf.float32) for table in tables))
     queries = tf.Variable(random.normal(size=(5, 3)), dtype=tf.float32)
     histories = [[0, 1, 2, 3], [1, 2, 4, 5], [0, 2, 3], [1, 2], [3]]
@@ -137,7 +136,7 @@ def test_in_batch_softmax_is_that_of_recommenders(weighs):
     of_all = iter(given)
     weights = [next(of_all) if (u, m) in set(pairs) else 9.0 for u, ms in enumerate(histories) for m in ms]
     users, movies = np.array(pairs).T
-    popularity = np.exp(candidates.popularity)
+    popularity = np.exp(candidates.biases)
     task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
     with tf.GradientTape(persistent=True) as tape:
         loss = InBatchRetrieval(20)(candidates, queries, batch, _weights(batch, weights) if weighs else None)
@@ -149,7 +148,7 @@ def test_in_batch_softmax_is_that_of_recommenders(weighs):
             sample_weight=tf.constant(given, tf.float32),
         ) / np.sum(given)
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
-    for variable in (queries, candidates.vectors, candidates.biases):
+    for variable in (queries, candidates.vectors):
         slopes = [tf.convert_to_tensor(tape.gradient(one, variable)) for one in (loss, expected)]
         np.testing.assert_allclose(*slopes, rtol=1e-4, atol=1e-6)
 

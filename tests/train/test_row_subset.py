@@ -66,7 +66,7 @@ def _moved(loss):
     model = TwoTower(catalogue, settings, np.ones((10, 4), np.float32), seed=1)
     model.compile(optimizer=RowAdam(0.1))
     candidates, head = model.candidates[0], model.rating_head
-    tables = [candidates.embeddings, candidates.deviation, head.features.means, head.biases.log_deviations]
+    tables = [candidates.embeddings, head.features.means, head.biases.log_deviations]
     model.optimizer.build(model.trainable_variables)
     before = [table.numpy() for table in tables]
     model.train_step((tf.constant([3, 7, 3, 7]), tf.constant([1.0, -1.0, 0.5, 0.5]), tf.constant([0, 2, 4])))
