@@ -257,8 +257,8 @@ class Training:
         """Returns an iterator over the batches from `step` on, each shared out to the replicas."""
         first = next(self.batches(step))
         signature = tuple(tf.TensorSpec([None], array.dtype) for array in first)
-        # There is nothing to tune, and the end of the thread that does so may wait for its next turn: a minute
-        # after two, in half of the trainings.
+        # There is nothing to tune, and the end of the thread that does so may wait for its next turn: up to a
+        # minute, in half of the trainings.
         untuned = tf.data.Options()
         untuned.autotune.enabled = False
 
