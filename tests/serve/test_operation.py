@@ -193,7 +193,7 @@ def test_sigterm_says_not_ready_while_it_serves_on_and_a_second_one_drains(
         time.sleep(0.5)
         under_way.send(b':["user2"]}')
         assert under_way.getresponse().status == 200
-        # The end of the block waits for the end of the process, for 30 s.
+        server.await_line("the-last\n")  # before the end of the block sends SIGTERM once more
     assert "the-last\n" in server.lines[-1]
 
 

@@ -118,7 +118,7 @@ def test_movies_are_matched_by_id_and_years_by_year(weights):
                 np.testing.assert_array_equal(moved[1], cold[name][1])
         else:
             np.testing.assert_array_equal(moved, there)
-    assert len(by_movie) == 2 * 3 + 4  # of each pair of towers, and of the rating head
+    assert len(by_movie) == 2 * 2 + 4  # of each pair of towers, and of the rating head
 
 
 def test_a_new_movies_vector_turns_as_those_of_the_others_did(weights):
