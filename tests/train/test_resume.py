@@ -26,7 +26,7 @@ SETTINGS = {
     "rating_weights": 4,
     "sweeps": 24,
     "ensemble_size": 1,
-    "final_refit": 1,
+    "final_refit": 4,  # long enough to be killed in, whichever weights are kept
 }
 
 
