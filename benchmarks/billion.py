@@ -46,7 +46,9 @@ def run(place: Path, scale: float, memory_gb: float, training_steps: int) -> lis
         if all(cost.step != name for cost in costs):
             print(f"{name}, load {os.getloadavg()[0]:.1f}", flush=True)
             costs.append(watch(name, [sys.executable, "-m", "pipelines.cli", *map(str, words)], place))
-            done.write_text(json.dumps([asdict(cost) for cost in costs]), "utf-8")
+            written = done.with_suffix(".new")
+            written.write_text(json.dumps([asdict(cost) for cost in costs]), "utf-8")
+            written.replace(done)
     print_costs(costs, scale)
     return costs
 
