@@ -18,7 +18,7 @@ from components.evaluate.ranking import Columns, Predictions
 from components.machine import available_cpus
 from components.metrics import BASELINES, BIAS, EASE, FACTORS, GLOBAL_MEAN, ITEM_KNN, POPULARITY
 from components.train import biases
-from components.vocabulary.interactions import UserRatings, chunks
+from components.vocabulary.interactions import UserRatings, chunks, user_chunks
 
 Array = npt.NDArray[Any]
 
@@ -137,29 +137,18 @@ def _solve(ratings: UserRatings, other: Array, mapped: Callable[..., Iterable[Ar
 
     `mapped` is `map`, or that of an executor with threads.
     """
-    counts, batches = ratings.counts, []
-    factors = np.zeros((len(counts), other.shape[1]), np.float32)
-    # Those with about as many ratings are solved together, padded to the longest of them.
-    order = np.argsort(counts, kind="stable")
-    order = order[counts[order] > 0]
-    while len(order):
-        padded = counts[order] * np.arange(1, len(order) + 1)
-        size = max(int(np.searchsorted(padded, _ROWS_AT_ONCE, side="right")), 1)
-        batches.append(order[:size])
-        order = order[size:]
+    factors = np.zeros((ratings.users, other.shape[1]), np.float32)
+    batches = [*_of_like_length(ratings.counts, _ROWS_AT_ONCE)]  # those of one are solved together
     for batch, found in zip(batches, mapped(partial(_solve_batch, ratings, other), batches), strict=True):
         factors[batch] = found
     return factors
 
 
 def _solve_batch(ratings: UserRatings, other: Array, batch: Array) -> Array:
-    counts = ratings.counts[batch]
-    places = np.arange(counts[-1])
-    inside = places < counts[:, None]
-    positions = np.where(inside, ratings.offsets[batch][:, None] + places, 0)
+    positions, inside = _places(ratings.offsets, batch)
     features = other[ratings.movies[positions]] * inside[:, :, None]
     gram = features.transpose(0, 2, 1) @ features
-    gram += (_RIDGE * counts)[:, None, None] * np.eye(other.shape[1], dtype=np.float32)
+    gram += (_RIDGE * ratings.counts[batch])[:, None, None] * np.eye(other.shape[1], dtype=np.float32)
     right = features.transpose(0, 2, 1) @ ratings.ratings[positions][:, :, None]
     solution: Array = np.linalg.solve(gram, right)[:, :, 0]
     return solution
@@ -252,12 +241,12 @@ def _weights(gram: Array, regularisation: float) -> Array:
 NEIGHBOURS = 50
 # Ratings that are read to find the neighbours of one movie; raters beyond them are sampled.
 _ROWS_A_MOVIE = 40_000
-# Of more ratings, only those of a sample of the users are sorted by movie, which takes 25 bytes each.
+# Of more ratings, only those of a sample of the users are sorted by movie, which takes 15 bytes each.
 _MOST_CO_RATINGS = 100_000_000
+# Pairs of ratings that a thread counts at a time; each takes some 50 bytes meanwhile.
+_PAIRS_AT_ONCE = 1 << 18
 # A movie that few of its neighbour's raters also rated may be near by chance.
 _SHRINKAGE = 10
-# Of so many times more movies than ratings, sorting the ratings is faster than counting for each movie.
-_SPARSE = 20
 
 
 @_baseline(ITEM_KNN, lambda rated: rated > MAX_MOVIES)
@@ -275,13 +264,27 @@ class ItemKnn:
         self._background = (1e-9 * counts / (counts.max(initial=0) + 1)).astype(np.float32)
         self._movies = np.zeros((movies, neighbours), np.int32)
         self._cosines = np.zeros((movies, neighbours), np.float32)
-        for movie, others, common in _co_ratings(known, counts):
-            cosines = common / np.sqrt(counts[others] * counts[movie]) * (common / (common + _SHRINKAGE))
-            if len(others) > neighbours:
-                nearest = np.argpartition(-cosines, neighbours - 1)[:neighbours]
-                others, cosines = others[nearest], cosines[nearest]
-            self._movies[movie, : len(others)] = others
-            self._cosines[movie, : len(others)] = cosines
+        if len(known.movies) > _MOST_CO_RATINGS:
+            known = known.select(_sample(known, _MOST_CO_RATINGS))
+        by_user = known.seen(movies)
+        raters, pairs = _sample_raters(by_user, known.counts)
+
+        def find(part: slice) -> None:
+            """Finds the neighbours of consecutive movies."""
+            # Of each movie the others that its raters rated, and by how many; estimates where many rated it.
+            common = raters[part] @ by_user
+            counted, lengths = np.diff(raters.indptr)[part], np.diff(common.indptr)
+            own = np.repeat(np.arange(part.start, part.stop), lengths)
+            both = common.data * np.repeat(counts[part] / np.maximum(counted, 1), lengths)
+            cosines = both / np.sqrt(counts[common.indices] * counts[own]) * (both / (both + _SHRINKAGE))
+            cosines[common.indices == own] = 0
+            for rows, places, greatest in _greatest(cosines, common.indptr, neighbours):
+                self._movies[part][rows, : places.shape[1]] = common.indices[places]
+                self._cosines[part][rows, : places.shape[1]] = greatest
+
+        with ThreadPoolExecutor(available_cpus()) as pool:
+            for _ in pool.map(find, user_chunks(pairs, movies, _PAIRS_AT_ONCE)):
+                pass
 
     def predict(self, batch: Batch) -> Predictions:
         users, movies = len(batch.users), len(self._background)
@@ -292,34 +295,62 @@ class ItemKnn:
         return Predictions(sums.reshape(users, movies).astype(np.float32) + self._background, None)
 
 
-def _co_ratings(known: UserRatings, counts: Array) -> Iterator[tuple[int, Array, Array]]:
-    """Yields each rated movie, the others that its raters rated, int64 [c], and by how many, float64 [c].
+def _sample_raters(by_user: Any, activity: Array) -> tuple[Any, Array]:
+    """Returns who rated each movie, and how many ratings they have together, int64 [movies].
 
-    The numbers are estimates where many rated it.
+    Args:
+      by_user: who rated what, a sparse array [users, movies].
+      activity: ratings of each user, int64 [users].
+
+    Returns:
+      A sparse array [movies, users] with some of the raters where all of them have more than `_ROWS_A_MOVIE`
+      ratings, and the ratings of those that it has.
     """
-    if len(known.movies) > _MOST_CO_RATINGS:
-        known = known.select(_sample(known, _MOST_CO_RATINGS))
-    sampled = known.movie_counts(len(counts))
-    by_movie = np.argsort(known.movies, kind="stable")
-    raters = known.owners[by_movie]
-    ends = np.cumsum(sampled)
-    activity = known.counts
-    for movie in np.flatnonzero(sampled):
-        of_movie = raters[ends[movie] - sampled[movie] : ends[movie]]
-        chosen = of_movie
-        rows = int(activity[of_movie].sum())
-        if rows > _ROWS_A_MOVIE:
-            size = max(int(len(of_movie) * _ROWS_A_MOVIE / rows), 1)
-            chosen = of_movie[np.linspace(0, len(of_movie) - 1, size).astype(np.int64)]
-        found = known.select(chosen).movies
-        others, common = _count_values(found[found != movie], len(counts))
-        yield int(movie), others, common * (counts[movie] / len(chosen))
+    pairs = (by_user.T @ activity).astype(np.int64)
+    raters = by_user.T.tocsr()
+    taken = np.ones(raters.nnz, np.bool_)
+    for movie in np.flatnonzero(pairs > _ROWS_A_MOVIE):
+        start, stop = map(int, raters.indptr[movie : movie + 2])  # 32 bits would overflow
+        size = max(int((stop - start) * _ROWS_A_MOVIE / pairs[movie]), 1)
+        taken[start:stop] = False
+        taken[np.linspace(start, stop - 1, size).astype(np.int64)] = True
+        pairs[movie] = _ROWS_A_MOVIE
+    raters.data *= taken
+    raters.eliminate_zeros()
+    return raters, pairs
 
 
-def _count_values(found: Array, movies: int) -> tuple[Array, Array]:
-    """Returns the different values of `found`, and how often each occurs."""
-    if movies > _SPARSE * len(found):
-        return np.unique(found, return_counts=True)
-    counts = np.bincount(found, minlength=movies)
-    present = np.flatnonzero(counts)
-    return present, counts[present]
+def _greatest(values: Array, offsets: Array, most: int) -> Iterator[tuple[Array, Array, Array]]:
+    """Yields rows, and the places and values of the greatest `most` of each, both [rows, at most `most`].
+
+    Row i has the `values` from `offsets[i]` to `offsets[i + 1]`, none below 0; a row with fewer has any
+    place with the value 0 for each that it lacks.
+    """
+    for rows in _of_like_length(np.diff(offsets), _PAIRS_AT_ONCE):
+        places, inside = _places(offsets, rows)
+        found = np.where(inside, values[places], 0.0)
+        if found.shape[1] > most:
+            chosen = np.argpartition(-found, most - 1, axis=1)[:, :most]
+            places, found = (np.take_along_axis(one, chosen, axis=1) for one in (places, found))
+        yield rows, places, found
+
+
+def _of_like_length(lengths: Array, cells: int) -> Iterator[Array]:
+    """Yields the rows that are not empty, int64 [n], those of about one length together.
+
+    Padded to the longest of them, they have at most so many `cells`; a longer one is alone.
+    """
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] > 0]
+    while len(order):
+        padded = lengths[order] * np.arange(1, len(order) + 1)
+        size = max(int(np.searchsorted(padded, cells, side="right")), 1)
+        yield order[:size]
+        order = order[size:]
+
+
+def _places(offsets: Array, rows: Array) -> tuple[Array, Array]:
+    """Returns the places of the entries of `rows`, padded to the longest, and which are none of padding."""
+    columns, lengths = np.arange(offsets[rows[-1] + 1] - offsets[rows[-1]]), offsets[rows + 1] - offsets[rows]
+    inside = columns < lengths[:, np.newaxis]
+    return np.where(inside, offsets[rows][:, np.newaxis] + columns, 0), inside

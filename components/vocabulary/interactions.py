@@ -152,7 +152,10 @@ class UserRatings:
         """Views the ratings as a `scipy.sparse.csr_array` [users, movies]; a rating of 0 stays an entry."""
         from scipy.sparse import csr_array
 
-        return csr_array((self.ratings, self.movies, self.offsets), shape=(self.users, movies))
+        # Of two types of numbers scipy takes the wider one for both, and copies the movies.
+        narrow = np.int32 if len(self.movies) <= np.iinfo(np.int32).max else np.int64
+        offsets = self.offsets.astype(narrow, copy=False)
+        return csr_array((self.ratings, self.movies, offsets), shape=(self.users, movies))
 
     def seen(self, movies: int) -> Any:
         """Returns who rated what as a float32 `scipy.sparse.csr_array` [users, movies]: 1 for each rating."""

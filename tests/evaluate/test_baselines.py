@@ -152,9 +152,9 @@ def _cosines(known, users, movies):
     return rated, cosines * common / (common + 10), counts
 
 
-@pytest.mark.parametrize("sparse", [0, 1 << 40], ids=["sorted", "counted"])
-def test_nearest_movies_are_those_of_the_shrunk_cosine(monkeypatch, sparse):
-    monkeypatch.setattr("components.evaluate.baselines._SPARSE", sparse)
+@pytest.mark.parametrize("at_once", [1, 100, 1 << 20])
+def test_nearest_movies_are_those_of_the_shrunk_cosine(monkeypatch, at_once):
+    monkeypatch.setattr("components.evaluate.baselines._PAIRS_AT_ONCE", at_once)
     random = np.random.default_rng(6)
     known = {(user, movie): 3.0 for user in range(40) for movie in range(9) if random.random() < 0.4}
     held_out = held_out_of(known, {(user, 9): 3.0 for user in range(40)}, 40, 10)
@@ -170,6 +170,14 @@ def test_nearest_movies_are_found_in_a_sample_of_a_movies_raters(monkeypatch):
     held_out = _pairs_world()
     scored = score(ItemKnn(held_out.known, 25), held_out, "item_knn")
     assert np.mean(scored.unseen_ranks == 0) >= 0.9
+
+
+def test_the_raters_of_a_very_popular_movie_are_sampled_evenly():
+    """60,000 rated movie 0 and every other one of them movie 1: more numbers than 32 bits hold are multiplied."""
+    known = {(user, movie): 3.0 for user in range(60_000) for movie in range(2 - user % 2)}
+    held_out = held_out_of(known, {(1, 1): 3.0}, 60_000, 3)
+    scores = ItemKnn(held_out.known, 3).predict(next(held_out.batches(1))).retrieval[0]
+    assert scores[1] == pytest.approx(0.5**0.5, rel=0.01)
 
 
 def test_nearest_movies_of_nothing_are_the_most_rated():
@@ -257,6 +265,8 @@ def test_a_baseline_holds_few_bytes_a_rating(name, monkeypatch):
     monkeypatch.setattr("components.evaluate.baselines._MAX_ROWS", 2_000)
     monkeypatch.setattr("components.evaluate.baselines._MOST_CO_RATINGS", 2_000)
     monkeypatch.setattr("components.evaluate.baselines._USERS_AT_ONCE", 100)
+    monkeypatch.setattr("components.evaluate.baselines._PAIRS_AT_ONCE", 500)
+    monkeypatch.setattr("components.evaluate.baselines._ROWS_A_MOVIE", 500)
     monkeypatch.setattr("components.evaluate.baselines._MAX_COUNTING", 50**2 * 200)
     known, fit = _many_ratings(40_000, 50, 20), FITS[name][0]
     tracemalloc.start()

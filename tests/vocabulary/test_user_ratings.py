@@ -76,6 +76,7 @@ def test_a_rating_of_0_stays_an_entry_of_the_sparse_matrix(rows):
     assert matrix.nnz == len(rows) > np.count_nonzero(ratings.ratings)
     assert matrix.tocsc().nnz == len(rows)
     assert np.shares_memory(matrix.data, ratings.ratings)
+    assert np.shares_memory(matrix.indices, ratings.movies)
     for user, movie, stars in rows:
         assert matrix[user, movie] == stars
 
