@@ -13,14 +13,6 @@ from typing import Any
 # Users, movies and ratings.
 SIZE = (5_000_000, 100_000, 1_000_000_000)
 PARTS = 16
-# What docs/scaling.md foretells of the whole billion.
-FORETOLD = {
-    "ingest": "17 min",
-    "vocabulary": "2 min",
-    "train": "15 min",
-    "evaluate": "12 min",
-    "export": "2 min",
-}
 _SECONDS_BETWEEN_LOOKS = 0.25
 
 
@@ -158,14 +150,13 @@ def _nameless(pid: int) -> float:
 
 
 def print_costs(costs: list[Cost], scale: float) -> None:
-    """Prints what each step took, and beside it what the documentation foretells."""
+    """Prints what each step took."""
     print(f"\n{scale:g} of a billion ratings; sizes in GB")
-    print("| step | seconds | processor | foretold of all | memory | held | disk at most | disk after |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| step | seconds | processor | memory | held | disk at most | disk after |")
+    print("|---|---|---|---|---|---|---|")
     for cost in costs:
         sizes = " | ".join(f"{size:.2f}" for size in (cost.memory, cost.held, cost.disk, cost.disk_after))
-        foretold = FORETOLD.get(cost.step, "")
-        print(f"| {cost.step} | {cost.seconds:.0f} | {cost.processor_seconds:.0f} | {foretold} | {sizes} |")
+        print(f"| {cost.step} | {cost.seconds:.0f} | {cost.processor_seconds:.0f} | {sizes} |")
     run = [cost for cost in costs if cost.step != "sample"]
     seconds, most = sum(cost.seconds for cost in run), max(cost.memory for cost in run)
     disk = max(cost.disk for cost in run)

@@ -278,13 +278,16 @@ class ItemKnn:
             both = common.data * np.repeat(counts[part] / np.maximum(counted, 1), lengths)
             cosines = both / np.sqrt(counts[common.indices] * counts[own]) * (both / (both + _SHRINKAGE))
             cosines[common.indices == own] = 0
-            for rows, places, greatest in _greatest(cosines, common.indptr, neighbours):
-                self._movies[part][rows, : places.shape[1]] = common.indices[places]
-                self._cosines[part][rows, : places.shape[1]] = greatest
+            for rows in _of_like_length(lengths, _PAIRS_AT_ONCE):
+                places, inside = _places(common.indptr, rows)
+                found = np.where(inside, cosines[places], 0.0)
+                best = np.argpartition(-found, min(neighbours, found.shape[1]) - 1, axis=1)[:, :neighbours]
+                others = np.take_along_axis(common.indices[places], best, axis=1)
+                self._movies[part][rows, : others.shape[1]] = others
+                self._cosines[part][rows, : others.shape[1]] = np.take_along_axis(found, best, axis=1)
 
         with ThreadPoolExecutor(available_cpus()) as pool:
-            for _ in pool.map(find, user_chunks(pairs, movies, _PAIRS_AT_ONCE)):
-                pass
+            list(pool.map(find, user_chunks(pairs, movies, _PAIRS_AT_ONCE)))
 
     def predict(self, batch: Batch) -> Predictions:
         users, movies = len(batch.users), len(self._background)
@@ -296,15 +299,13 @@ class ItemKnn:
 
 
 def _sample_raters(by_user: Any, activity: Array) -> tuple[Any, Array]:
-    """Returns who rated each movie, and how many ratings they have together, int64 [movies].
+    """Returns who rated each movie, sparse [movies, users], and the ratings that they have, int64 [movies].
+
+    Where all raters of a movie have more than `_ROWS_A_MOVIE` together, some of them are taken.
 
     Args:
-      by_user: who rated what, a sparse array [users, movies].
+      by_user: who rated what, sparse [users, movies].
       activity: ratings of each user, int64 [users].
-
-    Returns:
-      A sparse array [movies, users] with some of the raters where all of them have more than `_ROWS_A_MOVIE`
-      ratings, and the ratings of those that it has.
     """
     pairs = (by_user.T @ activity).astype(np.int64)
     raters = by_user.T.tocsr()
@@ -318,21 +319,6 @@ def _sample_raters(by_user: Any, activity: Array) -> tuple[Any, Array]:
     raters.data *= taken
     raters.eliminate_zeros()
     return raters, pairs
-
-
-def _greatest(values: Array, offsets: Array, most: int) -> Iterator[tuple[Array, Array, Array]]:
-    """Yields rows, and the places and values of the greatest `most` of each, both [rows, at most `most`].
-
-    Row i has the `values` from `offsets[i]` to `offsets[i + 1]`, none below 0; a row with fewer has any
-    place with the value 0 for each that it lacks.
-    """
-    for rows in _of_like_length(np.diff(offsets), _PAIRS_AT_ONCE):
-        places, inside = _places(offsets, rows)
-        found = np.where(inside, values[places], 0.0)
-        if found.shape[1] > most:
-            chosen = np.argpartition(-found, most - 1, axis=1)[:, :most]
-            places, found = (np.take_along_axis(one, chosen, axis=1) for one in (places, found))
-        yield rows, places, found
 
 
 def _of_like_length(lengths: Array, cells: int) -> Iterator[Array]:

@@ -173,7 +173,7 @@ def test_nearest_movies_are_found_in_a_sample_of_a_movies_raters(monkeypatch):
 
 
 def test_the_raters_of_a_very_popular_movie_are_sampled_evenly():
-    """60,000 rated movie 0 and every other one of them movie 1: more numbers than 32 bits hold are multiplied."""
+    """60,000 rated movie 0, every other one of them movie 1; the products are beyond 32 bits."""
     known = {(user, movie): 3.0 for user in range(60_000) for movie in range(2 - user % 2)}
     held_out = held_out_of(known, {(1, 1): 3.0}, 60_000, 3)
     scores = ItemKnn(held_out.known, 3).predict(next(held_out.batches(1))).retrieval[0]
