@@ -266,7 +266,6 @@ def test_a_baseline_holds_few_bytes_a_rating(name, monkeypatch):
     monkeypatch.setattr("components.evaluate.baselines._MOST_CO_RATINGS", 2_000)
     monkeypatch.setattr("components.evaluate.baselines._USERS_AT_ONCE", 100)
     monkeypatch.setattr("components.evaluate.baselines._PAIRS_AT_ONCE", 500)
-    monkeypatch.setattr("components.evaluate.baselines._ROWS_A_MOVIE", 500)
     monkeypatch.setattr("components.evaluate.baselines._MAX_COUNTING", 50**2 * 200)
     known, fit = _many_ratings(40_000, 50, 20), FITS[name][0]
     tracemalloc.start()
