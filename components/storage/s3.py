@@ -97,6 +97,10 @@ class S3Storage(Storage):
         self._require_exclusive()
         self._create(key, data)
 
+    def check_writable(self, exclusively: bool = True) -> None:
+        self.list(staging_name())  # finds an absent bucket: SeaweedFS makes it when an administrator writes
+        super().check_writable(exclusively)
+
     def list(self, prefix: str = "") -> Sequence[str]:
         return sorted(one["Key"].removeprefix(self._prefix) for one in self._objects(prefix))
 
@@ -104,10 +108,9 @@ class S3Storage(Storage):
         return {one["Key"].removeprefix(self._prefix): one["Size"] for one in self._objects(f"{directory}/")}
 
     def exists(self, key: str) -> bool:
-        try:
+        with suppress(NotFoundError):
             return bool(self._head(key))
-        except NotFoundError:
-            return False
+        return False
 
     def stat(self, key: str) -> StoredFile:
         head = self._head(key)
@@ -186,8 +189,7 @@ class S3Storage(Storage):
 
     def _head(self, key: str) -> dict[str, Any]:
         with self._errors(self.uri(key)):
-            head: dict[str, Any] = self._client.head_object(**self._at(key))
-            return head
+            return dict(self._client.head_object(**self._at(key)))
 
     def _objects(self, prefix: str) -> Sequence[dict[str, Any]]:
         with self._errors(self.uri(prefix), needs_object=False):
@@ -206,8 +208,7 @@ class S3Storage(Storage):
 
     def _put_parts(self, key: str, source: Path, checksum: str) -> None:
         at = self._at(key)
-        upload = self._client.create_multipart_upload(**at, **_description(key, checksum))["UploadId"]
-        at["UploadId"] = upload
+        at["UploadId"] = self._client.create_multipart_upload(**at, **_description(key, checksum))["UploadId"]
         parts: list[dict[str, Any]] = []
         try:
             with source.open("rb") as file:
@@ -334,9 +335,8 @@ def _client(uri: str, attempts: int) -> Any:
     )
     try:
         with _MAKING:
-            return _session(*sorted(one for one in os.environ.items() if one[0].startswith("AWS_"))).client(
-                "s3", config=settings
-            )
+            environment = sorted(one for one in os.environ.items() if one[0].startswith("AWS_"))
+            return _session(*environment).client("s3", config=settings)
     except ValueError as error:
         raise UserError(
             f"{error}, which {uri} is asked of; set AWS_ENDPOINT_URL to http(s)://HOST:PORT"

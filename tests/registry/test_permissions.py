@@ -17,7 +17,6 @@ from pipelines.cli import twotower
 
 pytestmark = pytest.mark.process
 
-PLACES = ["", "versions", "champion", "serving", "runs", "versions/*", "versions/*/index"]
 FILES = ["manifest.json", "run.json", "verdict.json", "index/saved_model.pb", "serving/*/saved_model.pb"]
 READING = [
     "versions",

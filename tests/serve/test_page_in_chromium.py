@@ -14,8 +14,6 @@ LINKS = """[...document.querySelectorAll('a')].map(one => {
   return [box.left, box.right, box.top + scrollY, box.bottom + scrollY, one.getAttribute('aria-label')];
 })"""
 
-FOCUSED = "document.activeElement"
-
 
 @pytest.fixture(scope="module")
 def chromium():

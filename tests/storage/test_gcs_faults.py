@@ -1,6 +1,7 @@
 """Google Cloud Storage when it fails: by a server that plays one fault at a time."""
 
 import base64
+import itertools
 import json
 import socket
 from collections.abc import Callable
@@ -33,12 +34,8 @@ def service(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServ
 
 def answers(*responses: Response) -> Callable[[Request], Response]:
     """A handler that gives one response after another, and the last one from then on."""
-    left = list(responses)
-
-    def handle(_: Request) -> Response:
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    return handle
+    left = itertools.chain(responses, itertools.repeat(responses[-1]))
+    return lambda _: next(left)
 
 
 def checksum_of(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import re
 import socket
 import threading
@@ -41,12 +42,8 @@ def asked(service: HTTPServer) -> list[Request]:
 
 def answers(*responses: Response) -> Callable[[Request], Response]:
     """A handler that gives one response after another, and the last one from then on."""
-    left = list(responses)
-
-    def handle(_: Request) -> Response:
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    return handle
+    left = itertools.chain(responses, itertools.repeat(responses[-1]))
+    return lambda _: next(left)
 
 
 def checksum_of(data: bytes) -> str:
@@ -266,6 +263,7 @@ def store(service: HTTPServer, winners: int) -> list[str]:
             return Response() if len(mine) <= winners else refusal(412, "PreconditionFailed")
 
     service.expect_request(re.compile("/bucket/root/.*")).respond_with_handler(handle)
+    service.expect_request("/bucket").respond_with_data("<ListBucketResult/>")
     return deleted
 
 

@@ -1,6 +1,5 @@
 """Chromium without a window, spoken to over a pipe: a page as a reader sees it."""
 
-import base64
 import json
 import os
 import select
@@ -169,13 +168,6 @@ class Chromium:
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
-
-    def screenshot(self) -> bytes:
-        """The whole page as a PNG."""
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        picture = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
-        return base64.b64decode(picture)
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
