@@ -42,11 +42,10 @@ class Sampler:
     def __init__(self, ratings: UserRatings, movies: int, factors: int, seed: int) -> None:
         """Args: `ratings`: centred and scaled, over `movies` rows; `factors`: K, the bias among them."""
         random = np.random.default_rng([seed, 0])
-        directions = singular_vectors(user_movie_matrix(ratings, movies), _DIRECTIONS, random)
+        matrix = user_movie_matrix(ratings, movies)
+        values, right = singular_vectors(matrix, _DIRECTIONS, random)
         self._seed, self.sweeps = seed, 0
-        self._of_users, self._of_movies = (
-            _unit_length(table * directions.values) for table in (directions.left, directions.right)
-        )
+        self._of_users, self._of_movies = _unit_length(matrix @ right), _unit_length(right * values)
         self._set_ratings(ratings, movies)
         for side, spread in ((self._users, 0.1), (self._movies, 0.3)):
             side.begin(factors, spread, random)

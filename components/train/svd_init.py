@@ -54,15 +54,14 @@ def sample_users(counts: Array, random: np.random.Generator) -> Array:
 
 
 class Directions(NamedTuple):
-    """The leading singular vectors of a matrix, the strongest first; at most as many as it has columns."""
+    """The leading right singular vectors of a matrix, the strongest first, at most one for each column."""
 
-    left: Array  # float32 [rows, n]
     values: Array  # float32 [n], the singular values
-    right: Array  # float32 [columns, n]
+    right: Array  # float32 [columns, n]; the matrix times these is the left ones times the values
 
 
 def singular_vectors(matrix: csr_array, number: int, random: np.random.Generator) -> Directions:
-    """Finds the `number` leading singular vectors of a sparse matrix, float32 [rows, columns].
+    """Finds the `number` leading directions of a sparse matrix, float32 [rows, columns].
 
     By a range finder with power iterations (Halko, Martinsson & Tropp 2011); exactly where nearly all of them
     are wanted.
@@ -76,16 +75,11 @@ def singular_vectors(matrix: csr_array, number: int, random: np.random.Generator
     projected = matrix @ basis
     squares, turned = np.linalg.eigh(projected.T @ projected)
     strongest = np.argsort(-squares)[:number]
-    values = np.sqrt(np.maximum(squares[strongest], 0.0))
-    turned = turned[:, strongest]
-    left = np.divide(
-        projected @ turned, values, where=values > 0, out=np.zeros((matrix.shape[0], len(values)), np.float32)
-    )
-    return Directions(left, values, basis @ turned)
+    return Directions(np.sqrt(np.maximum(squares[strongest], 0.0)), basis @ turned[:, strongest])
 
 
 def _by_shorter_side(matrix: csr_array, number: int) -> Directions:
-    """Finds the `number` leading singular vectors by the dot products of the shorter side's vectors."""
+    """Finds the `number` leading directions by the dot products of the shorter side's vectors."""
     wide = matrix.shape[0] < matrix.shape[1]
     tall = matrix.T.tocsr() if wide else matrix
     products = np.zeros((tall.shape[1], tall.shape[1]), np.float32)
@@ -95,10 +89,10 @@ def _by_shorter_side(matrix: csr_array, number: int) -> Directions:
     squares, turned = np.linalg.eigh(products)
     squares, short = squares[::-1][:number], np.ascontiguousarray(turned[:, ::-1][:, :number])
     values = np.sqrt(np.where(squares > _ROUNDING * squares[0], squares, 0.0))
-    long = np.divide(
-        tall @ short, values, where=values > 0, out=np.zeros((tall.shape[0], len(values)), np.float32)
-    )
-    return Directions(short, values, long) if wide else Directions(long, values, short)
+    if not wide:
+        return Directions(values, short)
+    long = np.zeros((tall.shape[0], len(values)), np.float32)
+    return Directions(values, np.divide(tall @ short, values, where=values > 0, out=long))
 
 
 def user_movie_matrix(ratings: UserRatings, movies: int) -> csr_array:
