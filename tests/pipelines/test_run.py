@@ -192,6 +192,7 @@ def _running_steps() -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_run_leaves_nothing_running_and_the_next_executes_only_what_is_left(new_site, sign):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest behind a shell's "&" ignores it
     site = new_site()
     log = site.folder / "screen.txt"
     with log.open("w") as screen:
